@@ -1,0 +1,1 @@
+"""Everything that touches the world.  Each adapter translates its exceptions into those of `agent.errors`."""

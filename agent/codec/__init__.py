@@ -1,0 +1,1 @@
+"""Hostile bytes to values: bounded, total, and ignorant of policy."""

@@ -1,0 +1,74 @@
+"""JSON from outside, read so that two readers can't see two things in it.
+
+RFC 8259 with I-JSON's rules (RFC 7493): no duplicate keys, no lone surrogates, UTF-8 only; and bounds on size, depth
+and numbers.
+"""
+
+import json
+from typing import NoReturn
+
+from agent.errors import LimitExceeded, Malformed
+
+MAX_DIGITS = 20
+"""Longest number taken, in characters: 64-bit integers have at most 20."""
+
+
+def decode(data: bytes, where: str, *, limit: int) -> object:
+    """Decode one JSON text of at most `limit` bytes.  Raises `Malformed` or `LimitExceeded`, naming `where`."""
+    if len(data) > limit:
+        raise LimitExceeded(f"{where}: got {len(data)} bytes; expected at most {limit}")
+    try:
+        text = data.decode("utf-8")
+        value = _DECODER.decode(text)
+        if b"\\u" in data:
+            _refuse_lone_surrogates(value)
+    except RecursionError:
+        raise LimitExceeded(f"{where}: got JSON nested too deeply") from None
+    except UnicodeError as error:
+        raise Malformed(f"{where}: got text that is not UTF-8 ({error.reason}); expected JSON in UTF-8") from None
+    except ValueError as error:
+        raise Malformed(f"{where}: got no valid JSON ({error})") from None
+    return value
+
+
+def canonical(value: object) -> bytes:
+    """`value` as JSON in one fixed form: sorted keys, no white space, ASCII.  Equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"key {ascii(twice)[:40]} stands twice")
+    return found
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _bounded_float(text: str) -> float:
+    if len(text) > MAX_DIGITS * 2:
+        raise ValueError(f"a number of {len(text)} digits")
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError("a number out of range")
+    return value
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"the constant {text}")
+
+
+def _refuse_lone_surrogates(value: object) -> None:
+    """Encode every string once: Python writes a lone surrogate into no encoding."""
+    json.dumps(value, ensure_ascii=False).encode("utf-8")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_bounded_int, parse_float=_bounded_float, parse_constant=_no_constant
+)

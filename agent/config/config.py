@@ -1,0 +1,48 @@
+"""A configuration: checked, complete, immutable; what one snapshot holds.
+
+Behind the pull path: plain `NamedTuple`s, no schema, no YAML, no PEM.
+"""
+
+from typing import Mapping, NamedTuple
+
+from agent.rules.rule import Rule
+
+
+class StoreSettings(NamedTuple):
+    """Where evidence is looked for.  `use_http`: plain HTTP instead of HTTPS, for every registry."""
+
+    name: str
+    use_http: bool
+
+
+class PolicySettings(NamedTuple):
+    """Which policy decides (a key of `agent.policies.POLICIES`), and its settings, a JSON object."""
+
+    name: str
+    settings: Mapping[str, object]
+
+
+class VerifierSettings(NamedTuple):
+    """One verifier: its name in messages, its type (a key of `agent.formats.FORMATS`), what it looks for.
+
+    `settings` is the JSON object that the format's `parse` returned.
+    """
+
+    name: str
+    type: str
+    artifact_types: tuple[str, ...]
+    settings: Mapping[str, object]
+
+
+class Config(NamedTuple):
+    """One configuration.  `generation` names it: the SHA-256 of its canonical form.
+
+    `certificates` maps SHA-256 (hexadecimal) to DER bytes.
+    """
+
+    generation: str
+    store: StoreSettings
+    policy: PolicySettings
+    verifiers: tuple[VerifierSettings, ...]
+    rules: tuple[Rule, ...]
+    certificates: Mapping[str, bytes]

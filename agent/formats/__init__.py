@@ -1,0 +1,59 @@
+"""Signature and evidence formats, one per file.
+
+`FORMATS` is the only list of them: verifier type -> "module:class" of a `Format`.  A module is imported when a
+configuration names its type.  To add one, see CONTRIBUTING.md, "Add a format".
+"""
+
+from datetime import datetime
+from importlib import import_module
+from typing import Mapping, NamedTuple, Protocol, cast
+
+from agent.errors import Problem
+from agent.model.documents import Documents
+from agent.model.evidence import Evidence
+from agent.model.outcome import Outcome
+from agent.model.request import PullRequest
+
+FORMATS: Mapping[str, str] = {
+    "notation": "agent.formats.notation:NotationFormat",
+}
+
+
+class ParsedOptions(NamedTuple):
+    """What a format made of its options in a configuration.
+
+    `settings` is a JSON value that goes into the snapshot and from there to `Format.load`; `certificates` maps the
+    SHA-256 (hexadecimal) of each certificate that it refers to, to its DER bytes; `problems` is everything found wrong.
+    """
+
+    settings: Mapping[str, object]
+    certificates: Mapping[str, bytes]
+    problems: tuple[Problem, ...]
+
+
+class Format(Protocol):
+    """Verifies one kind of evidence.  Pure: bytes and the time come in, an outcome goes out."""
+
+    @classmethod
+    def parse(cls, options: Mapping[str, object], documents: Documents, where: str) -> ParsedOptions:
+        """Check a verifier's options (schema-valid JSON) when a configuration is published; collect every problem."""
+        ...
+
+    @classmethod
+    def load(cls, name: str, settings: Mapping[str, object], certificates: Mapping[str, bytes]) -> "Format":
+        """Make a verifier called `name` from what `parse` returned.  Runs on the pull path: quick, no checks again."""
+        ...
+
+    def blob_limit(self, blob_count: int) -> int:
+        """Most bytes that one of an evidence's `blob_count` blobs may have.  Raises `Malformed` for a wrong count."""
+        ...
+
+    def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Outcome:
+        """What this evidence says of the subject.  Never raises for anything that evidence can contain."""
+        ...
+
+
+def format_class(verifier_type: str) -> type[Format]:
+    """The class behind a key of `FORMATS`.  Raises `KeyError` for a type that is not there."""
+    module, _, name = FORMATS[verifier_type].partition(":")
+    return cast("type[Format]", getattr(import_module(module), name))

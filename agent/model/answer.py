@@ -1,0 +1,65 @@
+"""Answers: what containerd gets, an exit code and one line.
+
+The line is at most `LINE_LIMIT` bytes: containerd and the kubelet put about 580 bytes in front of it, and Kubernetes
+events end at 1,024.  It holds printable ASCII alone, whatever the world put into a name.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+
+from agent.errors import Code, Exit, NodesealError
+
+LINE_LIMIT = 400
+
+
+class Ground(str, Enum):
+    """What an exit code of 0 rests on."""
+
+    VERIFIED = "verified"
+
+
+class Answer(NamedTuple):
+    """Exit code, and the parts of the line.
+
+    `rule` is the rule that was applied, "-" where none was picked yet; `ground` is set iff the exit code is 0;
+    `precedence` is the number in the order of precedence that decided (docs/architecture.md), 0 before any.
+    """
+
+    exit: Exit
+    code: Code
+    rule: str
+    message: str
+    precedence: int = 0
+    ground: Ground | None = None
+    image: str = ""
+
+    def line(self) -> str:
+        """The line that containerd shows.  Raises `NodesealError` for an allowance that names no ground."""
+        if (self.exit is Exit.ALLOW) != (self.ground is not None):
+            raise NodesealError(f"answer: got exit {self.exit} with ground {self.ground}; expected a ground iff 0")
+        ground = f" ground={self.ground.value}" if self.ground else ""
+        head = f"{_WORDS[self.exit]} {self.code.value} rule={printable(self.rule)}{ground}: "
+        tail = f"; see: nodeseal verify --explain {printable(self.image)}" if self.image and not self.ground else ""
+        if len(tail) > LINE_LIMIT // 2:
+            tail = "; see: nodeseal verify --explain IMAGE"
+        return head + shortened(printable(self.message), LINE_LIMIT - len(head) - len(tail)) + tail
+
+
+_WORDS = {
+    Exit.ALLOW: "allow",
+    Exit.USAGE: "bad request",
+    Exit.CONFIGURATION: "bad configuration",
+    Exit.DENY: "deny",
+    Exit.CANNOT_TELL: "cannot tell",
+    Exit.BUG: "internal error",
+}
+
+
+def printable(text: str) -> str:
+    """`text` with everything but printable ASCII written as an escape: no control character gets out."""
+    return "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text`, cut to `limit` characters with a mark where it was cut."""
+    return text if len(text) <= limit else text[: max(limit - 3, 0)] + "..."

@@ -1,0 +1,48 @@
+"""Evidence: a referrer with its bytes, checked against their digests, not yet believed."""
+
+from typing import NamedTuple
+
+from agent.errors import Malformed
+from agent.model.descriptor import Descriptor
+from agent.model.digest import Digest
+from agent.model.manifest import Manifest
+
+
+class Blob(NamedTuple):
+    """A blob of a referrer: what the manifest said of it, and its bytes, which are what its digest names."""
+
+    descriptor: Descriptor
+    content: bytes
+
+
+class Evidence(NamedTuple):
+    """One referrer of the subject, fetched.  `digest` is its manifest's."""
+
+    digest: Digest
+    manifest: Manifest
+    blobs: tuple[Blob, ...]
+
+
+class SpoiltEvidence(NamedTuple):
+    """A referrer whose content is wrong: a failed outcome whoever is asked about it.
+
+    `digest` is its manifest's, or the subject's where it is the listing that is at fault.  `artifact_type` is what
+    the listing said, as far as it said anything.
+    """
+
+    digest: Digest
+    artifact_type: str
+    defect: Malformed
+
+
+class Listing(NamedTuple):
+    """The referrers a registry names for a subject: hints, not facts.
+
+    `source` is "referrers API" or "referrers tag"; types in a tag's index are not to be relied on
+    (`types_are_reliable`).  `defect` is set if the list went on beyond our limits or had bad entries.
+    """
+
+    descriptors: tuple[Descriptor, ...]
+    source: str
+    types_are_reliable: bool
+    defect: Malformed | None = None

@@ -1,0 +1,69 @@
+"""Outcomes: what was found about one piece of evidence.
+
+The five checks and the two actions are the Notary Project's (trust store and trust policy specification, "Signature
+Verification details"); other formats use those that they have.
+"""
+
+from enum import Enum
+from types import MappingProxyType
+from typing import Mapping, NamedTuple
+
+from agent.errors import Cause, Code
+from agent.model.digest import Digest
+
+
+class Check(str, Enum):
+    """One validation of a signature."""
+
+    INTEGRITY = "integrity"
+    AUTHENTICITY = "authenticity"
+    AUTHENTIC_TIMESTAMP = "authenticTimestamp"
+    EXPIRY = "expiry"
+    REVOCATION = "revocation"
+
+
+class Action(str, Enum):
+    """What a failed check does: stop the verification, be noted, or never be run."""
+
+    ENFORCE = "enforce"
+    LOG = "log"
+    SKIP = "skip"
+
+
+class Status(str, Enum):
+    """The three answers, of a check and of a whole outcome, and the check that was not run."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+
+
+class CheckResult(NamedTuple):
+    """The result of one check.  `code` is set if it failed, `cause` if it is inconclusive."""
+
+    check: Check
+    action: Action
+    status: Status
+    message: str
+    code: Code | None = None
+    cause: Cause | None = None
+
+
+class Outcome(NamedTuple):
+    """What one verifier found about one piece of evidence.
+
+    `status` is passed, failed (then `code` says how) or inconclusive (then `cause` says why).  `extensions` is what the
+    format adds to the report for people and policies, for example issuer and subject of the signer.
+    """
+
+    digest: Digest
+    artifact_type: str
+    verifier: str
+    verifier_type: str
+    status: Status
+    message: str
+    code: Code | None = None
+    cause: Cause | None = None
+    checks: tuple[CheckResult, ...] = ()
+    extensions: Mapping[str, str] = MappingProxyType({})

@@ -1,0 +1,109 @@
+"""Image references: which registry, which repository, by which label.
+
+A tag is only ever a label: what is verified is `repository@digest`.  Grammar: distribution's reference package
+(the one containerd and Docker use), narrowed to what can be pulled: the host must be recognisable as one.
+"""
+
+import re
+from typing import NamedTuple
+
+from agent.errors import UsageError
+from agent.model.digest import Digest
+
+MAX_LENGTH = 1024
+"""Longest reference taken, in characters: 255 of repository, 128 of tag, a host, a sha512 digest, and room."""
+
+_MAX_REPOSITORY_LENGTH = 255  # distribution's NameTotalLengthMax
+_HOST = re.compile(
+    r"(?:(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
+    r"|\[[0-9a-f:]{2,39}\])(?::[0-9]{1,5})?\Z"
+)
+_PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_DOCKER_HUB = "docker.io"
+
+
+class Repository(NamedTuple):
+    """A repository on a registry.  `host` is lower-case, with its port if it has one; `path` is below it."""
+
+    host: str
+    path: str
+
+    def __str__(self) -> str:
+        """`host/path`, the form that trust policies and rules match on."""
+        return f"{self.host}/{self.path}"
+
+
+class Reference(NamedTuple):
+    """A parsed image reference: at least one of `tag` and `digest` is set."""
+
+    repository: Repository
+    tag: str | None
+    digest: Digest | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Reference":
+        """Read a fully qualified reference, as containerd passes it.
+
+        The first component must be recognisable as a host (a dot, a port, or `localhost`): which registry a short
+        name means is the caller's knowledge, not ours to guess while a pull is being judged.  Raises `UsageError`.
+        """
+        if len(text) > MAX_LENGTH:
+            raise UsageError(f"image name: got {len(text)} characters; expected at most {MAX_LENGTH}")
+        rest, at, digest_text = text.partition("@")
+        digest = Digest.parse(digest_text) if at else None
+        host, slash, rest = rest.partition("/")
+        if not slash or not _is_host(host):
+            raise UsageError(
+                f"image name: got {_shown(text)}; expected HOST/REPOSITORY[:TAG][@DIGEST]",
+                hint="write the registry's host in front, for example docker.io/library/busybox:1.36",
+            )
+        path, colon, tag = rest.partition(":")
+        if colon and not _TAG.match(tag):
+            raise UsageError(f"image name: got tag {_shown(tag)}; expected 1 to 128 of letters, digits, '_', '.', '-'")
+        if not tag and digest is None:
+            raise UsageError(f"image name: got {_shown(text)} without tag and digest; expected at least one")
+        return cls(_repository(host, path), tag or None, digest)
+
+    @classmethod
+    def parse_short(cls, text: str) -> "Reference":
+        """Read what a person types: Docker's short forms and an implied `latest` are completed first."""
+        if len(text) > MAX_LENGTH:
+            raise UsageError(f"image name: got {len(text)} characters; expected at most {MAX_LENGTH}")
+        name, at, digest = text.partition("@")
+        host, slash, rest = name.partition("/")
+        if not slash or not ("." in host or ":" in host or host == "localhost"):
+            host, rest = _DOCKER_HUB, name
+        if host in ("index.docker.io", _DOCKER_HUB):
+            host = _DOCKER_HUB
+            rest = rest if "/" in rest else f"library/{rest}"
+        if not at and ":" not in rest:
+            rest = f"{rest}:latest"
+        return cls.parse(f"{host}/{rest}{at}{digest}")
+
+    def __str__(self) -> str:
+        """The reference in its canonical form."""
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.repository}{tag}{digest}"
+
+
+def _is_host(text: str) -> bool:
+    return "." in text or ":" in text or text.lower() == "localhost"
+
+
+def _repository(host: str, path: str) -> Repository:
+    """Check both parts.  Hosts are case-insensitive and folded; an upper-case path names no repository."""
+    folded = host.lower() if host.isascii() else host
+    if not _HOST.match(folded):
+        raise UsageError(f"image name: got host {_shown(host)}; expected a DNS name or IP address, with or without port")
+    if len(path) > _MAX_REPOSITORY_LENGTH or not _PATH.match(path):
+        raise UsageError(
+            f"image name: got repository {_shown(path)}; "
+            f"expected at most {_MAX_REPOSITORY_LENGTH} lower-case letters, digits and separators"
+        )
+    return Repository(folded, path)
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:80])

@@ -1,0 +1,25 @@
+"""Verdicts: allow, deny, or cannot tell with its cause."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from agent.errors import Cause, Code
+from agent.model.report import Report
+
+
+class Decision(str, Enum):
+    """The three things that can be said of an image."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    CANNOT_TELL = "cannot tell"
+
+
+class Verdict(NamedTuple):
+    """What verification found.  `code` and `message` say why; `causes` is not empty iff we cannot tell."""
+
+    decision: Decision
+    code: Code
+    message: str
+    causes: tuple[Cause, ...] = ()
+    report: Report | None = None

@@ -1,0 +1,1 @@
+"""Composition roots, one per mode: here the world is read (environment, clock, paths) and everything is put together."""

@@ -1,0 +1,60 @@
+"""What the engine needs from the world, as small Protocols.
+
+Adapters implement them and translate every exception of their library: a port raises `Malformed` (content is wrong)
+or `Unavailable` (nobody answered), nothing else.
+"""
+
+from datetime import datetime
+from typing import Awaitable, Callable, Protocol, Sequence, TypeVar
+
+from agent.model.descriptor import Descriptor
+from agent.model.digest import Digest
+from agent.model.evidence import Listing
+from agent.model.reference import Reference, Repository
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Registry(Protocol):
+    """Reads from registries.  Every byte that comes back was checked against its digest."""
+
+    async def resolve(self, reference: Reference) -> Descriptor:
+        """What a tag (or digest) names at this moment."""
+        ...
+
+    async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
+        """List what points at `subject`; `artifact_types` may be used to ask for less, never to trust the answer."""
+        ...
+
+    async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        """Fetch a manifest."""
+        ...
+
+    async def blob(self, repository: Repository, descriptor: Descriptor, limit: int) -> bytes:
+        """Fetch a blob of at most `limit` bytes."""
+        ...
+
+
+class Concurrent(Protocol):
+    """Runs one function over many items, at once or one after another; results keep the items' order."""
+
+    async def map(self, function: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+        """`[await function(item) for item in items]`, in whatever way suits the process."""
+        ...
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """The present, with time zone UTC."""
+        ...
+
+
+class Trace(Protocol):
+    """Is told what happens, for a person who asked to see it."""
+
+    def step(self, name: str, looked_for: str, found: str) -> None:
+        """A step is over: what was looked for, what was found (a short text each)."""
+        ...

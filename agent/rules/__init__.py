@@ -1,0 +1,1 @@
+"""Rules: which policy and enforcement stand for a reference, and what a verdict means under them."""

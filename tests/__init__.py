@@ -1,0 +1,1 @@
+"""Tests of Nodeseal: mirrors agent/."""
