@@ -1,0 +1,141 @@
+"""Certificates in a document: one DER certificate, or a PEM bundle (RFC 7468).
+
+Text in front of a PEM block is allowed, as tools put explanations there; anything after the last block, a broken block
+or a block of another kind spoils the document.  Private keys are told as such and never shown.  Decides nothing about
+trust; runs when a configuration is published, never on a pull.
+"""
+
+import binascii
+import re
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from agent.errors import LimitExceeded, Malformed
+
+MAX_SIZE = 1024 * 1024
+"""Most bytes of one document: a ConfigMap holds no more."""
+
+MAX_CERTIFICATES = 1000
+"""Most certificates in one document: the public web's roots are about 150."""
+
+MAX_CERTIFICATE_SIZE = 64 * 1024
+"""Most bytes of one certificate, in DER: usual ones have 2 KiB."""
+
+_BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----\Z")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CERTIFICATE = "CERTIFICATE"
+_EXPECTED = "nothing but certificates, as PEM or DER"
+
+
+class Contents(NamedTuple):
+    """What a document holds: certificates as DER, and what is wrong with it (short texts, none if it is sound)."""
+
+    certificates: tuple[bytes, ...]
+    defects: tuple[str, ...]
+
+
+class _Block(NamedTuple):
+    label: str
+    line: int
+    base64: bytes
+
+
+def certificates(content: bytes, where: str) -> tuple[bytes, ...]:
+    """Every certificate of a document, as DER, in the document's order; there is at least one.
+
+    Raises `Malformed`, which names `where` and everything that is wrong, or `LimitExceeded`.
+    """
+    if len(content) > MAX_SIZE:
+        raise LimitExceeded(f"{where}: got {len(content)} bytes; expected at most {MAX_SIZE}")
+    found = contents(content)
+    if found.defects:
+        raise Malformed(f"{where}: got {', '.join(found.defects)}; expected {_EXPECTED}")
+    if len(found.certificates) > MAX_CERTIFICATES:
+        raise LimitExceeded(f"{where}: got {len(found.certificates)} certificates; expected at most {MAX_CERTIFICATES}")
+    return found.certificates
+
+
+def contents(content: bytes) -> Contents:
+    """What stands in a document of at most `MAX_SIZE` bytes.  Total: whatever is wrong is a defect in the result."""
+    content = content.removeprefix(_BYTE_ORDER_MARK)
+    if not content.strip():
+        return Contents((), ("an empty document",))
+    if b"-----BEGIN" not in content:
+        defect = _defect_of(content)
+        return Contents((), (defect,)) if defect else Contents((content,), ())
+    blocks, defects = _blocks(content)
+    found: list[bytes] = []
+    for block in blocks:
+        at = f" (line {block.line})"
+        if block.label != _CERTIFICATE:
+            defects.append(_other_block(block.label) + at)
+            continue
+        try:
+            der = binascii.a2b_base64(block.base64, strict_mode=True)
+        except binascii.Error:
+            defects.append("a certificate that is not base64" + at)
+            continue
+        defect = _defect_of(der)
+        if defect:
+            defects.append(defect + at)
+        else:
+            found.append(der)
+    return Contents(tuple(found), tuple(defects))
+
+
+def _blocks(content: bytes) -> tuple[list[_Block], list[str]]:
+    blocks: list[_Block] = []
+    defects: list[str] = []
+    label, begin, body = "", 0, [b""]
+    text_at = 0
+    for number, raw in enumerate(content.splitlines(), 1):
+        line = raw.strip()
+        boundary = _BOUNDARY.match(line)
+        if boundary and boundary[1] == b"BEGIN" and not label:
+            label, begin, body, text_at = boundary[2].decode("ascii"), number, [], 0
+        elif boundary and boundary[1] == b"END" and boundary[2].decode("ascii") == label:
+            blocks.append(_Block(label, begin, b"".join(body)))
+            label = ""
+        elif line.startswith(b"-----"):
+            defects.append(f"a BEGIN or END that is broken or without its counterpart (line {number})")
+        elif label:
+            body.append(line)
+        elif line and not text_at:
+            text_at = number
+    if label:
+        defects.append(f"a block that does not end (line {begin})")
+        if "PRIVATE KEY" in label:
+            defects.append(_other_block(label))
+    elif text_at:
+        defects.append(f"something after the last block (line {text_at})")
+    return blocks, defects
+
+
+def _other_block(label: str) -> str:
+    if "PRIVATE KEY" in label:
+        return "a private key, which belongs in no configuration"
+    return f"a block {label[:40]!r}"
+
+
+def _defect_of(der: bytes) -> str:
+    """What keeps `der` from being one certificate; empty if nothing does."""
+    if len(der) > MAX_CERTIFICATE_SIZE:
+        return f"a certificate of {len(der)} bytes"
+    try:
+        x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion):
+        return "a private key, which belongs in no configuration" if _is_private_key(der) else "no certificate"
+    return ""
+
+
+def _is_private_key(der: bytes) -> bool:
+    try:
+        load_der_private_key(der, None)
+    except TypeError:  # encrypted, and no password was given
+        return True
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
