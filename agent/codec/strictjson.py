@@ -24,7 +24,7 @@ def decode(data: bytes, where: str, *, limit: int) -> object:
             _refuse_lone_surrogates(value)
     except RecursionError:
         raise LimitExceeded(f"{where}: got JSON nested too deeply") from None
-    except UnicodeError as error:
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise Malformed(f"{where}: got text that is not UTF-8 ({error.reason}); expected JSON in UTF-8") from None
     except ValueError as error:
         raise Malformed(f"{where}: got no valid JSON ({error})") from None

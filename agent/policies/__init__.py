@@ -21,11 +21,12 @@ class Policy(Protocol):
         """Make a policy from its settings in the snapshot."""
         ...
 
-    monotone: bool
-    """Whether more passed evidence can never turn yes into no: then an allow stands beside inconclusive outcomes."""
-
     def evaluate(self, outcomes: Sequence[Outcome], *, inconclusive_passes: bool) -> bool:
         """Whether the outcomes satisfy the policy, with inconclusive ones taken as failed or as passed."""
+        ...
+
+    def allow_stands(self, artifact_types: Sequence[str]) -> bool:
+        """Whether a yes stands however unknown outcomes of these artifact types turn out."""
         ...
 
 

@@ -1,0 +1,108 @@
+"""The command line: argv to mode, exceptions to exit codes.  The only place that exits.
+
+containerd's calls are told from people's by their flags: plugin mode if and only if argv holds `-name` or `--name`.
+Nothing of a person's modes is imported behind containerd's.
+"""
+
+import os
+import sys
+from typing import NoReturn, Sequence
+
+from agent import __version__
+from agent.errors import ConfigurationError, Exit, HostError, Malformed, NodesealError, Unavailable, UsageError
+from agent.model.answer import printable
+from agent.modes import plugin
+
+_EXITS: tuple[tuple[type[NodesealError], Exit], ...] = (
+    (UsageError, Exit.USAGE),
+    (ConfigurationError, Exit.CONFIGURATION),
+    (HostError, Exit.HOST),
+    (Unavailable, Exit.CANNOT_TELL),
+    (Malformed, Exit.DENY),
+)
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    main(sys.argv)
+
+
+def main(argv: Sequence[str]) -> NoReturn:
+    """Run the mode that argv asks for, and exit.  An exception that nobody foresaw is exit 70, never 0."""
+    code = Exit.BUG
+    try:
+        if plugin.is_plugin(argv):
+            executable = sys.executable if getattr(sys, "frozen", False) else "/"
+            plugin.run(argv, os.environ, executable)
+        else:
+            code = _for_people(argv)
+    except SystemExit as error:  # argparse: 0 after --help, 2 after a usage error
+        code = Exit.ALLOW if error.code == 0 else Exit.USAGE
+    except KeyboardInterrupt:
+        _say("interrupted")
+        code = Exit.CANNOT_TELL
+    except BaseException as error:  # noqa: BLE001 - deny by default: whatever it is, it must not look like success
+        code = _told(error)
+    sys.exit(int(_flushed(code)))
+
+
+def _for_people(argv: Sequence[str]) -> Exit:
+    import argparse
+
+    from agent.modes import config, verify
+
+    parser = argparse.ArgumentParser(
+        prog="nodeseal",
+        description="Verifies every image on a Kubernetes node at the moment containerd pulls it.",
+        epilog="containerd calls this program as an image verifier, with -name, -digest and -stdin-media-type. "
+        "Exit codes: 0 allow or ok, 2 usage, 3 configuration, 5 host operation failed, 10 deny, 11 cannot tell, 70 bug.",
+    )
+    parser.add_argument("--version", action="version", version=f"nodeseal {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    verify.add_parser(subparsers)
+    config.add_parsers(subparsers)
+    subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)
+    options = parser.parse_args(list(argv[1:]))
+    result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)
+    return result
+
+
+def _version(*_: object) -> Exit:
+    sys.stdout.write(f"nodeseal {__version__}\n")
+    return Exit.ALLOW
+
+
+def _told(error: BaseException) -> Exit:
+    """Tell a person what went wrong, and which exit code that is.  A bug's own text may hold secrets: not shown."""
+    if not isinstance(error, NodesealError):
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        at = f" at {frame.tb_frame.f_globals.get('__name__')}:{frame.tb_lineno}" if frame else ""
+        _say(f"internal error: unexpected {type(error).__name__}{at}; please report it")
+        return Exit.BUG
+    _say(error.message)
+    for problem in error.problems if isinstance(error, ConfigurationError) else ():
+        _say(f"  {problem}")
+    if error.hint:
+        _say(f"next step: {error.hint}")
+    return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.BUG)
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(f"nodeseal: {printable(text)}\n")
+    except (OSError, AttributeError, ValueError):
+        pass  # nobody listens; the exit code still does its work
+
+
+def _flushed(code: Exit) -> Exit:
+    """Flush what was printed; a reader that went away must not change the exit code."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, AttributeError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        for descriptor in (1, 2):
+            os.dup2(null, descriptor)
+    return code

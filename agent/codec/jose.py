@@ -1,0 +1,86 @@
+"""JSON Web Signatures in the flattened JSON serialisation (RFC 7515, section 7.2.2).
+
+Splits an envelope into its parts and checks its form; whether the signature holds is for `agent.trust` to say.
+"""
+
+import binascii
+from typing import Mapping, NamedTuple
+
+from agent.codec import strictjson
+from agent.errors import Malformed
+
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+_FORBIDDEN = frozenset(b"+/=")
+
+
+class Jws(NamedTuple):
+    """One flattened JWS.
+
+    `protected` is covered by the signature, `unprotected` is not; `signing_input` is what was signed; `payload` and
+    `signature` are decoded.
+    """
+
+    protected: Mapping[str, object]
+    unprotected: Mapping[str, object]
+    payload: bytes
+    signature: bytes
+    signing_input: bytes
+
+
+def parse(data: bytes, *, limit: int) -> Jws:
+    """Read an envelope of at most `limit` bytes.  Raises `Malformed` or `LimitExceeded`."""
+    value = strictjson.decode(data, "signature envelope", limit=limit)
+    if not isinstance(value, dict):
+        raise Malformed(f"signature envelope: got {type(value).__name__}; expected a JWS object")
+    if "signatures" in value:
+        raise Malformed("signature envelope: got the general JWS serialisation; expected the flattened one")
+    protected_text, payload_text = _text(value, "protected"), _text(value, "payload")
+    protected = strictjson.decode(base64url(protected_text, "protected header"), "protected header", limit=limit)
+    if not isinstance(protected, dict):
+        raise Malformed(f"protected header: got {type(protected).__name__}; expected an object")
+    unprotected = value.get("header", {})
+    if not isinstance(unprotected, dict):
+        raise Malformed(f"unprotected header: got {type(unprotected).__name__}; expected an object")
+    twice = sorted(set(protected) & set(unprotected))
+    if twice:  # RFC 7515, section 7.2.1: the names must be disjoint
+        raise Malformed(f"signature envelope: header {ascii(twice[0])[:60]} stands in both headers; expected it in one")
+    return Jws(
+        protected=protected,
+        unprotected=unprotected,
+        payload=base64url(payload_text, "payload"),
+        signature=base64url(_text(value, "signature"), "signature"),
+        signing_input=f"{protected_text}.{payload_text}".encode("ascii"),
+    )
+
+
+def base64url(text: str, where: str) -> bytes:
+    """Decode unpadded base64url (RFC 7515, section 2).  Raises `Malformed` for every other spelling."""
+    raw = text.encode("ascii", "replace")
+    if not _FORBIDDEN.isdisjoint(raw):
+        raise Malformed(f"{where}: got padded or standard base64; expected unpadded base64url")
+    standard = raw.translate(_TO_STANDARD)
+    return _decode(standard + b"=" * (-len(standard) % 4), standard, where)
+
+
+def base64_standard(text: str, where: str) -> bytes:
+    """Decode padded standard base64 (RFC 4648, section 4).  Raises `Malformed` for every other spelling."""
+    raw = text.encode("ascii", "replace")
+    return _decode(raw, raw.rstrip(b"="), where)
+
+
+def _decode(padded: bytes, bare: bytes, where: str) -> bytes:
+    """Decode, and insist on the one spelling that encoding would give: no stray bits, no stray characters."""
+    try:
+        decoded = binascii.a2b_base64(padded, strict_mode=True)
+    except binascii.Error as error:
+        raise Malformed(f"{where}: got invalid base64 ({error})") from None
+    if binascii.b2a_base64(decoded, newline=False).rstrip(b"=") != bare:
+        raise Malformed(f"{where}: got base64 with stray bits; expected its one canonical spelling")
+    return decoded
+
+
+def _text(value: Mapping[str, object], name: str) -> str:
+    text = value.get(name)
+    if not isinstance(text, str):
+        raise Malformed(f"signature envelope: {name}: got {type(text).__name__}; expected a string")
+    return text

@@ -1,0 +1,71 @@
+"""The one canonical form of a configuration: what a snapshot holds, and what names it.
+
+JSON in `strictjson.canonical`'s form, certificates by their SHA-256.  `generation` is the SHA-256 of these bytes, so it
+names the certificates too.  Behind the pull path: reads back what was checked when it was published; the standard
+library's json and hashlib, nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import cast
+
+from agent.codec import strictjson
+from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.errors import Malformed
+from agent.rules.rule import Rule
+
+FORMAT_VERSION = 1
+"""Version of the form.  A reader refuses any other."""
+
+MAX_SIZE = 8 * 1024 * 1024
+"""Most bytes of a canonical form: a document of 1 MiB, its characters escaped, and room."""
+
+
+def encode(config: Config) -> bytes:
+    """The canonical form of `config`.  Its `generation` is left out: it is what these bytes are hashed to."""
+    return strictjson.canonical({
+        "formatVersion": FORMAT_VERSION,
+        "store": config.store._asdict(),
+        "policy": config.policy._asdict(),
+        "verifiers": [verifier._asdict() for verifier in config.verifiers],
+        "rules": [rule._asdict() for rule in config.rules],
+        "certificates": sorted(config.certificates),
+    })
+
+
+def generation_of(form: bytes) -> str:
+    """The generation that a canonical form has."""
+    return sha256(form).hexdigest()
+
+
+def decode(form: bytes, certificate: Callable[[str], bytes]) -> Config:
+    """The configuration in a canonical form, with its generation.
+
+    `certificate` gives the DER bytes for a SHA-256 (hexadecimal), checked; what it raises passes through.  Raises
+    `Malformed` for bytes that are no canonical form of `FORMAT_VERSION`.
+    """
+    value = strictjson.decode(form, "snapshot", limit=MAX_SIZE)
+    version = value.get("formatVersion") if isinstance(value, dict) else None
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise Malformed(f"snapshot: got format version {ascii(version)[:20]}; expected {FORMAT_VERSION}")
+    try:
+        return _config(cast("Mapping[str, object]", value), generation_of(form), certificate)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise Malformed(f"snapshot: got no configuration ({ascii(error)[:80]}); expected what publishing writes") from None
+
+
+def _config(value: Mapping[str, object], generation: str, certificate: Callable[[str], bytes]) -> Config:
+    verifiers = cast("list[dict[str, object]]", value["verifiers"])
+    names = cast("list[str]", value["certificates"])
+    return Config(
+        generation,
+        StoreSettings(**cast("dict[str, object]", value["store"])),  # type: ignore[arg-type]
+        PolicySettings(**cast("dict[str, object]", value["policy"])),  # type: ignore[arg-type]
+        tuple(_verifier(**verifier) for verifier in verifiers),  # type: ignore[arg-type]
+        tuple(Rule(**rule) for rule in cast("list[dict[str, str]]", value["rules"])),
+        {name: certificate(name) for name in names},
+    )
+
+
+def _verifier(*, artifact_types: list[str], **others: object) -> VerifierSettings:
+    return VerifierSettings(artifact_types=tuple(artifact_types), **others)  # type: ignore[arg-type]

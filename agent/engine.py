@@ -1,0 +1,254 @@
+"""The steps of one verification: from a pull request to a verdict.
+
+Awaits ports and imports no event loop; opens no file and no socket, reads no clock of its own.  The numbers are those of
+docs/architecture.md, "One pull": 4 ask the formats what to look for, 5 list and fetch, 6 verify each piece of evidence,
+7 evaluate the policy, 8 conclude.
+
+What can be inconclusive here: a listing or a fetch that nobody answered (a *gap*), and an enforced check that could not
+be made.  A gap never ends in a denial, since what was not seen might have been enough.
+"""
+
+from datetime import datetime, timezone
+from typing import NamedTuple, Sequence
+
+from agent import RELEASED
+from agent.codec import strictjson
+from agent.config.config import Config
+from agent.errors import Cause, Code, LimitExceeded, Malformed, Unavailable
+from agent.formats import Format, format_class
+from agent.model.descriptor import Descriptor
+from agent.model.evidence import Blob, Evidence, Listing, SpoiltEvidence
+from agent.model.manifest import Manifest
+from agent.model.outcome import Outcome, Status
+from agent.model.report import Report
+from agent.model.request import PullRequest
+from agent.model.verdict import Decision, Verdict
+from agent.policies import Policy, policy_class
+from agent.ports import Clock, Concurrent, Registry, Trace
+
+MAX_EVIDENCE = 50
+"""Most referrers fetched for one subject.  `notation` stops at 100 by default; each costs two requests."""
+
+MAX_MANIFEST_SIZE = 4 * 1024 * 1024
+"""Largest manifest taken, in bytes: what registries accept (OCI distribution specification, "Pushing Manifests")."""
+
+_ALL_TYPES = "*"
+
+
+class Verifier(NamedTuple):
+    """A configured verifier: what it looks for, and the format that verifies it."""
+
+    name: str
+    type: str
+    artifact_types: tuple[str, ...]
+    format: Format
+
+    def handles(self, artifact_type: str) -> bool:
+        """Whether evidence of this type is for this verifier."""
+        return artifact_type in self.artifact_types or _ALL_TYPES in self.artifact_types
+
+
+class Gap(NamedTuple):
+    """Something that could not be looked at: more evidence may exist than was seen."""
+
+    cause: Cause
+    message: str
+
+
+class _Fetched(NamedTuple):
+    verifier: Verifier
+    evidence: Evidence
+
+
+class _Found(NamedTuple):
+    outcomes: tuple[Outcome, ...]
+    gaps: tuple[Gap, ...]
+    source: str
+
+
+class Engine:
+    """Verifies images under one configuration."""
+
+    def __init__(
+        self, config: Config, *, registry: Registry, concurrent: Concurrent, clock: Clock, trace: Trace
+    ) -> None:
+        """Load the configuration's verifiers and policy; the ports are used as they are."""
+        self.config = config
+        self.registry = registry
+        self._concurrent = concurrent
+        self._clock = clock
+        self._trace = trace
+        self._verifiers = tuple(
+            Verifier(
+                settings.name,
+                settings.type,
+                settings.artifact_types,
+                format_class(settings.type).load(settings.name, settings.settings, config.certificates),
+            )
+            for settings in config.verifiers
+        )
+        self._policy: Policy = policy_class(config.policy.name).load(config.policy.settings)
+
+    async def verify(self, request: PullRequest) -> Verdict:
+        """Steps 4 to 8 for one image.  Raises nothing but bugs: everything foreseen is in the verdict."""
+        now = self._clock.now()
+        if now < datetime.fromisoformat(RELEASED).replace(tzinfo=timezone.utc):
+            text = f"{Cause.CLOCK_IMPLAUSIBLE.value}: this host's clock says {now:%Y-%m-%d}, before this release ({RELEASED})"
+            return Verdict(Decision.CANNOT_TELL, Code.CLOCK_IMPLAUSIBLE, text, (Cause.CLOCK_IMPLAUSIBLE,))
+        wanted = tuple(dict.fromkeys(kind for each in self._verifiers for kind in each.artifact_types))  # (4)
+        found = await self._gather(request, wanted, now)  # (5), (6)
+        return self._conclude(request, wanted, found)  # (7), (8)
+
+    async def _gather(self, request: PullRequest, wanted: Sequence[str], now: datetime) -> _Found:
+        try:
+            listing = await self.registry.referrers(request.repository, request.subject.digest, wanted)
+        except Unavailable as error:
+            self._trace.step("list referrers", ", ".join(wanted), f"{error.cause.value}: {error.message}")
+            return _Found((), (Gap(error.cause, error.message),), "no listing")
+        except Malformed as error:
+            listing = Listing((), "referrers API", types_are_reliable=True, defect=error)
+        chosen, defect = self._choose(listing)
+        self._trace.step(
+            "list referrers", ", ".join(wanted), f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at"
+        )
+
+        async def look(descriptor: Descriptor) -> Outcome | Gap | None:
+            return await self._look_at(request, descriptor, now)
+
+        results = await self._concurrent.map(look, chosen)
+        outcomes = [result for result in results if isinstance(result, Outcome)]
+        if defect is not None:
+            outcomes.append(self._spoilt(SpoiltEvidence(request.subject.digest, wanted[0], defect)))
+        outcomes.sort(key=lambda outcome: (str(outcome.digest), outcome.verifier))
+        gaps = tuple(result for result in results if isinstance(result, Gap))
+        return _Found(tuple(outcomes), gaps, listing.source)
+
+    def _choose(self, listing: Listing) -> tuple[list[Descriptor], Malformed | None]:
+        """What is worth fetching: where listed types can't be relied on, everything, up to the limit."""
+        chosen = [
+            each
+            for each in listing.descriptors
+            if not listing.types_are_reliable or each.artifact_type is None or self._verifier_for(each.artifact_type)
+        ]
+        if len(chosen) <= MAX_EVIDENCE:
+            return chosen, listing.defect
+        excess = LimitExceeded(f"{listing.source}: got {len(chosen)} referrers to look at; expected at most {MAX_EVIDENCE}")
+        return chosen[:MAX_EVIDENCE], listing.defect or excess
+
+    async def _look_at(self, request: PullRequest, descriptor: Descriptor, now: datetime) -> Outcome | Gap | None:
+        """Fetch one referrer and verify it; None if it is of no type that anyone asked for."""
+        try:
+            fetched = await self._fetch(request, descriptor)
+        except Unavailable as error:
+            self._trace.step(f"fetch {descriptor.digest}", "manifest and blob", f"{error.cause.value}: {error.message}")
+            return Gap(error.cause, error.message)
+        if fetched is None:
+            self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
+            return None
+        if isinstance(fetched, SpoiltEvidence):
+            outcome = self._spoilt(fetched)
+        else:
+            outcome = fetched.verifier.format.verify(request, fetched.evidence, now)
+        self._trace.step(f"verify {descriptor.digest}", outcome.verifier, f"{outcome.status.value}: {outcome.message}")
+        return outcome
+
+    async def _fetch(self, request: PullRequest, descriptor: Descriptor) -> _Fetched | SpoiltEvidence | None:
+        """A referrer's manifest and blobs.  Raises `Unavailable`."""
+        artifact_type = descriptor.artifact_type or ""
+        try:
+            if descriptor.size > MAX_MANIFEST_SIZE:
+                raise LimitExceeded(f"manifest: listed with {descriptor.size} bytes; expected at most {MAX_MANIFEST_SIZE}")
+            content = await self.registry.manifest(request.repository, descriptor)
+            value = strictjson.decode(content, "manifest", limit=MAX_MANIFEST_SIZE)
+            manifest = Manifest.from_json(value, descriptor.media_type)
+            artifact_type = manifest.artifact_type
+            verifier = self._verifier_for(artifact_type)
+            if verifier is None:
+                return None
+            if manifest.subject is None or manifest.subject.digest != request.subject.digest:
+                raise _WrongSubject(
+                    f"the signature's manifest points at another image ({manifest.subject and manifest.subject.digest})"
+                )
+            limit = verifier.format.blob_limit(len(manifest.blobs))
+            blobs = [
+                Blob(blob, await self.registry.blob(request.repository, blob, limit)) for blob in manifest.blobs
+            ]
+        except Malformed as error:
+            if artifact_type and self._verifier_for(artifact_type) is None:
+                return None
+            return SpoiltEvidence(descriptor.digest, artifact_type, error)
+        return _Fetched(verifier, Evidence(descriptor.digest, manifest, tuple(blobs)))
+
+    def _verifier_for(self, artifact_type: str) -> Verifier | None:
+        """The first verifier, in the configuration's order, that handles the type: one piece of evidence, one outcome."""
+        return next((each for each in self._verifiers if each.handles(artifact_type)), None)
+
+    def _spoilt(self, evidence: SpoiltEvidence) -> Outcome:
+        """The failed outcome of content that is wrong; of unknown type, it counts as what is looked for first."""
+        verifier = self._verifier_for(evidence.artifact_type) or self._verifiers[0]
+        return Outcome(
+            digest=evidence.digest,
+            artifact_type=evidence.artifact_type or verifier.artifact_types[0],
+            verifier=verifier.name,
+            verifier_type=verifier.type,
+            status=Status.FAILED,
+            message=evidence.defect.message,
+            code=evidence.defect.code,
+        )
+
+    def _conclude(self, request: PullRequest, wanted: Sequence[str], found: _Found) -> Verdict:
+        """(7) and (8)."""
+        report = Report(request.identity, found.outcomes)
+        inconclusive = report.with_status(Status.INCONCLUSIVE)
+        in_doubt = [outcome.artifact_type for outcome in inconclusive] + (list(wanted) if found.gaps else [])
+        allowed = self._policy.evaluate(found.outcomes, inconclusive_passes=False)
+        if allowed and self._policy.allow_stands(in_doubt):
+            verdict = Verdict(Decision.ALLOW, Code.VERIFIED, _success(report), report=report)
+        elif allowed or found.gaps or self._policy.evaluate(found.outcomes, inconclusive_passes=True):
+            verdict = _cannot_tell(report, inconclusive, found.gaps)
+        else:
+            verdict = _denial(report, wanted, found.source)
+        self._trace.step("evaluate policy", self.config.policy.name, f"{verdict.decision.value}: {verdict.message}")
+        return verdict
+
+
+class _WrongSubject(Malformed):
+    """A referrer of another image, listed as one of ours."""
+
+    code = Code.SIGNATURE_OF_ANOTHER_IMAGE
+
+
+def _success(report: Report) -> str:
+    passed = report.with_status(Status.PASSED)
+    first = passed[0]
+    signer = first.extensions.get("SN", "")
+    signed_by = f" by {signer}" if signer else ""
+    return f"{len(passed)} of {len(report.outcomes)} signatures verified{signed_by} ({first.verifier})"
+
+
+def _cannot_tell(report: Report, inconclusive: Sequence[Outcome], gaps: Sequence[Gap]) -> Verdict:
+    reasons = [gap for gap in gaps] + [
+        Gap(outcome.cause, outcome.message) for outcome in inconclusive if outcome.cause is not None
+    ]
+    causes = tuple(dict.fromkeys(reason.cause for reason in reasons))
+    first = reasons[0]
+    others = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    text = f"{first.cause.value}: {first.message}{others}"
+    return Verdict(Decision.CANNOT_TELL, Code.of(first.cause), text, causes, report)
+
+
+def _denial(report: Report, wanted: Sequence[str], source: str) -> Verdict:
+    failed = report.with_status(Status.FAILED)
+    if not report.outcomes:
+        text = f"no signature found (looked for {', '.join(wanted)} by {source})"
+        return Verdict(Decision.DENY, Code.NO_EVIDENCE, text, report=report)
+    if not failed:
+        text = f"the policy asks for more than the {len(report.outcomes)} signatures found"
+        return Verdict(Decision.DENY, Code.POLICY_NOT_SATISFIED, text, report=report)
+    nearest = max(failed, key=lambda outcome: len(outcome.checks))
+    others = f" (nearest of {len(failed)} that failed)" if len(failed) > 1 else ""
+    return Verdict(
+        Decision.DENY, nearest.code or Code.POLICY_NOT_SATISFIED, f"{nearest.message}{others}", report=report
+    )
+
+

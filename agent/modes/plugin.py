@@ -1,0 +1,147 @@
+"""Plugin mode: one pull, one process, one line (docs/contract.md).
+
+containerd runs this before each pull of an image.  The process gets no option and believes no environment but the proxy
+variables, which it shares with containerd; its configuration is the current snapshot under its own root.  Whatever
+happens, it ends within `DEADLINE` seconds of its start with an exit code and one line on standard output.
+"""
+
+import os
+import select
+import time
+from typing import Mapping, NamedTuple, Sequence
+
+from agent.codec import strictjson
+from agent.errors import LimitExceeded, Malformed, Unavailable, UsageError
+from agent.model.answer import Answer, printable
+from agent.model.request import PullRequest
+from agent.modes.watchdog import Watchdog
+from agent.rules import precedence
+
+DEADLINE = 8.0
+"""Seconds from our start to our answer.  containerd's default limit is 10; past it, our reason is lost."""
+
+_STDIN_SECONDS = 2.0  # containerd writes at once; a busy node may be slow
+_STDIN_LIMIT = 64 * 1024
+_FLAGS = ("name", "digest", "stdin-media-type")
+
+
+class Arguments(NamedTuple):
+    """containerd's three flags, as given."""
+
+    name: str
+    digest: str
+    stdin_media_type: str
+
+
+def is_plugin(argv: Sequence[str]) -> bool:
+    """Whether this is containerd calling: argv holds `-name` or `--name`, with or without `=VALUE`."""
+    return any(word.split("=", 1)[0] in ("-name", "--name") for word in argv[1:])
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str], executable: str) -> None:
+    """Judge one pull and end the process.  Does not return."""
+    name = ""
+
+    def too_late() -> tuple[int, bytes]:
+        return _rendered(precedence.out_of_time(DEADLINE, name))
+
+    watchdog = Watchdog(DEADLINE, too_late)
+    try:
+        arguments = parse_arguments(argv)
+        name = arguments.name
+        code, line = _rendered(_judge(arguments, environment, executable, watchdog.deadline))
+    except UsageError as error:
+        code, line = _rendered(precedence.bad_request(error.message))
+    except BaseException as error:  # noqa: BLE001 - deny by default: a bug blocks, with a line that says so
+        code, line = _rendered(precedence.internal_error(type(error).__name__))
+    watchdog.finish(code, line)
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    """Read containerd's flags, in any order, with one dash or two, the value behind a space or `=`.
+
+    A flag that we don't know takes the next word unless that begins with "-", and is ignored: a newer containerd may
+    say more.  Raises `UsageError` for a flag that is missing, has no value, or stands twice.
+    """
+    found: dict[str, str] = {}
+    words = iter(argv[1:])
+    waiting = next(words, None)
+    while waiting is not None:
+        word, waiting = waiting, next(words, None)
+        if not word.startswith("-"):
+            continue
+        flag, equals, value = word.lstrip("-").partition("=")
+        has_value = bool(equals)
+        if not has_value and waiting is not None and not waiting.startswith("-"):
+            value, has_value, waiting = waiting, True, next(words, None)
+        if flag not in _FLAGS:
+            continue
+        if not has_value:
+            raise UsageError(f"-{flag}: got no value; expected one")
+        if flag in found:
+            raise UsageError(f"-{flag}: got it twice; expected it once")
+        found[flag] = value
+    missing = [flag for flag in _FLAGS if flag not in found]
+    if missing:
+        raise UsageError(f"got no -{missing[0]}; expected -name REF -digest DIGEST -stdin-media-type TYPE")
+    return Arguments(found["name"], found["digest"], found["stdin-media-type"])
+
+
+def read_descriptor(stdin: int = 0) -> object:
+    """Read one JSON object from standard input, to its end; the caller may leave the pipe open.
+
+    Raises `UsageError` if there is none within `_STDIN_SECONDS` or `_STDIN_LIMIT` bytes.
+    """
+    data = b""
+    end = time.monotonic() + _STDIN_SECONDS
+    poll = select.poll()
+    poll.register(stdin, select.POLLIN | select.POLLHUP)
+    while True:
+        left = end - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise UsageError(f"standard input: got {len(data)} bytes in {_STDIN_SECONDS:g} s; expected a descriptor")
+        try:
+            chunk = os.read(stdin, _STDIN_LIMIT)
+        except OSError as error:
+            raise UsageError(f"standard input: can't be read ({error.strerror}); expected a descriptor") from error
+        data += chunk
+        if not chunk or len(data) > _STDIN_LIMIT or data.rstrip().endswith(b"}"):
+            try:
+                return strictjson.decode(data, "standard input", limit=_STDIN_LIMIT)
+            except LimitExceeded as error:
+                raise UsageError(error.message) from error
+            except Malformed as error:
+                if not chunk:
+                    raise UsageError(error.message) from error
+
+
+def _judge(arguments: Arguments, environment: Mapping[str, str], executable: str, deadline: float) -> Answer:
+    """From containerd's words to the answer.  Imports what a verification needs only when it is needed.
+
+    Raises `UsageError` if containerd's words don't fit together.
+    """
+    request = PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, read_descriptor())
+    early = precedence.before_verification(request)
+    if early is not None:
+        return early
+
+    from agent.adapters.snapshots import SnapshotStore
+    from agent.modes.place import root_of
+
+    try:
+        config = SnapshotStore(root_of(executable)).load()
+    except Unavailable as error:
+        return precedence.without_configuration(error.cause, error.message, request.name)
+
+    from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+    from agent.engine import Engine
+    from agent.judgement import judge
+    from agent.modes.registry_access import open_registry
+
+    with open_registry(config.store, environment, deadline) as registry:
+        engine = Engine(config, registry=registry, concurrent=OneByOne(), clock=SystemClock(), trace=NoTrace())
+        return run(judge(request, engine)).answer
+
+
+def _rendered(answer: Answer) -> tuple[int, bytes]:
+    return int(answer.exit), (printable(answer.line()) + "\n").encode("ascii")

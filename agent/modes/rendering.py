@@ -1,0 +1,156 @@
+"""A judgement as people and programs read it.
+
+The JSON form is Ratify's verification report, field by field (`isSuccess`, `verifierReports` with the flat items of a
+config policy), with `isSuccess: false` spelled out, and what Ratify has no word for under `nodeseal`.
+"""
+
+from typing import NamedTuple, Sequence
+
+from agent.errors import Code
+from agent.judgement import Judgement
+from agent.model.answer import printable
+from agent.model.outcome import Outcome, Status
+from agent.model.request import PullRequest
+
+SCHEMA_VERSION = "1"
+
+_MARKS = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "unknown", Status.SKIPPED: "skipped"}
+
+REMEDIES: dict[Code, str] = {
+    Code.CANARY: "nothing to do: this name exists to prove that the verifier is called",
+    Code.NO_EVIDENCE: "sign the image: notation sign REPOSITORY@DIGEST; a copy needs its signatures copied too",
+    Code.EVIDENCE_MALFORMED: "sign the image again and delete the broken signature from the registry",
+    Code.EVIDENCE_DIGEST: "the registry or something before it alters content: compare with another client",
+    Code.EVIDENCE_LIMIT: "delete superfluous signatures of this image from the registry",
+    Code.EVIDENCE_UNSUPPORTED: "sign the image in a supported form (docs/notation.md)",
+    Code.POLICY_NOT_SATISFIED: "compare policy.plugin.artifactVerificationPolicies with the signatures listed above",
+    Code.SIGNATURE_INVALID: "the signature was altered after signing: sign again, and find out who changed it",
+    Code.SIGNATURE_OF_ANOTHER_IMAGE: "sign this image itself; find out who attached another image's signature",
+    Code.SIGNER_NOT_TRUSTED: "add the signer's root certificate to verificationCerts, or sign with a trusted key",
+    Code.IDENTITY_NOT_TRUSTED: "add the signer's subject to trustedIdentities, or sign with a trusted identity",
+    Code.SIGNATURE_EXPIRED: "sign the image again",
+    Code.CERTIFICATE_NOT_VALID_NOW: "renew the signer's certificate and sign again; check this host's clock",
+    Code.CERTIFICATE_CHAIN_INVALID: "have the signing certificate issued under the Notary Project's certificate rules",
+    Code.NO_TRUST_POLICY: "add a statement for this repository, or one with the scope '*', to trustPolicyDoc",
+    Code.PLUGIN_DEMANDED: "sign without a verification plugin",
+    Code.REGISTRY_UNAVAILABLE: "check name, network, proxy and certificates between this host and the registry",
+    Code.UNAUTHORIZED: "this version reads registries anonymously: make the repository readable to everyone",
+    Code.THROTTLED: "wait, or ask the registry for a higher limit",
+    Code.REVOCATION_UNKNOWN: "override revocation to 'log' or 'skip' in the trust policy until it can be checked",
+    Code.DEADLINE: "find out what is slow: run this command again with --explain",
+    Code.CONFIGURATION_MISSING: "publish a configuration: nodeseal config apply DIR",
+    Code.CONFIGURATION_INVALID: "publish the configuration again: nodeseal config apply DIR",
+    Code.CLOCK_IMPLAUSIBLE: "set this host's clock",
+}
+
+
+class Step(NamedTuple):
+    """One step of a verification as it was observed; `milliseconds` is how long it took."""
+
+    name: str
+    looked_for: str
+    found: str
+    milliseconds: float
+
+
+def as_json(request: PullRequest, judgement: Judgement, generation: str, steps: Sequence[Step]) -> dict[str, object]:
+    """The report as a JSON value."""
+    answer, verdict = judgement
+    outcomes = verdict.report.outcomes if verdict and verdict.report else ()
+    items = [_item(outcome, request.identity) for outcome in outcomes]
+    if not items and answer.ground is None:
+        items = [_error_item(request.identity, answer.message, answer.code)]
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "isSuccess": answer.ground is not None,
+        "verifierReports": items,
+        "nodeseal": {
+            "subject": request.identity,
+            "decision": verdict.decision.value if verdict else "deny",
+            "exitCode": int(answer.exit),
+            "code": answer.code.value,
+            "rule": answer.rule,
+            "precedence": answer.precedence,
+            "ground": answer.ground.value if answer.ground else None,
+            "reason": answer.line(),
+            "causes": [cause.value for cause in verdict.causes] if verdict else [],
+            "generation": generation,
+            "checks": {f"{o.verifier} {o.digest}": [_check(c) for c in o.checks] for o in outcomes},
+            "steps": [step._asdict() for step in steps],
+        },
+    }
+
+
+def as_text(
+    request: PullRequest, judgement: Judgement, generation: str, steps: Sequence[Step], *, explain: bool
+) -> str:
+    """The report for people; with `explain`, every step and check.  Printable ASCII and line ends alone."""
+    answer, verdict = judgement
+    lines = [printable(request.identity)]
+    outcomes = verdict.report.outcomes if verdict and verdict.report else ()
+    if explain:
+        lines += ["", f"configuration {generation[:12]}, rule {printable(answer.rule)}", "", "steps"]
+        for step in steps:
+            lines.append(f"  {step.milliseconds:8.1f} ms  {printable(step.name)}")
+            lines.append(f"               looked for: {printable(step.looked_for)}")
+            lines.append(f"               found:      {printable(step.found)}")
+        lines += ["", "checks"] if outcomes else []
+    for outcome in outcomes:
+        lines.append(f"  {_MARKS[outcome.status]:8} {printable(outcome.verifier)}  {outcome.digest}")
+        if explain:
+            lines += _explained(outcome)
+        elif outcome.status is not Status.PASSED:
+            lines.append(f"           {printable(outcome.message)}")
+    lines += [""] if explain else []
+    lines.append(printable(answer._replace(image="").line()))
+    remedy = REMEDIES.get(answer.code)
+    if remedy and answer.ground is None:
+        lines.append(f"next step: {remedy}")
+    return "\n".join(lines) + "\n"
+
+
+def _explained(outcome: Outcome) -> list[str]:
+    lines = [
+        f"           {_MARKS[check.status]:8} {check.check.value} ({check.action.value}): {printable(check.message)}"
+        for check in outcome.checks
+    ]
+    if not any(check.status is Status.FAILED and check.message == outcome.message for check in outcome.checks):
+        lines.append(f"           {_MARKS[outcome.status]:8} {printable(outcome.message)}")
+    return lines
+
+
+def _item(outcome: Outcome, subject: str) -> dict[str, object]:
+    """One item of `verifierReports`, in the flat form that Ratify uses under a config policy."""
+    item: dict[str, object] = {
+        "subject": subject,
+        "isSuccess": outcome.status is Status.PASSED,
+        "name": outcome.verifier,
+        "verifierName": outcome.verifier,
+        "type": outcome.verifier_type,
+        "verifierType": outcome.verifier_type,
+        "referenceDigest": str(outcome.digest),
+        "artifactType": outcome.artifact_type,
+        "message": outcome.message,
+    }
+    if outcome.status is not Status.PASSED:
+        code = outcome.code or (Code.of(outcome.cause) if outcome.cause else Code.POLICY_NOT_SATISFIED)
+        item |= {"errorReason": f"{code.value}: {outcome.message}", "remediation": REMEDIES[code]}
+    if outcome.extensions:
+        item["extensions"] = dict(outcome.extensions)
+    return item
+
+
+def _error_item(subject: str, message: str, code: Code) -> dict[str, object]:
+    """What Ratify puts into `verifierReports` if there is nothing that a verifier could report on."""
+    return {
+        "subject": subject,
+        "isSuccess": False,
+        "message": f"failed to verify artifact: {subject}",
+        "errorReason": f"{code.value}: {message}",
+        "remediation": REMEDIES.get(code, ""),
+    }
+
+
+def _check(check: object) -> dict[str, object]:
+    fields = check._asdict()  # type: ignore[attr-defined]
+    return {name: getattr(value, "value", value) for name, value in fields.items() if value is not None}

@@ -1,0 +1,117 @@
+"""`nodeseal verify IMAGE`: a person asks by hand what containerd asks before a pull.
+
+The same judgement over the same ports; a tag is resolved once, and from there on only the digest counts.  Works for an
+ordinary user with `--config`.
+"""
+
+import argparse
+import json
+import time
+from typing import Mapping, TextIO
+
+from agent.adapters.inline import OneByOne, SystemClock, run
+from agent.config.config import Config
+from agent.engine import Engine
+from agent.errors import Exit, Unavailable
+from agent.judgement import Judgement, judge
+from agent.model.answer import printable
+from agent.model.reference import Reference
+from agent.model.request import PullRequest
+from agent.modes.registry_access import open_registry
+from agent.modes.rendering import REMEDIES, Step, as_json, as_text
+from agent.rules import precedence
+
+DEADLINE = 30.0
+"""Seconds that a person waits at most, unless `--timeout` says otherwise."""
+
+
+class StepTrace:
+    """`ports.Trace` that keeps every step and how long it took since the one before."""
+
+    def __init__(self) -> None:
+        """The time runs from now."""
+        self.steps: list[Step] = []
+        self._since = time.monotonic()
+
+    def step(self, name: str, looked_for: str, found: str) -> None:
+        """See `ports.Trace.step`."""
+        now = time.monotonic()
+        self.steps.append(Step(name, looked_for, found, (now - self._since) * 1000))
+        self._since = now
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `verify` to the command line."""
+    parser = subparsers.add_parser(
+        "verify",
+        help="verify one image and say why",
+        description="Verify one image as containerd's pull would, and say what was decided and why. "
+        "A tag is resolved once; what is verified is the digest it named at that moment.",
+        epilog="exit codes: 0 allow, 2 usage, 3 configuration, 10 deny, 11 cannot tell, 70 bug",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="image reference, for example registry.example.com/team/app:1.2")
+    parser.add_argument(
+        "--config", metavar="DIR|FILE", help="use this configuration instead of the node's current snapshot"
+    )
+    parser.add_argument("--root", default="/", help="root that the node's snapshot is under (default: %(default)s)")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
+    parser.add_argument(
+        "--explain", action="store_true", help="show every step and check: looked for, found, decided, how long"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=DEADLINE, metavar="SECONDS", help="give up after this time (default: %(default)g)"
+    )
+    parser.set_defaults(handler=handle)
+
+
+def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
+    """Run `verify`.  Raises `UsageError`, `ConfigurationError`."""
+    reference = Reference.parse_short(options.image)
+    try:
+        config = _configuration(options, environment)
+    except Unavailable as error:
+        stderr.write(_blocked(error, str(reference)))
+        return Exit.CANNOT_TELL
+    trace = StepTrace()
+    trace.step("read configuration", options.config or f"snapshot under {options.root}", config.generation[:12])
+    with open_registry(config.store, environment, time.monotonic() + options.timeout) as registry:
+        engine = Engine(config, registry=registry, concurrent=OneByOne(), clock=SystemClock(), trace=trace)
+        try:
+            request, judgement = run(_resolve_and_judge(options.image, reference, engine, trace))
+        except Unavailable as error:
+            stderr.write(_blocked(error, str(reference)))
+            return Exit.CANNOT_TELL
+    if options.format == "json":
+        report = as_json(request, judgement, config.generation, trace.steps if options.explain else ())
+        stdout.write(json.dumps(report, indent=2) + "\n")
+    else:
+        stdout.write(as_text(request, judgement, config.generation, trace.steps, explain=options.explain))
+    return judgement.answer.exit
+
+
+async def _resolve_and_judge(
+    name: str, reference: Reference, engine: Engine, trace: StepTrace
+) -> tuple[PullRequest, Judgement]:
+    """Step 1 for a person: what the reference names now; then the judgement.  Raises `Unavailable`, `Malformed`."""
+    subject = await engine.registry.resolve(reference)
+    trace.step("resolve", str(reference), f"{subject.digest} ({subject.media_type}, {subject.size} bytes)")
+    request = PullRequest(name, reference, subject)
+    return request, await judge(request, engine)
+
+
+def _configuration(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
+    """The configuration to verify under.  Raises `ConfigurationError`, `Unavailable`."""
+    if options.config:
+        from agent.modes.config import load_for_person
+
+        return load_for_person(options.config, environment.get("HOME", "/"))
+
+    from agent.adapters.snapshots import SnapshotStore
+
+    return SnapshotStore(options.root).load()
+
+
+def _blocked(error: Unavailable, image: str) -> str:
+    answer = precedence.without_configuration(error.cause, error.message, "")
+    hint = error.hint or REMEDIES[answer.code]
+    return f"{printable(image)}\n{answer.line()}\nnext step: {printable(hint)}\n"

@@ -1,0 +1,52 @@
+"""Ratify's config policy: per artifact type, any or all of the outcomes must have passed.
+
+The algorithm is Ratify's own (`policy.plugin.name: configPolicy`): a type that is listed must be there and satisfied;
+types that are not listed fall under `default`, and must be satisfied once they are there; no outcome at all is a denial.
+"""
+
+from typing import Mapping, Sequence
+
+from agent.model.outcome import Outcome, Status
+
+ANY, ALL = "any", "all"
+DEFAULT_KEY = "default"
+
+
+class ConfigPolicy:
+    """`requirements` maps artifact types to "any" or "all"; `default` (itself "all" by default) is for the others."""
+
+    def __init__(self, requirements: Mapping[str, str]) -> None:
+        """Keep the requirements; the key "default" is taken out of them."""
+        self._requirements = {key: value for key, value in requirements.items() if key != DEFAULT_KEY}
+        self._default = requirements.get(DEFAULT_KEY, ALL)
+
+    @classmethod
+    def load(cls, settings: Mapping[str, object]) -> "ConfigPolicy":
+        """See `Policy.load`."""
+        requirements = settings.get("artifactVerificationPolicies", {})
+        return cls(dict(requirements) if isinstance(requirements, dict) else {})
+
+    def evaluate(self, outcomes: Sequence[Outcome], *, inconclusive_passes: bool) -> bool:
+        """See `Policy.evaluate`."""
+        passing = (Status.PASSED, Status.INCONCLUSIVE) if inconclusive_passes else (Status.PASSED,)
+        by_type: dict[str, list[bool]] = {}
+        for outcome in outcomes:
+            by_type.setdefault(outcome.artifact_type, []).append(outcome.status in passing)
+        if not by_type:
+            return False
+        return all(
+            self._satisfied(artifact_type, by_type.get(artifact_type, []))
+            for artifact_type in {*self._requirements, *by_type}
+        )
+
+    def allow_stands(self, artifact_types: Sequence[str]) -> bool:
+        """See `Policy.allow_stands`: under "any", more outcomes can't turn yes into no."""
+        return all(self._requirement(artifact_type) == ANY for artifact_type in artifact_types)
+
+    def _satisfied(self, artifact_type: str, passed: Sequence[bool]) -> bool:
+        if not passed:
+            return False
+        return any(passed) if self._requirement(artifact_type) == ANY else all(passed)
+
+    def _requirement(self, artifact_type: str) -> str:
+        return self._requirements.get(artifact_type, self._default)

@@ -1,0 +1,75 @@
+"""The order in which things decide, and what a verdict means under a rule.
+
+Numbers, first that applies (docs/architecture.md, "Precedence"): 1 the canary's reserved name, denied; 7 verification;
+8 cannot tell, blocked.  The numbers between belong to lists and exemptions, which this version does not have.
+"""
+
+from agent.errors import Cause, Code, Exit
+from agent.model.answer import Answer, Ground
+from agent.model.reference import Repository
+from agent.model.request import PullRequest
+from agent.model.verdict import Decision, Verdict
+from agent.rules.rule import DEFAULT_RULE, Rule
+
+CANARY = 1
+VERIFICATION = 7
+CANNOT_TELL = 8
+
+_CANARY_HOST = "127.0.0.1"
+_CANARY_PATH = "nodeseal-canary"
+CANARY_ANSWER = Answer(
+    Exit.DENY,
+    Code.CANARY,
+    rule="canary",
+    message="the canary's name is always refused; this verifier is live",
+    precedence=CANARY,
+)
+_NO_RULE = "-"
+
+
+def before_verification(request: PullRequest) -> Answer | None:
+    """The answer, if one is due before any network and any configuration; None if verification has to decide."""
+    return CANARY_ANSWER if _is_canary(request.repository) else None
+
+
+def rule_for(rules: tuple[Rule, ...], repository: Repository) -> Rule:
+    """The rule that stands for `repository`."""
+    del repository  # this version's only rule is for everything
+    return rules[0] if rules else DEFAULT_RULE
+
+
+def conclude(verdict: Verdict, rule: Rule, request: PullRequest) -> Answer:
+    """What containerd gets for a verdict: allow is 0 with its ground, everything else blocks."""
+    if verdict.decision is Decision.ALLOW:
+        return Answer(Exit.ALLOW, verdict.code, rule.name, verdict.message, VERIFICATION, Ground.VERIFIED)
+    if verdict.decision is Decision.DENY:
+        return Answer(Exit.DENY, verdict.code, rule.name, verdict.message, VERIFICATION, image=request.name)
+    return Answer(Exit.CANNOT_TELL, verdict.code, rule.name, verdict.message, CANNOT_TELL, image=request.name)
+
+
+def without_configuration(cause: Cause, message: str, image: str) -> Answer:
+    """What containerd gets while there is no rule to go by: it blocks, and says what is missing."""
+    return Answer(
+        Exit.CANNOT_TELL, Code.of(cause), _NO_RULE, f"{cause.value}: {message}", CANNOT_TELL, image=image
+    )
+
+
+def bad_request(message: str) -> Answer:
+    """What containerd gets if it (or whoever calls in its name) called us wrongly: it blocks."""
+    return Answer(Exit.USAGE, Code.BAD_REQUEST, _NO_RULE, message)
+
+
+def internal_error(kind: str) -> Answer:
+    """What containerd gets for a bug of ours: it blocks.  `kind` is the exception's type, never its text."""
+    return Answer(Exit.BUG, Code.BUG, _NO_RULE, f"unexpected {kind}; please report it, with this image's name")
+
+
+def out_of_time(seconds: float, image: str) -> Answer:
+    """What containerd gets if our own deadline passed before anything was decided: it blocks."""
+    text = f"{Cause.DEADLINE.value}: no answer within {seconds:g} s"
+    return Answer(Exit.CANNOT_TELL, Code.DEADLINE, _NO_RULE, text, CANNOT_TELL, image=image)
+
+
+def _is_canary(repository: Repository) -> bool:
+    host, _, _port = repository.host.partition(":")
+    return host == _CANARY_HOST and repository.path == _CANARY_PATH

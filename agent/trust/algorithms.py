@@ -1,0 +1,92 @@
+"""Signature algorithms: which one a key demands, and whether a signature holds.
+
+Notary Project signature specification, "Signature Algorithm Requirements": the algorithm is derived from the signing
+certificate's key and nothing else, so that an envelope can't choose a weaker one.  `cryptography` does the mathematics.
+"""
+
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.x509 import Certificate
+
+from agent.errors import Code, Malformed
+
+
+class SignatureInvalid(Malformed):
+    """The signature does not hold under the signer's key, or the algorithm is not the key's."""
+
+    code = Code.SIGNATURE_INVALID
+
+
+class Algorithm(NamedTuple):
+    """A signature algorithm by its JOSE name."""
+
+    name: str
+    digest: hashes.HashAlgorithm
+
+
+_RSA = {
+    2048: Algorithm("PS256", hashes.SHA256()),
+    3072: Algorithm("PS384", hashes.SHA384()),
+    4096: Algorithm("PS512", hashes.SHA512()),
+}
+_EC = {
+    "secp256r1": Algorithm("ES256", hashes.SHA256()),
+    "secp384r1": Algorithm("ES384", hashes.SHA384()),
+    "secp521r1": Algorithm("ES512", hashes.SHA512()),
+}
+
+
+def algorithm_of(certificate: Certificate) -> Algorithm:
+    """The one algorithm that the certificate's key signs with.  Raises `SignatureInvalid` for other keys."""
+    key = _public_key(certificate)
+    if isinstance(key, rsa.RSAPublicKey):
+        found, what = _RSA.get(key.key_size), f"RSA of {key.key_size} bits"
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        found, what = _EC.get(key.curve.name), f"elliptic curve {key.curve.name}"
+    else:
+        found, what = None, type(key).__name__
+    if found is None:
+        raise SignatureInvalid(f"signing key: got {what}; expected RSA of 2048, 3072 or 4096 bits, P-256, P-384 or P-521")
+    return found
+
+
+def verify_signature(certificate: Certificate, algorithm: str, signature: bytes, signed: bytes) -> None:
+    """Check `signature` over `signed` with the certificate's key; `algorithm` is what the envelope claims.
+
+    ECDSA signatures are the two integers side by side (RFC 7518, section 3.4).  Raises `SignatureInvalid`.
+    """
+    expected = algorithm_of(certificate)
+    if algorithm != expected.name:
+        raise SignatureInvalid(f"alg: got {ascii(algorithm)[:20]}; expected {expected.name}, which the signing key demands")
+    key = _public_key(certificate)
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            pss = padding.PSS(mgf=padding.MGF1(expected.digest), salt_length=padding.PSS.DIGEST_LENGTH)
+            key.verify(signature, signed, pss, expected.digest)
+            return
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(_der(signature, key.curve.key_size), signed, ec.ECDSA(expected.digest))
+            return
+    except InvalidSignature:
+        raise SignatureInvalid("signature: does not hold under the signing certificate's key") from None
+    raise SignatureInvalid(f"signing key: got {type(key).__name__}; expected RSA or an elliptic curve")
+
+
+def _public_key(certificate: Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except Exception as error:  # noqa: BLE001 - the library raises several unrelated types for keys it can't read
+        raise SignatureInvalid(f"signing key: can't be read ({type(error).__name__})") from error
+
+
+def _der(signature: bytes, key_size: int) -> bytes:
+    length = (key_size + 7) // 8
+    if len(signature) != 2 * length:
+        raise SignatureInvalid(f"signature: got {len(signature)} bytes; expected {2 * length} for this curve")
+    return encode_dss_signature(
+        int.from_bytes(signature[:length], "big"), int.from_bytes(signature[length:], "big")
+    )

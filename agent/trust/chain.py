@@ -1,0 +1,187 @@
+"""Certificate chains of signatures: structure, certificate rules, validity.
+
+Notary Project signature specification, "Certificate Requirements".  Whether anybody trusts the chain is another
+question (`agent.trust.truststore`).  The numbers in comments are those of the list in `check_chain`.
+"""
+
+from datetime import datetime
+from typing import Sequence, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+
+from agent.errors import Code, LimitExceeded, Malformed
+
+MAX_CERTIFICATES = 16
+"""Longest chain taken; code signing hierarchies have three or four."""
+
+MAX_CERTIFICATE_SIZE = 64 * 1024
+"""Largest certificate taken, in bytes of DER; real ones have one to four KiB."""
+
+_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
+
+_WEAK_HASHES = (hashes.MD5, hashes.SHA1)
+_FORBIDDEN_PURPOSES = {
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "any",
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
+    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
+    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
+}
+
+
+class ChainInvalid(Malformed):
+    """The certificates of a signature are not a chain that may sign code."""
+
+    code = Code.CERTIFICATE_CHAIN_INVALID
+
+
+def parse_chain(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
+    """Read certificates, signing certificate first.  Raises `ChainInvalid` or `LimitExceeded`."""
+    if not ders:
+        raise ChainInvalid("certificate chain: got no certificate; expected at least the signing certificate")
+    if len(ders) > MAX_CERTIFICATES:
+        raise LimitExceeded(f"certificate chain: got {len(ders)} certificates; expected at most {MAX_CERTIFICATES}")
+    return tuple(_parse(der, f"certificate {i + 1} of {len(ders)}") for i, der in enumerate(ders))
+
+
+def check_chain(chain: Sequence[x509.Certificate]) -> None:
+    """Check a chain from `parse_chain`, signing certificate first.  Raises `ChainInvalid` at the first defect.
+
+    1. Each certificate is issued by the next one; the last is self-signed; no other is self-issued.
+    2. No signature in the chain uses MD5 or SHA-1.
+    3. Each issuer is a CA: critical basic constraints, path length kept, critical key usage with keyCertSign.
+    4. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage).
+    """
+    try:
+        _check_links(chain)
+        for depth, issuer in enumerate(chain[1:]):
+            _check_ca(issuer, depth)
+        _check_leaf(chain[0])
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ChainInvalid(f"certificate chain: a certificate can't be read ({type(error).__name__})") from error
+
+
+def not_valid_at(chain: Sequence[x509.Certificate], moment: datetime) -> str:
+    """Which certificate is outside its validity at `moment`, as a text for people; empty if none is."""
+    for certificate in chain:
+        if not certificate.not_valid_before_utc <= moment <= certificate.not_valid_after_utc:
+            return (
+                f"certificate {subject_of(certificate)} is valid {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ} "
+                f"to {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}; it is {moment:%Y-%m-%dT%H:%M:%SZ}"
+            )
+    return ""
+
+
+def revocation_sources(chain: Sequence[x509.Certificate]) -> tuple[str, ...]:
+    """Subjects of the certificates (the root excluded) that name an OCSP responder or a CRL to be asked."""
+    return tuple(subject_of(certificate) for certificate in chain[:-1] if _names_revocation_source(certificate))
+
+
+def subject_of(certificate: x509.Certificate) -> str:
+    """The subject as people write it (RFC 4514)."""
+    return certificate.subject.rfc4514_string()
+
+
+def is_self_signed(certificate: x509.Certificate) -> bool:
+    """Whether the certificate is issued and signed by itself."""
+    return certificate.issuer == certificate.subject and _signed_by(certificate, certificate)
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether the certificate says that it is a CA."""
+    constraints = _extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.value.ca
+
+
+def _parse(der: bytes, where: str) -> x509.Certificate:
+    if len(der) > MAX_CERTIFICATE_SIZE:
+        raise LimitExceeded(f"{where}: got {len(der)} bytes; expected at most {MAX_CERTIFICATE_SIZE}")
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        certificate.subject.rfc4514_string(), certificate.extensions, certificate.signature_hash_algorithm  # noqa: B018
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ChainInvalid(f"{where}: can't be read ({type(error).__name__})") from error
+    return certificate
+
+
+def _check_links(chain: Sequence[x509.Certificate]) -> None:
+    for i, certificate in enumerate(chain):  # (2)
+        if isinstance(certificate.signature_hash_algorithm, _WEAK_HASHES):
+            name = certificate.signature_hash_algorithm.name
+            raise ChainInvalid(f"certificate {subject_of(certificate)}: signed with {name}; expected SHA-256 or better")
+        if i + 1 < len(chain):  # (1)
+            if certificate.issuer == certificate.subject:
+                raise ChainInvalid(f"certificate {subject_of(certificate)}: self-issued, but not the last of the chain")
+            if not _signed_by(certificate, chain[i + 1]):
+                raise ChainInvalid(
+                    f"certificate {subject_of(certificate)}: not issued by the next one in the chain, "
+                    f"{subject_of(chain[i + 1])}"
+                )
+    if not is_self_signed(chain[-1]):
+        raise ChainInvalid(
+            f"certificate chain: the last certificate, {subject_of(chain[-1])}, is not self-signed; expected the root"
+        )
+
+
+def _check_ca(certificate: x509.Certificate, depth: int) -> None:
+    """(3); `depth` is the number of CA certificates between this one and the signing certificate."""
+    who = f"certificate {subject_of(certificate)}"
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is None or not constraints.critical or not constraints.value.ca:
+        raise ChainInvalid(f"{who}: issues certificates without critical basic constraints with cA")
+    if constraints.value.path_length is not None and constraints.value.path_length < depth:
+        raise ChainInvalid(f"{who}: path length {constraints.value.path_length}; there are {depth} CAs below it")
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is None or not usage.critical or not usage.value.key_cert_sign:
+        raise ChainInvalid(f"{who}: issues certificates without critical key usage keyCertSign")
+
+
+def _check_leaf(certificate: x509.Certificate) -> None:
+    """(4)"""
+    who = f"signing certificate {subject_of(certificate)}"
+    if is_ca(certificate):
+        raise ChainInvalid(f"{who}: is a CA; expected an end-entity certificate")
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is None or not usage.critical or not usage.value.digital_signature:
+        raise ChainInvalid(f"{who}: no critical key usage digitalSignature")
+    others = [name for name in _OTHER_USAGES if getattr(usage.value, name)]
+    if usage.value.key_agreement:
+        others += [name for name in ("encipher_only", "decipher_only") if getattr(usage.value, name)]
+    if others:
+        raise ChainInvalid(f"{who}: key usage also has {', '.join(others)}; expected digitalSignature alone")
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
+    for purpose in purposes.value if purposes is not None else ():
+        if purpose in _FORBIDDEN_PURPOSES:
+            raise ChainInvalid(f"{who}: extended key usage {_FORBIDDEN_PURPOSES[purpose]} must not sign images")
+
+
+_OTHER_USAGES = ("key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
+
+
+def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _names_revocation_source(certificate: x509.Certificate) -> bool:
+    if _extension(certificate, x509.CRLDistributionPoints) is not None:
+        return True
+    access = _extension(certificate, x509.AuthorityInformationAccess)
+    return access is not None and any(
+        description.access_method == AuthorityInformationAccessOID.OCSP for description in access.value
+    )
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> "x509.Extension[_Kind] | None":
+    """The extension of class `kind`, or None."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind)
+    except x509.ExtensionNotFound:
+        return None
