@@ -133,6 +133,9 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], executable: str
     except Unavailable as error:
         return precedence.without_configuration(error.cause, error.message, request.name)
 
+    from agent.modes.lean import without_openssh
+
+    without_openssh()
     from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
     from agent.engine import Engine
     from agent.judgement import judge
