@@ -51,7 +51,8 @@ def decode(form: bytes, certificate: Callable[[str], bytes]) -> Config:
     try:
         return _config(cast("Mapping[str, object]", value), generation_of(form), certificate)
     except (TypeError, KeyError, AttributeError) as error:
-        raise Malformed(f"snapshot: got no configuration ({ascii(error)[:80]}); expected what publishing writes") from None
+        shown = ascii(error)[:80]
+        raise Malformed(f"snapshot: got no configuration ({shown}); expected what publishing writes") from None
 
 
 def _config(value: Mapping[str, object], generation: str, certificate: Callable[[str], bytes]) -> Config:

@@ -3,7 +3,8 @@
 Behind the pull path: plain `NamedTuple`s, no schema, no YAML, no PEM.
 """
 
-from typing import Mapping, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from agent.rules.rule import Rule
 

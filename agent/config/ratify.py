@@ -1,0 +1,183 @@
+"""The Ratify dialect: `config.json` and the documents beside it, to a `Config`.
+
+In order: (1) strict JSON; (2) the schema; (3) names, as Ratify compares them; (4) each verifier's own options, by its
+format.  Every step collects problems; there is a `Config` only if none of them is fatal.  Pure: documents come in.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import NamedTuple, cast
+
+from agent.codec import strictjson
+from agent.config import canonical, checking
+from agent.config.checking import Finding
+from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.config.schema import MAX_VERIFIERS, SCHEMA
+from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
+from agent.formats import FORMATS, Format, format_class
+from agent.model.documents import Document, Documents
+from agent.policies import POLICIES, normalised
+from agent.rules.rule import DEFAULT_RULE
+
+MAX_SIZE = 1024 * 1024
+"""Most bytes of the document: a ConfigMap holds no more."""
+
+_POLICY_NAME = "policy.plugin.name"
+_VERIFIER_KEYS = ("name", "type", "artifactTypes", "version", "nestedReferences")
+_MAX_TYPE_LENGTH = 255
+
+Object = Mapping[str, object]
+
+
+class Checked(NamedTuple):
+    """A configuration that can be used, and what a person should hear about it all the same."""
+
+    config: Config
+    warnings: tuple[Problem, ...]
+
+
+def read(
+    document: Document,
+    documents: Documents,
+    *,
+    formats: Mapping[str, str | type[Format]] = FORMATS,
+    policies: Mapping[str, object] = POLICIES,
+) -> Checked:
+    """Read `document`; paths in it are looked up in `documents`.
+
+    `formats` and `policies` are the tables whose keys may be named; a format that stands there as a text is imported
+    once it is named.  Raises `ConfigurationError` with every problem found, warnings included.
+    """
+    try:
+        value = strictjson.decode(document.content, document.name, limit=MAX_SIZE)  # (1)
+    except Malformed as error:
+        too_big = isinstance(error, LimitExceeded)
+        got = error.message.removeprefix(f"{document.name}: ").removeprefix("got ").partition("; expected ")[0]
+        expected = f"JSON of at most {MAX_SIZE} bytes, nested no deeper than needed" if too_big else "JSON"
+        raise _refused((Problem(document.name, got, expected),)) from None
+    findings = list(checking.check(value, SCHEMA))  # (2)
+    root = value if isinstance(value, dict) else {}
+    policy = _policy(root, policies, findings)  # (3)
+    verifiers = _verifiers(root, formats, findings)
+    use_http = _at(root, "store", "plugins", 0, "useHttp") is True
+    if use_http:
+        findings.append(_USE_HTTP)
+    problems = [finding.problem(document.name) for finding in findings]
+    certificates: dict[str, bytes] = {}
+    settings: list[VerifierSettings] = []
+    for verifier in verifiers:  # (4)
+        if not _spoilt(verifier, findings):
+            where = checking.place(document.name, verifier.path)
+            entry = formats[verifier.type]
+            chosen = format_class(verifier.type) if isinstance(entry, str) else entry
+            parsed = chosen.parse(verifier.options, documents, where)
+            problems += parsed.problems
+            certificates |= parsed.certificates
+            settings.append(VerifierSettings(verifier.name, verifier.type, verifier.artifact_types, parsed.settings))
+    if any(problem.fatal for problem in problems):
+        raise _refused(tuple(problems))
+    config = Config("", StoreSettings("oras", use_http), policy, tuple(settings), (DEFAULT_RULE,), certificates)
+    return Checked(_settled(config), tuple(problems))
+
+
+_USE_HTTP = Finding(
+    ("store", "plugins", 0, "useHttp"), "true",
+    "false: over plain HTTP whoever is on the way can hide signatures and read credentials", fatal=False,
+)
+
+
+class _Verifier(NamedTuple):
+    """A verifier plugin whose common keys are read and whose options are not."""
+
+    path: checking.Path
+    name: str
+    type: str
+    artifact_types: tuple[str, ...]
+    options: Object
+
+
+def _policy(root: Object, policies: Mapping[str, object], findings: list[Finding]) -> PolicySettings:
+    plugin = _at(root, "policy", "plugin")
+    name = _at(plugin, "name")
+    if isinstance(name, str) and name and normalised(name) not in policies:
+        expected = f"one of {', '.join(sorted(policies))} (case and '-' don't matter): no other policy is supported"
+        findings.append(Finding(tuple(_POLICY_NAME.split(".")), checking.shown(name), expected))
+    requirements = _at(plugin, "artifactVerificationPolicies")
+    settings = {"artifactVerificationPolicies": requirements if isinstance(requirements, dict) else {}}
+    return PolicySettings(normalised(name) if isinstance(name, str) else "", settings)
+
+
+def _verifiers(root: Object, formats: Mapping[str, object], findings: list[Finding]) -> list[_Verifier]:
+    plugins = _at(root, "verifier", "plugins")
+    found: list[_Verifier] = []
+    names: dict[str, int] = {}
+    for i, plugin in enumerate(plugins[:MAX_VERIFIERS] if isinstance(plugins, list) else []):
+        path: checking.Path = ("verifier", "plugins", i)
+        name, given_type = _at(plugin, "name"), _at(plugin, "type")
+        if isinstance(name, str) and name:
+            if name in names:
+                findings.append(
+                    Finding((*path, "name"), f"{checking.shown(name)}, which plugins[{names[name]}] has too",
+                            "a name that no other verifier has")
+                )
+            names.setdefault(name, i)
+        verifier_type = name if given_type is None else given_type
+        if not isinstance(name, str) or not isinstance(verifier_type, str) or not verifier_type:
+            continue  # the schema's check has told
+        if verifier_type not in formats:
+            at = (*path, "name" if given_type is None else "type")
+            expected = f"one of {', '.join(sorted(formats))}: no other type of verifier is supported"
+            findings.append(Finding(at, checking.shown(verifier_type), expected))
+            continue
+        types = _artifact_types(_at(plugin, "artifactTypes"), (*path, "artifactTypes"), findings)
+        found.append(_Verifier(path, name, verifier_type, types, _options(cast("Object", plugin), path, findings)))
+    return found
+
+
+def _artifact_types(value: object, path: checking.Path, findings: list[Finding]) -> tuple[str, ...]:
+    types = [each.strip() for each in value.split(",")] if isinstance(value, str) and value else []
+    findings += (
+        Finding(path, checking.shown(each), "artifact types, separated by single commas, or *")
+        for each in types
+        if not each or len(each) > _MAX_TYPE_LENGTH or not (each.isascii() and each.isprintable()) or " " in each
+    )
+    return tuple(dict.fromkeys(types))
+
+
+def _options(plugin: Object, path: checking.Path, findings: list[Finding]) -> Object:
+    """What the format gets: the keys that are not every verifier's, without those that the schema's check told of."""
+    told = {finding.path for finding in findings if not finding.structural or not finding.fatal}
+    return {key: value for key, value in plugin.items() if key not in _VERIFIER_KEYS and (*path, key) not in told}
+
+
+def _spoilt(verifier: _Verifier, findings: list[Finding]) -> bool:
+    """Whether some option has not even the form that the format relies on (or nobody looked that far)."""
+    depth = len(verifier.path)
+    for finding in findings:
+        if finding.fatal and finding.structural:
+            inside = len(finding.path) > depth and finding.path[:depth] == verifier.path
+            if not finding.path or (inside and finding.path[depth] not in _VERIFIER_KEYS):
+                return True
+    return False
+
+
+def _at(value: object, *path: str | int) -> object:
+    """What stands at `path`, None if nothing does."""
+    for step in path:
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
+def _settled(config: Config) -> Config:
+    """The configuration as a reader of its canonical form sees it, so that both can't differ; with its generation."""
+    for name, der in config.certificates.items():
+        if sha256(der).hexdigest() != name:
+            raise ValueError("a format gave a certificate a name that is not its SHA-256")
+    return canonical.decode(canonical.encode(config), config.certificates.__getitem__)
+
+
+def _refused(problems: tuple[Problem, ...]) -> ConfigurationError:
+    return ConfigurationError("the configuration can't be used", problems=problems)

@@ -1,0 +1,219 @@
+"""The JSON Schema (2020-12) of the configuration that Ratify users have: `config.json`.
+
+One schema for everything: checking (`agent.config.checking`), `config schema`, completion in editors, the docs.  What
+is standard in it says what is valid.  Three keywords are ours, and editors pass over them:
+
+- `x-expected`: what a person is told to write instead, for any check of that schema that fails;
+- `x-warning`: the key is taken, and a person is told this;
+- `x-unknownKeys: "warn"`: keys that are not listed are told and ignored, as Ratify ignores them.
+
+Plain data: nothing is checked here.
+"""
+
+from collections.abc import Mapping
+
+from agent.config.verifierschema import NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS
+from agent.config.words import Schema, not_supported, obj, server_only, text
+
+MAX_VERIFIERS = 64
+"""Most verifiers of one configuration."""
+
+_VERSION = text("Version", "Version of this section's form, for example \"1.0.0\".")
+_PLUGIN_DIRECTORIES: Schema = {
+    "title": "Plugin folders",
+    "description": "Folders with external plugins.  Not supported: nothing but an empty list is taken.",
+    "type": "array",
+    "maxItems": 0,
+    "x-expected": "an empty list or no such key: this version runs no external plugins",
+}
+_SOURCE = not_supported("Plugin source", "Where Ratify downloads a plugin from.", "plugins that are downloaded")
+_MILLISECONDS: Schema = {"type": "integer", "minimum": 0}
+
+_STORE_PLUGIN = obj(
+    "Store", "A place where signatures are looked for: the image's own registry (`oras`).",
+    {
+        "name": text("Name", "Name of the store plugin: `oras`.", const="oras")
+        | {"x-expected": '"oras", the only store that this version supports'},
+        "useHttp": {
+            "title": "Plain HTTP",
+            "description": "Speak plain HTTP to registries.  Whoever is on the way can then hide signatures and read "
+            "credentials: for tests only.",
+            "type": "boolean", "default": False,
+        },
+        "cosignEnabled": {
+            "title": "Cosign tags",
+            "description": "Look for cosign's signature tags too.  Not supported yet: nothing but `false` is taken.",
+            "type": "boolean", "const": False, "default": False,
+            "x-expected": "false: this version does not support cosign signatures",
+        },
+        "authProvider": not_supported(
+            "Registry credentials", "Where credentials for registries come from.", "registry credentials"
+        ),
+        "auth-provider": not_supported("Registry credentials", "Old form of authProvider.", "registry credentials"),
+        "localCachePath": server_only("Cache folder", "Ratify's folder of fetched content.", {"type": "string"}),
+        "cacheEnabled": server_only("Cache of listings", "Whether Ratify caches listings.", {"type": "boolean"}),
+        "ttl": server_only("Cache lifetime", "How long Ratify's cache of listings lasts (s).", {"type": "integer"}),
+        "version": _VERSION,
+        "source": _SOURCE,
+    },
+    required=("name",),
+)
+
+_STORE = obj(
+    "Stores", "Where signatures are looked for.",
+    {
+        "version": _VERSION,
+        "pluginBinDirs": _PLUGIN_DIRECTORIES,
+        "plugins": {
+            "title": "Store plugins",
+            "description": "The stores; exactly one is supported.",
+            "type": "array", "minItems": 1, "maxItems": 1,
+            "items": _STORE_PLUGIN,
+            "x-expected": "a list of exactly one store: this version does not support several",
+        },
+    },
+    required=("plugins",),
+)
+
+_POLICY_PLUGIN = obj(
+    "Policy plugin", "What is enough to let an image pass.",
+    {
+        "name": text(
+            "Name", "Which policy decides: `configPolicy`.  Compared in lower case and without '-'.",
+            examples=["configPolicy"],
+        ),
+        "artifactVerificationPolicies": {
+            "title": "Requirement per artifact type",
+            "description": "Artifact type -> `any` (one verified artifact of the type is enough) or `all` (every one "
+            "must be verified).  A type that is listed must be there.  The key `default`, itself `all` if it is "
+            "missing, is for types that are not listed.",
+            "type": "object",
+            "properties": {"default": {"title": "Types not listed", "description": "Requirement for all other types.",
+                                       "enum": ["any", "all"], "default": "all"}},
+            "propertyNames": {"pattern": r"^[^\s]+$", "maxLength": 255, "x-expected": "an artifact type or default"},
+            "additionalProperties": {"title": "Requirement", "enum": ["any", "all"]},
+            "examples": [{"application/vnd.cncf.notary.signature": "any"}],
+        },
+        "policy": not_supported("Rego policy", "Text of a Rego policy.", "Rego policies"),
+        "policyPath": not_supported("Rego policy file", "Path of a Rego policy.", "Rego policies"),
+        "passthroughEnabled": not_supported("Pass-through", "Report without deciding.", "passing undecided reports on"),
+        "version": _VERSION,
+        "source": _SOURCE,
+    },
+    required=("name",),
+)
+
+_POLICY = obj(
+    "Policy", "Which policy decides over what the verifiers found.",
+    {"version": _VERSION, "pluginBinDirs": _PLUGIN_DIRECTORIES, "plugin": _POLICY_PLUGIN},
+    required=("plugin",),
+)
+
+_VERIFIER_PLUGIN: Schema = {
+    "title": "Verifier",
+    "description": "One verifier: what it is called, what it looks at, whom it trusts.",
+    "type": "object",
+    "properties": {
+        "name": text(
+            "Name", "The verifier's name in messages and reports; also its type if there is no `type`.  Unique.",
+            pattern=r"^[^/\x00-\x1f\x7f]+$", maxLength=128, examples=["notation"],
+        ) | {"x-expected": "1 to 128 characters without '/'"},
+        "type": text("Type", "Kind of the verifier: `notation`.  `name` if it is missing.", examples=["notation"]),
+        "artifactTypes": text(
+            "Artifact types",
+            "The artifact types that this verifier looks at, separated by commas; `*` means all.",
+            maxLength=4096, examples=["application/vnd.cncf.notary.signature"],
+        ),
+        "version": _VERSION,
+        "nestedReferences": {
+            "title": "Nested references",
+            "description": "Verify signatures of signatures too.  Not supported: nothing but an empty text is taken.",
+            "type": "string", "maxLength": 0,
+            "x-expected": "no such key: this version does not verify what refers to signatures",
+        },
+        "nestedArtifactTypes": not_supported(
+            "Nested artifact types", "Types of what refers to signatures.", "verifying what refers to signatures"
+        ),
+        "source": _SOURCE,
+        "address": not_supported("Plugin address", "Where an external plugin listens.", "external plugins"),
+    },
+    "required": ["name", "artifactTypes"],
+    "if": {
+        "anyOf": [
+            {"properties": {"type": {"const": "notation"}}, "required": ["type"]},
+            {"properties": {"name": {"const": "notation"}, "type": False}, "required": ["name"]},
+        ]
+    },
+    "then": {"$ref": "#/$defs/notationVerifier"},
+}
+
+_VERIFIER = obj(
+    "Verifiers", "Who looks at the signatures.",
+    {
+        "version": _VERSION,
+        "pluginBinDirs": _PLUGIN_DIRECTORIES,
+        "plugins": {
+            "title": "Verifier plugins",
+            "description": "The verifiers, in order: the first one whose artifact types match takes an artifact.",
+            "type": "array", "minItems": 1, "maxItems": MAX_VERIFIERS,
+            "items": {"$ref": "#/$defs/verifier"},
+            "x-expected": f"a list of 1 to {MAX_VERIFIERS} verifiers",
+        },
+    },
+    required=("plugins",),
+)
+
+_EXECUTOR = obj(
+    "Executor", "How Ratify's server waits.  No effect here.",
+    {
+        "verificationRequestTimeout": server_only("Timeout", "The server's timeout (ms).", _MILLISECONDS),
+        "mutationRequestTimeout": server_only("Mutation timeout", "Its timeout for changes (ms).", _MILLISECONDS),
+    },
+)
+
+_CRL = obj(
+    "Revocation lists", "How Ratify caches revocation lists.  No effect here.",
+    {"cache": obj("Cache", "Cache of revocation lists.", {
+        "enabled": server_only("Enabled", "Whether Ratify caches revocation lists.", {"type": "boolean"}),
+    })},
+)
+
+_LOGGER = obj(
+    "Logger", "How Ratify's server logs.  No effect here.",
+    {
+        "formatter": server_only("Formatter", "Form of the log.", {"enum": ["text", "json", "logstash"]}),
+        "requestHeaders": server_only("Request headers", "HTTP headers that are logged.", {"type": "object"}),
+    },
+)
+
+SCHEMA: Mapping[str, object] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    **obj(
+        "Nodeseal configuration (Ratify's form)",
+        "What Ratify's command line reads from `config.json`, as far as this version supports it.",
+        {
+            "$schema": {"title": "Schema", "description": "For editors; ignored.", "type": "string"},
+            "store": _STORE,
+            "policy": _POLICY,
+            "verifier": _VERIFIER,
+            "executor": _EXECUTOR,
+            "crl": _CRL,
+            "logger": _LOGGER,
+            "keyManagementProvider": not_supported("Key providers", "Where keys come from.", "key providers"),
+            "nodeseal": not_supported("Nodeseal's own section", "Rules and what Ratify has no word for.", "rules"),
+        },
+        required=("store", "policy", "verifier"),
+    ),
+    "$defs": {
+        "verifier": _VERIFIER_PLUGIN,
+        # Listed keys of the verifier itself are true here: they are checked above, and known.
+        "notationVerifier": {
+            **NOTATION_VERIFIER,
+            "properties": {
+                **dict.fromkeys(("name", "type", "artifactTypes", "version", "nestedReferences", "nestedArtifactTypes",
+                                 "source", "address"), True),
+                **NOTATION_VERIFIER_KEYS,
+            },
+        },
+    },
+}

@@ -1,0 +1,44 @@
+"""The words that the schema is written in: small functions, each making one kind of subschema."""
+
+from collections.abc import Mapping, Sequence
+
+Schema = dict[str, object]
+
+
+def text(title: str, description: str, **keywords: object) -> Schema:
+    """A text of at least one character; `keywords` are further keywords of JSON Schema."""
+    return {"title": title, "description": description, "type": "string", "minLength": 1, **keywords}
+
+
+def obj(title: str, description: str, properties: Mapping[str, object], *, required: Sequence[str] = ()) -> Schema:
+    """An object whose unknown keys are told and ignored, as Ratify ignores them."""
+    return {
+        "title": title, "description": description, "type": "object", "properties": dict(properties),
+        **({"required": list(required)} if required else {}), "x-unknownKeys": "warn",
+    }
+
+
+def strict_obj(
+    title: str, description: str, properties: Mapping[str, object], *, required: Sequence[str] = ()
+) -> Schema:
+    """An object whose unknown keys are errors: where a misspelt key would change who is trusted."""
+    return {
+        "title": title, "description": description, "type": "object", "properties": dict(properties),
+        **({"required": list(required)} if required else {}), "additionalProperties": False,
+    }
+
+
+def not_supported(title: str, description: str, what: str) -> Schema:
+    """A key that Ratify has and this version does not support: whatever stands there is an error."""
+    return {
+        "title": title, "description": f"{description}  Not supported.", "not": {},
+        "x-expected": f"no such key: this version does not support {what}",
+    }
+
+
+def server_only(title: str, description: str, schema: Mapping[str, object]) -> Schema:
+    """A key that tunes Ratify's own process: taken, told, without effect."""
+    return {
+        "title": title, "description": f"{description}  No effect here.", **schema,
+        "x-warning": "no such key: it tunes Ratify's own process and has no effect here",
+    }

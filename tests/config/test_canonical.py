@@ -1,0 +1,75 @@
+"""The canonical form: nothing is lost in it, equal configurations have equal names, others are refused."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.config import canonical
+from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.errors import Malformed
+from agent.rules.rule import Rule
+from tests.config.support import GOOD, STATEMENT, put, read
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
+_SETTINGS = st.dictionaries(_TEXT, st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3), max_leaves=5,
+), max_size=3)
+_CONFIGS = st.builds(
+    Config, st.just(""), st.builds(StoreSettings, _TEXT, st.booleans()), st.builds(PolicySettings, _TEXT, _SETTINGS),
+    st.lists(st.builds(VerifierSettings, _TEXT, _TEXT, st.lists(_TEXT, max_size=3).map(tuple), _SETTINGS),
+             max_size=3).map(tuple),
+    st.lists(st.builds(Rule, _TEXT, _TEXT), max_size=2).map(tuple),
+    st.dictionaries(st.text("0123456789abcdef", min_size=64, max_size=64), st.binary(max_size=9), max_size=3),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_CONFIGS)
+def test_nothing_is_lost(config: Config) -> None:
+    form = canonical.encode(config)
+    back = canonical.decode(form, config.certificates.__getitem__)
+    assert back == config._replace(generation=canonical.generation_of(form))
+    assert canonical.encode(back) == form
+
+
+def test_what_was_read_is_what_a_reader_of_its_form_sees() -> None:
+    config = read(GOOD).config
+    assert canonical.decode(canonical.encode(config), config.certificates.__getitem__) == config
+
+
+def test_white_space_and_order_do_not_change_the_generation() -> None:
+    config = read(GOOD).config
+    assert read(json.dumps(dict(reversed(GOOD.items())), indent=9).encode()).config.generation == config.generation
+
+
+@pytest.mark.parametrize(("path", "value"), [
+    ("store.plugins[0].useHttp", True), ("policy.plugin.artifactVerificationPolicies.default", "all"),
+    ("verifier.plugins[0].artifactTypes", "*"), ("verifier.plugins[0].type", "other"), (f"{STATEMENT}.name", "x"),
+])
+def test_whatever_counts_changes_the_generation(path: str, value: object) -> None:
+    assert read(put(path, value)).config.generation != read(GOOD).config.generation
+
+
+def test_another_certificate_changes_the_generation() -> None:
+    config = read(GOOD).config
+    assert canonical.encode(config) != canonical.encode(config._replace(certificates={"0" * 64: b""}))
+
+
+@pytest.mark.parametrize("change", [
+    {"formatVersion": 2}, {"formatVersion": "1"}, {"formatVersion": True}, {"formatVersion": None},
+    {"store": {"name": "oras"}}, {"store": None}, {"verifiers": None}, {"verifiers": [{}]}, {"rules": [1]},
+    {"certificates": None},
+])
+def test_another_form_is_refused(change: dict[str, object]) -> None:
+    value = json.loads(canonical.encode(read(GOOD).config)) | change
+    with pytest.raises(Malformed):
+        canonical.decode(json.dumps(value).encode(), lambda name: b"")
+
+
+@pytest.mark.parametrize("form", [b"", b"[]", b"{}", b"1", b"\xff"])
+def test_bytes_that_are_no_form_are_refused(form: bytes) -> None:
+    with pytest.raises(Malformed):
+        canonical.decode(form, lambda name: b"")

@@ -1,0 +1,262 @@
+"""Ratify's configuration: what is taken, what is refused, what is told."""
+
+import json
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.config import checking, ratify
+from agent.config.config import StoreSettings
+from agent.errors import ConfigurationError
+from agent.model.documents import Document
+from tests.config.support import (
+    CERTIFICATE,
+    FORMATS,
+    GOOD,
+    NAME,
+    STATEMENT,
+    FakeFormat,
+    errors,
+    problems,
+    put,
+    read,
+    warnings,
+)
+
+PLUGIN = "verifier.plugins[0]"
+STORE = "store.plugins[0]"
+
+
+def test_a_good_configuration_is_read_without_a_word() -> None:
+    config, told = read(GOOD)
+    assert told == ()
+    assert config.store == StoreSettings("oras", use_http=False)
+    assert config.policy.name == "configpolicy"
+    assert config.policy.settings == {"artifactVerificationPolicies": {"default": "any", "application/x": "all"}}
+    assert [rule.match for rule in config.rules] == ["**"]
+    assert config.verifiers[0].artifact_types == ("application/vnd.cncf.notary.signature",)
+    assert config.certificates == {NAME: CERTIFICATE}
+
+
+def test_the_format_gets_its_own_options_alone() -> None:
+    FakeFormat.calls.clear()
+    read(put(f"{PLUGIN}.unheardOf", 1))
+    assert [list(options) for options in FakeFormat.calls] == [["verificationCerts", "trustPolicyDoc"]]
+
+
+@pytest.mark.parametrize("name", ["configPolicy", "config-policy", "CONFIG-POLICY", "configpolicy"])
+def test_a_policy_is_named_as_ratify_compares_names(name: str) -> None:
+    assert read(put("policy.plugin.name", name)).config.policy.name == "configpolicy"
+
+
+def test_a_verifier_is_of_the_type_that_it_is_named_after() -> None:
+    named = read(put(f"{PLUGIN}.name", "other")).config.verifiers[0]
+    typed = read(put(f"{PLUGIN}.type", "other")).config.verifiers[0]
+    assert (named.name, named.type) == ("other", "other")
+    assert (typed.name, typed.type) == ("notation", "other")
+
+
+def test_artifact_types_are_separated_by_commas() -> None:
+    verifier = read(put(f"{PLUGIN}.artifactTypes", "a/b, *,a/b,sbom.v0")).config.verifiers[0]
+    assert verifier.artifact_types == ("a/b", "*", "sbom.v0")
+
+
+UNUSABLE: list[tuple[str, object, str]] = [
+    # what this version does not support is named, never passed over
+    (f"{STORE}.cosignEnabled", True, "cosign signatures"),
+    (f"{STORE}.authProvider", {"name": "dockerConfig"}, "registry credentials"),
+    (f"{STORE}.auth-provider", {"name": "dockerConfig"}, "registry credentials"),
+    (f"{STORE}.name", "other", '"oras"'),
+    (f"{STORE}.source", {"artifact": "x"}, "plugins that are downloaded"),
+    ("store.plugins", [{"name": "oras"}, {"name": "oras"}], "does not support several"),
+    ("store.plugins", [], "exactly one store"),
+    ("store.pluginBinDirs", ["/bin"], "no external plugins"),
+    ("verifier.pluginBinDirs", ["/bin"], "no external plugins"),
+    ("policy.plugin.name", "regoPolicy", "configpolicy"),
+    ("policy.plugin.policyPath", "/policy.rego", "Rego policies"),
+    ("policy.plugin.policy", "package x", "Rego policies"),
+    ("policy.plugin.passthroughEnabled", False, "no such key"),
+    (f"{PLUGIN}.verificationCertStores", {"ca": {}}, "key providers"),
+    (f"{PLUGIN}.type", "cosign", "one of notation, other"),
+    (f"{PLUGIN}.nestedReferences", "application/x", "refers to signatures"),
+    (f"{PLUGIN}.nestedArtifactTypes", ["application/x"], "refers to signatures"),
+    (f"{PLUGIN}.source", {"artifact": "x"}, "plugins that are downloaded"),
+    (f"{PLUGIN}.address", "/run/x.sock", "external plugins"),
+    ("keyManagementProvider", {"plugins": []}, "key providers"),
+    ("nodeseal", {"rules": []}, "rules"),
+    # what is simply wrong
+    ("store", ..., "Where signatures are looked for"),
+    ("policy", ..., "Which policy decides"),
+    ("verifier", ..., "Who looks at the signatures"),
+    ("verifier", None, "an object"),
+    ("verifier.plugins", [], "a list of 1 to 64"),
+    ("verifier.plugins", {}, "a list of 1 to 64"),
+    (f"{PLUGIN}", "notation", "an object"),
+    (f"{PLUGIN}.name", "a/b", "without '/'"),
+    (f"{PLUGIN}.name", "a\n", "without '/'"),
+    (f"{PLUGIN}.name", "", "1 to 128"),
+    (f"{PLUGIN}.name", ..., "the verifier's name".capitalize()),
+    (f"{PLUGIN}.artifactTypes", ..., "artifact types"),
+    (f"{PLUGIN}.artifactTypes", "", "not empty"),
+    (f"{PLUGIN}.artifactTypes", "a/b,,c/d", "separated by single commas"),
+    (f"{PLUGIN}.artifactTypes", "a/b c/d", "separated by single commas"),
+    (f"{PLUGIN}.artifactTypes", ["a/b"], "a text"),
+    (f"{PLUGIN}.trustPolicyDoc", ..., "trust policy"),
+    (f"{PLUGIN}.verificationCerts", "certs", "a list"),
+    (f"{PLUGIN}.verificationCerts", [7], "a text"),
+    (f"{STORE}.useHttp", "true", "true or false"),
+    (f"{STORE}.usehttp", True, "useHttp"),
+    ("policy.plugin.artifactVerificationPolicies.default", "some", '"any", "all"'),
+    ("policy.plugin.artifactVerificationPolicies", {"application/x": "ANY"}, '"any", "all"'),
+    ("policy.plugin.artifactVerificationPolicies", {"": "any"}, "an artifact type or default"),
+    ("policy.plugin.name", ..., "Which policy decides"),
+    ("executor", {"verificationRequestTimeout": "5s"}, "a whole number"),
+    ("logger", {"formatter": "xml"}, "text"),
+    # a trust policy: a misspelt word must never be passed over
+    (f"{PLUGIN}.trustPolicyDoc.version", "1.1", '"1.0"'),
+    (f"{PLUGIN}.trustPolicyDoc.trustPolicies", [], "at least 1"),
+    (f"{PLUGIN}.trustPolicyDoc.trustpolicies", [], "trustPolicies"),
+    (f"{STATEMENT}.name", ..., "Name of the statement"),
+    (f"{STATEMENT}.registryScopes", ..., "repositories"),
+    (f"{STATEMENT}.registryScopes", [], "at least 1"),
+    (f"{STATEMENT}.registryScope", ["*"], "registryScopes"),
+    (f"{STATEMENT}.trustedIdentitys", ["*"], "trustedIdentities"),
+    (f"{STATEMENT}.signatureVerification.level", "Strict", "permissive"),
+    (f"{STATEMENT}.signatureVerification.level", "stric", "permissive"),
+    (f"{STATEMENT}.signatureVerification.level", ..., "strict"),
+    (f"{STATEMENT}.signatureVerification.levels", "strict", "level"),
+    (f"{STATEMENT}.signatureVerification.override.integrity", "log", "one of authenticity"),
+    (f"{STATEMENT}.signatureVerification.override.expiry", "skip", '"log"'),
+    (f"{STATEMENT}.signatureVerification.override.revocations", "skip", "revocation"),
+    (f"{STATEMENT}.signatureVerification.verifyTimestamp", "never", "afterCertExpiry"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "told"), UNUSABLE)
+def test_what_can_not_be_used_is_named_with_its_place(path: str, value: object, told: str) -> None:
+    found = [str(problem) for problem in problems(put(path, value)) if problem.fatal]
+    at = [text for text in found if text.startswith(tuple(f"config.json: {path}{end}" for end in ":[."))]
+    assert any(told in text for text in at), found
+
+
+def test_every_problem_is_told_at_once() -> None:
+    value = GOOD
+    for path, spoilt in [("nodeseal", {}), (f"{STORE}.cosignEnabled", True), ("policy.plugin.name", "x"),
+                         (f"{STATEMENT}.signatureVerification.level", "lax"), (f"{STATEMENT}.name", "")]:
+        value = put(path, spoilt, value)
+    value = put("verifier.plugins", [*value["verifier"]["plugins"], {"name": "cosign"}], value)  # type: ignore[index]
+    assert set(errors(value)) == {
+        "nodeseal", f"{STORE}.cosignEnabled", "policy.plugin.name", f"{STATEMENT}.signatureVerification.level",
+        f"{STATEMENT}.name", "verifier.plugins[1].name", "verifier.plugins[1].artifactTypes",
+    }
+
+
+def test_two_verifiers_of_one_name_are_refused() -> None:
+    plugins = GOOD["verifier"]["plugins"]  # type: ignore[index]
+    found = errors(put("verifier.plugins", [*plugins, *plugins]))
+    assert "which plugins[0] has too" in found["verifier.plugins[1].name"]
+
+
+NO_EFFECT: list[tuple[str, object]] = [
+    (f"{STORE}.localCachePath", "/cache"), (f"{STORE}.cacheEnabled", True), (f"{STORE}.ttl", 5),
+    ("executor", {"verificationRequestTimeout": 5}), ("executor", {"mutationRequestTimeout": 5}),
+    ("crl", {"cache": {"enabled": True}}), ("logger", {"formatter": "json"}), ("logger", {"requestHeaders": {}}),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), NO_EFFECT)
+def test_what_tunes_ratify_alone_is_taken_with_a_warning(path: str, value: object) -> None:
+    found = warnings(put(path, value))
+    assert not errors(put(path, value))
+    assert [place for place in found if place.startswith(path)] == list(found)
+    assert "no effect" in next(iter(found.values()))
+
+
+@pytest.mark.parametrize(("path", "nearest"), [
+    ("executors", "executor"), (f"{STORE}.useHttps", "useHttp"), ("policy.plugins", "plugin"),
+    (f"{PLUGIN}.verificationCert", "verificationCerts"), ("colour", ""),
+])
+def test_unknown_keys_are_told_with_the_nearest_known_one(path: str, nearest: str) -> None:
+    found = warnings(put(path, {}))
+    instead = f"{nearest}, or " if nearest else ""
+    assert found == {path: f"got an unknown key; expected {instead}no such key: it is ignored"}
+
+
+def test_plain_http_is_told() -> None:
+    config, told = read(put(f"{STORE}.useHttp", True))
+    assert config.store.use_http
+    assert "plain HTTP" in told[0].expected
+
+
+def test_settings_that_mean_nothing_here_are_taken_in_silence() -> None:
+    value = put(f"{STORE}.cosignEnabled", False)
+    for path, empty in [("store.pluginBinDirs", []), (f"{PLUGIN}.nestedReferences", ""), ("executor", {}), ("crl", {})]:
+        value = put(path, empty, value)
+    assert problems(value) == []
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"[]", b"null", b"7", b"{", b'{"store": 1, "store": 2}', b"\xff", b'{"store": NaN}', b"[" * 100_000,
+    b" " * 1024 * 1024 + b"{}",
+])
+def test_bytes_that_are_no_configuration_are_refused(content: bytes) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(content)
+    assert all(problem.path.startswith("config.json") for problem in caught.value.problems)
+    assert any(problem.fatal for problem in caught.value.problems)
+
+
+def test_private_keys_and_long_values_are_never_shown() -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0c2VjcmV0\n-----END PRIVATE KEY-----"
+    value = put(f"{STATEMENT}.signatureVerification.level", key, put(f"{STORE}.name", "s3cret" * 100))
+    text = " ".join(str(problem) for problem in problems(value))
+    assert "c2VjcmV0" not in text
+    assert "s3cret" not in text
+    assert "a private key" in text
+    assert "a text of 600 characters" in text
+
+
+def test_places_with_odd_keys_stay_readable() -> None:
+    assert checking.place("config.json", ("a", "b/c\n", 1)) == 'config.json: a["b/c\\n"][1]'
+
+
+@pytest.mark.parametrize("value", [
+    put(f"{STATEMENT}.registryScopes", [7] * 300_000),
+    put("policy.plugin.artifactVerificationPolicies", {str(n): n for n in range(60_000)}),
+    put("verifier.plugins", [{}] * 300_000),
+    put("verifier.plugins", [{"name": "other"}] * 50_000),
+    {str(n): 1 for n in range(90_000)},
+], ids=["scopes", "map", "empty verifiers", "verifiers", "unknown keys"])
+def test_a_hostile_document_is_refused_quickly(value: object) -> None:
+    assert len(json.dumps(value, separators=(",", ":"))) < 1_050_000
+    before = time.monotonic()
+    found = problems(json.dumps(value, separators=(",", ":")).encode())
+    assert time.monotonic() - before < 5
+    assert len(found) < checking.MAX_FINDINGS + 200
+    assert any(problem.fatal for problem in found)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "*", "notation", "configPolicy"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "plugins", "x"]), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(sorted({path for path, *_ in UNUSABLE})), _JSON)
+def test_whatever_stands_anywhere_gives_a_configuration_or_problems(path: str, value: object) -> None:
+    assert isinstance(problems(put(path, value)), list)
+
+
+def test_warnings_of_formats_are_passed_on() -> None:
+    class One:
+        def find(self, path: str) -> tuple[Document, ...]:
+            return (Document("ca.crt", b"", path),)
+
+    checked = ratify.read(Document("c.json", json.dumps(GOOD).encode(), ""), One(), formats=FORMATS)
+    assert [str(each) for each in checked.warnings] == [
+        "c.json: verifier.plugins[0].verificationCerts: got ca.crt; expected a better one"
+    ]
