@@ -1,0 +1,146 @@
+"""Files that are there whole or not at all, and folders that are ours alone.
+
+Everything is in place on disk (fsync) before it is visible (rename): killed at any moment, or after a power cut, the
+old or the new stands there, never a part.  Raises `OSError`; the adapter that knows what the file is translates it.
+"""
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
+_LOCK_RETRY = 0.05
+
+
+def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: str, content: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Write a file in place of whatever file is there, atomically."""
+    temporary = temporary_name(path)
+    try:
+        write_new(temporary, content, mode)
+        os.rename(temporary, path)
+    except BaseException:
+        _unlink_if_there(temporary)
+        raise
+    sync_folder(os.path.dirname(path))
+
+
+def replace_symlink(path: str, target: str) -> None:
+    """Point the symbolic link `path` to `target`, atomically."""
+    temporary = temporary_name(path)
+    try:
+        os.symlink(target, temporary)
+        os.rename(temporary, path)
+    except BaseException:
+        _unlink_if_there(temporary)
+        raise
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(path: str) -> None:
+    """Bring a folder's entries down to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_private_folder(path: str) -> None:
+    """Make sure that `path` is a folder which nobody else can write to.
+
+    Missing folders are made, this one with mode 0700, those above it 0755.  Raises `PermissionError` for a folder that
+    belongs to someone else or is writable by others; `OSError` for anything that is no folder.
+    """
+    try:
+        os.mkdir(path, PRIVATE_FOLDER)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
+        os.mkdir(path, PRIVATE_FOLDER)
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(f"{path}: got no folder; expected a folder")
+    complaint = foreign(found)
+    if complaint:
+        raise PermissionError(f"{path}: got a folder that {complaint}; expected one that root or this user owns alone")
+
+
+def foreign(found: os.stat_result) -> str:
+    """Why others could have put something there, as the end of a sentence; empty if they couldn't."""
+    if found.st_uid not in (0, os.geteuid()):
+        return f"belongs to uid {found.st_uid}"
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"others may write to (mode {stat.S_IMODE(found.st_mode):04o})"
+    return ""
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder of ours with everything in it, or a file; what is gone already is fine.  Follows no link."""
+    try:
+        names = os.listdir(path) if stat.S_ISDIR(os.lstat(path).st_mode) else None
+        for name in names or ():
+            remove_tree(f"{path}/{name}")
+        if names is None:
+            os.unlink(path)
+        else:
+            os.rmdir(path)
+    except FileNotFoundError:
+        return
+
+
+@contextmanager
+def locked(path: str, *, wait: float) -> Iterator[None]:
+    """Hold the lock file `path`; whoever dies lets go of it.  Raises `TimeoutError` after `wait` seconds."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        attempts = int(wait / _LOCK_RETRY)
+        while not _try_lock(descriptor):
+            if attempts <= 0:
+                raise TimeoutError(f"{path}: another process has held the lock for {wait:g} s")
+            attempts -= 1
+            time.sleep(_LOCK_RETRY)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def temporary_name(path: str) -> str:
+    """A name beside `path` that nobody uses; it begins with `TEMPORARY`."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{TEMPORARY}{name}.{os.urandom(8).hex()}"
+
+
+TEMPORARY = ".tmp-"
+"""How names of unfinished files begin: whoever finds an old one may remove it."""
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unlink_if_there(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
