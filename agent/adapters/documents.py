@@ -1,0 +1,235 @@
+"""Documents from a folder or a file: one set, in which a configuration finds what it names.
+
+A mounted ConfigMap is read through its `..data` link once, so that an update can't mix two versions.  Only regular
+files are read, never outside the folder, and in bounds.  A path in a configuration names a document of the set; the
+host's own files are read only for a person's command (`home` given), and only where the set has nothing.
+"""
+
+import os
+import stat
+from typing import NamedTuple
+
+from agent.errors import ConfigurationError, HostError, Problem, UsageError
+from agent.model.documents import Document
+
+MAX_DOCUMENTS = 512
+"""Most documents of one set."""
+
+MAX_SIZE = 1024 * 1024
+"""Most bytes of one document: a ConfigMap holds no more."""
+
+MAX_TOTAL = 16 * 1024 * 1024
+"""Most bytes of one set."""
+
+MAX_DEPTH = 8
+"""Most levels of folders under one that a configuration names."""
+
+CONFIGURATION = "config.json"
+CERTIFICATE_SUFFIXES = (".crt", ".pem", ".cer", ".der")
+
+_MOUNT = "..data"
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class DocumentSet:
+    """The documents of one configuration; implements `agent.model.documents.Documents`."""
+
+    def __init__(
+        self, configuration: Document, others: tuple[Document, ...], *, folder: str, home: str | None = None
+    ) -> None:
+        """`home` is the person's, if paths of the host may be read; relative ones are under `folder`."""
+        self.configuration = configuration
+        self._documents = {document.name: document for document in (configuration, *others)}
+        self._used = {configuration.name}
+        self._folder = folder
+        self._home = home
+        self._refusals: list[Problem] = []
+
+    @classmethod
+    def read(cls, path: str, *, home: str | None = None) -> "DocumentSet":
+        """Read a folder with `config.json` and what belongs to it, or one configuration file of any name.
+
+        Give `home` for a person's command alone: then paths of the host count.  Raises `UsageError` if there is
+        nothing at `path` or no configuration in it, `HostError` if it can't be read or is out of bounds,
+        `ConfigurationError` if documents are and the configuration may be among them.
+        """
+        try:
+            if not os.path.isdir(path):
+                name = os.path.basename(path)
+                document = Document(name, _Reader().content(path), path)
+                return cls(document, (), folder=os.path.dirname(path) or ".", home=home)
+            documents, refusals = _read_folder(path)
+        except FileNotFoundError:
+            raise UsageError(
+                f"{path}: got nothing there; expected a configuration file, or a folder with {CONFIGURATION}"
+            ) from None
+        except OSError as error:
+            raise HostError(f"{path}: got {_reason(error)}; expected to read the configuration") from None
+        configuration = documents.pop(CONFIGURATION, None)
+        if configuration is None and refusals:
+            raise ConfigurationError(f"{path}: got documents that can't be read", problems=tuple(refusals))
+        if configuration is None:
+            names = ", ".join(sorted(documents)[:5]) or "nothing"
+            raise UsageError(f"{path}: got {names}; expected {CONFIGURATION} in this folder")
+        found = cls(configuration, tuple(documents.values()), folder=path, home=home)
+        found._refusals += refusals
+        return found
+
+    def find(self, path: str) -> tuple[Document, ...]:
+        """See `Documents.find`."""
+        found = self._in_set(path)
+        if not found and self._home is not None:
+            found = self._on_host(path)
+        self._used.update(document.name for document in found)
+        return found
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What should be told once everything was looked up: files that could not be read, documents nobody named."""
+        unused = (
+            Problem(name, "a document that nothing refers to", "a path in the configuration that names it", fatal=False)
+            for name in sorted(self._documents) if name not in self._used
+        )
+        return (*self._refusals, *unused)
+
+    def _in_set(self, path: str) -> tuple[Document, ...]:
+        name = path.rstrip("/").rpartition("/")[2]
+        if not path.endswith("/") and name in self._documents:
+            return (self._documents[name],)
+        if not path.endswith("/") and is_certificate(name):
+            return ()
+        return tuple(document for name, document in sorted(self._documents.items()) if is_certificate(name))
+
+    def _on_host(self, path: str) -> tuple[Document, ...]:
+        """The file, or all files under the folder, that a person's configuration names."""
+        if path == "~" or path.startswith("~/"):
+            path = f"{self._home}{path[1:]}"
+        path = os.path.join(self._folder, path)
+        reader = _Reader()
+        try:
+            names = reader.files_under(path) if os.path.isdir(path) else [path]
+            return tuple(Document(name, reader.content(name), name) for name in names)
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            self._refusals.append(Problem(path, _reason(error), "certificates that can be read"))
+            return ()
+
+
+def is_certificate(name: str) -> bool:
+    """Whether a document's name says that certificates are in it."""
+    return name.lower().endswith(CERTIFICATE_SUFFIXES)
+
+
+class _OutOfBounds(OSError):
+    """More than we take, or no regular file.  An `OSError`, as it is told like one."""
+
+
+class _Reader:
+    """Reads files until it was too much."""
+
+    def __init__(self) -> None:
+        self._files, self._bytes = 0, 0
+
+    def content(self, path: str) -> bytes:
+        """A regular file's bytes; symbolic links are followed once, so that what is checked is what is read."""
+        self._count_file()
+        descriptor = os.open(os.path.realpath(path), _FLAGS)
+        with open(descriptor, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _OutOfBounds("something that is no regular file")
+            data = b""
+            while len(data) <= MAX_SIZE and (chunk := file.read(MAX_SIZE + 1 - len(data))):
+                data += chunk
+        self._bytes += len(data)
+        if len(data) > MAX_SIZE:
+            raise _OutOfBounds(f"a file of more than {MAX_SIZE} bytes")
+        if self._bytes > MAX_TOTAL:
+            raise _OutOfBounds(f"files of more than {MAX_TOTAL} bytes together")
+        return data
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing more will be read."""
+        return self._files > MAX_DOCUMENTS or self._bytes > MAX_TOTAL
+
+    def files_under(self, folder: str) -> list[str]:
+        """Every file under a folder that is not hidden, at most `MAX_DEPTH` deep, by name."""
+        found: list[str] = []
+        pending = [(_mounted(folder), 0)]
+        while pending:
+            path, depth = pending.pop()
+            if depth > MAX_DEPTH:
+                raise _OutOfBounds(f"folders more than {MAX_DEPTH} deep")
+            for name in sorted(_visible(path)):
+                entry = f"{path}/{name}"
+                if os.path.isdir(entry):
+                    pending.append((entry, depth + 1))
+                else:
+                    found.append(entry)
+                self._count_file()
+        self._files = 0
+        return sorted(found)
+
+    def _count_file(self) -> None:
+        self._files += 1
+        if self._files > MAX_DOCUMENTS:
+            raise _OutOfBounds(f"more than {MAX_DOCUMENTS} files")
+
+
+class _FolderContents(NamedTuple):
+    documents: dict[str, Document]
+    refusals: list[Problem]
+
+
+def _read_folder(path: str) -> _FolderContents:
+    """The documents of a folder.  A mount that is replaced meanwhile is read once more, from the start."""
+    try:
+        return _read_folder_once(path)
+    except FileNotFoundError:
+        return _read_folder_once(path)
+
+
+def _read_folder_once(path: str) -> _FolderContents:
+    folder = os.path.realpath(_mounted(path))
+    inside = os.path.realpath(path) + "/"
+    reader = _Reader()
+    documents: dict[str, Document] = {}
+    refusals: list[Problem] = []
+    for name in sorted(_visible(folder)):
+        entry = f"{folder}/{name}"
+        target = os.path.realpath(entry)
+        if os.path.isdir(target):
+            continue  # a path of the host at most
+        if not target.startswith(inside):
+            refusals.append(Problem(name, "a symbolic link that leads out of the folder", "a regular file"))
+            continue
+        try:
+            documents[name] = Document(name, reader.content(target), f"{path.rstrip('/')}/{name}")
+        except FileNotFoundError:
+            if not os.path.islink(entry):
+                raise
+            refusals.append(Problem(name, "a symbolic link that leads nowhere", "a regular file"))
+        except _OutOfBounds as error:
+            refusals.append(Problem(name, str(error), "a regular file within bounds"))
+            if reader.exhausted:
+                break
+    return _FolderContents(documents, refusals)
+
+
+def _mounted(folder: str) -> str:
+    """Where a folder's documents really are: in the one version that `..data` names at this moment, if it is a mount.
+
+    Raises `OSError`.
+    """
+    mount = f"{folder}/{_MOUNT}"
+    if not os.path.islink(mount):
+        return folder
+    return os.path.join(folder, os.readlink(mount))
+
+
+def _visible(folder: str) -> list[str]:
+    return [name for name in os.listdir(folder) if not name.startswith(".")]
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
