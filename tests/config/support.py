@@ -33,7 +33,7 @@ GOOD: dict[str, object] = {
                         {
                             "name": "everything",
                             "registryScopes": ["*"],
-                            "signatureVerification": {"level": "strict", "override": {"expiry": "log"}},
+                            "signatureVerification": {"level": "strict", "override": {"expiry": "enforce"}},
                             "trustStores": ["ca:certs"],
                             "trustedIdentities": ["*"],
                         }

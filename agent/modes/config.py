@@ -1,0 +1,184 @@
+"""`nodeseal config`: check a configuration, put it in force, print its schema.
+
+Everything that is wrong is told at once, errors first, and then the next step.  `check` and `apply` read the same way,
+so that what was checked is what is put in force.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TextIO
+
+from agent.adapters.documents import DocumentSet
+from agent.adapters.snapshots import SnapshotStore
+from agent.config import ratify
+from agent.config.config import Config
+from agent.config.ratify import Checked
+from agent.config.schema import SCHEMA
+from agent.errors import ConfigurationError, Exit, Problem
+from agent.model.answer import printable
+
+SCHEMA_VERSION = "1"
+"""Version of what `config check --format json` prints."""
+
+_PATH_HELP = "folder with config.json and the documents that it names, or one configuration file"
+_EXITS = "exit codes: 0 ok, 2 usage, 3 configuration, 5 host operation failed, 70 bug"
+
+
+class Findings(NamedTuple):
+    """What came of reading a configuration: a `config` if it can be used, and everything that should be told."""
+
+    config: Config | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> int:
+        """How many of the problems are fatal."""
+        return sum(problem.fatal for problem in self.problems)
+
+
+def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `config` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
+    parser = subparsers.add_parser(
+        "config",
+        help="check a configuration, put it in force, print its schema",
+        description="Work with configurations: what Ratify's command line reads from config.json, with the "
+        "certificates that it names beside it.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    one = commands.add_parser(
+        "check",
+        help="tell everything that is wrong with a configuration",
+        description="Read a configuration as 'config apply' does, and tell everything that is wrong with it. "
+        "Changes nothing; works for an ordinary user.",
+        epilog=_EXITS,
+    )
+    one.add_argument("path", metavar="DIR|FILE", help=_PATH_HELP)
+    one.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
+    one.set_defaults(handler=check)
+    one = commands.add_parser(
+        "apply",
+        help="check a configuration and put it in force on this node",
+        description="Check a configuration and, if it can be used, write it as a snapshot and put it in force at "
+        "once: the next pull is verified under it. Otherwise the configuration in force stays.",
+        epilog=_EXITS,
+    )
+    one.add_argument("path", metavar="DIR|FILE", help=_PATH_HELP)
+    one.add_argument(
+        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+    )
+    one.set_defaults(handler=apply)
+    one = commands.add_parser(
+        "schema",
+        help="print the JSON Schema of config.json",
+        description="Print the JSON Schema (2020-12) of config.json, for editors and other programs. "
+        "'config check' checks more than it can say: names, certificates, trust policies.",
+        epilog=_EXITS,
+    )
+    one.set_defaults(handler=schema)
+
+
+def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
+    """Tell what is wrong with `options.path`, on `stdout`.  Raises `UsageError`, `HostError` if it can't be read."""
+    found = read(options.path, environment.get("HOME", "/"))
+    if options.format == "json":
+        stdout.write(json.dumps(_as_json(found), indent=2) + "\n")
+    else:
+        stdout.write(_as_text(found.problems))
+        name = printable(options.path)
+        if found.config:
+            stdout.write(f"generation {found.config.generation}\n")
+        stdout.write(_next_step(found, f"put it in force: nodeseal config apply {name}", f"config check {name}"))
+    return Exit.ALLOW if found.config else Exit.CONFIGURATION
+
+
+def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
+    """Put `options.path` in force under `options.root`: problems on `stderr`, what was done on `stdout`.
+
+    Raises `UsageError`, `HostError`.
+    """
+    found = read(options.path, environment.get("HOME", "/"))
+    stderr.write(_as_text(found.problems))
+    if found.config is None:
+        stderr.write(_next_step(found, "", f"config apply {printable(options.path)}"))
+        stderr.write("Nothing was changed: the configuration in force stays.\n")
+        return Exit.CONFIGURATION
+    store = SnapshotStore(options.root)
+    generation = store.publish(found.config)
+    stdout.write(f"generation {generation}\nin force under {printable(store.state)}\n")
+    stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
+    return Exit.ALLOW
+
+
+def schema(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
+    """Print the schema on `stdout`."""
+    stdout.write(json.dumps(SCHEMA, indent=2) + "\n")
+    return Exit.ALLOW
+
+
+def read(path: str, home: str) -> Findings:
+    """Read a person's configuration; paths of the host count in it.  Raises `UsageError`, `HostError`."""
+    try:
+        documents = DocumentSet.read(path, home=home)
+    except ConfigurationError as error:
+        return Findings(None, _sorted(error.problems))
+    try:
+        config, told = ratify.read(documents.configuration, documents)
+    except ConfigurationError as error:
+        # Documents that nobody named are no news here: whoever names them may not have been read.
+        return Findings(None, _sorted((*error.problems, *(each for each in documents.problems() if each.fatal))))
+    problems = _sorted((*told, *documents.problems()))
+    return Findings(None if any(problem.fatal for problem in problems) else config, problems)
+
+
+def read_for_person(path: str, home: str) -> Checked:
+    """A configuration and its warnings.  Raises `ConfigurationError` with every problem, `UsageError`, `HostError`."""
+    found = read(path, home)
+    if found.config is None:
+        raise ConfigurationError(
+            f"{path}: the configuration can't be used",
+            problems=tuple(problem for problem in found.problems if problem.fatal),
+            hint=f"correct it; nodeseal config check {path} tells more",
+        )
+    return Checked(found.config, found.problems)
+
+
+def load_for_person(path: str, home: str) -> Config:
+    """The configuration of a person who names one by hand.  Raises what `read_for_person` raises."""
+    return read_for_person(path, home).config
+
+
+def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Errors first, then by place; each once."""
+    return tuple(sorted(set(problems), key=lambda problem: (not problem.fatal, problem)))
+
+
+def _as_text(problems: Iterable[Problem]) -> str:
+    return "".join(f"{'error' if problem.fatal else 'WARNING'}: {printable(str(problem))}\n" for problem in problems)
+
+
+def _next_step(found: Findings, good: str, again: str) -> str:
+    warnings = len(found.problems) - found.errors
+    counted = f"{_counted(found.errors, 'error')}, {_counted(warnings, 'warning')}"
+    if found.config is None:
+        return f"{counted}: the configuration can't be used.\nnext step: correct the errors, then nodeseal {again}\n"
+    return f"{counted}: the configuration can be used.\nnext step: {good}\n"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _as_json(found: Findings) -> dict[str, object]:
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "usable": found.config is not None,
+        "generation": found.config.generation if found.config else None,
+        "problems": [
+            {
+                "severity": "error" if problem.fatal else "warning",
+                "path": problem.path, "got": problem.got, "expected": problem.expected,
+            }
+            for problem in found.problems
+        ],
+    }

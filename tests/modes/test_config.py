@@ -1,0 +1,210 @@
+"""`nodeseal config`: what a person sees, what programs get, what is put in force."""
+
+import argparse
+import copy
+import datetime
+import io
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from agent.adapters.snapshots import SnapshotStore
+from agent.errors import ConfigurationError, Exit, HostError, UsageError
+from agent.modes import config
+from tests.config.support import GOOD, STATEMENT, put
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+KEY_PEM = KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
+
+
+def _certificate() -> bytes:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "root")])
+    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    return (
+        x509.CertificateBuilder(subject, subject, KEY.public_key(), 7, start, start.replace(year=2036))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+
+
+CERTIFICATE = _certificate()
+
+
+class Result(NamedTuple):
+    """How a command ended, and what it said."""
+
+    exit: Exit
+    out: str
+    err: str
+
+
+def _run(*words: str) -> Result:
+    parser = argparse.ArgumentParser(prog="nodeseal")
+    config.add_parsers(parser.add_subparsers())
+    options = parser.parse_args(["config", *words])
+    out, err = io.StringIO(), io.StringIO()
+    return Result(options.handler(options, {"HOME": "/nowhere"}, out, err), out.getvalue(), err.getvalue())
+
+
+def _write(folder: Path, value: object, certificate: bytes = CERTIFICATE) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(value))
+    (folder / "ca.crt").write_bytes(certificate)
+    return str(folder)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    return _write(tmp_path / "good", GOOD)
+
+
+def test_a_good_configuration_is_put_in_force(good: str, tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    result = _run("apply", good, "--root", root)
+    loaded = SnapshotStore(root).load()
+    assert result.exit is Exit.ALLOW
+    assert f"generation {loaded.generation}" in result.out
+    assert f"{root}/var/lib/nodeseal" in result.out
+    assert "next step: " in result.out
+    assert result.err == ""
+    assert len(loaded.certificates) == 1
+
+
+def test_what_was_checked_is_what_is_put_in_force(good: str, tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    checked = json.loads(_run("check", good, "--format", "json").out)
+    _run("apply", good, "--root", root)
+    assert checked == {
+        "schemaVersion": "1", "usable": True, "generation": SnapshotStore(root).load().generation, "problems": [],
+    }
+
+
+def test_a_bad_configuration_changes_nothing(good: str, tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    _run("apply", good, "--root", root)
+    before = SnapshotStore(root).load()
+    bad = _write(tmp_path / "bad", put(f"{STATEMENT}.signatureVerification.level", "lax"))
+    result = _run("apply", bad, "--root", root)
+    assert result.exit is Exit.CONFIGURATION
+    assert "1 error, 0 warnings" in result.err
+    assert "next step: correct the errors" in result.err
+    assert "the configuration in force stays" in result.err
+    assert result.out == ""
+    assert SnapshotStore(root).load() == before
+
+
+def test_a_first_bad_configuration_leaves_no_trace(tmp_path: Path) -> None:
+    _run("apply", _write(tmp_path / "bad", {}), "--root", str(tmp_path / "root"))
+    assert not (tmp_path / "root").exists()
+
+
+def test_problems_are_told_errors_first_and_in_order(tmp_path: Path) -> None:
+    value = put("store.plugins[0].useHttp", True, put("nodeseal", {}, put("verifier.plugins[0].name", "a/b")))
+    result = _run("check", _write(tmp_path / "bad", value))
+    told = [line for line in result.out.splitlines() if ": config.json: " in line]
+    assert result.exit is Exit.CONFIGURATION
+    assert [line.split(": got")[0] for line in told] == [
+        "error: config.json: nodeseal", "error: config.json: verifier.plugins[0].name",
+        "error: config.json: verifier.plugins[0].name", "WARNING: config.json: store.plugins[0].useHttp",
+    ]
+    assert "3 errors, 1 warning:" in result.out
+
+
+def test_programs_get_the_same_problems(tmp_path: Path) -> None:
+    value = put("store.plugins[0].useHttp", True, put("nodeseal", {}))
+    result = _run("check", _write(tmp_path / "bad", value), "--format", "json")
+    report = json.loads(result.out)
+    assert result.exit is Exit.CONFIGURATION
+    assert (report["schemaVersion"], report["usable"], report["generation"]) == ("1", False, None)
+    assert [(each["severity"], each["path"]) for each in report["problems"]] == [
+        ("error", "config.json: nodeseal"), ("warning", "config.json: store.plugins[0].useHttp"),
+    ]
+
+
+@pytest.mark.parametrize(("path", "value", "told"), [
+    ("store.plugins[0].useHttp", True, "plain HTTP"),
+    (f"{STATEMENT}.signatureVerification", {"level": "audit"}, "every repository"),
+    (f"{STATEMENT}.signatureVerification", {"level": "permissive"}, "every repository"),
+])
+def test_weak_settings_are_put_in_force_with_a_loud_warning(
+    tmp_path: Path, path: str, value: object, told: str
+) -> None:
+    result = _run("apply", _write(tmp_path / "weak", put(path, value)), "--root", str(tmp_path / "root"))
+    assert result.exit is Exit.ALLOW
+    assert any(line.startswith("WARNING: ") and told in line for line in result.err.splitlines())
+
+
+def test_a_private_key_beside_the_configuration_is_refused_and_not_shown(tmp_path: Path) -> None:
+    result = _run("check", _write(tmp_path / "bad", GOOD, CERTIFICATE + KEY_PEM))
+    assert result.exit is Exit.CONFIGURATION
+    assert "private key" in result.out
+    assert KEY_PEM.splitlines()[1].decode()[:16] not in result.out
+
+
+def test_a_document_that_nobody_names_is_told(good: str) -> None:
+    Path(good, "stray.txt").touch()
+    result = _run("check", good)
+    assert result.exit is Exit.ALLOW
+    assert "WARNING: stray.txt: got a document that nothing refers to" in result.out
+
+
+def test_a_document_that_can_not_be_read_is_an_error(good: str) -> None:
+    Path(good, "link.crt").symlink_to("/etc/hostname")
+    assert "error: link.crt" in _run("check", good).out
+
+
+def test_control_characters_do_not_reach_the_terminal(good: str) -> None:
+    Path(good, "\x1b[31m.txt").touch()
+    out = _run("check", good).out
+    assert "\x1b" not in out
+    assert r"\x1b[31m.txt" in out
+
+
+def test_one_file_may_name_the_hosts_certificates(tmp_path: Path) -> None:
+    (tmp_path / "root.crt").write_bytes(CERTIFICATE)
+    (tmp_path / "mine.json").write_text(json.dumps(put("verifier.plugins[0].verificationCerts", ["root.crt"])))
+    assert _run("check", str(tmp_path / "mine.json")).exit is Exit.ALLOW
+
+
+def test_a_configuration_is_loaded_for_a_person(good: str, tmp_path: Path) -> None:
+    checked = config.read_for_person(good, "/")
+    assert config.load_for_person(good, "/") == checked.config
+    with pytest.raises(ConfigurationError) as caught:
+        config.load_for_person(_write(tmp_path / "bad", put("nodeseal", {})), "/")
+    assert [problem.path for problem in caught.value.problems] == ["config.json: nodeseal"]
+
+
+def test_nothing_to_read_is_a_usage_error(tmp_path: Path) -> None:
+    for command in ("check", "apply"):
+        with pytest.raises(UsageError):
+            _run(command, str(tmp_path / "nowhere"))
+
+
+def test_a_root_that_can_not_be_written_is_an_error_of_the_host(good: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(HostError):
+        _run("apply", good, "--root", str(tmp_path / "file"))
+
+
+def test_the_schema_is_printed_as_json() -> None:
+    result = _run("schema")
+    schema = json.loads(result.out)
+    Draft202012Validator.check_schema(schema)
+    assert Draft202012Validator(schema).is_valid(copy.deepcopy(GOOD))
+    assert result.exit is Exit.ALLOW
+
+
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["apply", "--help"], ["schema", "--help"]])
+def test_every_command_has_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        _run(*words)
+    assert caught.value.code == 0
+    assert len(capsys.readouterr().out) > 200
