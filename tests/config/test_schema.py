@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator
 
 from agent.config.schema import SCHEMA
 from tests.config.support import GOOD, STATEMENT, put
