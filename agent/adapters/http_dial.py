@@ -1,0 +1,167 @@
+"""Connections: names resolved once and judged, sockets connected to the judged address, TLS, proxies.
+
+A name is resolved once per process, so that what was checked is what is connected to, and a second answer (DNS
+rebinding) is never asked for.  TLS is verified against one bundle, at least 1.2, under the name that was asked for,
+whatever address it has.  The environment is not read.  Name resolution is the one thing here that no deadline ends: the
+process's watchdog does.
+"""
+
+import socket
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Sequence
+
+from agent.adapters import trustedcas
+from agent.adapters.http_proxy import Proxy
+from agent.adapters.http_wire import Deadline, Wire
+from agent.errors import Cause, Unavailable
+from agent.registry import addresses
+from agent.registry.messages import Request
+from agent.registry.urls import Origin
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+
+class Endpoint(NamedTuple):
+    """Where a socket can connect to."""
+
+    family: int
+    address: str
+    port: int
+
+
+class Network(Protocol):
+    """Names and sockets; tests put their own in its place."""
+
+    def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
+        """The addresses of `host`.  Raises `OSError`."""
+        ...
+
+    def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
+        """A connected TCP socket.  Raises `OSError`."""
+        ...
+
+
+class HostNetwork:
+    """The network of this host."""
+
+    def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
+        """See `Network.resolve`."""
+        # As bytes: a str would import the IDNA codec and its tables, and hosts are ASCII.
+        found = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+        return tuple(Endpoint(family, str(address[0]), port) for family, _, _, _, address in found)
+
+    def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
+        """See `Network.connect`."""
+        connecting = socket.socket(endpoint.family, socket.SOCK_STREAM)
+        try:
+            connecting.settimeout(timeout)
+            connecting.connect((endpoint.address, endpoint.port))
+            connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            connecting.close()
+            raise
+        return connecting
+
+
+class Dialler:
+    """Opens connections for requests, under one deadline."""
+
+    def __init__(self, *, deadline: Deadline, ca_bundle: str, network: Network) -> None:
+        """`ca_bundle` is a path, "" to search the host's; it is read when TLS is first needed."""
+        self._deadline = deadline
+        self._ca_bundle = ca_bundle
+        self._network = network
+        self._resolved: dict[str, Sequence[Endpoint]] = {}
+        self._context: SSLContext | None = None
+
+    def check(self, request: Request, proxy: Proxy | None) -> None:
+        """Judge where the registry sends us.  Raises `Malformed`, `Unavailable`, `OSError`.
+
+        Behind a proxy names are the proxy's to resolve, and only addresses written as such are judged.
+        """
+        home = request.sent_by
+        host = request.url.origin.host
+        if home is None or home.host == host:
+            return
+        if proxy is not None:
+            addresses.check_host(host, home.host, request.what, allow_private=False)
+            return
+        found = [each.address for each in self._endpoints(request.url.origin)]
+        try:
+            at_home = [each.address for each in self._endpoints(home)]
+        except OSError:  # a registry behind a proxy may have no address here: then it counts as a public one
+            at_home = []
+        addresses.check_addresses(host, found, home.host, at_home)
+
+    def dial(self, origin: Origin, proxy: Proxy | None, user_agent: str) -> Wire:
+        """A connection on which requests to `origin` can be sent.  Raises `Unavailable`, `OSError`, `HTTPException`."""
+        if proxy is None:
+            wire = Wire(self._connect(self._endpoints(origin)), self._deadline)
+        else:
+            wire = Wire(self._connect(self._endpoints(Origin("http", proxy.host, proxy.port))), self._deadline)
+        try:
+            if origin.scheme == "https":
+                if proxy is not None:
+                    _open_tunnel(wire, origin, proxy, user_agent)
+                wire.socket = self._wrap(wire.socket, origin.host)
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def _endpoints(self, origin: Origin) -> Sequence[Endpoint]:
+        """What the host resolved to when it was first asked for."""
+        found = self._resolved.get(origin.host)
+        if found is None:
+            self._deadline.remaining()
+            found = self._resolved[origin.host] = self._network.resolve(origin.host, origin.port)
+        return [each._replace(port=origin.port) for each in found]
+
+    def _connect(self, endpoints: Sequence[Endpoint]) -> socket.socket:
+        """The first that answers; each has a share of the time, so that a silent one leaves some to the next."""
+        failure: OSError = OSError("no address")
+        for i, endpoint in enumerate(endpoints):
+            try:
+                return self._network.connect(endpoint, self._deadline.remaining() / (len(endpoints) - i))
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def _wrap(self, plain: socket.socket, host: str) -> socket.socket:
+        if self._context is None:
+            self._context = tls_context(self._ca_bundle)
+        plain.settimeout(self._deadline.remaining())
+        # As bytes: see HostNetwork.resolve.
+        return self._context.wrap_socket(plain, server_hostname=host.encode("ascii"))
+
+
+def tls_context(ca_bundle: str) -> "SSLContext":
+    """A context that trusts the CAs of `ca_bundle` (see `trustedcas.find`) and nothing else.  Raises `Unavailable`.
+
+    Built from nothing: the module's own default would read SSL_CERT_FILE and write to SSLKEYLOGFILE.
+    """
+    from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLError, TLSVersion
+
+    path = trustedcas.find(ca_bundle)
+    context = SSLContext(PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
+    context.minimum_version = TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_verify_locations(cafile=path)
+    except (OSError, SSLError) as error:
+        raise Unavailable(
+            f"CA certificates: {path} can't be read ({ascii(str(error))[1:120]})", cause=Cause.REGISTRY_UNAVAILABLE
+        ) from error
+    return context
+
+
+def _open_tunnel(wire: Wire, origin: Origin, proxy: Proxy, user_agent: str) -> None:
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    target = f"{host}:{origin.port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", f"User-Agent: {user_agent}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    code = wire.tunnel("\r\n".join([*lines, "", ""]).encode("ascii"))
+    if code != 200:
+        text = f"{origin.netloc}: the proxy of {proxy.variable} refuses (status {code})"
+        raise Unavailable(text, cause=Cause.REGISTRY_UNAVAILABLE)

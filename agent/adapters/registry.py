@@ -1,0 +1,71 @@
+"""`ports.Registry` over any HTTP transport: drives the protocol of `agent.registry`, request by request.
+
+All decisions are the protocol's; here is only the loop between its generators and a transport.  With a blocking
+transport no coroutine ever suspends.
+"""
+
+from typing import Protocol, Sequence
+
+from agent.errors import NodesealError
+from agent.model.descriptor import Descriptor
+from agent.model.digest import Digest
+from agent.model.evidence import Listing
+from agent.model.reference import Reference, Repository
+from agent.registry import content, referrers
+from agent.registry.access import Access
+from agent.registry.messages import Request, Response, Result, Steps
+from agent.registry.tokens import Tokens
+
+
+class Transport(Protocol):
+    """Sends one request and returns its response; follows nothing, remembers no cookies, adds no credentials.
+
+    Keeps what `Request` promises of limits and addresses.  Raises `Malformed` or `Unavailable`, nothing else.
+    """
+
+    async def send(self, request: Request) -> Response:
+        """Send `request`."""
+        ...
+
+
+class RegistryClient:
+    """An anonymous client of all registries.  Tokens are kept as long as it lives."""
+
+    def __init__(self, transport: Transport, *, use_http: bool = False) -> None:
+        """`use_http` speaks plain http to every registry: nothing but digests and signatures protects its answers."""
+        self._transport = transport
+        self._use_http = use_http
+        self._tokens = Tokens()
+
+    async def resolve(self, reference: Reference) -> Descriptor:
+        """See `ports.Registry.resolve`."""
+        return await self._drive(content.resolve(self._access(reference.repository), reference))
+
+    async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
+        """See `ports.Registry.referrers`."""
+        return await self._drive(referrers.referrers(self._access(repository), subject, artifact_types))
+
+    async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
+        """See `ports.Registry.manifest`."""
+        return await self._drive(content.manifest(self._access(repository), descriptor))
+
+    async def blob(self, repository: Repository, descriptor: Descriptor, limit: int) -> bytes:
+        """See `ports.Registry.blob`."""
+        return await self._drive(content.blob(self._access(repository), descriptor, limit))
+
+    def _access(self, repository: Repository) -> Access:
+        return Access.to(repository, self._tokens, use_http=self._use_http)
+
+    async def _drive(self, steps: Steps[Result]) -> Result:
+        """Run a generator to its end.  What the transport raises is thrown into it: it may go on without the answer."""
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    response = await self._transport.send(request)
+                except NodesealError as error:
+                    request = steps.throw(error)
+                else:
+                    request = steps.send(response)
+        except StopIteration as finished:
+            return finished.value  # type: ignore[no-any-return]
