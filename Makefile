@@ -1,0 +1,60 @@
+# Nodeseal.  `make help` lists the targets; each does the set-up that it needs.
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py
+RUN := PYTHONDONTWRITEBYTECODE= $(PY)
+
+.PHONY: help dev build demo test test-full lint fix bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+$(VENV)/.stamp: requirements/runtime.txt requirements/dev.txt build/bootstrap.sh
+	@sh build/bootstrap.sh $(VENV) requirements/dev.txt
+	@touch $@
+
+dev: $(VENV)/.stamp ## virtual environment with the locked dependencies
+
+out/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
+	@$(PY) build/freeze.py out
+	@touch $@
+
+build: out/nodeseal/.stamp ## the frozen program, out/nodeseal/, and the oldest glibc it runs on
+	@$(PY) build/glibc.py out/nodeseal
+
+demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and Debian's tools are there
+	@$(PY) -m tests.demo
+
+test: out/nodeseal/.stamp ## all tests, those on the real containerd included
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest -q
+	@$(PY) -m coverage combine -q
+	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
+	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }
+
+lint: $(VENV)/.stamp ## every gate: ruff, mypy, import contracts, docstrings, spelling
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/interrogate agent
+	$(VENV)/bin/codespell agent build docs tests Makefile README.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
+
+fix: $(VENV)/.stamp ## let ruff mend what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: out/nodeseal/.stamp ## speed and memory as ratios in one run, into docs/performance.md
+	@$(PY) -m tests.bench
+
+lock: $(VENV)/.stamp ## resolve the dependencies anew, with hashes
+	@$(PY) -m pip install --quiet uv
+	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
+	    --no-header --upgrade pyproject.toml -o requirements/runtime.txt
+	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
+	    --no-header --upgrade pyproject.toml --group test --group lint --group build -c requirements/runtime.txt \
+	    -o requirements/dev.txt
+
+clean: ## remove what make made in this folder
+	rm -rf $(VENV) .cache out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
