@@ -3,7 +3,8 @@
 from contextlib import contextmanager
 from typing import Iterator, Mapping
 
-from agent.adapters.http_blocking import BlockingTransport, ProxySettings
+from agent.adapters.http_blocking import BlockingTransport
+from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.registry import RegistryClient
 from agent.config.config import StoreSettings
 from agent.ports import Registry

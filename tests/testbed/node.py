@@ -1,0 +1,231 @@
+"""One real node: containerd and a registry in private mount, process and network namespaces.
+
+Everything lies in one temporary folder and ends with the context, or with the process that opened it.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from tests.testbed.cri import ImageService, Pulled
+from tests.testbed.images import Layout
+from tests.testbed.tools import Tools, ToolsMissing
+
+REGISTRY = "127.0.0.1:5000"
+"""Where the registry listens, in the node's own network namespace."""
+
+_HERE = pathlib.Path(__file__).parent
+_START_SECONDS = 40
+_CONTAINERD = """\
+version = 3
+root = '{work}/root'
+state = '{work}/state'
+[grpc]
+  address = '{work}/containerd.sock'
+[debug]
+  level = 'debug'
+[plugins.'io.containerd.image-verifier.v1.bindir']
+  bin_dir = '{work}/verifiers'
+  per_verifier_timeout = '10s'
+[plugins.'io.containerd.cri.v1.images']
+  snapshotter = 'overlayfs'
+  [plugins.'io.containerd.cri.v1.images'.registry]
+    config_path = '{work}/certs.d'
+[plugins.'io.containerd.cri.v1.runtime']
+  restrict_oom_score_adj = true
+[plugins.'io.containerd.cri.v1.runtime'.cni]
+  bin_dirs = ['{work}/cni-bin']
+  conf_dir = '{work}/cni-conf'
+[plugins.'io.containerd.internal.v1.opt']
+  path = '{work}/containerd-opt'
+[plugins.'io.containerd.nri.v1.nri']
+  socket_path = '{work}/nri.sock'
+  plugin_path = '{work}/nri-plugins'
+  plugin_config_path = '{work}/nri-conf'
+"""
+_REGISTRY = """\
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {work}/registry}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:5000"}}
+"""
+
+
+class Done(NamedTuple):
+    """What a command left: exit code, standard output and standard error, and how long it took in seconds."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+class Exchanged(NamedTuple):
+    """A registry's answer: status, `Location` header, body."""
+
+    status: int
+    location: str
+    body: bytes
+
+
+class Node:
+    """A running node.  `work` is its folder; the product's root can be `root`."""
+
+    def __init__(self, tools: Tools) -> None:
+        """`tools` are from `tests.testbed.tools.fetch`."""
+        self.tools = tools
+        self.work = pathlib.Path(tempfile.mkdtemp(prefix="node-", dir="/tmp"))  # socket paths must stay short
+        self.root = self.work / "host"
+        self._unshare: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._images: ImageService | None = None
+        self._pushed = 0
+
+    def __enter__(self) -> "Node":
+        """Start everything.  Raises `ToolsMissing` with what containerd said if it does not come up."""
+        for name in ("verifiers", "registry", "certs.d", "notation", "host"):
+            (self.work / name).mkdir()
+        (self.work / "containerd.toml").write_text(_CONTAINERD.format(work=self.work))
+        (self.work / "registry.yml").write_text(_REGISTRY.format(work=self.work))
+        self._unshare = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
+             sys.executable, "-I", "-S", str(_HERE / "inner.py"), str(self.work)],
+            stdin=subprocess.PIPE, env=self._environment(),
+        )  # fmt: skip
+        end = time.monotonic() + _START_SECONDS
+        while not (self.work / "ready").exists():
+            if (self.work / "failed").exists() or self._unshare.poll() is not None or time.monotonic() > end:
+                reason = (self.work / "failed").read_text() if (self.work / "failed").exists() else "no reason given"
+                self.stop()
+                raise ToolsMissing(f"the node did not start: {reason}")
+            time.sleep(0.02)
+        children = pathlib.Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
+        self._pid = int(children.read_text().split()[0])
+        self._images = ImageService(str(self.work / "containerd.sock"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything and remove the folder."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process of the node; its mounts go with its namespace."""
+        if self._images is not None:
+            self._images.close()
+        if self._unshare is not None and self._unshare.stdin is not None:
+            self._unshare.stdin.close()
+            try:
+                self._unshare.wait(10)
+            except subprocess.TimeoutExpired:
+                self._unshare.kill()
+                self._unshare.wait()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def run(
+        self,
+        command: list[str],
+        *,
+        stdin: bytes = b"",
+        environment: dict[str, str] | None = None,
+        seconds: float = 60,
+    ) -> Done:
+        """Run a command on the node and wait; `environment` comes on top of a minimal one."""
+        start = time.monotonic()
+        done = self._run(command, stdin, environment or {}, seconds)
+        took = time.monotonic() - start
+        return Done(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), took)
+
+    def must(self, command: list[str], *, stdin: bytes = b"") -> str:
+        """Run a command that has to succeed, and return what it printed."""
+        done = self.run(command, stdin=stdin)
+        if done.code != 0:
+            raise AssertionError(f"{' '.join(command)}: exit code {done.code}: {done.err or done.out}")
+        return done.out
+
+    def install_verifier(self, program: pathlib.Path, name: str = "00-nodeseal") -> None:
+        """Point containerd's verifier folder at a program: a link, renamed in, since containerd runs all that lies there."""
+        link = self.work / "verifier-link"
+        link.symlink_to(program)
+        link.rename(self.work / "verifiers" / name)
+
+    def remove_verifiers(self) -> None:
+        """Empty containerd's verifier folder."""
+        for entry in (self.work / "verifiers").iterdir():
+            entry.unlink()
+
+    def ctr_pull(self, image: str) -> Pulled:
+        """Pull with containerd's own client.  (`--local` would leave the verifiers out.)"""
+        done = self.run(["ctr", "images", "pull", "--plain-http", image])
+        return Pulled(done.code == 0, done.err.strip())
+
+    def cri_pull(self, image: str) -> Pulled:
+        """Pull as the kubelet does."""
+        return self.images.pull(image)
+
+    @property
+    def images(self) -> ImageService:
+        """The CRI's image service."""
+        if self._images is None:
+            raise AssertionError("the node is not running")
+        return self._images
+
+    def push_image(self, repository: str, *, index: bool = False) -> str:
+        """Push a new image, unlike all others, as `repository:1`; returns its digest."""
+        self._pushed += 1
+        folder = self.work / f"layout-{self._pushed}"
+        folder.mkdir()
+        layout = Layout(folder, pathlib.Path(self.tools.program("busybox")))
+        add = layout.add_index if index else layout.add_image
+        add("1", f"{repository} {self._pushed}")
+        self.must(["oras", "cp", "--from-oci-layout", f"{folder}:1", "--to-plain-http", f"{REGISTRY}/{repository}:1"])
+        shutil.rmtree(folder)
+        return self.must(["oras", "resolve", "--plain-http", f"{REGISTRY}/{repository}:1"]).strip()
+
+    def exchange(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Exchanged:
+        """One request to the registry; `path` begins behind `/v2/`, or is a whole URL."""
+        url = path if path.startswith("http") else f"http://{REGISTRY}/v2/{path}"
+        words = [f"{name}:{value}" for name, value in (headers or {}).items()]
+        done = self._run([sys.executable, "-I", "-S", str(_HERE / "exchange.py"), method, url, *words], body, {}, 30)
+        status, _, location = done.stderr.decode().partition(" ")
+        return Exchanged(int(status), location.strip(), done.stdout)
+
+    def get_manifest(self, repository: str, reference: str) -> tuple[bytes, Any]:
+        """A manifest, as bytes and as decoded JSON."""
+        accepted = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
+        body = self.exchange("GET", f"{repository}/manifests/{reference}", headers={"Accept": accepted}).body
+        return body, json.loads(body)
+
+    def registry_requests(self) -> list[str]:
+        """Every request that the registry answered so far, as "METHOD PATH"."""
+        lines = (self.work / "registry.log").read_text(errors="replace").splitlines()
+        requests = [line.split('"')[1].split(" ")[:2] for line in lines if '"' in line and " HTTP/1" in line and " - - [" in line]
+        return [" ".join(words) for words in requests]
+
+    def containerd_log(self) -> str:
+        """What containerd wrote so far."""
+        return (self.work / "containerd.log").read_text(errors="replace")
+
+    def _run(
+        self, command: list[str], stdin: bytes, environment: dict[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[bytes]:
+        inside = ["nsenter", "--target", str(self._pid), "--mount", "--pid", "--net", "--", *command]
+        return subprocess.run(
+            inside, input=stdin, env=self._environment() | environment, capture_output=True, timeout=seconds, check=False
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": self.tools.path,
+            "CONTAINERD_ADDRESS": f"{self.work}/containerd.sock",
+            "XDG_CONFIG_HOME": str(self.work),  # notation's folder is WORK/notation
+            "HOME": str(self.work),
+            "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+        }

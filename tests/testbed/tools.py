@@ -1,0 +1,174 @@
+"""The real tools: fetched from the Debian archive into a cache folder of the user's, unpacked, never installed.
+
+`python -m tests.testbed.tools` fetches them.  apt checks the archive index's signature and every package's hash; apt's
+own state lies in a private folder.  Once the cache is complete, no network is used.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+from typing import Iterator, NamedTuple
+
+SUITE = os.environ.get("NODESEAL_TESTBED_SUITE", "forky")
+"""Debian suite that the tools come from: the first one with containerd 2.1."""
+
+PACKAGES = ("containerd", "notation", "cosign", "oras", "docker-registry", "busybox-static", "runc")
+PROGRAMS = ("containerd", "ctr", "containerd-shim-runc-v2", "notation", "cosign", "oras", "docker-registry", "busybox")
+MINIMUM_CONTAINERD = (2, 1)
+_HOST_TOOLS = ("apt-get", "dpkg", "unshare", "nsenter", "mount")
+
+
+class ToolsMissing(Exception):
+    """The tools can't be had here; the text says why."""
+
+
+class Tools(NamedTuple):
+    """Where the unpacked tools are, and which versions: one line per tool."""
+
+    root: pathlib.Path
+    versions: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """A PATH with the tools in front."""
+        return f"{self.root}/usr/sbin:{self.root}/usr/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    def program(self, name: str) -> str:
+        """The full path of a tool."""
+        found = shutil.which(name, path=self.path)
+        if found is None:
+            raise ToolsMissing(f"{name}: not among the tools in {self.root}")
+        return found
+
+
+def unavailable() -> str:
+    """Why the real testbed cannot run on this machine; empty if it can."""
+    if os.geteuid() != 0:
+        return "not root: namespaces and mounts need it"
+    missing = [name for name in _HOST_TOOLS if shutil.which(name) is None]
+    if missing:
+        return f"no {', '.join(missing)} on this machine"
+    probe = ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "--propagation", "private",
+             "mount", "-t", "tmpfs", "tmpfs", "/run"]  # fmt: skip
+    done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    return f"namespaces are not to be had: {done.stderr.strip()}" if done.returncode else ""
+
+
+def cache_folder() -> pathlib.Path:
+    """The user's cache folder for the tools."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return pathlib.Path(base) / "nodeseal" / "testbed" / SUITE
+
+
+def fetch() -> Tools:
+    """The tools, from the cache or the archive.  Raises `ToolsMissing`."""
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / "lock"):
+        root = cache / "root"
+        if not (root / "complete").is_file():
+            _fetch_into(root, cache)
+    return _checked(root)
+
+
+def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
+    print(f"testbed: fetching {', '.join(PACKAGES)} from Debian {SUITE} (about 150 MB, once) ...", flush=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        unpacked = pathlib.Path(folder) / "root"
+        _download(pathlib.Path(folder), SUITE, PACKAGES, unpacked)
+        if not _runs([str(unpacked / "usr" / "sbin" / "runc"), "--version"]):
+            # Built for a newer glibc than this host's: the host's own suite has one that runs.
+            for stale in unpacked.glob("usr/*bin/runc"):
+                stale.unlink()
+            _download(pathlib.Path(folder), _host_suite(), ("runc",), unpacked)
+        for superfluous in ("usr/share", "usr/libexec"):
+            shutil.rmtree(unpacked / superfluous, ignore_errors=True)
+        (unpacked / "complete").touch()
+        shutil.rmtree(root, ignore_errors=True)
+        unpacked.rename(root)
+
+
+def _download(folder: pathlib.Path, suite: str, packages: tuple[str, ...], into: pathlib.Path) -> None:
+    """Download packages of a suite with a private apt, and unpack them into `into`."""
+    private = folder / f"apt-{suite}"
+    for part in ("etc/sources.list.d", "etc/apt.conf.d", "etc/preferences.d", "lists/partial", "cache/archives/partial"):
+        (private / part).mkdir(parents=True)
+    (private / "status").touch()
+    (private / "etc" / "sources.list.d" / "testbed.sources").write_text(
+        f"Types: deb\nURIs: {_mirror()}\nSuites: {suite}\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    )
+    options = [
+        "-qq", "-o", f"Dir::Etc={private}/etc", "-o", f"Dir::State={private}", "-o", f"Dir::State::lists={private}/lists",
+        "-o", f"Dir::State::status={private}/status", "-o", f"Dir::Cache={private}/cache", "-o", "APT::Sandbox::User=root",
+    ]  # fmt: skip
+    archives = private / "archives"
+    archives.mkdir()
+    _must(["apt-get", *options, "update"], folder)
+    _must(["apt-get", *options, "download", *packages], archives)
+    for archive in sorted(archives.glob("*.deb")):
+        _must(["dpkg", "-x", str(archive), str(into)], folder)
+
+
+def _mirror() -> str:
+    """The archive that this host's own apt is configured to use."""
+    listed = subprocess.run(["apt-get", "--print-uris", "update"], capture_output=True, text=True, check=False).stdout
+    match = re.search(rf"'(\S+/)dists/{_host_suite()}/InRelease'", listed)
+    if match is None:
+        raise ToolsMissing("apt is configured for no Debian archive")
+    return match[1]
+
+
+def _host_suite() -> str:
+    match = re.search(r"^VERSION_CODENAME=(\S+)", pathlib.Path("/etc/os-release").read_text(), re.MULTILINE)
+    if match is None:
+        raise ToolsMissing("not a Debian release: /etc/os-release has no VERSION_CODENAME")
+    return match[1]
+
+
+def _checked(root: pathlib.Path) -> Tools:
+    """The tools in `root`, if they are all there and containerd is new enough.  Raises `ToolsMissing`."""
+    missing = [name for name in PROGRAMS if not (root / "usr" / "bin" / name).is_file()]
+    if missing:
+        raise ToolsMissing(f"{root}: without {', '.join(missing)}; delete the folder to fetch them again")
+    runc = next(str(path) for path in root.glob("usr/*bin/runc"))
+    asked = {
+        "containerd": [str(root / "usr/bin/containerd"), "--version"],
+        "runc": [runc, "--version"],
+        "notation": [str(root / "usr/bin/notation"), "version"],
+        "docker-registry": [str(root / "usr/bin/docker-registry"), "--version"],
+    }
+    versions = []
+    for name, command in asked.items():
+        output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        match = re.search(r"v?([0-9]+)\.([0-9]+)(?:\.[0-9]+)?\S*", output)
+        versions.append(f"{name} {match[0] if match else 'of unknown version'}")
+        if name == "containerd" and (match is None or (int(match[1]), int(match[2])) < MINIMUM_CONTAINERD):
+            raise ToolsMissing(f"got {versions[-1]}; expected 2.1 or newer, which calls verifiers on CRI pulls")
+    return Tools(root, tuple(versions))
+
+
+def _must(command: list[str], folder: pathlib.Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ToolsMissing(f"{command[0]}: {done.stderr.strip()[-400:]}")
+
+
+def _runs(command: list[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    print("\n".join(fetch().versions))
