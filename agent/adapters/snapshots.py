@@ -139,7 +139,7 @@ class SnapshotStore:
     def _switch(self, generation: str) -> str:
         """Let `current` name `generation`; returns the one that it named before.
 
-        Both folders' times are set: a folder's age tells how long ago it was last in force.
+        That one's time is set: a folder's age tells how long ago it was last in force.
         """
         current, target = f"{self.state}/{_CURRENT}", f"{_SNAPSHOTS}/{generation}"
         link = os.readlink(current) if os.path.islink(current) else ""
@@ -147,7 +147,6 @@ class SnapshotStore:
         if link != target:
             if _HASH.match(before) and os.path.isdir(f"{self._snapshots}/{before}"):
                 os.utime(f"{self._snapshots}/{before}")
-            os.utime(f"{self._snapshots}/{generation}")
             files.replace_symlink(current, target)
         return before
 

@@ -191,7 +191,8 @@ def test_without_a_home_nothing_of_the_host_is_read(folder: Path, tmp_path: Path
 def test_a_mounted_folder_of_the_host_is_read_through_its_link(tmp_path: Path) -> None:
     _mount(tmp_path / "certs", "1", a_crt="a")
     _write(tmp_path, config_json="{}")
-    assert _found(DocumentSet.read(str(tmp_path / "config.json"), home="/"), "certs") == ["a"]
+    (found,) = DocumentSet.read(str(tmp_path / "config.json"), home="/").find("certs")
+    assert (found.content, found.origin) == (b"a", f"{tmp_path}/certs/..1/a.crt")
 
 
 def test_folders_without_end_are_refused(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_folders_without_end_are_refused(tmp_path: Path) -> None:
     (tmp_path / "certs" / "again").symlink_to(".")
     found = DocumentSet.read(str(tmp_path / "config.json"), home="/")
     assert found.find("certs") == ()
-    assert [problem.fatal for problem in found.problems()] == [True]
+    assert [(problem.got, problem.fatal) for problem in found.problems()] == [("folders more than 8 deep", True)]
 
 
 # Nothing to read

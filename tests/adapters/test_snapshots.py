@@ -106,6 +106,19 @@ def test_a_certificate_under_a_wrong_name_is_never_written(store: SnapshotStore,
     assert not [path for path in tmp_path.rglob("*") if "escaped" in path.name]
 
 
+@pytest.mark.parametrize("bound", ["MAX_CERTIFICATES", "MAX_CERTIFICATE_SIZE"])
+def test_what_could_not_be_loaded_is_not_published(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    store.publish(OLD)
+    monkeypatch.setattr(snapshots, bound, 1)
+    with pytest.raises(HostError):
+        store.publish(NEW)
+    monkeypatch.undo()
+    assert store.load() == OLD
+    assert _names(store) == {OLD.generation}
+
+
 # Damage: load refuses, and says that it is the configuration
 
 
@@ -182,6 +195,24 @@ def test_what_belongs_to_someone_else_is_refused(
     assert caught.value.cause is Cause.CONFIGURATION_INVALID
 
 
+def test_a_pipe_is_refused_for_what_it_is(store: SnapshotStore) -> None:
+    store.publish(OLD)
+    _swap(_folder(store, OLD) / "snapshot.json", os.mkfifo)
+    with pytest.raises(Unavailable, match="no regular file"):
+        store.load()
+
+
+def test_a_name_that_leads_elsewhere_is_never_opened(store: SnapshotStore) -> None:
+    store.publish(OLD)
+    form = canonical.encode(OLD._replace(certificates={"../../../../secret": b""}))
+    generation = canonical.generation_of(form)
+    folder = _folder(store, OLD).rename(_folder(store, OLD).with_name(generation))
+    (folder / "snapshot.json").write_bytes(form)
+    files.replace_symlink(f"{store.state}/current", f"snapshots/{generation}")
+    with pytest.raises(Unavailable, match="expected 10000 hashes"):
+        store.load()
+
+
 def test_another_form_is_refused(store: SnapshotStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canonical, "FORMAT_VERSION", 2)
     store.publish(OLD)
@@ -223,6 +254,25 @@ def test_old_snapshots_go_and_the_last_two_stay(store: SnapshotStore) -> None:
         store.publish(config)
         _age(store, 3600)
     assert _names(store) == {NEW.generation, NEWER.generation}
+
+
+def test_publishing_again_keeps_the_one_before(store: SnapshotStore) -> None:
+    for config in (OLD, NEW):
+        store.publish(config)
+        _age(store, 3600)
+    store.publish(NEW)
+    assert _names(store) == {OLD.generation, NEW.generation}
+
+
+def test_going_back_to_an_old_one_keeps_it(store: SnapshotStore) -> None:
+    for config in (OLD, NEW, NEWER):
+        store.publish(config)
+        time.sleep(0.01)
+    _age(store, 3600)
+    store.publish(OLD)
+    assert store.load() == OLD
+    assert OLD.generation in _names(store)
+    assert NEWER.generation in _names(store)
 
 
 def test_a_snapshot_replaced_a_moment_ago_stays(store: SnapshotStore) -> None:

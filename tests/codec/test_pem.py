@@ -73,7 +73,7 @@ def test_a_private_key_is_named_and_never_shown(private_key: bytes) -> None:
     (_pem(ONE) + b"trailing", "something after the last block"),
     (_pem(ONE)[:-10], "broken"),
     (_pem(ONE).partition(b"-----END")[0], "does not end"),
-    (_pem(ONE).replace(b"MII", b"M!I"), "not base64"),
+    (_pem(ONE).replace(b"MII", b"M!II"), "not base64"),
     (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
     (b"-----BEGIN CERTIFICATE-----\n" + _pem(ONE), "broken or without its counterpart"),
     (_pem(ONE) + b"-----END CERTIFICATE-----\n", "broken or without its counterpart"),
@@ -85,6 +85,17 @@ def test_what_spoils_a_document_is_told(content: bytes, told: str) -> None:
     with pytest.raises(Malformed, match=told) as caught:
         pem.certificates(content, "ca.crt")
     assert caught.value.message.startswith("ca.crt: got ")
+
+
+def test_a_huge_certificate_is_refused() -> None:
+    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    padding = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.1"), b"x" * pem.MAX_CERTIFICATE_SIZE)
+    huge = (
+        x509.CertificateBuilder(x509.Name([]), x509.Name([]), _KEY.public_key(), 7, start, start.replace(year=2036))
+        .add_extension(padding, critical=False).sign(_KEY, hashes.SHA256())
+    )
+    with pytest.raises(Malformed, match="a certificate of"):
+        pem.certificates(huge.public_bytes(serialization.Encoding.PEM), "ca.crt")
 
 
 def test_everything_wrong_is_told_at_once() -> None:

@@ -46,6 +46,29 @@ def test_the_format_gets_its_own_options_alone() -> None:
     assert [list(options) for options in FakeFormat.calls] == [["verificationCerts", "trustPolicyDoc"]]
 
 
+@pytest.mark.parametrize(("path", "value"), [
+    (f"{PLUGIN}.verificationCerts", "certs"), (f"{PLUGIN}.trustPolicyDoc", ...), (f"{PLUGIN}.trustPolicyDoc", []),
+    (f"{STATEMENT}.signatureVerification.level", 7), (f"{STATEMENT}.name", ...),
+])
+def test_the_format_never_gets_options_of_another_form(path: str, value: object) -> None:
+    FakeFormat.calls.clear()
+    assert errors(put(path, value))
+    assert FakeFormat.calls == []
+
+
+def test_the_format_gets_nothing_when_not_everything_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeFormat.calls.clear()
+    monkeypatch.setattr(checking, "MAX_FINDINGS", 1)
+    assert errors(put("executor", {"unheardOf": 1}, put("store.unheardOf", 1)))
+    assert FakeFormat.calls == []
+
+
+def test_a_certificate_under_a_wrong_name_is_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.config.support.NAME", "0" * 64)
+    with pytest.raises(ValueError, match="SHA-256"):
+        read(GOOD)
+
+
 @pytest.mark.parametrize("name", ["configPolicy", "config-policy", "CONFIG-POLICY", "configpolicy"])
 def test_a_policy_is_named_as_ratify_compares_names(name: str) -> None:
     assert read(put("policy.plugin.name", name)).config.policy.name == "configpolicy"

@@ -158,7 +158,9 @@ def test_a_document_that_nobody_names_is_told(good: str) -> None:
 
 def test_a_document_that_can_not_be_read_is_an_error(good: str) -> None:
     Path(good, "link.crt").symlink_to("/etc/hostname")
-    assert "error: link.crt" in _run("check", good).out
+    result = _run("check", good)
+    assert "error: link.crt" in result.out
+    assert result.exit is Exit.CONFIGURATION
 
 
 def test_control_characters_do_not_reach_the_terminal(good: str) -> None:
