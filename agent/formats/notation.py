@@ -239,7 +239,7 @@ def _difference(target: object, subject: object) -> str:
     for name in ("digest", "media_type", "size"):
         signed, asked = getattr(target, name), getattr(subject, name)
         if signed != asked:
-            return f"{name.replace('_', ' ')} {ascii(str(signed))[1:81]}"
+            return f"{name.replace('_', ' ')} {ascii(str(signed)[:80])[1:-1]}"
     return "another descriptor"
 
 

@@ -1,0 +1,1 @@
+"""The frozen program, run as containerd runs it."""

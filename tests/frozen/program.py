@@ -1,0 +1,104 @@
+"""The built program, placed under a root of its own and called as containerd calls it."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+from typing import NamedTuple
+
+from agent import __version__
+
+BUILT = pathlib.Path(__file__).resolve().parents[2] / "out" / "nodeseal"
+STDIN_MEDIA_TYPE = "application/vnd.oci.descriptor.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+class Called(NamedTuple):
+    """What a call left: exit code, both outputs, and how long it took in seconds."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+
+class Program:
+    """The program under `root`: `root`/opt/nodeseal/VERSION/nodeseal, with the state that belongs to that root."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        """Place the program (hard links, where the file system allows them)."""
+        if not (BUILT / "nodeseal").is_file():
+            raise AssertionError(f"no program in {BUILT}; run: make build")
+        self.root = root
+        folder = root / "opt" / "nodeseal" / __version__
+        folder.parent.mkdir(parents=True)
+        shutil.copytree(BUILT, folder, copy_function=_link, symlinks=True)
+        self.path = folder / "nodeseal"
+
+    def person(self, *words: str, environment: dict[str, str] | None = None) -> Called:
+        """Run it as a person would."""
+        return call([str(self.path), *words], environment=environment)
+
+    def apply(self, configuration: pathlib.Path) -> None:
+        """Put a configuration in force under this root."""
+        done = self.person("config", "apply", str(configuration), "--root", str(self.root))
+        if done.code != 0:
+            raise AssertionError(f"config apply: {done.code}: {done.out}{done.err}")
+
+    def pull(
+        self,
+        name: str,
+        digest: str,
+        size: int = 500,
+        *,
+        media_type: str = MANIFEST,
+        environment: dict[str, str] | None = None,
+    ) -> Called:
+        """Ask as containerd does before a pull; its environment is empty unless one is given."""
+        return call(
+            [str(self.path), *plugin_words(name, digest)],
+            stdin=descriptor(digest, size, media_type),
+            environment=environment,
+        )
+
+
+def plugin_words(name: str, digest: str) -> list[str]:
+    """containerd's arguments, in containerd's order."""
+    return ["-name", name, "-digest", digest, "-stdin-media-type", STDIN_MEDIA_TYPE]
+
+
+def descriptor(digest: str, size: int, media_type: str = MANIFEST) -> bytes:
+    """What containerd writes to standard input."""
+    return json.dumps({"mediaType": media_type, "digest": digest, "size": size}).encode() + b"\n"
+
+
+def call(
+    command: list[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None, seconds: float = 30
+) -> Called:
+    """Run a command in a process group of its own, which is killed at the end of `seconds`."""
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment or {},
+        process_group=0,
+    )
+    try:
+        out, err = process.communicate(stdin, seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+    took = time.monotonic() - start
+    return Called(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), took)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

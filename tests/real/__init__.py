@@ -1,0 +1,1 @@
+"""The frozen program under a real containerd."""
