@@ -106,12 +106,12 @@ def test_a_certificate_under_a_wrong_name_is_never_written(store: SnapshotStore,
     assert not [path for path in tmp_path.rglob("*") if "escaped" in path.name]
 
 
-@pytest.mark.parametrize("bound", ["MAX_CERTIFICATES", "MAX_CERTIFICATE_SIZE"])
+@pytest.mark.parametrize(("bound", "value"), [("MAX_CERTIFICATES", 1), ("MAX_CERTIFICATE_SIZE", len(b"new-0") - 1)])
 def test_what_could_not_be_loaded_is_not_published(
-    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch, bound: str
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
     store.publish(OLD)
-    monkeypatch.setattr(snapshots, bound, 1)
+    monkeypatch.setattr(snapshots, bound, value)
     with pytest.raises(HostError):
         store.publish(NEW)
     monkeypatch.undo()
@@ -262,6 +262,15 @@ def test_publishing_again_keeps_the_one_before(store: SnapshotStore) -> None:
         _age(store, 3600)
     store.publish(NEW)
     assert _names(store) == {OLD.generation, NEW.generation}
+
+
+def test_one_that_never_came_into_force_does_not_push_out_the_one_before(store: SnapshotStore) -> None:
+    for config in (OLD, NEW):
+        store.publish(config)
+    _age(store, 3600)
+    Path(store.state, "snapshots", "0" * 64).mkdir()  # its publisher was killed before it switched
+    store.publish(NEW)
+    assert {OLD.generation, NEW.generation} < _names(store)
 
 
 def test_going_back_to_an_old_one_keeps_it(store: SnapshotStore) -> None:
