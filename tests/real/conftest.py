@@ -1,0 +1,37 @@
+"""One real node for the whole session, with the program placed, configured and wired to containerd."""
+
+import pathlib
+from typing import Iterator, NamedTuple
+
+import pytest
+
+from tests.frozen.program import Program
+from tests.testbed.node import Node
+from tests.testbed.signatures import Signer, write_config
+from tests.testbed.tools import fetch, unavailable
+
+
+class Sealed(NamedTuple):
+    """A node that trusts one signer."""
+
+    node: Node
+    program: Program
+    trusted: Signer
+    stranger: Signer
+    config: pathlib.Path
+
+
+@pytest.fixture(scope="session")
+def sealed() -> Iterator[Sealed]:
+    """A node under Nodeseal."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    with Node(fetch()) as node:
+        trusted, stranger = Signer(node, "build.example.com"), Signer(node, "stranger.example.net")
+        program = Program(node.root)
+        config = node.work / "config"
+        write_config(config, trusted.certificate)
+        program.apply(config)
+        node.install_verifier(program.path)
+        yield Sealed(node, program, trusted, stranger, config)
