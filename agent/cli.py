@@ -55,7 +55,8 @@ def _for_people(argv: Sequence[str]) -> Exit:
         prog="nodeseal",
         description="Verifies every image on a Kubernetes node at the moment containerd pulls it.",
         epilog="containerd calls this program as an image verifier, with -name, -digest and -stdin-media-type. "
-        "Exit codes: 0 allow or ok, 2 usage, 3 configuration, 5 host operation failed, 10 deny, 11 cannot tell, 70 bug.",
+        "Exit codes: 0 allow or ok, 2 usage, 3 configuration, 5 host operation failed, 10 deny, 11 cannot tell, "
+        "70 bug.",
     )
     parser.add_argument("--version", action="version", version=f"nodeseal {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

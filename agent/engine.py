@@ -1,8 +1,8 @@
 """The steps of one verification: from a pull request to a verdict.
 
-Awaits ports and imports no event loop; opens no file and no socket, reads no clock of its own.  The numbers are those of
-docs/architecture.md, "One pull": 4 ask the formats what to look for, 5 list and fetch, 6 verify each piece of evidence,
-7 evaluate the policy, 8 conclude.
+Awaits ports and imports no event loop; opens no file and no socket, reads no clock of its own.  The numbers are
+those of docs/architecture.md, "One pull": 4 ask the formats what to look for, 5 list and fetch, 6 verify each piece
+of evidence, 7 evaluate the policy, 8 conclude.
 
 What can be inconclusive here: a listing or a fetch that nobody answered (a *gap*), and an enforced check that could not
 be made.  A gap never ends in a denial, since what was not seen might have been enough.
@@ -93,7 +93,8 @@ class Engine:
         """Steps 4 to 8 for one image.  Raises nothing but bugs: everything foreseen is in the verdict."""
         now = self._clock.now()
         if now < datetime.fromisoformat(RELEASED).replace(tzinfo=timezone.utc):
-            text = f"{Cause.CLOCK_IMPLAUSIBLE.value}: this host's clock says {now:%Y-%m-%d}, before this release ({RELEASED})"
+            said = f"this host's clock says {now:%Y-%m-%d}, before this release ({RELEASED})"
+            text = f"{Cause.CLOCK_IMPLAUSIBLE.value}: {said}"
             return Verdict(Decision.CANNOT_TELL, Code.CLOCK_IMPLAUSIBLE, text, (Cause.CLOCK_IMPLAUSIBLE,))
         wanted = tuple(dict.fromkeys(kind for each in self._verifiers for kind in each.artifact_types))  # (4)
         found = await self._gather(request, wanted, now)  # (5), (6)
@@ -109,7 +110,9 @@ class Engine:
             listing = Listing((), "referrers API", types_are_reliable=True, defect=error)
         chosen, defect = self._choose(listing)
         self._trace.step(
-            "list referrers", ", ".join(wanted), f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at"
+            "list referrers",
+            ", ".join(wanted),
+            f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at",
         )
 
         async def look(descriptor: Descriptor) -> Outcome | Gap | None:
@@ -132,7 +135,9 @@ class Engine:
         ]
         if len(chosen) <= MAX_EVIDENCE:
             return chosen, listing.defect
-        excess = LimitExceeded(f"{listing.source}: got {len(chosen)} referrers to look at; expected at most {MAX_EVIDENCE}")
+        excess = LimitExceeded(
+            f"{listing.source}: got {len(chosen)} referrers to look at; expected at most {MAX_EVIDENCE}"
+        )
         return chosen[:MAX_EVIDENCE], listing.defect or excess
 
     async def _look_at(self, request: PullRequest, descriptor: Descriptor, now: datetime) -> Outcome | Gap | None:
@@ -157,7 +162,9 @@ class Engine:
         artifact_type = descriptor.artifact_type or ""
         try:
             if descriptor.size > MAX_MANIFEST_SIZE:
-                raise LimitExceeded(f"manifest: listed with {descriptor.size} bytes; expected at most {MAX_MANIFEST_SIZE}")
+                raise LimitExceeded(
+                    f"manifest: listed with {descriptor.size} bytes; expected at most {MAX_MANIFEST_SIZE}"
+                )
             content = await self.registry.manifest(request.repository, descriptor)
             value = strictjson.decode(content, "manifest", limit=MAX_MANIFEST_SIZE)
             manifest = Manifest.from_json(value, descriptor.media_type)
@@ -170,9 +177,7 @@ class Engine:
                     f"the signature's manifest points at another image ({manifest.subject and manifest.subject.digest})"
                 )
             limit = verifier.format.blob_limit(len(manifest.blobs))
-            blobs = [
-                Blob(blob, await self.registry.blob(request.repository, blob, limit)) for blob in manifest.blobs
-            ]
+            blobs = [Blob(blob, await self.registry.blob(request.repository, blob, limit)) for blob in manifest.blobs]
         except Malformed as error:
             if artifact_type and self._verifier_for(artifact_type) is None:
                 return None
@@ -180,7 +185,7 @@ class Engine:
         return _Fetched(verifier, Evidence(descriptor.digest, manifest, tuple(blobs)))
 
     def _verifier_for(self, artifact_type: str) -> Verifier | None:
-        """The first verifier, in the configuration's order, that handles the type: one piece of evidence, one outcome."""
+        """The first verifier in the configuration's order that handles the type: one outcome per piece of evidence."""
         return next((each for each in self._verifiers if each.handles(artifact_type)), None)
 
     def _spoilt(self, evidence: SpoiltEvidence) -> Outcome:
@@ -227,7 +232,7 @@ def _success(report: Report) -> str:
 
 
 def _cannot_tell(report: Report, inconclusive: Sequence[Outcome], gaps: Sequence[Gap]) -> Verdict:
-    reasons = [gap for gap in gaps] + [
+    reasons = list(gaps) + [
         Gap(outcome.cause, outcome.message) for outcome in inconclusive if outcome.cause is not None
     ]
     causes = tuple(dict.fromkeys(reason.cause for reason in reasons))
@@ -250,5 +255,3 @@ def _denial(report: Report, wanted: Sequence[str], source: str) -> Verdict:
     return Verdict(
         Decision.DENY, nearest.code or Code.POLICY_NOT_SATISFIED, f"{nearest.message}{others}", report=report
     )
-
-

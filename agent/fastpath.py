@@ -3,9 +3,9 @@
 Decides: the canary.  Prepares: standard descriptors and the process's environment.  Never: imports anything of ours, or
 is imported by it; fails (an exception here would kill the process before anybody could say why).
 
-Import budget: C modules that are built into the interpreter (`posix`, `sys`), nothing else.  The build puts this file into
-the executable's archive in front of everything, compiled; where it finds nothing to decide, it returns and the program
-starts as usual (docs/architecture.md, "The start-up budget").
+Import budget: C modules that are built into the interpreter (`posix`, `sys`), nothing else.  The build puts this file
+into the executable's archive in front of everything, compiled; where it finds nothing to decide, it returns and the
+program starts as usual (docs/architecture.md, "The start-up budget").
 """
 
 import posix
@@ -16,7 +16,7 @@ _CANARY_HOST = "127.0.0.1"
 _CANARY_PATH = "nodeseal-canary"
 _EXIT_DENY = 10
 
-# What would change how the interpreter, the loader or OpenSSL behave further down; containerd's environment is not ours.
+# What would change how interpreter, loader or OpenSSL behave further down; containerd's environment is not ours.
 _PREFIXES = (b"PYTHON", b"OPENSSL_", b"SSL_", b"SSLKEYLOGFILE", b"LD_")
 
 
@@ -48,7 +48,7 @@ def _name(argv: list[str]) -> str:
 
 
 def is_canary(name: str) -> bool:
-    """Whether an image's name is the canary's: 127.0.0.1 with a port or without, `nodeseal-canary`, any tag or digest."""
+    """Whether a name is the canary's: 127.0.0.1 with a port or without, `nodeseal-canary`, any tag or digest."""
     host_and_port, slash, rest = name.partition("/")
     host, colon, port = host_and_port.partition(":")
     path = rest.partition("@")[0].partition(":")[0]

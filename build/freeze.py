@@ -28,7 +28,9 @@ def main(output: pathlib.Path) -> None:
     folder = output / "nodeseal"
     fastpath = WORK / "fastpath.pyc"
     WORK.mkdir(parents=True, exist_ok=True)
-    py_compile.compile(str(ROOT / "agent" / "fastpath.py"), str(fastpath), dfile="fastpath.py", doraise=True, optimize=2)
+    py_compile.compile(
+        str(ROOT / "agent" / "fastpath.py"), str(fastpath), dfile="fastpath.py", doraise=True, optimize=2
+    )
     freeze(output, fastpath)
     licences = add_licences(folder / "_internal" / "licenses")
     for path in [folder, *folder.rglob("*")]:
@@ -82,13 +84,15 @@ def add_licences(folder: pathlib.Path) -> int:
         if found:
             shutil.copyfile(found, folder / "CPython-LICENSE.txt")
             break
-    index.append(f"CPython {sys.version.split()[0]}: PSF-2.0 (OpenSSL, zlib and others within, under their own licences)")
+    index.append(
+        f"CPython {sys.version.split()[0]}: PSF-2.0 (OpenSSL, zlib and others within, under their own licences)"
+    )
     (folder / "INDEX.txt").write_text("\n".join(index) + "\n")
     return len(index)
 
 
 def bundled() -> list[importlib.metadata.Distribution]:
-    """The distributions whose code is or may be inside: the runtime requirements as locked, and PyInstaller's loader."""
+    """The distributions whose code may be inside: the runtime requirements as locked, and PyInstaller's loader."""
     lines = (ROOT / "requirements" / "runtime.txt").read_text().splitlines()
     names = [line.split("==")[0] for line in lines if "==" in line and not line.startswith(" ")]
     found = []
@@ -121,7 +125,9 @@ def defects(folder: pathlib.Path) -> list[str]:
         found.append(f"the archive begins with {order[:1]}; expected the fast path")
     if any(name.startswith("pyi_rth_") for name in order):
         found.append(f"run-time hooks in the archive: {order}")
-    found += [f"test code inside: {name}" for name in frozen_modules(program) if name.split(".")[0] in ("tests", "pytest")]
+    found += [
+        f"test code inside: {name}" for name in frozen_modules(program) if name.split(".")[0] in ("tests", "pytest")
+    ]
     licences = folder / "_internal" / "licenses"
     if not (licences / "nodeseal-LICENSE").is_file() or not (licences / "INDEX.txt").is_file():
         found.append("licence texts are missing")

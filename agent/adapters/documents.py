@@ -87,7 +87,8 @@ class DocumentSet:
         """What should be told once everything was looked up: files that could not be read, documents nobody named."""
         unused = (
             Problem(name, "a document that nothing refers to", "a path in the configuration that names it", fatal=False)
-            for name in sorted(self._documents) if name not in self._used
+            for name in sorted(self._documents)
+            if name not in self._used
         )
         return (*self._refusals, *unused)
 

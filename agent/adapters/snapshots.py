@@ -63,7 +63,8 @@ class SnapshotStore:
             if error.filename in (_FORM, _CERTIFICATES) or str(error.filename).endswith(".der"):
                 raise _invalid(f"{self.state}: got a snapshot without {error.filename}; expected a whole one") from None
             raise Unavailable(
-                f"{self.state}: got no configuration; expected a published one", cause=Cause.CONFIGURATION_MISSING,
+                f"{self.state}: got no configuration; expected a published one",
+                cause=Cause.CONFIGURATION_MISSING,
                 hint="publish one: nodeseal config apply DIR",
             ) from None
         except OSError as error:

@@ -23,14 +23,16 @@ MAX_SIZE = 8 * 1024 * 1024
 
 def encode(config: Config) -> bytes:
     """The canonical form of `config`.  Its `generation` is left out: it is what these bytes are hashed to."""
-    return strictjson.canonical({
-        "formatVersion": FORMAT_VERSION,
-        "store": config.store._asdict(),
-        "policy": config.policy._asdict(),
-        "verifiers": [verifier._asdict() for verifier in config.verifiers],
-        "rules": [rule._asdict() for rule in config.rules],
-        "certificates": sorted(config.certificates),
-    })
+    return strictjson.canonical(
+        {
+            "formatVersion": FORMAT_VERSION,
+            "store": config.store._asdict(),
+            "policy": config.policy._asdict(),
+            "verifiers": [verifier._asdict() for verifier in config.verifiers],
+            "rules": [rule._asdict() for rule in config.rules],
+            "certificates": sorted(config.certificates),
+        }
+    )
 
 
 def generation_of(form: bytes) -> str:

@@ -20,7 +20,10 @@ MAX_FINDINGS = 500
 
 _LONGEST_SHOWN = 60
 _TYPES = {
-    "object": "an object", "array": "a list", "string": "a text", "boolean": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "string": "a text",
+    "boolean": "true or false",
     "integer": "a whole number",
 }
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,63}\Z")

@@ -81,8 +81,10 @@ def read(
 
 
 _USE_HTTP = Finding(
-    ("store", "plugins", 0, "useHttp"), "true",
-    "false: over plain HTTP whoever is on the way can hide signatures and read credentials", fatal=False,
+    ("store", "plugins", 0, "useHttp"),
+    "true",
+    "false: over plain HTTP whoever is on the way can hide signatures and read credentials",
+    fatal=False,
 )
 
 
@@ -117,8 +119,11 @@ def _verifiers(root: Object, formats: Mapping[str, object], findings: list[Findi
         if isinstance(name, str) and name:
             if name in names:
                 findings.append(
-                    Finding((*path, "name"), f"{checking.shown(name)}, which plugins[{names[name]}] has too",
-                            "a name that no other verifier has")
+                    Finding(
+                        (*path, "name"),
+                        f"{checking.shown(name)}, which plugins[{names[name]}] has too",
+                        "a name that no other verifier has",
+                    )
                 )
             names.setdefault(name, i)
         verifier_type = name if given_type is None else given_type

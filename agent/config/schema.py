@@ -18,7 +18,7 @@ from agent.config.words import Schema, not_supported, obj, server_only, text
 MAX_VERIFIERS = 64
 """Most verifiers of one configuration."""
 
-_VERSION = text("Version", "Version of this section's form, for example \"1.0.0\".")
+_VERSION = text("Version", 'Version of this section\'s form, for example "1.0.0".')
 _PLUGIN_DIRECTORIES: Schema = {
     "title": "Plugin folders",
     "description": "Folders with external plugins.  Not supported: nothing but an empty list is taken.",
@@ -30,7 +30,8 @@ _SOURCE = not_supported("Plugin source", "Where Ratify downloads a plugin from."
 _MILLISECONDS: Schema = {"type": "integer", "minimum": 0}
 
 _STORE_PLUGIN = obj(
-    "Store", "A place where signatures are looked for: the image's own registry (`oras`).",
+    "Store",
+    "A place where signatures are looked for: the image's own registry (`oras`).",
     {
         "name": text("Name", "Name of the store plugin: `oras`.", const="oras")
         | {"x-expected": '"oras", the only store that this version supports'},
@@ -38,12 +39,15 @@ _STORE_PLUGIN = obj(
             "title": "Plain HTTP",
             "description": "Speak plain HTTP to registries.  Whoever is on the way can then hide signatures and read "
             "credentials: for tests only.",
-            "type": "boolean", "default": False,
+            "type": "boolean",
+            "default": False,
         },
         "cosignEnabled": {
             "title": "Cosign tags",
             "description": "Look for cosign's signature tags too.  Not supported yet: nothing but `false` is taken.",
-            "type": "boolean", "const": False, "default": False,
+            "type": "boolean",
+            "const": False,
+            "default": False,
             "x-expected": "false: this version does not support cosign signatures",
         },
         "authProvider": not_supported(
@@ -60,14 +64,17 @@ _STORE_PLUGIN = obj(
 )
 
 _STORE = obj(
-    "Stores", "Where signatures are looked for.",
+    "Stores",
+    "Where signatures are looked for.",
     {
         "version": _VERSION,
         "pluginBinDirs": _PLUGIN_DIRECTORIES,
         "plugins": {
             "title": "Store plugins",
             "description": "The stores; exactly one is supported.",
-            "type": "array", "minItems": 1, "maxItems": 1,
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 1,
             "items": _STORE_PLUGIN,
             "x-expected": "a list of exactly one store: this version does not support several",
         },
@@ -76,10 +83,12 @@ _STORE = obj(
 )
 
 _POLICY_PLUGIN = obj(
-    "Policy plugin", "What is enough to let an image pass.",
+    "Policy plugin",
+    "What is enough to let an image pass.",
     {
         "name": text(
-            "Name", "Which policy decides: `configPolicy`.  Compared in lower case and without '-'.",
+            "Name",
+            "Which policy decides: `configPolicy`.  Compared in lower case and without '-'.",
             examples=["configPolicy"],
         ),
         "artifactVerificationPolicies": {
@@ -88,8 +97,14 @@ _POLICY_PLUGIN = obj(
             "must be verified).  A type that is listed must be there.  The key `default`, itself `all` if it is "
             "missing, is for types that are not listed.",
             "type": "object",
-            "properties": {"default": {"title": "Types not listed", "description": "Requirement for all other types.",
-                                       "enum": ["any", "all"], "default": "all"}},
+            "properties": {
+                "default": {
+                    "title": "Types not listed",
+                    "description": "Requirement for all other types.",
+                    "enum": ["any", "all"],
+                    "default": "all",
+                }
+            },
             "propertyNames": {"pattern": r"^[^\s]+$", "maxLength": 255, "x-expected": "an artifact type or default"},
             "additionalProperties": {"title": "Requirement", "enum": ["any", "all"]},
             "examples": [{"application/vnd.cncf.notary.signature": "any"}],
@@ -104,7 +119,8 @@ _POLICY_PLUGIN = obj(
 )
 
 _POLICY = obj(
-    "Policy", "Which policy decides over what the verifiers found.",
+    "Policy",
+    "Which policy decides over what the verifiers found.",
     {"version": _VERSION, "pluginBinDirs": _PLUGIN_DIRECTORIES, "plugin": _POLICY_PLUGIN},
     required=("plugin",),
 )
@@ -115,20 +131,26 @@ _VERIFIER_PLUGIN: Schema = {
     "type": "object",
     "properties": {
         "name": text(
-            "Name", "The verifier's name in messages and reports; also its type if there is no `type`.  Unique.",
-            pattern=r"^[^/\x00-\x1f\x7f]+$", maxLength=128, examples=["notation"],
-        ) | {"x-expected": "1 to 128 characters without '/'"},
+            "Name",
+            "The verifier's name in messages and reports; also its type if there is no `type`.  Unique.",
+            pattern=r"^[^/\x00-\x1f\x7f]+$",
+            maxLength=128,
+            examples=["notation"],
+        )
+        | {"x-expected": "1 to 128 characters without '/'"},
         "type": text("Type", "Kind of the verifier: `notation`.  `name` if it is missing.", examples=["notation"]),
         "artifactTypes": text(
             "Artifact types",
             "The artifact types that this verifier looks at, separated by commas; `*` means all.",
-            maxLength=4096, examples=["application/vnd.cncf.notary.signature"],
+            maxLength=4096,
+            examples=["application/vnd.cncf.notary.signature"],
         ),
         "version": _VERSION,
         "nestedReferences": {
             "title": "Nested references",
             "description": "Verify signatures of signatures too.  Not supported: nothing but an empty text is taken.",
-            "type": "string", "maxLength": 0,
+            "type": "string",
+            "maxLength": 0,
             "x-expected": "no such key: this version does not verify what refers to signatures",
         },
         "nestedArtifactTypes": not_supported(
@@ -148,14 +170,17 @@ _VERIFIER_PLUGIN: Schema = {
 }
 
 _VERIFIER = obj(
-    "Verifiers", "Who looks at the signatures.",
+    "Verifiers",
+    "Who looks at the signatures.",
     {
         "version": _VERSION,
         "pluginBinDirs": _PLUGIN_DIRECTORIES,
         "plugins": {
             "title": "Verifier plugins",
             "description": "The verifiers, in order: the first one whose artifact types match takes an artifact.",
-            "type": "array", "minItems": 1, "maxItems": MAX_VERIFIERS,
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_VERIFIERS,
             "items": {"$ref": "#/$defs/verifier"},
             "x-expected": f"a list of 1 to {MAX_VERIFIERS} verifiers",
         },
@@ -164,7 +189,8 @@ _VERIFIER = obj(
 )
 
 _EXECUTOR = obj(
-    "Executor", "How Ratify's server waits.  No effect here.",
+    "Executor",
+    "How Ratify's server waits.  No effect here.",
     {
         "verificationRequestTimeout": server_only("Timeout", "The server's timeout (ms).", _MILLISECONDS),
         "mutationRequestTimeout": server_only("Mutation timeout", "Its timeout for changes (ms).", _MILLISECONDS),
@@ -172,14 +198,22 @@ _EXECUTOR = obj(
 )
 
 _CRL = obj(
-    "Revocation lists", "How Ratify caches revocation lists.  No effect here.",
-    {"cache": obj("Cache", "Cache of revocation lists.", {
-        "enabled": server_only("Enabled", "Whether Ratify caches revocation lists.", {"type": "boolean"}),
-    })},
+    "Revocation lists",
+    "How Ratify caches revocation lists.  No effect here.",
+    {
+        "cache": obj(
+            "Cache",
+            "Cache of revocation lists.",
+            {
+                "enabled": server_only("Enabled", "Whether Ratify caches revocation lists.", {"type": "boolean"}),
+            },
+        )
+    },
 )
 
 _LOGGER = obj(
-    "Logger", "How Ratify's server logs.  No effect here.",
+    "Logger",
+    "How Ratify's server logs.  No effect here.",
     {
         "formatter": server_only("Formatter", "Form of the log.", {"enum": ["text", "json", "logstash"]}),
         "requestHeaders": server_only("Request headers", "HTTP headers that are logged.", {"type": "object"}),
@@ -210,8 +244,19 @@ SCHEMA: Mapping[str, object] = {
         "notationVerifier": {
             **NOTATION_VERIFIER,
             "properties": {
-                **dict.fromkeys(("name", "type", "artifactTypes", "version", "nestedReferences", "nestedArtifactTypes",
-                                 "source", "address"), True),
+                **dict.fromkeys(
+                    (
+                        "name",
+                        "type",
+                        "artifactTypes",
+                        "version",
+                        "nestedReferences",
+                        "nestedArtifactTypes",
+                        "source",
+                        "address",
+                    ),
+                    True,
+                ),
                 **NOTATION_VERIFIER_KEYS,
             },
         },

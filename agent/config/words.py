@@ -13,8 +13,12 @@ def text(title: str, description: str, **keywords: object) -> Schema:
 def obj(title: str, description: str, properties: Mapping[str, object], *, required: Sequence[str] = ()) -> Schema:
     """An object whose unknown keys are told and ignored, as Ratify ignores them."""
     return {
-        "title": title, "description": description, "type": "object", "properties": dict(properties),
-        **({"required": list(required)} if required else {}), "x-unknownKeys": "warn",
+        "title": title,
+        "description": description,
+        "type": "object",
+        "properties": dict(properties),
+        **({"required": list(required)} if required else {}),
+        "x-unknownKeys": "warn",
     }
 
 
@@ -23,15 +27,21 @@ def strict_obj(
 ) -> Schema:
     """An object whose unknown keys are errors: where a misspelt key would change who is trusted."""
     return {
-        "title": title, "description": description, "type": "object", "properties": dict(properties),
-        **({"required": list(required)} if required else {}), "additionalProperties": False,
+        "title": title,
+        "description": description,
+        "type": "object",
+        "properties": dict(properties),
+        **({"required": list(required)} if required else {}),
+        "additionalProperties": False,
     }
 
 
 def not_supported(title: str, description: str, what: str) -> Schema:
     """A key that Ratify has and this version does not support: whatever stands there is an error."""
     return {
-        "title": title, "description": f"{description}  Not supported.", "not": {},
+        "title": title,
+        "description": f"{description}  Not supported.",
+        "not": {},
         "x-expected": f"no such key: this version does not support {what}",
     }
 
@@ -39,6 +49,8 @@ def not_supported(title: str, description: str, what: str) -> Schema:
 def server_only(title: str, description: str, schema: Mapping[str, object]) -> Schema:
     """A key that tunes Ratify's own process: taken, told, without effect."""
     return {
-        "title": title, "description": f"{description}  No effect here.", **schema,
+        "title": title,
+        "description": f"{description}  No effect here.",
+        **schema,
         "x-warning": "no such key: it tunes Ratify's own process and has no effect here",
     }

@@ -56,9 +56,7 @@ class NotationFormat:
     Ratify's `verificationCerts` are not partitioned into named trust stores: every `ca:NAME` means all of them.
     """
 
-    def __init__(
-        self, name: str, policies: Sequence[trustpolicy.TrustPolicy], trusted: frozenset[bytes]
-    ) -> None:
+    def __init__(self, name: str, policies: Sequence[trustpolicy.TrustPolicy], trusted: frozenset[bytes]) -> None:
         """`name` is the verifier's; `trusted` holds certificates as DER."""
         self._name = name
         self._policies = policies
@@ -73,7 +71,9 @@ class NotationFormat:
         )
         if not policies:
             problems.append(Problem(f"{where}.trustPolicyDoc", "no statement", "at least one trust policy statement"))
-        certificates = _certificates(options.get("verificationCerts"), documents, f"{where}.verificationCerts", problems)
+        certificates = _certificates(
+            options.get("verificationCerts"), documents, f"{where}.verificationCerts", problems
+        )
         settings = {
             "trustPolicies": [policy.to_json() for policy in policies],
             "certificates": sorted(certificates),
@@ -104,9 +104,12 @@ class NotationFormat:
         except Malformed as error:
             results.append(_result(policy, Check.INTEGRITY, error.code, error.message))
             return self._failed(evidence, results, error.code, error.message)
-        results.append(_result(policy, Check.INTEGRITY, None, f"signed {signature.envelope.signing_time:%Y-%m-%dT%H:%M:%SZ}"))
+        results.append(
+            _result(policy, Check.INTEGRITY, None, f"signed {signature.envelope.signing_time:%Y-%m-%dT%H:%M:%SZ}")
+        )
         if signature.envelope.plugin:  # (3)
-            text = f"the signature demands the verification plugin {ascii(signature.envelope.plugin)[:60]}, which is not here"
+            plugin = ascii(signature.envelope.plugin)[:60]
+            text = f"the signature demands the verification plugin {plugin}, which is not here"
             return self._failed(evidence, results, Code.PLUGIN_DEMANDED, text)
         for check in (
             self._check_authenticity(policy, signature),  # (4)
@@ -209,9 +212,7 @@ def _check_expiry(policy: trustpolicy.TrustPolicy, signature: _Signature, now: d
     return _result(policy, Check.EXPIRY, None, f"the signature ends {expiry:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _check_authentic_timestamp(
-    policy: trustpolicy.TrustPolicy, signature: _Signature, now: datetime
-) -> CheckResult:
+def _check_authentic_timestamp(policy: trustpolicy.TrustPolicy, signature: _Signature, now: datetime) -> CheckResult:
     outside = chains.not_valid_at(signature.chain, now)
     if outside:
         return _result(policy, Check.AUTHENTIC_TIMESTAMP, Code.CERTIFICATE_NOT_VALID_NOW, outside)
@@ -243,9 +244,7 @@ def _difference(target: object, subject: object) -> str:
     return "another descriptor"
 
 
-def _certificates(
-    paths: object, documents: Documents, where: str, problems: list[Problem]
-) -> dict[str, bytes]:
+def _certificates(paths: object, documents: Documents, where: str, problems: list[Problem]) -> dict[str, bytes]:
     """Every usable certificate of the documents that `paths` name: SHA-256 -> DER."""
     found: dict[str, bytes] = {}
     for i, path in enumerate(paths if isinstance(paths, list) else []):
@@ -266,7 +265,12 @@ def _certificates(
                     continue
                 subject = chains.subject_of(certificate)
                 problems.append(
-                    Problem(f"{at}: {document.origin}", f"the certificate {subject}", "a CA or a self-signed one", fatal=False)
+                    Problem(
+                        f"{at}: {document.origin}",
+                        f"the certificate {subject}",
+                        "a CA or a self-signed one",
+                        fatal=False,
+                    )
                 )
     if not found:
         problems.append(Problem(where, "no usable certificate", "at least one CA or self-signed certificate"))

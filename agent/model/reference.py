@@ -96,7 +96,9 @@ def _repository(host: str, path: str) -> Repository:
     """Check both parts.  Hosts are case-insensitive and folded; an upper-case path names no repository."""
     folded = host.lower() if host.isascii() else host
     if not _HOST.match(folded):
-        raise UsageError(f"image name: got host {_shown(host)}; expected a DNS name or IP address, with or without port")
+        raise UsageError(
+            f"image name: got host {_shown(host)}; expected a DNS name or IP address, with or without port"
+        )
     if len(path) > _MAX_REPOSITORY_LENGTH or not _PATH.match(path):
         raise UsageError(
             f"image name: got repository {_shown(path)}; "

@@ -1,1 +1,1 @@
-"""Composition roots, one per mode: here the world is read (environment, clock, paths) and everything is put together."""
+"""Composition roots, one per mode: the world is read here (environment, paths) and everything is put together."""

@@ -177,7 +177,9 @@ def _as_json(found: Findings) -> dict[str, object]:
         "problems": [
             {
                 "severity": "error" if problem.fatal else "warning",
-                "path": problem.path, "got": problem.got, "expected": problem.expected,
+                "path": problem.path,
+                "got": problem.got,
+                "expected": problem.expected,
             }
             for problem in found.problems
         ],

@@ -59,7 +59,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--explain", action="store_true", help="show every step and check: looked for, found, decided, how long"
     )
     parser.add_argument(
-        "--timeout", type=float, default=DEADLINE, metavar="SECONDS", help="give up after this time (default: %(default)g)"
+        "--timeout",
+        type=float,
+        default=DEADLINE,
+        metavar="SECONDS",
+        help="give up after this time (default: %(default)g)",
     )
     parser.set_defaults(handler=handle)
 

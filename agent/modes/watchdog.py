@@ -13,6 +13,7 @@ from typing import Callable
 
 _WRITE_MILLISECONDS = 500
 
+
 class Watchdog:
     """Ends the process `seconds` after `start`, unless somebody answered before.
 

@@ -1,7 +1,7 @@
 """Ratify's config policy: per artifact type, any or all of the outcomes must have passed.
 
 The algorithm is Ratify's own (`policy.plugin.name: configPolicy`): a type that is listed must be there and satisfied;
-types that are not listed fall under `default`, and must be satisfied once they are there; no outcome at all is a denial.
+types that are not listed fall under `default`, and must be satisfied once they are there; no outcome is a denial.
 """
 
 from typing import Mapping, Sequence

@@ -72,7 +72,7 @@ def _always_refused(address: "IPv4Address | IPv6Address") -> str:
             return "a multicast address"
         if str(each) in _METADATA:
             return "a cloud's metadata service"
-        if each.is_reserved:
+        if each.is_reserved or (each.version == 6 and each.is_site_local):
             return "a reserved address"
     return ""
 

@@ -39,7 +39,7 @@ def resolve(access: Access, reference: Reference) -> Steps[Descriptor]:
     )
     where = f"{access.repository}: manifest {name}"
     if response.status == status.NOT_FOUND:
-        raise Malformed(f"{where}: not found", hint="check repository and tag; to strangers a private image isn't there")
+        raise Malformed(f"{where}: not found", hint="check repository and tag; private images are hidden")
     if response.status != status.OK:
         raise status.failure(response, where)
     digest = reference.digest or Digest.of(response.body)

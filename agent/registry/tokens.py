@@ -57,9 +57,7 @@ def anonymous_token(origin: Origin, path: str, refusal: Response) -> Steps[str]:
     if unavailable is None and response.status in status.REDIRECTS:
         raise Malformed(f"{request.what}: got a redirect; token servers must answer themselves")
     # A token server says no in many ways (400, 404): whoever is refused a token is not authorized.
-    raise unavailable or Unavailable(
-        f"{request.what}: refused (status {response.status})", cause=Cause.UNAUTHORIZED
-    )
+    raise unavailable or Unavailable(f"{request.what}: refused (status {response.status})", cause=Cause.UNAUTHORIZED)
 
 
 def _bearer(origin: Origin, refusal: Response) -> challenge.Challenge:

@@ -49,9 +49,7 @@ def conclude(verdict: Verdict, rule: Rule, request: PullRequest) -> Answer:
 
 def without_configuration(cause: Cause, message: str, image: str) -> Answer:
     """What containerd gets while there is no rule to go by: it blocks, and says what is missing."""
-    return Answer(
-        Exit.CANNOT_TELL, Code.of(cause), _NO_RULE, f"{cause.value}: {message}", CANNOT_TELL, image=image
-    )
+    return Answer(Exit.CANNOT_TELL, Code.of(cause), _NO_RULE, f"{cause.value}: {message}", CANNOT_TELL, image=image)
 
 
 def bad_request(message: str) -> Answer:

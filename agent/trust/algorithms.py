@@ -50,7 +50,9 @@ def algorithm_of(certificate: Certificate) -> Algorithm:
     else:
         found, what = None, type(key).__name__
     if found is None:
-        raise SignatureInvalid(f"signing key: got {what}; expected RSA of 2048, 3072 or 4096 bits, P-256, P-384 or P-521")
+        raise SignatureInvalid(
+            f"signing key: got {what}; expected RSA of 2048, 3072 or 4096 bits, P-256, P-384 or P-521"
+        )
     return found
 
 
@@ -61,7 +63,9 @@ def verify_signature(certificate: Certificate, algorithm: str, signature: bytes,
     """
     expected = algorithm_of(certificate)
     if algorithm != expected.name:
-        raise SignatureInvalid(f"alg: got {ascii(algorithm)[:20]}; expected {expected.name}, which the signing key demands")
+        raise SignatureInvalid(
+            f"alg: got {ascii(algorithm)[:20]}; expected {expected.name}, which the signing key demands"
+        )
     key = _public_key(certificate)
     try:
         if isinstance(key, rsa.RSAPublicKey):
@@ -79,7 +83,7 @@ def verify_signature(certificate: Certificate, algorithm: str, signature: bytes,
 def _public_key(certificate: Certificate) -> object:
     try:
         return certificate.public_key()
-    except Exception as error:  # noqa: BLE001 - the library raises several unrelated types for keys it can't read
+    except Exception as error:
         raise SignatureInvalid(f"signing key: can't be read ({type(error).__name__})") from error
 
 
@@ -87,6 +91,4 @@ def _der(signature: bytes, key_size: int) -> bytes:
     length = (key_size + 7) // 8
     if len(signature) != 2 * length:
         raise SignatureInvalid(f"signature: got {len(signature)} bytes; expected {2 * length} for this curve")
-    return encode_dss_signature(
-        int.from_bytes(signature[:length], "big"), int.from_bytes(signature[length:], "big")
-    )
+    return encode_dss_signature(int.from_bytes(signature[:length], "big"), int.from_bytes(signature[length:], "big"))

@@ -102,7 +102,7 @@ def _parse(der: bytes, where: str) -> x509.Certificate:
         raise LimitExceeded(f"{where}: got {len(der)} bytes; expected at most {MAX_CERTIFICATE_SIZE}")
     try:
         certificate = x509.load_der_x509_certificate(der)
-        certificate.subject.rfc4514_string(), certificate.extensions, certificate.signature_hash_algorithm  # noqa: B018
+        certificate.subject.rfc4514_string(), certificate.extensions, certificate.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise ChainInvalid(f"{where}: can't be read ({type(error).__name__})") from error
     return certificate

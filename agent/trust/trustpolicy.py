@@ -115,9 +115,7 @@ def _parse_statement(statement: Mapping[str, object], where: str, problems: list
         )
     stores = _strings(statement.get("trustStores"))
     _check_stores(stores, f"{where}.trustStores", problems)
-    identities = _identities(
-        _strings(statement.get("trustedIdentities")), f"{where}.trustedIdentities", problems
-    )
+    identities = _identities(_strings(statement.get("trustedIdentities")), f"{where}.trustedIdentities", problems)
     return TrustPolicy(str(statement.get("name")), level, scopes, actions, stores, identities)
 
 
@@ -133,9 +131,7 @@ def _check_scopes(scopes: Sequence[str], where: str, problems: list[Problem]) ->
             )
 
 
-def _actions(
-    level: str, override: Mapping[str, object], where: str, problems: list[Problem]
-) -> Mapping[Check, Action]:
+def _actions(level: str, override: Mapping[str, object], where: str, problems: list[Problem]) -> Mapping[Check, Action]:
     if level == _SKIP_LEVEL:
         problems.append(
             Problem(f"{where}.level", "'skip', which this version does not support", f"one of {', '.join(LEVELS)}")
@@ -169,9 +165,7 @@ def _check_stores(stores: Sequence[str], where: str, problems: list[Problem]) ->
             )
 
 
-def _identities(
-    texts: Sequence[str], where: str, problems: list[Problem]
-) -> tuple[Mapping[str, str], ...] | None:
+def _identities(texts: Sequence[str], where: str, problems: list[Problem]) -> tuple[Mapping[str, str], ...] | None:
     if identity.ANY in texts:
         if len(texts) > 1:
             problems.append(Problem(where, "'*' beside others", "'*' alone, or identities alone"))

@@ -26,13 +26,24 @@ def _found(found: DocumentSet, path: str) -> list[str]:
     return [document.content.decode() for document in found.find(path)]
 
 
-@pytest.mark.parametrize(("path", "expected"), [
-    ("/root/.ratify/certs/ca.crt", ["one"]), ("ca.crt", ["one"]), ("../../ca.crt", ["one"]), ("~/ca.crt", ["one"]),
-    ("/x/policy.rego", ["three"]),
-    ("/root/.ratify/ratify-certs/notation/truststore", ["one", "two"]), ("certs/", ["one", "two"]),
-    ("/etc/certs///", ["one", "two"]), (".", ["one", "two"]), ("/", ["one", "two"]),
-    ("/x/missing.crt", []), ("missing.pem", []), ("CA.CRT", []),
-])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/root/.ratify/certs/ca.crt", ["one"]),
+        ("ca.crt", ["one"]),
+        ("../../ca.crt", ["one"]),
+        ("~/ca.crt", ["one"]),
+        ("/x/policy.rego", ["three"]),
+        ("/root/.ratify/ratify-certs/notation/truststore", ["one", "two"]),
+        ("certs/", ["one", "two"]),
+        ("/etc/certs///", ["one", "two"]),
+        (".", ["one", "two"]),
+        ("/", ["one", "two"]),
+        ("/x/missing.crt", []),
+        ("missing.pem", []),
+        ("CA.CRT", []),
+    ],
+)
 def test_a_path_names_a_document_by_its_last_component(folder: Path, path: str, expected: list[str]) -> None:
     assert _found(DocumentSet.read(str(folder)), path) == expected
 
@@ -45,7 +56,8 @@ def test_documents_that_nobody_names_are_told(folder: Path) -> None:
     found = DocumentSet.read(str(folder))
     found.find("ca.crt")
     assert [(problem.path, problem.fatal) for problem in found.problems()] == [
-        ("other.PEM", False), ("policy.rego", False),
+        ("other.PEM", False),
+        ("policy.rego", False),
     ]
 
 
@@ -162,10 +174,18 @@ def test_one_file_of_any_name_is_a_set_of_one(folder: Path) -> None:
     assert found.find("ca.crt") == ()
 
 
-@pytest.mark.parametrize(("path", "expected"), [
-    ("ca.crt", ["one"]), ("./ca.crt", ["one"]), ("~/home.crt", ["home"]), ("~/deep", ["deep", "deeper"]),
-    ("nowhere", []), ("nowhere.crt", []), ("\0", []),
-])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("ca.crt", ["one"]),
+        ("./ca.crt", ["one"]),
+        ("~/home.crt", ["home"]),
+        ("~/deep", ["deep", "deeper"]),
+        ("nowhere", []),
+        ("nowhere.crt", []),
+        ("\0", []),
+    ],
+)
 def test_a_persons_command_may_read_the_hosts_files(folder: Path, path: str, expected: list[str]) -> None:
     home = _write(folder.parent / "home", home_crt="home")
     _write(home / "deep", a="deep", _hidden="x")

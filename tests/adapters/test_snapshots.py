@@ -26,8 +26,9 @@ def _config(name: str, certificates: int = 2) -> Config:
     ders = [f"{name}-{n}".encode() for n in range(certificates)]
     by_name = {sha256(der).hexdigest(): der for der in ders}
     verifier = VerifierSettings(name, "notation", ("*",), {"certificates": sorted(by_name)})
-    config = Config("", StoreSettings("oras", False), PolicySettings("configpolicy", {}), (verifier,), (DEFAULT_RULE,),
-                    by_name)
+    config = Config(
+        "", StoreSettings("oras", False), PolicySettings("configpolicy", {}), (verifier,), (DEFAULT_RULE,), by_name
+    )
     return config._replace(generation=canonical.generation_of(canonical.encode(config)))
 
 
@@ -151,7 +152,8 @@ DAMAGES: dict[str, Callable[[SnapshotStore, Path], object]] = {
     "certificate a link": lambda s, d: _swap_for_link(next((d / "certificates").iterdir())),
     "certificate writable by the group": lambda s, d: next((d / "certificates").iterdir()).chmod(0o620),
     "certificate too large": lambda s, d: os.truncate(
-        next((d / "certificates").iterdir()), snapshots.MAX_CERTIFICATE_SIZE + 1),
+        next((d / "certificates").iterdir()), snapshots.MAX_CERTIFICATE_SIZE + 1
+    ),
     "certificates gone": lambda s, d: shutil.rmtree(d / "certificates"),
     "certificates a link": lambda s, d: _swap_for_link(d / "certificates"),
     "folder writable by others": lambda s, d: d.chmod(0o702),
@@ -480,8 +482,22 @@ def test_loading_imports_little_and_is_quick(store: SnapshotStore) -> None:
     )
     command = [sys.executable, "-I", "-S", "-c", program]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    unwanted = {"pathlib", "tempfile", "jsonschema", "cryptography", "dataclasses", "inspect", "logging", "yaml",
-                "asyncio", "subprocess", "shutil", "urllib", "datetime", "argparse"}
+    unwanted = {
+        "pathlib",
+        "tempfile",
+        "jsonschema",
+        "cryptography",
+        "dataclasses",
+        "inspect",
+        "logging",
+        "yaml",
+        "asyncio",
+        "subprocess",
+        "shutil",
+        "urllib",
+        "datetime",
+        "argparse",
+    }
     assert not unwanted & {name.partition(".")[0] for name in ended.stdout.split()}
     before = time.perf_counter()
     store.load()

@@ -50,13 +50,16 @@ def test_explanations_in_front_of_a_block_are_allowed() -> None:
     assert pem.certificates(b"# the old one\n" + _pem(ONE) + b"\n0 s:CN = two\n" + _pem(TWO), "a.crt") == (ONE, TWO)
 
 
-@pytest.mark.parametrize("private_key", [
-    _pem(ONE) + _key(serialization.Encoding.PEM),
-    _key(serialization.Encoding.PEM, b"secret"),
-    _key(serialization.Encoding.DER),
-    _key(serialization.Encoding.DER, b"secret"),
-    _key(serialization.Encoding.PEM)[:120],
-])
+@pytest.mark.parametrize(
+    "private_key",
+    [
+        _pem(ONE) + _key(serialization.Encoding.PEM),
+        _key(serialization.Encoding.PEM, b"secret"),
+        _key(serialization.Encoding.DER),
+        _key(serialization.Encoding.DER, b"secret"),
+        _key(serialization.Encoding.PEM)[:120],
+    ],
+)
 def test_a_private_key_is_named_and_never_shown(private_key: bytes) -> None:
     with pytest.raises(Malformed, match="private key") as caught:
         pem.certificates(private_key, "a.crt")
@@ -64,23 +67,26 @@ def test_a_private_key_is_named_and_never_shown(private_key: bytes) -> None:
     assert body[:20] not in caught.value.message
 
 
-@pytest.mark.parametrize(("content", "told"), [
-    (b"", "an empty document"),
-    (b" \n\n", "an empty document"),
-    (b"hello", "no certificate"),
-    (ONE + b"\0", "no certificate"),
-    (ONE[:-1], "no certificate"),
-    (_pem(ONE) + b"trailing", "something after the last block"),
-    (_pem(ONE)[:-10], "broken"),
-    (_pem(ONE).partition(b"-----END")[0], "does not end"),
-    (_pem(ONE).replace(b"MII", b"M!II"), "not base64"),
-    (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
-    (b"-----BEGIN CERTIFICATE-----\n" + _pem(ONE), "broken or without its counterpart"),
-    (_pem(ONE) + b"-----END CERTIFICATE-----\n", "broken or without its counterpart"),
-    (_pem(ONE).replace(b"CERTIFICATE", b"X509 CRL"), "'X509 CRL'"),
-    (_pem(ONE).replace(b"CERTIFICATE", b"PUBLIC KEY"), "'PUBLIC KEY'"),
-    (_pem(ONE).replace(b"END CERTIFICATE", b"END X509 CRL"), "broken or without its counterpart"),
-])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "an empty document"),
+        (b" \n\n", "an empty document"),
+        (b"hello", "no certificate"),
+        (ONE + b"\0", "no certificate"),
+        (ONE[:-1], "no certificate"),
+        (_pem(ONE) + b"trailing", "something after the last block"),
+        (_pem(ONE)[:-10], "broken"),
+        (_pem(ONE).partition(b"-----END")[0], "does not end"),
+        (_pem(ONE).replace(b"MII", b"M!II"), "not base64"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no certificate"),
+        (b"-----BEGIN CERTIFICATE-----\n" + _pem(ONE), "broken or without its counterpart"),
+        (_pem(ONE) + b"-----END CERTIFICATE-----\n", "broken or without its counterpart"),
+        (_pem(ONE).replace(b"CERTIFICATE", b"X509 CRL"), "'X509 CRL'"),
+        (_pem(ONE).replace(b"CERTIFICATE", b"PUBLIC KEY"), "'PUBLIC KEY'"),
+        (_pem(ONE).replace(b"END CERTIFICATE", b"END X509 CRL"), "broken or without its counterpart"),
+    ],
+)
 def test_what_spoils_a_document_is_told(content: bytes, told: str) -> None:
     with pytest.raises(Malformed, match=told) as caught:
         pem.certificates(content, "ca.crt")
@@ -92,7 +98,8 @@ def test_a_huge_certificate_is_refused() -> None:
     padding = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.1"), b"x" * pem.MAX_CERTIFICATE_SIZE)
     huge = (
         x509.CertificateBuilder(x509.Name([]), x509.Name([]), _KEY.public_key(), 7, start, start.replace(year=2036))
-        .add_extension(padding, critical=False).sign(_KEY, hashes.SHA256())
+        .add_extension(padding, critical=False)
+        .sign(_KEY, hashes.SHA256())
     )
     with pytest.raises(Malformed, match="a certificate of"):
         pem.certificates(huge.public_bytes(serialization.Encoding.PEM), "ca.crt")
@@ -117,9 +124,25 @@ def test_too_many_certificates_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.one_of(st.binary(max_size=40), st.sampled_from([
-    b"-----BEGIN CERTIFICATE-----\n", b"-----END CERTIFICATE-----\n", b"-----", b"\n", b"\xef\xbb\xbf", _pem(ONE), ONE,
-])), max_size=8).map(b"".join))
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=40),
+            st.sampled_from(
+                [
+                    b"-----BEGIN CERTIFICATE-----\n",
+                    b"-----END CERTIFICATE-----\n",
+                    b"-----",
+                    b"\n",
+                    b"\xef\xbb\xbf",
+                    _pem(ONE),
+                    ONE,
+                ]
+            ),
+        ),
+        max_size=8,
+    ).map(b"".join)
+)
 def test_any_bytes_give_certificates_or_a_defect(content: bytes) -> None:
     found = pem.contents(content)
     assert found.certificates or found.defects

@@ -56,10 +56,14 @@ class FakeFormat:
     def parse(cls, options: Mapping[str, object], documents: Documents, where: str) -> ParsedOptions:
         """Remember the call."""
         cls.calls.append(options)
-        found = [document for path in cast("list[str]", options.get("verificationCerts", []))
-                 for document in documents.find(path)]
-        problems = tuple(Problem(f"{where}.verificationCerts", document.name, "a better one", fatal=False)
-                         for document in found)
+        found = [
+            document
+            for path in cast("list[str]", options.get("verificationCerts", []))
+            for document in documents.find(path)
+        ]
+        problems = tuple(
+            Problem(f"{where}.verificationCerts", document.name, "a better one", fatal=False) for document in found
+        )
         return ParsedOptions({"options": options, "pair": (1, 2)}, {NAME: CERTIFICATE}, problems)
 
 

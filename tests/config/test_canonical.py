@@ -13,14 +13,27 @@ from agent.rules.rule import Rule
 from tests.config.support import GOOD, STATEMENT, put, read
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-_SETTINGS = st.dictionaries(_TEXT, st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3), max_leaves=5,
-), max_size=3)
+_SETTINGS = st.dictionaries(
+    _TEXT,
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | _TEXT,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+        max_leaves=5,
+    ),
+    max_size=3,
+)
 _CONFIGS = st.builds(
-    Config, st.just(""), st.builds(StoreSettings, _TEXT, st.booleans()), st.builds(PolicySettings, _TEXT, _SETTINGS),
-    st.lists(st.builds(VerifierSettings, _TEXT, _TEXT, st.lists(_TEXT, max_size=3).map(tuple), _SETTINGS),
-             max_size=3).map(tuple),
+    Config,
+    st.just(""),
+    st.builds(StoreSettings, _TEXT, st.booleans()),
+    st.builds(PolicySettings, _TEXT, _SETTINGS),
+    st.lists(
+        st.builds(VerifierSettings, _TEXT, _TEXT, st.lists(_TEXT, max_size=3).map(tuple), _SETTINGS), max_size=3
+    ).map(tuple),
     st.lists(st.builds(Rule, _TEXT, _TEXT), max_size=2).map(tuple),
     st.dictionaries(st.text("0123456789abcdef", min_size=64, max_size=64), st.binary(max_size=9), max_size=3),
 )
@@ -45,10 +58,16 @@ def test_white_space_and_order_do_not_change_the_generation() -> None:
     assert read(json.dumps(dict(reversed(GOOD.items())), indent=9).encode()).config.generation == config.generation
 
 
-@pytest.mark.parametrize(("path", "value"), [
-    ("store.plugins[0].useHttp", True), ("policy.plugin.artifactVerificationPolicies.default", "all"),
-    ("verifier.plugins[0].artifactTypes", "*"), ("verifier.plugins[0].type", "other"), (f"{STATEMENT}.name", "x"),
-])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("store.plugins[0].useHttp", True),
+        ("policy.plugin.artifactVerificationPolicies.default", "all"),
+        ("verifier.plugins[0].artifactTypes", "*"),
+        ("verifier.plugins[0].type", "other"),
+        (f"{STATEMENT}.name", "x"),
+    ],
+)
 def test_whatever_counts_changes_the_generation(path: str, value: object) -> None:
     assert read(put(path, value)).config.generation != read(GOOD).config.generation
 
@@ -58,11 +77,21 @@ def test_another_certificate_changes_the_generation() -> None:
     assert canonical.encode(config) != canonical.encode(config._replace(certificates={"0" * 64: b""}))
 
 
-@pytest.mark.parametrize("change", [
-    {"formatVersion": 2}, {"formatVersion": "1"}, {"formatVersion": True}, {"formatVersion": None},
-    {"store": {"name": "oras"}}, {"store": None}, {"verifiers": None}, {"verifiers": [{}]}, {"rules": [1]},
-    {"certificates": None},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"formatVersion": 2},
+        {"formatVersion": "1"},
+        {"formatVersion": True},
+        {"formatVersion": None},
+        {"store": {"name": "oras"}},
+        {"store": None},
+        {"verifiers": None},
+        {"verifiers": [{}]},
+        {"rules": [1]},
+        {"certificates": None},
+    ],
+)
 def test_another_form_is_refused(change: dict[str, object]) -> None:
     value = json.loads(canonical.encode(read(GOOD).config)) | change
     with pytest.raises(Malformed):

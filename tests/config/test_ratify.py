@@ -46,10 +46,16 @@ def test_the_format_gets_its_own_options_alone() -> None:
     assert [list(options) for options in FakeFormat.calls] == [["verificationCerts", "trustPolicyDoc"]]
 
 
-@pytest.mark.parametrize(("path", "value"), [
-    (f"{PLUGIN}.verificationCerts", "certs"), (f"{PLUGIN}.trustPolicyDoc", ...), (f"{PLUGIN}.trustPolicyDoc", []),
-    (f"{STATEMENT}.signatureVerification.level", 7), (f"{STATEMENT}.name", ...),
-])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (f"{PLUGIN}.verificationCerts", "certs"),
+        (f"{PLUGIN}.trustPolicyDoc", ...),
+        (f"{PLUGIN}.trustPolicyDoc", []),
+        (f"{STATEMENT}.signatureVerification.level", 7),
+        (f"{STATEMENT}.name", ...),
+    ],
+)
 def test_the_format_never_gets_options_of_another_form(path: str, value: object) -> None:
     FakeFormat.calls.clear()
     assert errors(put(path, value))
@@ -166,13 +172,23 @@ def test_what_can_not_be_used_is_named_with_its_place(path: str, value: object, 
 
 def test_every_problem_is_told_at_once() -> None:
     value = GOOD
-    for path, spoilt in [("nodeseal", {}), (f"{STORE}.cosignEnabled", True), ("policy.plugin.name", "x"),
-                         (f"{STATEMENT}.signatureVerification.level", "lax"), (f"{STATEMENT}.name", "")]:
+    for path, spoilt in [
+        ("nodeseal", {}),
+        (f"{STORE}.cosignEnabled", True),
+        ("policy.plugin.name", "x"),
+        (f"{STATEMENT}.signatureVerification.level", "lax"),
+        (f"{STATEMENT}.name", ""),
+    ]:
         value = put(path, spoilt, value)
     value = put("verifier.plugins", [*value["verifier"]["plugins"], {"name": "cosign"}], value)  # type: ignore[index]
     assert set(errors(value)) == {
-        "nodeseal", f"{STORE}.cosignEnabled", "policy.plugin.name", f"{STATEMENT}.signatureVerification.level",
-        f"{STATEMENT}.name", "verifier.plugins[1].name", "verifier.plugins[1].artifactTypes",
+        "nodeseal",
+        f"{STORE}.cosignEnabled",
+        "policy.plugin.name",
+        f"{STATEMENT}.signatureVerification.level",
+        f"{STATEMENT}.name",
+        "verifier.plugins[1].name",
+        "verifier.plugins[1].artifactTypes",
     }
 
 
@@ -183,9 +199,14 @@ def test_two_verifiers_of_one_name_are_refused() -> None:
 
 
 NO_EFFECT: list[tuple[str, object]] = [
-    (f"{STORE}.localCachePath", "/cache"), (f"{STORE}.cacheEnabled", True), (f"{STORE}.ttl", 5),
-    ("executor", {"verificationRequestTimeout": 5}), ("executor", {"mutationRequestTimeout": 5}),
-    ("crl", {"cache": {"enabled": True}}), ("logger", {"formatter": "json"}), ("logger", {"requestHeaders": {}}),
+    (f"{STORE}.localCachePath", "/cache"),
+    (f"{STORE}.cacheEnabled", True),
+    (f"{STORE}.ttl", 5),
+    ("executor", {"verificationRequestTimeout": 5}),
+    ("executor", {"mutationRequestTimeout": 5}),
+    ("crl", {"cache": {"enabled": True}}),
+    ("logger", {"formatter": "json"}),
+    ("logger", {"requestHeaders": {}}),
 ]
 
 
@@ -197,10 +218,16 @@ def test_what_tunes_ratify_alone_is_taken_with_a_warning(path: str, value: objec
     assert "no effect" in next(iter(found.values()))
 
 
-@pytest.mark.parametrize(("path", "nearest"), [
-    ("executors", "executor"), (f"{STORE}.useHttps", "useHttp"), ("policy.plugins", "plugin"),
-    (f"{PLUGIN}.verificationCert", "verificationCerts"), ("colour", ""),
-])
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("executors", "executor"),
+        (f"{STORE}.useHttps", "useHttp"),
+        ("policy.plugins", "plugin"),
+        (f"{PLUGIN}.verificationCert", "verificationCerts"),
+        ("colour", ""),
+    ],
+)
 def test_unknown_keys_are_told_with_the_nearest_known_one(path: str, nearest: str) -> None:
     found = warnings(put(path, {}))
     instead = f"{nearest}, or " if nearest else ""
@@ -220,10 +247,21 @@ def test_settings_that_mean_nothing_here_are_taken_in_silence() -> None:
     assert problems(value) == []
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"[]", b"null", b"7", b"{", b'{"store": 1, "store": 2}', b"\xff", b'{"store": NaN}', b"[" * 100_000,
-    b" " * 1024 * 1024 + b"{}",
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"7",
+        b"{",
+        b'{"store": 1, "store": 2}',
+        b"\xff",
+        b'{"store": NaN}',
+        b"[" * 100_000,
+        b" " * 1024 * 1024 + b"{}",
+    ],
+)
 def test_bytes_that_are_no_configuration_are_refused(content: bytes) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read(content)
@@ -245,13 +283,17 @@ def test_places_with_odd_keys_stay_readable() -> None:
     assert checking.place("config.json", ("a", "b/c\n", 1)) == 'config.json: a["b/c\\n"][1]'
 
 
-@pytest.mark.parametrize("value", [
-    put(f"{STATEMENT}.registryScopes", [7] * 300_000),
-    put("policy.plugin.artifactVerificationPolicies", {str(n): n for n in range(60_000)}),
-    put("verifier.plugins", [{}] * 300_000),
-    put("verifier.plugins", [{"name": "other"}] * 50_000),
-    {str(n): 1 for n in range(90_000)},
-], ids=["scopes", "map", "empty verifiers", "verifiers", "unknown keys"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        put(f"{STATEMENT}.registryScopes", [7] * 300_000),
+        put("policy.plugin.artifactVerificationPolicies", {str(n): n for n in range(60_000)}),
+        put("verifier.plugins", [{}] * 300_000),
+        put("verifier.plugins", [{"name": "other"}] * 50_000),
+        {str(n): 1 for n in range(90_000)},
+    ],
+    ids=["scopes", "map", "empty verifiers", "verifiers", "unknown keys"],
+)
 def test_a_hostile_document_is_refused_quickly(value: object) -> None:
     assert len(json.dumps(value, separators=(",", ":"))) < 1_050_000
     before = time.monotonic()

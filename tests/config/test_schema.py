@@ -37,10 +37,17 @@ def test_it_survives_json() -> None:
     assert json.loads(json.dumps(SCHEMA)) == SCHEMA
 
 
-@pytest.mark.parametrize(("path", "value"), [
-    ("store.plugins[0].cosignEnabled", True), ("nodeseal", {}), ("verifier.plugins[0].source", {}),
-    (f"{STATEMENT}.signatureVerification.level", "lax"), (f"{STATEMENT}.surprise", 1), ("store", ...),
-])
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("store.plugins[0].cosignEnabled", True),
+        ("nodeseal", {}),
+        ("verifier.plugins[0].source", {}),
+        (f"{STATEMENT}.signatureVerification.level", "lax"),
+        (f"{STATEMENT}.surprise", 1),
+        ("store", ...),
+    ],
+)
 def test_an_ordinary_validator_refuses_what_ours_refuses(path: str, value: object) -> None:
     validator = Draft202012Validator(SCHEMA)
     assert validator.is_valid(GOOD)

@@ -6,7 +6,7 @@ RULE = "default"
 
 
 class Case(NamedTuple):
-    """One image.  `repository` is its path; `code` must stand in the reason of a refusal, and is empty if it is pulled."""
+    """One image.  `repository` is its path; `code` stands in the reason of a refusal, and is empty if it is pulled."""
 
     repository: str
     story: str

@@ -46,9 +46,7 @@ def prepare(node: Node) -> Signer:
         trusted.sign(case.repository, digests[case])
     tamper(node, TAMPERED.repository, digests[TAMPERED])
     stranger.sign(STRANGER.repository, digests[STRANGER])
-    transplant(
-        node, (SIGNED.repository, digests[SIGNED]), (TRANSPLANTED.repository, digests[TRANSPLANTED])
-    )
+    transplant(node, (SIGNED.repository, digests[SIGNED]), (TRANSPLANTED.repository, digests[TRANSPLANTED]))
     return trusted
 
 

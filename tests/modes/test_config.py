@@ -20,9 +20,7 @@ from agent.modes import config
 from tests.config.support import GOOD, STATEMENT, put
 
 KEY = ec.generate_private_key(ec.SECP256R1())
-KEY_PEM = KEY.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-)
+KEY_PEM = KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _certificate() -> bytes:
@@ -31,7 +29,8 @@ def _certificate() -> bytes:
     return (
         x509.CertificateBuilder(subject, subject, KEY.public_key(), 7, start, start.replace(year=2036))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        .sign(KEY, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
     )
 
 
@@ -83,7 +82,10 @@ def test_what_was_checked_is_what_is_put_in_force(good: str, tmp_path: Path) -> 
     checked = json.loads(_run("check", good, "--format", "json").out)
     _run("apply", good, "--root", root)
     assert checked == {
-        "schemaVersion": "1", "usable": True, "generation": SnapshotStore(root).load().generation, "problems": [],
+        "schemaVersion": "1",
+        "usable": True,
+        "generation": SnapshotStore(root).load().generation,
+        "problems": [],
     }
 
 
@@ -112,8 +114,10 @@ def test_problems_are_told_errors_first_and_in_order(tmp_path: Path) -> None:
     told = [line for line in result.out.splitlines() if ": config.json: " in line]
     assert result.exit is Exit.CONFIGURATION
     assert [line.split(": got")[0] for line in told] == [
-        "error: config.json: nodeseal", "error: config.json: verifier.plugins[0].name",
-        "error: config.json: verifier.plugins[0].name", "WARNING: config.json: store.plugins[0].useHttp",
+        "error: config.json: nodeseal",
+        "error: config.json: verifier.plugins[0].name",
+        "error: config.json: verifier.plugins[0].name",
+        "WARNING: config.json: store.plugins[0].useHttp",
     ]
     assert "3 errors, 1 warning:" in result.out
 
@@ -125,15 +129,19 @@ def test_programs_get_the_same_problems(tmp_path: Path) -> None:
     assert result.exit is Exit.CONFIGURATION
     assert (report["schemaVersion"], report["usable"], report["generation"]) == ("1", False, None)
     assert [(each["severity"], each["path"]) for each in report["problems"]] == [
-        ("error", "config.json: nodeseal"), ("warning", "config.json: store.plugins[0].useHttp"),
+        ("error", "config.json: nodeseal"),
+        ("warning", "config.json: store.plugins[0].useHttp"),
     ]
 
 
-@pytest.mark.parametrize(("path", "value", "told"), [
-    ("store.plugins[0].useHttp", True, "plain HTTP"),
-    (f"{STATEMENT}.signatureVerification", {"level": "audit"}, "every repository"),
-    (f"{STATEMENT}.signatureVerification", {"level": "permissive"}, "every repository"),
-])
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("store.plugins[0].useHttp", True, "plain HTTP"),
+        (f"{STATEMENT}.signatureVerification", {"level": "audit"}, "every repository"),
+        (f"{STATEMENT}.signatureVerification", {"level": "permissive"}, "every repository"),
+    ],
+)
 def test_weak_settings_are_put_in_force_with_a_loud_warning(
     tmp_path: Path, path: str, value: object, told: str
 ) -> None:

@@ -43,7 +43,9 @@ def running_on_the_node(sealed: Sealed, script: str) -> Iterator[None]:
     """Run a Python script on the node for as long as the context lasts; it also ends by itself."""
     path = sealed.node.work / "script.py"
     path.write_text(script)
-    pid = sealed.node.must(["sh", "-c", f"{sys.executable} -I -S {path} > {path}.log 2>&1 & echo $!; sleep 0.5"]).strip()
+    pid = sealed.node.must(
+        ["sh", "-c", f"{sys.executable} -I -S {path} > {path}.log 2>&1 & echo $!; sleep 0.5"]
+    ).strip()
     try:
         yield
     finally:

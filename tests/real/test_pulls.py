@@ -46,9 +46,7 @@ def signature_of_another_image_pointing_here(sealed: Sealed, image: Image) -> No
 def signature_of_another_image_listed_here(sealed: Sealed, image: Image) -> None:
     other = push(sealed, f"{image.repository}-donor")
     sealed.trusted.sign(other.repository, other.digest)
-    transplant(
-        sealed.node, (other.repository, other.digest), (image.repository, image.digest), subject=False
-    )
+    transplant(sealed.node, (other.repository, other.digest), (image.repository, image.digest), subject=False)
 
 
 def untrusted_signer(sealed: Sealed, image: Image) -> None:

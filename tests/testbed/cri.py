@@ -77,7 +77,7 @@ class ImageService:
 
     def _call(self, method: str, image: str, seconds: float) -> Any:
         request = _CLASSES[f"{method}Request"](image=_CLASSES["ImageSpec"](image=image))
-        call = self._channel.unary_unary(
+        call: Any = self._channel.unary_unary(
             f"/{_PACKAGE}.ImageService/{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=_CLASSES[f"{method}Response"].FromString,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tests.testbed.cri import ImageService, Pulled
 from tests.testbed.images import Layout
-from tests.testbed.tools import Tools, ToolsMissing
+from tests.testbed.tools import PRIVATE, Tools, ToolsMissing
 
 REGISTRY = "127.0.0.1:5000"
 """Where the registry listens, in the node's own network namespace."""
@@ -94,10 +94,10 @@ class Node:
         (self.work / "containerd.toml").write_text(_CONTAINERD.format(work=self.work))
         (self.work / "registry.yml").write_text(_REGISTRY.format(work=self.work))
         self._unshare = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
-             sys.executable, "-I", "-S", str(_HERE / "inner.py"), str(self.work)],
-            stdin=subprocess.PIPE, env=self._environment(),
-        )  # fmt: skip
+            [*PRIVATE, sys.executable, "-I", "-S", str(_HERE / "inner.py"), str(self.work)],
+            stdin=subprocess.PIPE,
+            env=self._environment(),
+        )
         end = time.monotonic() + _START_SECONDS
         while not (self.work / "ready").exists():
             if (self.work / "failed").exists() or self._unshare.poll() is not None or time.monotonic() > end:
@@ -141,7 +141,9 @@ class Node:
         start = time.monotonic()
         done = self._run(command, stdin, environment or {}, seconds)
         took = time.monotonic() - start
-        return Done(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), took)
+        return Done(
+            done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), took
+        )
 
     def must(self, command: list[str], *, stdin: bytes = b"") -> str:
         """Run a command that has to succeed, and return what it printed."""
@@ -151,7 +153,7 @@ class Node:
         return done.out
 
     def install_verifier(self, program: pathlib.Path, name: str = "00-nodeseal") -> None:
-        """Point containerd's verifier folder at a program: a link, renamed in, since containerd runs all that lies there."""
+        """Link a program into containerd's verifier folder, by renaming: containerd runs whatever lies there."""
         link = self.work / "verifier-link"
         link.symlink_to(program)
         link.rename(self.work / "verifiers" / name)
@@ -206,7 +208,11 @@ class Node:
     def registry_requests(self) -> list[str]:
         """Every request that the registry answered so far, as "METHOD PATH"."""
         lines = (self.work / "registry.log").read_text(errors="replace").splitlines()
-        requests = [line.split('"')[1].split(" ")[:2] for line in lines if '"' in line and " HTTP/1" in line and " - - [" in line]
+        requests = [
+            line.split('"')[1].split(" ")[:2]
+            for line in lines
+            if '"' in line and " HTTP/1" in line and " - - [" in line
+        ]
         return [" ".join(words) for words in requests]
 
     def containerd_log(self) -> str:
@@ -218,7 +224,12 @@ class Node:
     ) -> subprocess.CompletedProcess[bytes]:
         inside = ["nsenter", "--target", str(self._pid), "--mount", "--pid", "--net", "--", *command]
         return subprocess.run(
-            inside, input=stdin, env=self._environment() | environment, capture_output=True, timeout=seconds, check=False
+            inside,
+            input=stdin,
+            env=self._environment() | environment,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
         )
 
     def _environment(self) -> dict[str, str]:

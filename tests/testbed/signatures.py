@@ -1,6 +1,6 @@
 """Signatures on a real registry: made by the real `notation`, and then misused as an attacker would.
 
-The registry has no referrers API, so that what points at an image is listed by a tag that anybody who may push can write.
+The registry has no referrers API: what points at an image is listed by a tag that anybody who may push can write.
 """
 
 import base64
@@ -58,7 +58,10 @@ def write_config(folder: pathlib.Path, certificate: bytes, *, level: str = "stri
     requirements = {"application/vnd.cncf.notary.signature": "any"}
     config = {
         "store": {"version": "1.0.0", "plugins": [{"name": "oras", "useHttp": True}]},
-        "policy": {"version": "1.0.0", "plugin": {"name": "configPolicy", "artifactVerificationPolicies": requirements}},
+        "policy": {
+            "version": "1.0.0",
+            "plugin": {"name": "configPolicy", "artifactVerificationPolicies": requirements},
+        },
         "verifier": {"version": "1.0.0", "plugins": [notation]},
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2))

@@ -20,6 +20,9 @@ SUITE = os.environ.get("NODESEAL_TESTBED_SUITE", "forky")
 PACKAGES = ("containerd", "notation", "cosign", "oras", "docker-registry", "busybox-static", "runc")
 PROGRAMS = ("containerd", "ctr", "containerd-shim-runc-v2", "notation", "cosign", "oras", "docker-registry", "busybox")
 MINIMUM_CONTAINERD = (2, 1)
+PRIVATE = ("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
+"""Runs what follows in namespaces of its own, which end with it or with its parent."""
+
 _HOST_TOOLS = ("apt-get", "dpkg", "unshare", "nsenter", "mount")
 
 
@@ -53,8 +56,7 @@ def unavailable() -> str:
     missing = [name for name in _HOST_TOOLS if shutil.which(name) is None]
     if missing:
         return f"no {', '.join(missing)} on this machine"
-    probe = ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "--propagation", "private",
-             "mount", "-t", "tmpfs", "tmpfs", "/run"]  # fmt: skip
+    probe = [*PRIVATE, "mount", "-t", "tmpfs", "tmpfs", "/run"]
     done = subprocess.run(probe, capture_output=True, text=True, check=False)
     return f"namespaces are not to be had: {done.stderr.strip()}" if done.returncode else ""
 
@@ -96,17 +98,28 @@ def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
 def _download(folder: pathlib.Path, suite: str, packages: tuple[str, ...], into: pathlib.Path) -> None:
     """Download packages of a suite with a private apt, and unpack them into `into`."""
     private = folder / f"apt-{suite}"
-    for part in ("etc/sources.list.d", "etc/apt.conf.d", "etc/preferences.d", "lists/partial", "cache/archives/partial"):
+    for part in (
+        "etc/sources.list.d",
+        "etc/apt.conf.d",
+        "etc/preferences.d",
+        "lists/partial",
+        "cache/archives/partial",
+    ):
         (private / part).mkdir(parents=True)
     (private / "status").touch()
     (private / "etc" / "sources.list.d" / "testbed.sources").write_text(
         f"Types: deb\nURIs: {_mirror()}\nSuites: {suite}\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
     )
-    options = [
-        "-qq", "-o", f"Dir::Etc={private}/etc", "-o", f"Dir::State={private}", "-o", f"Dir::State::lists={private}/lists",
-        "-o", f"Dir::State::status={private}/status", "-o", f"Dir::Cache={private}/cache", "-o", "APT::Sandbox::User=root",
-    ]  # fmt: skip
+    settings = {
+        "Dir::Etc": f"{private}/etc",
+        "Dir::State": private,
+        "Dir::State::lists": f"{private}/lists",
+        "Dir::State::status": f"{private}/status",
+        "Dir::Cache": f"{private}/cache",
+        "APT::Sandbox::User": "root",
+    }
+    options = ["-qq", *(f"-o{name}={value}" for name, value in settings.items())]
     archives = private / "archives"
     archives.mkdir()
     _must(["apt-get", *options, "update"], folder)

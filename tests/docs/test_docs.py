@@ -1,0 +1,206 @@
+"""The documentation against the code: codes, links, help texts, the first thing that a reader is told.
+
+Reads files and runs `--help`; needs neither network nor root.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, NamedTuple
+from urllib.parse import unquote
+
+import pytest
+
+from agent.errors import Cause, Code, Exit
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+_NOT_OURS = {".git", ".venv", ".cache", "out", "node_modules"}
+DOCUMENTS = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part in _NOT_OURS or part.endswith(".egg-info") for part in path.relative_to(ROOT).parts[:-1])
+)
+
+_FENCE = re.compile(r"^(`{3,}|~{3,})")
+_HEADING = re.compile(r"^(#{1,6}) (.+?) *$")
+_CODE_HEADING = re.compile(r"^## (NS-[0-9]{4}) (\S.*)$")
+_LINK = re.compile(r"!?\[[^\]\n]*\]\(([^()\s]+(?:\([^()\s]*\))?)(?: \"[^\"]*\")?\)")
+_HELP = re.compile(r"^<!-- help: nodeseal ?(.*?) -->\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PARTS_OF_A_CODE = ("**Cause.**", "**Check.**", "**Remedy.**")
+
+
+class Link(NamedTuple):
+    """A relative link and the document that it stands in."""
+
+    document: Path
+    target: str
+
+
+def prose(text: str) -> Iterator[str]:
+    """The lines of a document that are not in a fenced block."""
+    fence = ""
+    for line in text.splitlines():
+        found = _FENCE.match(line)
+        if found and not fence:
+            fence = found[1]
+        elif found and line.startswith(fence):
+            fence = ""
+        elif not fence:
+            yield line
+
+
+def anchor(heading: str) -> str:
+    """The fragment by which a heading is linked to, as code hosts make it."""
+    kept = re.sub(r"[^\w\- ]", "", heading.replace("`", "").lower())
+    return kept.replace(" ", "-")
+
+
+def anchors(document: Path) -> set[str]:
+    """Every fragment that may be linked to in a document."""
+    found: set[str] = set()
+    for line in prose(document.read_text("utf-8")):
+        heading = _HEADING.match(line)
+        if heading:
+            name = anchor(heading[2])
+            found.add(name if name not in found else f"{name}-1")
+    return found
+
+
+def relative_links() -> list[Link]:
+    """Every link of every document that leads into this repository."""
+    found = []
+    for document in DOCUMENTS:
+        for line in prose(document.read_text("utf-8")):
+            without_code = re.sub(r"`[^`]*`", "", line)
+            found += [
+                Link(document, match)
+                for match in _LINK.findall(without_code)
+                if not re.match(r"[a-z][a-z0-9+.-]*:", match)
+            ]
+    return found
+
+
+def help_blocks() -> list[tuple[str, str]]:
+    """(arguments, text) of every help text in README.md."""
+    return [(match[1], match[2]) for match in _HELP.finditer(README.read_text("utf-8"))]
+
+
+def code_sections() -> dict[str, str]:
+    """Code -> text of its section in docs/codes.md."""
+    sections: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in prose((ROOT / "docs" / "codes.md").read_text("utf-8")):
+        heading = _CODE_HEADING.match(line)
+        if heading:
+            assert heading[1] not in sections, f"{heading[1]} has two sections"
+            current = sections[heading[1]] = []
+        elif line.startswith("## "):
+            current = []
+        current.append(line)
+    return {code: "\n".join(lines) for code, lines in sections.items()}
+
+
+def test_there_are_documents() -> None:
+    assert README in DOCUMENTS
+    assert ROOT / "docs" / "codes.md" in DOCUMENTS
+
+
+def test_every_code_has_its_section_and_every_section_its_code() -> None:
+    assert sorted(code_sections()) == sorted(code.value for code in Code)
+
+
+def test_the_sections_are_in_order() -> None:
+    assert list(code_sections()) == sorted(code_sections())
+
+
+@pytest.mark.parametrize("code", [code.value for code in Code])
+def test_a_code_has_cause_check_and_remedy(code: str) -> None:
+    section = code_sections()[code]
+    places = [section.find(part) for part in _PARTS_OF_A_CODE]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_headings_that_look_like_codes_are_well_formed() -> None:
+    text = (ROOT / "docs" / "codes.md").read_text("utf-8")
+    odd = [line for line in prose(text) if line.startswith("#") and "NS-" in line and not _CODE_HEADING.match(line)]
+    assert not odd
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_a_cause_stands_in_the_section_of_its_code(cause: Cause) -> None:
+    assert f"`{cause.value}`" in code_sections()[Code.of(cause).value]
+
+
+def test_every_code_that_a_document_names_exists() -> None:
+    known = {code.value for code in Code}
+    named = {
+        (document.name, code)
+        for document in DOCUMENTS
+        for code in re.findall(r"\bNS-[0-9]{4}\b", document.read_text("utf-8"))
+    }
+    assert not sorted(each for each in named if each[1] not in known)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/contract.md"])
+@pytest.mark.parametrize("code", list(Exit))
+def test_every_exit_code_is_listed(document: str, code: Exit) -> None:
+    rows = [line for line in prose((ROOT / document).read_text("utf-8")) if line.startswith(f"| {code.value} |")]
+    assert len(rows) == 1
+
+
+def test_every_relative_link_leads_to_a_file() -> None:
+    broken = []
+    for link in relative_links():
+        path, _, fragment = link.target.partition("#")
+        target = (link.document.parent / unquote(path)).resolve() if path else link.document
+        inside = target == ROOT or ROOT in target.parents
+        if not inside or not target.exists():
+            broken.append(f"{link.document.relative_to(ROOT)}: {link.target}")
+        elif fragment and target.suffix == ".md" and fragment not in anchors(target):
+            broken.append(f"{link.document.relative_to(ROOT)}: {link.target} (no such heading)")
+    assert not broken
+
+
+def test_there_are_links() -> None:
+    assert relative_links()
+
+
+@pytest.mark.parametrize(("arguments", "text"), help_blocks(), ids=[block[0] or "nodeseal" for block in help_blocks()])
+def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", *arguments.split(), "--help"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert text == done.stdout
+
+
+@pytest.mark.parametrize("arguments", ["", "verify", "config check", "config apply", "config schema"])
+def test_the_help_text_of_every_command_is_in_the_readme(arguments: str) -> None:
+    assert [block[0] for block in help_blocks()].count(arguments) == 1
+
+
+def test_the_readme_names_the_two_commands_first() -> None:
+    text = README.read_text("utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert [line.split("#")[0].strip() for line in blocks[0].splitlines()] == ["make demo", "make test"]
+    assert text.index("make demo") < text.index("make test")
+    assert not re.search(r"\b(nodeseal [a-z]|notation |ctr |apt)", text[: text.index(blocks[0])])
+
+
+def test_make_has_the_targets_that_the_documents_name() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = {
+        name
+        for document in DOCUMENTS
+        for name in re.findall(r"(?:`|^)make ([a-z-]+)", document.read_text("utf-8"), re.MULTILINE)
+    }
+    assert named
+    assert not named - targets
