@@ -5,8 +5,9 @@ import pathlib
 from tests.demo.cases import CASES, SIGNED, STRANGER, TAMPERED, TRANSPLANTED, Case
 from tests.demo.summary import Line, heading
 from tests.frozen.program import Program
+from tests.signing import write_config
 from tests.testbed.node import REGISTRY, Node
-from tests.testbed.signatures import Signer, tamper, transplant, write_config
+from tests.testbed.signatures import Signer, tamper, transplant
 from tests.testbed.tools import Tools
 
 

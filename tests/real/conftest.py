@@ -6,8 +6,9 @@ from typing import Iterator, NamedTuple
 import pytest
 
 from tests.frozen.program import Program
+from tests.signing import write_config
 from tests.testbed.node import Node
-from tests.testbed.signatures import Signer, write_config
+from tests.testbed.signatures import Signer
 from tests.testbed.tools import fetch, unavailable
 
 

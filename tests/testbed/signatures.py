@@ -6,7 +6,6 @@ The registry has no referrers API: what points at an image is listed by a tag th
 import base64
 import hashlib
 import json
-import pathlib
 from typing import Any
 
 from tests.testbed.node import REGISTRY, Node
@@ -37,35 +36,6 @@ class Signer:
             ["notation", "sign", "--insecure-registry", "--key", self.name, "--signature-format", envelope, *options,
              f"{REGISTRY}/{repository}@{digest}"]
         )  # fmt: skip
-
-
-def write_config(folder: pathlib.Path, certificate: bytes, *, level: str = "strict") -> None:
-    """A configuration as Ratify users have it: config.json and a certificate beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    policy = {
-        "name": "default",
-        "registryScopes": ["*"],
-        "signatureVerification": {"level": level},
-        "trustStores": ["ca:certs"],
-        "trustedIdentities": ["*"],
-    }
-    notation = {
-        "name": "notation",
-        "artifactTypes": "application/vnd.cncf.notary.signature",
-        "verificationCerts": ["/root/.ratify/certs"],
-        "trustPolicyDoc": {"version": "1.0", "trustPolicies": [policy]},
-    }
-    requirements = {"application/vnd.cncf.notary.signature": "any"}
-    config = {
-        "store": {"version": "1.0.0", "plugins": [{"name": "oras", "useHttp": True}]},
-        "policy": {
-            "version": "1.0.0",
-            "plugin": {"name": "configPolicy", "artifactVerificationPolicies": requirements},
-        },
-        "verifier": {"version": "1.0.0", "plugins": [notation]},
-    }
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
-    (folder / "trusted.crt").write_bytes(certificate)
 
 
 def signature_of(node: Node, repository: str, digest: str) -> tuple[Json, Json]:

@@ -1,0 +1,596 @@
+"""Registries as attackers, over real sockets: a typed error or a bounded listing, in time, and nothing leaks.
+
+The numbers are those of the checklist of hostile inputs (7 to 15).
+"""
+
+import time
+import tracemalloc
+from typing import Iterator
+
+import pytest
+
+from agent.adapters.http_blocking import BlockingTransport
+from agent.adapters.inline import run
+from agent.adapters.registry import RegistryClient
+from agent.errors import Cause, DigestMismatch, LimitExceeded, Malformed, Unavailable
+from agent.model.descriptor import Descriptor
+from agent.model.digest import Digest
+from agent.model.evidence import Listing
+from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST
+from agent.model.reference import Reference, Repository
+from tests.simulators import misbehaviour as does
+from tests.simulators.network import NetworkSimulator
+from tests.simulators.registry import TOKEN, RegistrySimulator
+
+PATH = "shop/cart"
+TYPE = "application/vnd.example.signature"
+DEADLINE = 0.6
+MEMORY = 24 << 20
+"""What one request may take, in bytes: a page of 4 MiB as bytes, as text and as JSON values."""
+
+
+@pytest.fixture
+def registry() -> Iterator[RegistrySimulator]:
+    """A registry that asks for tokens: so there is a credential that could leak."""
+    with RegistrySimulator(asks_for_token=True) as running:
+        yield running
+
+
+@pytest.fixture
+def image(registry: RegistrySimulator) -> Descriptor:
+    """An image with one signature."""
+    pushed = registry.push_image(PATH, "1")
+    registry.attach(PATH, pushed, TYPE, b"signature")
+    return pushed
+
+
+class Bench:
+    """A client with a deadline, and everything that it is asked here."""
+
+    def __init__(self, registry: RegistrySimulator, seconds: float, network: NetworkSimulator | None = None) -> None:
+        """The deadline is `seconds` from now."""
+        self.repository = Repository(registry.host, PATH)
+        self.transport = BlockingTransport(deadline=time.monotonic() + seconds, network=network)
+        self.client = RegistryClient(self.transport, use_http=True)
+
+    def referrers(self, subject: Descriptor) -> Listing:
+        """List."""
+        return run(self.client.referrers(self.repository, subject.digest, (TYPE,)))
+
+    def blob(self, descriptor: Descriptor, limit: int = 1 << 20) -> bytes:
+        """Fetch a blob."""
+        return run(self.client.blob(self.repository, descriptor, limit))
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """Fetch a manifest."""
+        return run(self.client.manifest(self.repository, descriptor))
+
+    def resolve(self, tag: str = "1") -> Descriptor:
+        """Resolve a tag."""
+        return run(self.client.resolve(Reference(self.repository, tag, None)))
+
+
+@pytest.fixture
+def bench(registry: RegistrySimulator) -> Iterator[Bench]:
+    """A client with time enough."""
+    made = Bench(registry, 20)
+    yield made
+    made.transport.close()
+
+
+@pytest.fixture
+def hurried(registry: RegistrySimulator) -> Iterator[Bench]:
+    """A client with little time."""
+    made = Bench(registry, DEADLINE)
+    yield made
+    made.transport.close()
+
+
+@pytest.fixture
+def bounded_memory() -> Iterator[None]:
+    """Fails a test that takes more memory than one request may."""
+    tracemalloc.start()
+    yield
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < MEMORY
+
+
+# 7: what a tag names
+
+
+def test_07_tag_moves_between_requests(registry: RegistrySimulator, bench: Bench) -> None:
+    """Each answer is consistent in itself: the digest is that of the bytes."""
+    first = registry.push_image(PATH, "1", salt="1")
+    assert bench.resolve() == first
+    second = registry.push_image(PATH, "1", salt="2")
+    assert bench.resolve() == second
+    assert bench.manifest(first) != bench.manifest(second)
+
+
+def test_07_docker_content_digest_lies(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Found out."""
+    registry.misbehave("tag", does.lie_about_digest)
+    with pytest.raises(DigestMismatch):
+        bench.resolve()
+
+
+def test_07_body_is_not_the_digest(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Of a manifest as of a blob, whatever its size."""
+    blob = registry.push_blob(PATH, b"signature")
+    registry.misbehave("manifest", does.other_content(b"x" * image.size))
+    registry.misbehave("blob", does.other_content(b"signaturE"))
+    with pytest.raises(DigestMismatch):
+        bench.manifest(image)
+    with pytest.raises(DigestMismatch):
+        bench.blob(blob)
+
+
+# 8: listings
+
+
+def test_08_endless_pages(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Sixteen requests, and the sixteen entries."""
+    registry.asks_for_token = False
+    registry.misbehave("referrers", does.endless_pages)
+    listing = bench.referrers(image)
+    assert registry.counts["referrers"] == 16
+    assert len(listing.descriptors) == 16
+    assert isinstance(listing.defect, LimitExceeded)
+
+
+def test_08_page_that_follows_itself(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """One request."""
+    registry.misbehave("referrers", does.page_that_follows_itself)
+    listing = bench.referrers(image)
+    assert registry.counts["referrers"] == 1
+    assert len(listing.descriptors) == 1
+    assert isinstance(listing.defect, Malformed)
+
+
+def test_08_next_page_elsewhere(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Is never asked for."""
+    with RegistrySimulator() as other:
+        registry.misbehave("referrers", does.next_page(f"{other.url}/v2/{PATH}/referrers/x"))
+        listing = bench.referrers(image)
+        assert not other.seen
+    assert isinstance(listing.defect, Malformed)
+
+
+@pytest.mark.usefixtures("bounded_memory")
+@pytest.mark.parametrize("count", [20_000, 100_000])
+def test_08_very_many_entries(registry: RegistrySimulator, image: Descriptor, bench: Bench, count: int) -> None:
+    """A thousand are taken of a page that fits; of a page that does not, none."""
+    registry.misbehave("referrers", does.many_entries(count))
+    listing = bench.referrers(image)
+    assert isinstance(listing.defect, LimitExceeded)
+    assert len(listing.descriptors) == (1000 if count == 20_000 else 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "source"),
+    [
+        (does.status(404), "referrers tag"),
+        (does.status(405), "referrers tag"),
+        (does.status(406), "referrers tag"),
+        (does.status(501), "referrers tag"),
+        (does.html, "referrers tag"),
+        (does.redirect("https://login.example.net/"), "referrers tag"),
+        (does.listing(), "referrers tag"),
+    ],
+)
+def test_08_the_tag_is_found(
+    registry: RegistrySimulator, image: Descriptor, bench: Bench, answer: does.Behaviour, source: str
+) -> None:
+    """Without API, and with one that names nothing."""
+    registry.tag_referrers(PATH, image)
+    registry.misbehave("referrers", answer)
+    listing = bench.referrers(image)
+    assert (len(listing.descriptors), listing.source, listing.types_are_reliable) == (1, source, False)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [(403, Cause.UNAUTHORIZED), (429, Cause.THROTTLED), (500, Cause.REGISTRY_UNAVAILABLE)],
+)
+def test_08_listing_that_fails(
+    registry: RegistrySimulator, image: Descriptor, bench: Bench, code: int, cause: Cause
+) -> None:
+    """Cannot tell."""
+    registry.misbehave("referrers", does.status(code))
+    with pytest.raises(Unavailable) as caught:
+        bench.referrers(image)
+    assert caught.value.cause is cause
+
+
+def test_08_listing_that_breaks_off(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """With 500 on its second page: cannot tell, in spite of the first."""
+    registry.misbehave("referrers", does.in_turn(does.next_page("?n=1"), does.status(500)))
+    with pytest.raises(Unavailable) as caught:
+        bench.referrers(image)
+    assert caught.value.cause is Cause.REGISTRY_UNAVAILABLE
+
+
+# 9: endless and wrong bodies
+
+
+@pytest.mark.usefixtures("bounded_memory")
+@pytest.mark.parametrize(
+    "endless",
+    [
+        does.endless_chunks,
+        does.endless_body,
+        does.negative_chunk,
+        does.endless_trailers,
+        does.endless_continue,
+        does.announced_length(1 << 30),
+    ],
+)
+def test_09_endless_bodies(
+    registry: RegistrySimulator, image: Descriptor, bench: Bench, endless: does.Behaviour
+) -> None:
+    """End at the limit, long before the deadline, as a failed outcome."""
+    registry.misbehave("manifest", endless)
+    registry.misbehave("blob", endless)
+    started = time.monotonic()
+    with pytest.raises(Malformed):
+        bench.manifest(image)
+    with pytest.raises(Malformed):
+        bench.blob(registry.push_blob(PATH, b"signature"))
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    "slow", [does.drip(), does.drip(headers=True), does.silence], ids=["body", "headers", "silence"]
+)
+def test_09_slow_answers(registry: RegistrySimulator, image: Descriptor, hurried: Bench, slow: does.Behaviour) -> None:
+    """End at the deadline, whatever comes byte by byte."""
+    registry.misbehave("referrers", slow)
+    started = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        hurried.referrers(image)
+    assert caught.value.cause is Cause.DEADLINE
+    assert time.monotonic() - started < DEADLINE + 0.4
+    with pytest.raises(Unavailable) as caught:
+        hurried.referrers(image)
+    assert caught.value.cause is Cause.DEADLINE
+
+
+@pytest.mark.usefixtures("bounded_memory")
+def test_09_gzip_bomb(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Nothing is ever unpacked."""
+    registry.misbehave("*", does.gzip_bomb)
+    listing = bench.referrers(image)
+    assert listing.descriptors == ()
+    assert listing.defect is not None
+    assert "Content-Encoding" in listing.defect.message
+    with pytest.raises(Malformed, match="Content-Encoding"):
+        bench.manifest(image)
+    assert {each.headers["accept-encoding"] for each in registry.seen} == {"identity"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (does.announced_length(100), Unavailable),
+        (does.raw("Content-Length: 9", "Content-Length: 10", body=b"signature"), Malformed),
+        (does.raw("Content-Length: -9", body=b"signature"), Malformed),
+        (does.raw("Content-Length: 0x9", body=b"signature"), Malformed),
+        (does.raw("Content-Length: 9, 9", body=b"signature"), Malformed),
+        (does.raw("Content-Length: 8", body=b"signature"), DigestMismatch),
+        (does.raw("Transfer-Encoding: gzip", body=b"signature"), Malformed),
+        (does.raw("Transfer-Encoding: chunked, chunked", body=b"9\r\nsignature\r\n0\r\n\r\n"), Malformed),
+        (does.raw("Transfer-Encoding: chunked", body=b"zz\r\nsignature\r\n"), Unavailable),
+        (does.raw("Transfer-Encoding: chunked", body=b"9\r\nsig"), Unavailable),
+        (does.raw("Content-Encoding: br", body=b"signature"), Malformed),
+        (does.raw("no header at all", "Content-Length: 9", body=b"signature"), Malformed),
+        (does.raw(*[f"X-{number}: x" for number in range(200)]), LimitExceeded),
+        (does.raw("X-Long: " + "x" * 70_000), LimitExceeded),
+        (does.not_http, Unavailable),
+        (does.hang_up, Unavailable),
+    ],
+)
+def test_09_wrong_framing(
+    registry: RegistrySimulator, bench: Bench, answer: does.Behaviour, error: type[Exception]
+) -> None:
+    """What is cut short is no answer; what is wrong is malformed."""
+    blob = registry.push_blob(PATH, b"signature")._replace(size=9)
+    large = blob._replace(size=1000)
+    registry.misbehave("blob", answer)
+    with pytest.raises(error) as caught:
+        bench.blob(large if error is Unavailable else blob)
+    assert isinstance(caught.value, (Malformed, Unavailable))
+    if isinstance(caught.value, Unavailable):
+        assert caught.value.cause is Cause.REGISTRY_UNAVAILABLE
+
+
+def test_09_good_framing_still_works(registry: RegistrySimulator, bench: Bench) -> None:
+    """Chunks, extensions, trailers, a body to the connection's end."""
+    blob = registry.push_blob(PATH, b"signature")
+    for answer in (
+        does.raw("Transfer-Encoding: Chunked", body=b"4;x=y\r\nsign\r\n5\r\nature\r\n0\r\nX: y\r\n\r\n"),
+        does.raw("Connection: close", body=b"signature"),
+        does.raw("Content-Length: 9", "Content-Encoding: identity", body=b"signature"),
+    ):
+        registry.misbehave("blob", answer)
+        assert bench.blob(blob) == b"signature"
+
+
+# 10: JSON, see also tests/registry
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"manifests":[],"manifests":[1]}', b'{"a":' + b"1" * 10**6 + b"}"])
+def test_10_json(registry: RegistrySimulator, image: Descriptor, bench: Bench, body: bytes) -> None:
+    """A defect."""
+    registry.misbehave("referrers", does.other_content(body, IMAGE_INDEX))
+    listing = bench.referrers(image)
+    assert listing.descriptors == ()
+    assert isinstance(listing.defect, Malformed)
+
+
+# 11: sizes
+
+
+def test_11_sizes_lie(registry: RegistrySimulator, bench: Bench) -> None:
+    """More than listed is not read; a listed size over the limit is not asked for."""
+    blob = registry.push_blob(PATH, b"x" * 5000)
+    with pytest.raises(LimitExceeded):
+        bench.blob(blob._replace(size=10))
+    asked = len(registry.seen)
+    with pytest.raises(LimitExceeded):
+        bench.blob(blob._replace(size=1 << 60))
+    with pytest.raises(LimitExceeded):
+        bench.manifest(blob._replace(size=5 << 20, media_type=IMAGE_MANIFEST))
+    assert len(registry.seen) == asked
+
+
+# 13: throttling and loops
+
+
+@pytest.mark.parametrize("wait", ["99999999999999999999", "3600", "-1", "Wed, 21 Oct 2099 07:28:00 GMT", "\x1b[31m"])
+@pytest.mark.parametrize(("code", "cause"), [(429, Cause.THROTTLED), (503, Cause.REGISTRY_UNAVAILABLE)])
+def test_13_absurd_retry_after(
+    registry: RegistrySimulator, image: Descriptor, bench: Bench, wait: str, code: int, cause: Cause
+) -> None:
+    """One request, no waiting, nothing odd in the message."""
+    registry.misbehave("manifest", does.status(code, Retry_After=wait))
+    started = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        bench.manifest(image)
+    assert caught.value.cause is cause
+    assert time.monotonic() - started < 1
+    assert registry.counts["manifest"] == 1
+    assert caught.value.message.isprintable()
+
+
+def test_13_a_401_loop(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Two requests, one token."""
+    registry.misbehave("manifest", does.challenge_for_ever)
+    with pytest.raises(Unavailable) as caught:
+        bench.manifest(image)
+    assert caught.value.cause is Cause.UNAUTHORIZED
+    assert registry.counts == {"manifest": 2, "token": 1}
+
+
+def test_13_alternating_backends(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """A listed manifest that one server does not have is malformed: not "no evidence"."""
+    registry.asks_for_token = False
+    registry.misbehave("manifest", does.in_turn(does.as_usual, does.status(404)))
+    assert bench.manifest(image)
+    with pytest.raises(Malformed):
+        bench.manifest(image)
+
+
+@pytest.mark.parametrize("code", [502, 503, 504])
+def test_13_one_retry(registry: RegistrySimulator, image: Descriptor, bench: Bench, code: int) -> None:
+    """One bad gateway is survived, two are not."""
+    registry.asks_for_token = False
+    registry.misbehave("manifest", does.in_turn(does.status(code), does.as_usual))
+    assert bench.manifest(image)
+    assert registry.counts["manifest"] == 2
+    registry.misbehave("manifest", does.status(code))
+    with pytest.raises(Unavailable):
+        bench.manifest(image)
+    assert registry.counts["manifest"] == 4
+
+
+def test_13_no_time_for_a_retry(registry: RegistrySimulator, image: Descriptor) -> None:
+    """Then there is none."""
+    registry.asks_for_token = False
+    bench = Bench(registry, 0.45)
+    registry.misbehave("manifest", does.status(502))
+    with pytest.raises(Unavailable):
+        bench.manifest(image)
+    assert registry.counts["manifest"] == 1
+    bench.transport.close()
+
+
+# 14: realms
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'Bearer realm="http://169.254.169.254/latest/meta-data/iam"',
+        'Bearer realm="http://[fd00:ec2::254]/latest"',
+        'Bearer realm="http://10.0.0.1/token"',
+        'Bearer realm="file:///etc/shadow"',
+        'Bearer realm="http://user:word@auth.example/token"',
+        'Bearer realm="' + "x" * 8192 + '"',
+        'Basic realm="a", Bearer realm="http://169.254.169.254/", Bearer realm="https://auth.example/"',
+        'Bearer realm="http://auth.example/\r\n Host: evil"',
+    ],
+)
+def test_14_realms(registry: RegistrySimulator, image: Descriptor, value: str) -> None:
+    """Nobody but the registry hears of us."""
+    network = NetworkSimulator({})
+    bench = Bench(registry, 5, network)
+    registry.misbehave("manifest", does.challenge(value))
+    with pytest.raises(Malformed):
+        bench.manifest(image)
+    assert registry.counts["token"] == 0
+    assert {port for _, port in network.connected} == {registry.port}
+    bench.transport.close()
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ["127.0.0.1"],
+        ["169.254.169.254"],
+        ["93.184.216.34", "169.254.169.254"],
+        ["10.1.2.3"],
+        ["::ffff:7f00:1"],
+        ["::1"],
+    ],
+)
+def test_14_realms_by_name(registry: RegistrySimulator, image: Descriptor, addresses: list[str]) -> None:
+    """A public registry's token server must be public in every address; here "public" is what the test's names say."""
+    home = "registry.example"
+    network = NetworkSimulator(
+        {home: ["93.184.216.1"], "auth.example": addresses}, {("93.184.216.1", registry.port): registry.port}
+    )
+    bench = Bench(registry, 5, network)
+    bench.repository = Repository(f"{home}:{registry.port}", PATH)
+    registry.misbehave("manifest", does.challenge('Bearer realm="http://auth.example/token"'))
+    with pytest.raises(Malformed, match="resolved to"):
+        bench.manifest(image)
+    assert network.connected == [("93.184.216.1", registry.port)]
+    bench.transport.close()
+
+
+def test_14_a_realm_on_another_host(registry: RegistrySimulator, image: Descriptor) -> None:
+    """A public one is asked, without any credential; its token goes to the registry alone."""
+    with RegistrySimulator() as auth:
+        names = {"registry.example": ["93.184.216.1"], "auth.example": ["93.184.216.2"]}
+        ports = {("93.184.216.1", registry.port): registry.port, ("93.184.216.2", auth.port): auth.port}
+        network = NetworkSimulator(names, ports)
+        bench = Bench(registry, 5, network)
+        bench.repository = Repository(f"registry.example:{registry.port}", PATH)
+        registry.realm = f"http://auth.example:{auth.port}/token"
+        assert bench.manifest(image)
+        assert auth.counts == {"token": 1}
+        assert not auth.authorizations
+        assert registry.authorizations == [f"Bearer {TOKEN}"]
+        assert auth.seen[0].headers["host"] == f"auth.example:{auth.port}"
+        assert network.resolved.count("auth.example") == 1
+        bench.transport.close()
+
+
+def test_14_token_requests_are_not_redirected(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Not even to the registry itself."""
+    registry.misbehave("token", does.redirect("/token?again"))
+    with pytest.raises(Malformed, match="redirect"):
+        bench.manifest(image)
+    assert registry.counts["token"] == 1
+
+
+@pytest.mark.parametrize("value", ["x\r\nX-Injected: 1", "x" * 20_000, "", 7])
+def test_14_tokens(registry: RegistrySimulator, image: Descriptor, bench: Bench, value: object) -> None:
+    """Odd ones are not used."""
+    registry.misbehave("token", does.token(value))
+    with pytest.raises(Malformed):
+        bench.manifest(image)
+    assert not registry.authorizations
+
+
+def test_14_endless_token_answer(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """64 KiB are enough."""
+    registry.misbehave("token", does.endless_chunks)
+    with pytest.raises(LimitExceeded):
+        bench.manifest(image)
+
+
+# 15: redirects
+
+
+def test_15_credentials_stay_at_home(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Same host, other port: another origin.  The content is taken, as its digest is right."""
+    with RegistrySimulator() as other:
+        blob = other.push_blob(PATH, b"signature")
+        location = f"{other.url}/v2/{PATH}/blobs/{blob.digest}?X-Signature=secret"
+        registry.misbehave(
+            "blob", lambda handler: "authorization" in handler.headers and handler.answer(307, Location=location)
+        )
+        assert bench.blob(blob) == b"signature"
+        assert registry.authorizations == [f"Bearer {TOKEN}"]
+        assert other.counts == {"blob": 1}
+        assert set(other.seen[0].headers) == {"host", "user-agent", "accept-encoding", "accept"}
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://127.0.0.2:1/",
+        "http://[::1]:1/",
+        "http://localhost:1/",
+        "http://internal.example/",
+        "http://rebinds.example/",
+        "file:///etc/passwd",
+        "http://10.0.0.1/",
+    ],
+)
+def test_15_redirects_into_the_node(registry: RegistrySimulator, image: Descriptor, location: str) -> None:
+    """Are not followed: no connection is made."""
+    names = {
+        "registry.example": ["93.184.216.1"],
+        "localhost": ["127.0.0.1"],
+        "internal.example": ["10.2.3.4"],
+        "rebinds.example": ["93.184.216.9", "169.254.169.254"],
+    }
+    network = NetworkSimulator(names, {("93.184.216.1", registry.port): registry.port})
+    bench = Bench(registry, 5, network)
+    bench.repository = Repository(f"registry.example:{registry.port}", PATH)
+    registry.asks_for_token = False
+    registry.misbehave("blob", does.redirect(location))
+    with pytest.raises(Malformed):
+        bench.blob(registry.push_blob(PATH, b"signature"))
+    assert network.connected == [("93.184.216.1", registry.port)]
+    bench.transport.close()
+
+
+def test_15_private_registries_have_private_stores(registry: RegistrySimulator) -> None:
+    """Private to private is how such networks are built."""
+    with RegistrySimulator() as store:
+        blob = store.push_blob(PATH, b"signature")
+        names = {"registry.example": ["10.0.0.1"], "store.example": ["10.0.0.2"]}
+        network = NetworkSimulator(
+            names, {("10.0.0.1", registry.port): registry.port, ("10.0.0.2", store.port): store.port}
+        )
+        bench = Bench(registry, 5, network)
+        bench.repository = Repository(f"registry.example:{registry.port}", PATH)
+        registry.asks_for_token = False
+        where = f"http://store.example:{store.port}/v2/{PATH}/blobs/{blob.digest}"
+        registry.misbehave("blob", does.redirect(where))
+        assert bench.blob(blob) == b"signature"
+        bench.transport.close()
+
+
+def test_15_names_are_resolved_once(registry: RegistrySimulator, image: Descriptor) -> None:
+    """What was checked is what is connected to: a second answer is never asked for."""
+    with RegistrySimulator() as store:
+        blob = store.push_blob(PATH, b"signature")
+        names = {"registry.example": ["93.184.216.1"], "store.example": ["93.184.216.2"]}
+        ports = {("93.184.216.1", registry.port): registry.port, ("93.184.216.2", store.port): store.port}
+        network = NetworkSimulator(names, ports)
+        bench = Bench(registry, 5, network)
+        bench.repository = Repository(f"registry.example:{registry.port}", PATH)
+        registry.asks_for_token = False
+        where = f"http://store.example:{store.port}/v2/{PATH}/blobs/{blob.digest}"
+        registry.misbehave("blob", does.redirect(where))
+        store.misbehave("blob", does.in_turn(does.hang_up, does.as_usual))
+        for _ in range(3):
+            assert bench.blob(blob) == b"signature"
+        assert sorted(network.resolved) == ["registry.example", "store.example"]
+        bench.transport.close()
+
+
+def test_15_redirect_loop(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Six requests."""
+    registry.asks_for_token = False
+    digest = Digest.of(b"x")
+    registry.misbehave("blob", does.redirect(f"/v2/{PATH}/blobs/{digest}"))
+    with pytest.raises(LimitExceeded, match="redirects"):
+        bench.blob(Descriptor("a/b", digest, 1))
+    assert registry.counts["blob"] == 6
