@@ -184,10 +184,10 @@ def not_http(handler: Handler) -> bool:
     return True
 
 
-def gzip_bomb(handler: Handler) -> bool:
-    """64 MiB of nothing in 64 KiB."""
-    body = gzip.compress(b" " * (64 << 20), 1)
-    return handler.answer(200, body, Content_Type=IMAGE_INDEX, Content_Encoding="gzip")
+def gzip_bomb(size: int) -> Behaviour:
+    """So many bytes of nothing, in a thousandth of them."""
+    body = gzip.compress(b" " * size, 1)
+    return lambda handler: handler.answer(200, body, Content_Type=IMAGE_INDEX, Content_Encoding="gzip")
 
 
 def hang_up(handler: Handler) -> bool:
