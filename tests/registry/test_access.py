@@ -76,6 +76,15 @@ def test_old_token_is_replaced_once() -> None:
     assert to.tokens.get(to.origin, REPOSITORY.path) == "new"
 
 
+def test_a_refused_token_is_forgotten() -> None:
+    """Also if there is no other one to be had."""
+    to = access()
+    to.tokens.keep(to.origin, REPOSITORY.path, "old")
+    with pytest.raises(Unavailable):
+        feed(get(to), [challenged(), response(503)])
+    assert not to.tokens.get(to.origin, REPOSITORY.path)
+
+
 def test_a_401_loop_ends() -> None:
     """After one token the refusal stands: `get` returns it, no third try."""
     got, _ = feed(get(access()), [challenged(), token(), challenged()])

@@ -88,6 +88,13 @@ def test_what_is_refused(text: str) -> None:
         Url.parse(text, "here")
 
 
+def test_user_information_is_named() -> None:
+    """The message says what is wrong, and not what it was."""
+    with pytest.raises(Malformed, match="user information") as caught:
+        Url.parse("https://me:hunter2@a.example/", "here")
+    assert "hunter2" not in caught.value.message
+
+
 def test_length() -> None:
     """A URL of 8 KiB is the longest."""
     start = "https://a.example/"

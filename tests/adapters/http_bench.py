@@ -1,0 +1,41 @@
+"""A registry client over the blocking transport, and everything that tests ask it."""
+
+import time
+
+from agent.adapters.http_blocking import BlockingTransport
+from agent.adapters.inline import run
+from agent.adapters.registry import RegistryClient
+from agent.model.descriptor import Descriptor
+from agent.model.evidence import Listing
+from agent.model.reference import Reference, Repository
+from tests.simulators.network import NetworkSimulator
+from tests.simulators.registry import RegistrySimulator
+
+PATH = "shop/cart"
+TYPE = "application/vnd.example.signature"
+
+
+class Bench:
+    """A client with a deadline, and everything that it is asked here."""
+
+    def __init__(self, registry: RegistrySimulator, seconds: float, network: NetworkSimulator | None = None) -> None:
+        """The deadline is `seconds` from now."""
+        self.repository = Repository(registry.host, PATH)
+        self.transport = BlockingTransport(deadline=time.monotonic() + seconds, network=network)
+        self.client = RegistryClient(self.transport, use_http=True)
+
+    def referrers(self, subject: Descriptor) -> Listing:
+        """List."""
+        return run(self.client.referrers(self.repository, subject.digest, (TYPE,)))
+
+    def blob(self, descriptor: Descriptor, limit: int = 1 << 20) -> bytes:
+        """Fetch a blob."""
+        return run(self.client.blob(self.repository, descriptor, limit))
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """Fetch a manifest."""
+        return run(self.client.manifest(self.repository, descriptor))
+
+    def resolve(self, tag: str = "1") -> Descriptor:
+        """Resolve a tag."""
+        return run(self.client.resolve(Reference(self.repository, tag, None)))
