@@ -1,0 +1,93 @@
+"""The first thing that runs in containerd's child."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from agent import fastpath
+from agent.model.reference import Reference
+from agent.rules import precedence
+
+SOURCE = pathlib.Path(fastpath.__file__)
+
+
+def test_line_of_the_canary_is_the_one_that_the_cold_path_gives() -> None:
+    assert fastpath.CANARY_LINE.decode() == precedence.CANARY_ANSWER.line() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "canary"),
+    [
+        ("127.0.0.1/nodeseal-canary:n", True),
+        ("127.0.0.1:5000/nodeseal-canary:n", True),
+        ("127.0.0.1:5000/nodeseal-canary@sha256:" + "0" * 64, True),
+        ("127.0.0.1:5000/nodeseal-canary:n@sha256:" + "0" * 64, True),
+        ("127.0.0.1:5000/nodeseal-canary-2:n", False),
+        ("127.0.0.1:5000/x/nodeseal-canary:n", False),
+        ("127.0.0.1:5000/nodeseal-canary/x:n", False),
+        ("127.0.0.2:5000/nodeseal-canary:n", False),
+        ("127.0.0.1.example.com/nodeseal-canary:n", False),
+        ("localhost:5000/nodeseal-canary:n", False),
+    ],
+)
+def test_canary_is_the_same_to_the_fast_and_the_cold_path(name: str, canary: bool) -> None:
+    assert fastpath.is_canary(name) is canary
+    repository = Reference.parse(name).repository
+    cold = repository.host.split(":")[0] == "127.0.0.1" and repository.path == "nodeseal-canary"
+    assert cold is canary
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["-name", "a"], "a"),
+        (["--name", "a"], "a"),
+        (["-name=a"], "a"),
+        (["-digest", "d", "--name=a"], "a"),
+        (["-name"], ""),
+        (["-name", "a", "-name", "b"], ""),
+        (["-names", "a"], ""),
+        ([], ""),
+    ],
+)
+def test_only_a_name_said_exactly_once_is_decided_here(words: list[str], name: str) -> None:
+    assert fastpath._name(words) == name
+
+
+def test_imports_c_modules_alone() -> None:
+    tree = ast.parse(SOURCE.read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported == {"posix", "sys"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert imported <= set(sys.builtin_module_names)
+
+
+def run(script: str, redirections: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a script in which the fast path is imported but has not run, under a shell's redirections."""
+    environment = {"SSL_CERT_FILE": "/x", "OPENSSL_CONF": "/x", "LD_PRELOAD_X": "1", "HTTPS_PROXY": "kept"}
+    command = f'{sys.executable} -I -S -c "$1" {redirections}'
+    path = f"import sys; sys.path.insert(0, {str(SOURCE.parent.parent)!r}); from agent import fastpath\n"
+    return subprocess.run(
+        ["/bin/sh", "-c", command, "sh", path + script], capture_output=True, text=True, env=environment, check=False
+    )
+
+
+def test_closed_standard_descriptors_are_opened() -> None:
+    script = "import os\nfastpath.run(['x'])\n[os.fstat(n) for n in (0, 1, 2)]\nos._exit(7)\n"
+    assert run(script, "0<&- >&- 2>&-").returncode == 7
+
+
+def test_environment_of_someone_else_is_removed_for_python_and_for_c() -> None:
+    script = "fastpath.run(['x'])\nimport os, ctypes\nget = ctypes.CDLL(None).getenv; get.restype = ctypes.c_char_p\n"
+    script += "print(sorted(os.environ), get(b'SSL_CERT_FILE'), get(b'HTTPS_PROXY'))\n"
+    done = run(script)
+    assert done.stdout.startswith("['HTTPS_PROXY'")
+    assert "SSL_CERT_FILE" not in done.stdout
+    assert done.stdout.endswith("None b'kept'\n")
+
+
+def test_whatever_goes_wrong_here_falls_through() -> None:
+    assert run("fastpath._name = None\nfastpath.run(['x'])\nprint('went on')\n").stdout == "went on\n"
