@@ -14,7 +14,7 @@ from agent.adapters import trustedcas
 from agent.adapters.http_blocking import BlockingTransport, ProxySettings
 from agent.adapters.http_dial import Endpoint
 from agent.adapters.inline import run
-from agent.errors import Cause, Malformed, Unavailable
+from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Origin, Url
 from tests.simulators import misbehaviour as does
@@ -103,7 +103,26 @@ def test_headers_that_break_a_line(registry: RegistrySimulator, client: Client, 
 def test_folded_headers_are_one_line(registry: RegistrySimulator, client: Client) -> None:
     """A header that goes on in the next line has no line break for anybody else."""
     registry.misbehave("base", does.raw("X-Folded: a", "  b", "Content-Length: 0"))
-    assert client.get(f"{registry.url}/v2/").value("x-folded").split() == ["a", "b"]
+    value = client.get(f"{registry.url}/v2/").value("x-folded")
+    assert value.split() == ["a", "b"]
+    assert value.isprintable()
+
+
+@pytest.mark.parametrize("size", [999, 1000, 1001, 70_000])
+def test_limits_are_exact(registry: RegistrySimulator, client: Client, size: int) -> None:
+    """Announced, in chunks, or to the connection's end: a body of the limit is taken, one byte more is not."""
+    body = b"x" * size
+    for answer in (
+        does.raw(f"Content-Length: {size}", body=body),
+        does.raw("Transfer-Encoding: chunked", body=b"%x\r\n%s\r\n0\r\n\r\n" % (size, body)),
+        does.raw("Connection: close", body=body),
+    ):
+        registry.misbehave("base", answer)
+        if size <= 1000:
+            assert client.get(f"{registry.url}/v2/").body == body
+        else:
+            with pytest.raises(LimitExceeded):
+                client.get(f"{registry.url}/v2/")
 
 
 def test_connections_are_kept(registry: RegistrySimulator) -> None:

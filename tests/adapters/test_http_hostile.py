@@ -250,6 +250,7 @@ def test_09_gzip_bomb(registry: RegistrySimulator, image: Descriptor, bench: Ben
         (does.raw("Transfer-Encoding: chunked, chunked", body=b"9\r\nsignature\r\n0\r\n\r\n"), Malformed),
         (does.raw("Transfer-Encoding: chunked", body=b"zz\r\nsignature\r\n"), Unavailable),
         (does.raw("Transfer-Encoding: chunked", body=b"9\r\nsig"), Unavailable),
+        (does.raw("Transfer-Encoding: chunked", body=b"-5\r\nsignature\r\n0\r\n\r\n"), Malformed),
         (does.raw("Content-Encoding: br", body=b"signature"), Malformed),
         (does.raw("no header at all", "Content-Length: 9", body=b"signature"), Malformed),
         (does.raw(*[f"X-{number}: x" for number in range(200)]), LimitExceeded),

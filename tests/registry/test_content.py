@@ -184,3 +184,11 @@ def test_transport_errors_go_through() -> None:
     """What the transport raises is what the caller gets."""
     with pytest.raises(Unavailable, match="gone"):
         feed(content.blob(access(), DESCRIPTOR, 1000), [Unavailable("gone", cause=Cause.DEADLINE)])
+
+
+@pytest.mark.parametrize("wait", ["9" * 10, "9" * 5000, "-1", "1.5", "Wed, 21 Oct 2099 07:28:00 GMT", "\u0663"])
+def test_absurd_retry_after(wait: str) -> None:
+    """Is not told, and breaks nothing."""
+    with pytest.raises(Unavailable) as caught:
+        feed(content.blob(access(), DESCRIPTOR, 1000), [response(429, retry_after=wait)])
+    assert caught.value.message.endswith("too many requests (status 429)")
