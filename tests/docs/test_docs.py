@@ -1,4 +1,4 @@
-"""The documentation against the code: codes, links, help texts, the first thing that a reader is told.
+"""The documentation against the code: codes, links, help texts, examples, the first thing that a reader is told.
 
 Reads files and runs `--help`; needs neither network nor root.
 """
@@ -14,6 +14,9 @@ from urllib.parse import unquote
 import pytest
 
 from agent.errors import Cause, Code, Exit
+from agent.model.answer import LINE_LIMIT
+from agent.modes import config
+from tests import signing
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -28,7 +31,7 @@ _FENCE = re.compile(r"^(`{3,}|~{3,})")
 _HEADING = re.compile(r"^(#{1,6}) (.+?) *$")
 _CODE_HEADING = re.compile(r"^## (NS-[0-9]{4}) (\S.*)$")
 _LINK = re.compile(r"!?\[[^\]\n]*\]\(([^()\s]+(?:\([^()\s]*\))?)(?: \"[^\"]*\")?\)")
-_HELP = re.compile(r"^<!-- help: nodeseal ?(.*?) -->\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_HELP = re.compile(r"^<!-- help: nodeseal(?: ([a-z -]+))? -->\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PARTS_OF_A_CODE = ("**Cause.**", "**Check.**", "**Remedy.**")
 
 
@@ -85,7 +88,7 @@ def relative_links() -> list[Link]:
 
 def help_blocks() -> list[tuple[str, str]]:
     """(arguments, text) of every help text in README.md."""
-    return [(match[1], match[2]) for match in _HELP.finditer(README.read_text("utf-8"))]
+    return [(match[1] or "", match[2]) for match in _HELP.finditer(README.read_text("utf-8"))]
 
 
 def code_sections() -> dict[str, str]:
@@ -204,3 +207,35 @@ def test_make_has_the_targets_that_the_documents_name() -> None:
     }
     assert named
     assert not named - targets
+
+
+def test_every_document_that_the_code_names_exists() -> None:
+    missing = []
+    for module in sorted((ROOT / "agent").rglob("*.py")):
+        text = re.sub(r"\s+", " ", module.read_text("utf-8"))
+        for path, heading in re.findall(r"\b((?:docs/)?[\w-]+\.md)(?:, \"([^\"]+)\")?", text):
+            if path.startswith("docs/") or path.isupper() or path.split(".")[0].isupper():
+                document = ROOT / path
+                if not document.is_file() or (heading and anchor(heading) not in anchors(document)):
+                    missing.append(f"{module.relative_to(ROOT)}: {path} {heading}")
+    assert not missing
+
+
+def test_the_complete_example_can_be_used(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+    (example,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "config.json").write_text(example, "utf-8")
+    (tmp_path / "company-root.crt").write_bytes(signing.usual_signer().root_pem)
+    found = config.read(str(tmp_path), str(tmp_path))
+    assert found.config is not None
+    assert found.problems == ()
+
+
+def test_the_readmes_lines_have_the_form_of_answers() -> None:
+    form = re.compile(r"(allow|deny|cannot tell|bad request|internal error) (NS-[0-9]{4}) rule=\S+( ground=\w+)?: \S")
+    lines = [line for line in README.read_text("utf-8").splitlines() if re.match(r"[a-z ]+ NS-[0-9]{4} ", line)]
+    found = [form.match(line) for line in lines]
+    assert all(found)
+    assert {match[1] for match in found if match} == {"allow", "deny", "cannot tell", "bad request", "internal error"}
+    assert all(match[2] in {code.value for code in Code} for match in found if match)
+    assert all(len(line) <= LINE_LIMIT for line in lines)
