@@ -13,6 +13,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from agent import __version__
+from agent.config.schema import SCHEMA
 from agent.errors import Cause, Code, Exit
 from agent.model.answer import LINE_LIMIT
 from agent.modes import config
@@ -239,3 +241,35 @@ def test_the_readmes_lines_have_the_form_of_answers() -> None:
     assert {match[1] for match in found if match} == {"allow", "deny", "cannot tell", "bad request", "internal error"}
     assert all(match[2] in {code.value for code in Code} for match in found if match)
     assert all(len(line) <= LINE_LIMIT for line in lines)
+
+
+def schema_keys(schema: object) -> Iterator[str]:
+    """Every key that the configuration's schema knows."""
+    if isinstance(schema, dict):
+        properties = schema.get("properties")
+        yield from properties if isinstance(properties, dict) else ()
+        for value in schema.values():
+            yield from schema_keys(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from schema_keys(value)
+
+
+def test_every_configuration_key_is_documented() -> None:
+    text = "".join((ROOT / "docs" / name).read_text("utf-8") for name in ("configuration.md", "notation.md"))
+    named = set(re.findall(r"[$\w-]+", " ".join(re.findall(r"`[^`\n]+`", text))))
+    # What lies in these sections tunes Ratify's own process; they are documented as wholes.
+    unnamed = {
+        "verificationRequestTimeout",
+        "mutationRequestTimeout",
+        "cache",
+        "enabled",
+        "formatter",
+        "requestHeaders",
+    }
+    assert not sorted(set(schema_keys(SCHEMA)) - named - unnamed)
+
+
+def test_the_version_is_told_alike() -> None:
+    assert f"/opt/nodeseal/{__version__}" in README.read_text("utf-8")
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
