@@ -1,0 +1,32 @@
+"""Unit tests run without a network: whatever leaves this machine's loopback fails the test that asked for it."""
+
+import ipaddress
+import sys
+from typing import Any
+
+_LOCAL_NAMES = ("localhost", "", None)
+
+
+class NetworkUsed(AssertionError):
+    """A test tried to reach something beyond the loopback interface."""
+
+
+def _is_local(host: Any) -> bool:
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host in _LOCAL_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _guard(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not _is_local(arguments[1][0]):
+        raise NetworkUsed(f"connection to {arguments[1]}")
+    if event == "socket.getaddrinfo" and not _is_local(arguments[0]):
+        raise NetworkUsed(f"look-up of {arguments[0]}")
+
+
+sys.addaudithook(_guard)
