@@ -45,7 +45,7 @@ class Manifest(NamedTuple):
             raise Malformed(f"manifest: got media type {ascii(media_type)[:80]}; expected {IMAGE_MANIFEST}")
         if not isinstance(artifact_type, str) or not artifact_type:
             raise Malformed("manifest: got neither an artifactType nor a config media type that tells what it is")
-        listed = value.get(key) or []
+        listed = [] if value.get(key) is None else value[key]
         if not isinstance(listed, list):
             raise Malformed(f"manifest.{key}: got {type(listed).__name__}; expected a list")
         if len(listed) > MAX_BLOBS:
