@@ -74,7 +74,7 @@ class ProxySimulator:
                     origin_form = split.path + (f"?{split.query}" if split.query else "")
                     server.sendall(head.replace(target.encode(), origin_form.encode(), 1))
                 _copy(client, server)
-        except OSError:
+        except (OSError, ValueError):  # closed at our end, while waiting for it or before
             pass
         finally:
             client.close()
