@@ -21,6 +21,7 @@ import sys
 import threading
 import uuid
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable, Mapping, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -111,6 +112,7 @@ class RegistrySimulator:
         """Stop, and raise what went wrong in the simulator itself."""
         self.stopping.set()
         self._server.shutdown()
+        self._server.hang_up()
         self._server.server_close()
         if self.unexpected:
             raise self.unexpected[0]
@@ -404,13 +406,14 @@ def _json(descriptor: Descriptor) -> dict[str, Any]:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
+    daemon_threads = False
+    block_on_close = True  # after `hang_up` no thread has anything to wait for
     request_queue_size = 128
 
     def __init__(self, simulator: RegistrySimulator, port: int, certificate: str) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         self.simulator = simulator
+        self._connections: set[socket.socket] = set()
         self._context: ssl.SSLContext | None = None
         if certificate:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -419,13 +422,25 @@ class _Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self._context is not None:
-            return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+            connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        self._connections.add(connection)
         return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget and close a connection."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End every connection, whatever its thread is doing."""
+        for connection in list(self._connections):
+            with suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is none of our errors; anything else is told at the end."""
         error = sys.exc_info()[1]
-        if error is not None and not isinstance(error, (ConnectionError, TimeoutError, ssl.SSLError)):
+        if error is not None and not isinstance(error, OSError):
             self.simulator.unexpected.append(error)
 
 
