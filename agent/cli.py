@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> NoReturn:
     code = Exit.BUG
     try:
         if plugin.is_plugin(argv):
-            executable = sys.executable if getattr(sys, "frozen", False) else "/"
+            executable = sys.executable if getattr(sys, "frozen", False) else ""
             plugin.run(argv, os.environ, executable)
         else:
             code = _for_people(argv)

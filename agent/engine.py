@@ -228,7 +228,9 @@ def _success(report: Report) -> str:
     first = passed[0]
     signer = first.extensions.get("SN", "")
     signed_by = f" by {signer}" if signer else ""
-    return f"{len(passed)} of {len(report.outcomes)} signatures verified{signed_by} ({first.verifier})"
+    text = f"{len(passed)} of {len(report.outcomes)} signatures verified{signed_by} ({first.verifier})"
+    logged = [check for check in first.checks if check.status in (Status.FAILED, Status.INCONCLUSIVE)]
+    return text + "".join(f"; only logged: {check.message}" for check in logged)
 
 
 def _cannot_tell(report: Report, inconclusive: Sequence[Outcome], gaps: Sequence[Gap]) -> Verdict:
@@ -250,7 +252,7 @@ def _denial(report: Report, wanted: Sequence[str], source: str) -> Verdict:
     if not failed:
         text = f"the policy asks for more than the {len(report.outcomes)} signatures found"
         return Verdict(Decision.DENY, Code.POLICY_NOT_SATISFIED, text, report=report)
-    nearest = max(failed, key=lambda outcome: len(outcome.checks))
+    nearest = max(failed, key=lambda outcome: (len(outcome.checks), outcome.code is Code.EVIDENCE_LIMIT))
     others = f" (nearest of {len(failed)} that failed)" if len(failed) > 1 else ""
     return Verdict(
         Decision.DENY, nearest.code or Code.POLICY_NOT_SATISFIED, f"{nearest.message}{others}", report=report

@@ -21,7 +21,7 @@ class Judgement(NamedTuple):
 
 async def judge(request: PullRequest, engine: Engine) -> Judgement:
     """Decide one pull.  Raises nothing but bugs."""
-    early = precedence.before_verification(request)
+    early = precedence.before_verification(request.repository)
     if early is not None:
         return Judgement(early, None)
     rule = precedence.rule_for(engine.config.rules, request.repository)

@@ -22,7 +22,6 @@ from typing import Mapping, NamedTuple, Sequence
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
-from agent.codec import pem
 from agent.errors import Cause, Code, Malformed, Problem
 from agent.formats import ParsedOptions, notation_jws
 from agent.model.documents import Documents
@@ -35,6 +34,7 @@ from agent.trust.algorithms import verify_signature
 
 ARTIFACT_TYPE = "application/vnd.cncf.notary.signature"
 TYPE = "notation"
+_SUCCESS = "Notation signature verification success"  # Ratify's words
 
 
 class _Unsupported(Malformed):
@@ -153,9 +153,9 @@ class NotationFormat:
                 return self._outcome(
                     evidence, results, Status.INCONCLUSIVE, result.message, cause=result.cause, extensions=extensions
                 )
-        return self._outcome(
-            evidence, results, Status.PASSED, "Notation signature verification success", extensions=extensions
-        )
+        logged = [result for result in results if result.status in (Status.FAILED, Status.INCONCLUSIVE)]
+        notes = "".join(f"; only logged: {result.check.value} ({result.message})" for result in logged)
+        return self._outcome(evidence, results, Status.PASSED, f"{_SUCCESS}{notes}", extensions=extensions)
 
     def _failed(self, evidence: Evidence, results: Sequence[CheckResult], code: Code, message: str) -> Outcome:
         return self._outcome(evidence, results, Status.FAILED, message, code=code)
@@ -246,6 +246,8 @@ def _difference(target: object, subject: object) -> str:
 
 def _certificates(paths: object, documents: Documents, where: str, problems: list[Problem]) -> dict[str, bytes]:
     """Every usable certificate of the documents that `paths` name: SHA-256 -> DER."""
+    from agent.codec import pem  # never on a pull
+
     found: dict[str, bytes] = {}
     for i, path in enumerate(paths if isinstance(paths, list) else []):
         at = f"{where}[{i}]"

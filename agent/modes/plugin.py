@@ -11,7 +11,7 @@ import time
 from typing import Mapping, NamedTuple, Sequence
 
 from agent.codec import strictjson
-from agent.errors import LimitExceeded, Malformed, Unavailable, UsageError
+from agent.errors import Cause, LimitExceeded, Malformed, Unavailable, UsageError
 from agent.model.answer import Answer, printable
 from agent.model.request import PullRequest
 from agent.modes.watchdog import Watchdog
@@ -39,7 +39,10 @@ def is_plugin(argv: Sequence[str]) -> bool:
 
 
 def run(argv: Sequence[str], environment: Mapping[str, str], executable: str) -> None:
-    """Judge one pull and end the process.  Does not return."""
+    """Judge one pull and end the process.  Does not return.
+
+    `executable` is the frozen program's path; empty if this is no frozen program.
+    """
     name = ""
 
     def too_late() -> tuple[int, bytes]:
@@ -121,15 +124,19 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], executable: str
     Raises `UsageError` if containerd's words don't fit together.
     """
     request = PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, read_descriptor())
-    early = precedence.before_verification(request)
+    early = precedence.before_verification(request.repository)
     if early is not None:
         return early
 
     from agent.adapters.snapshots import SnapshotStore
-    from agent.modes.place import root_of
+    from agent.modes.place import root_of, unsafe
 
+    if executable:
+        danger = unsafe(executable)
+        if danger:
+            return precedence.without_configuration(Cause.CONFIGURATION_INVALID, danger, request.name)
     try:
-        config = SnapshotStore(root_of(executable)).load()
+        config = SnapshotStore(root_of(executable) if executable else "/").load()
     except Unavailable as error:
         return precedence.without_configuration(error.cause, error.message, request.name)
 

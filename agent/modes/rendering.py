@@ -10,7 +10,6 @@ from agent.errors import Code
 from agent.judgement import Judgement
 from agent.model.answer import printable
 from agent.model.outcome import Outcome, Status
-from agent.model.request import PullRequest
 
 SCHEMA_VERSION = "1"
 
@@ -53,19 +52,19 @@ class Step(NamedTuple):
     milliseconds: float
 
 
-def as_json(request: PullRequest, judgement: Judgement, generation: str, steps: Sequence[Step]) -> dict[str, object]:
-    """The report as a JSON value."""
+def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence[Step]) -> dict[str, object]:
+    """The report on `subject` (`repository@digest`) as a JSON value."""
     answer, verdict = judgement
     outcomes = verdict.report.outcomes if verdict and verdict.report else ()
-    items = [_item(outcome, request.identity) for outcome in outcomes]
+    items = [_item(outcome, subject) for outcome in outcomes]
     if not items and answer.ground is None:
-        items = [_error_item(request.identity, answer.message, answer.code)]
+        items = [_error_item(subject, answer.message, answer.code)]
     return {
         "schemaVersion": SCHEMA_VERSION,
         "isSuccess": answer.ground is not None,
         "verifierReports": items,
         "nodeseal": {
-            "subject": request.identity,
+            "subject": subject,
             "decision": verdict.decision.value if verdict else "deny",
             "exitCode": int(answer.exit),
             "code": answer.code.value,
@@ -81,12 +80,10 @@ def as_json(request: PullRequest, judgement: Judgement, generation: str, steps: 
     }
 
 
-def as_text(
-    request: PullRequest, judgement: Judgement, generation: str, steps: Sequence[Step], *, explain: bool
-) -> str:
-    """The report for people; with `explain`, every step and check.  Printable ASCII and line ends alone."""
+def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence[Step], *, explain: bool) -> str:
+    """The report on `subject` for people; with `explain`, every step and check.  Printable ASCII alone."""
     answer, verdict = judgement
-    lines = [printable(request.identity)]
+    lines = [printable(subject)]
     outcomes = verdict.report.outcomes if verdict and verdict.report else ()
     if explain:
         lines += ["", f"configuration {generation[:12]}, rule {printable(answer.rule)}", "", "steps"]

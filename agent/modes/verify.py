@@ -7,7 +7,7 @@ ordinary user with `--config`.
 import argparse
 import json
 import time
-from typing import Mapping, TextIO
+from typing import Mapping, Sequence, TextIO
 
 from agent.adapters.inline import OneByOne, SystemClock, run
 from agent.config.config import Config
@@ -47,9 +47,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="verify one image and say why",
         description="Verify one image as containerd's pull would, and say what was decided and why. "
         "A tag is resolved once; what is verified is the digest it named at that moment.",
-        epilog="exit codes: 0 allow, 2 usage, 3 configuration, 10 deny, 11 cannot tell, 70 bug",
+        epilog="exit codes: 0 allow, 2 usage, 3 configuration, 5 host operation failed, 10 deny, 11 cannot tell, "
+        "70 bug",
     )
-    parser.add_argument("image", metavar="IMAGE", help="image reference, for example registry.example.com/team/app:1.2")
+    parser.add_argument("image", metavar="IMAGE", help="image, for example registry.example.com/team/app:1.2")
     parser.add_argument(
         "--config", metavar="DIR|FILE", help="use this configuration instead of the node's current snapshot"
     )
@@ -69,8 +70,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
-    """Run `verify`.  Raises `UsageError`, `ConfigurationError`."""
+    """Run `verify`.  Raises `UsageError`, `ConfigurationError`, `HostError`, `Malformed`."""
     reference = Reference.parse_short(options.image)
+    early = precedence.before_verification(reference.repository)
+    if early is not None:
+        return _show(options, stdout, str(reference), Judgement(early, None), "", ())
     try:
         config = _configuration(options, environment)
     except Unavailable as error:
@@ -85,11 +89,22 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         except Unavailable as error:
             stderr.write(_blocked(error, str(reference)))
             return Exit.CANNOT_TELL
+    return _show(options, stdout, request.identity, judgement, config.generation, trace.steps)
+
+
+def _show(
+    options: argparse.Namespace,
+    stdout: TextIO,
+    subject: str,
+    judgement: Judgement,
+    generation: str,
+    steps: Sequence[Step],
+) -> Exit:
     if options.format == "json":
-        report = as_json(request, judgement, config.generation, trace.steps if options.explain else ())
+        report = as_json(subject, judgement, generation, steps if options.explain else ())
         stdout.write(json.dumps(report, indent=2) + "\n")
     else:
-        stdout.write(as_text(request, judgement, config.generation, trace.steps, explain=options.explain))
+        stdout.write(as_text(subject, judgement, generation, steps, explain=options.explain))
     return judgement.answer.exit
 
 

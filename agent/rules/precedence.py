@@ -27,9 +27,9 @@ CANARY_ANSWER = Answer(
 _NO_RULE = "-"
 
 
-def before_verification(request: PullRequest) -> Answer | None:
+def before_verification(repository: Repository) -> Answer | None:
     """The answer, if one is due before any network and any configuration; None if verification has to decide."""
-    return CANARY_ANSWER if _is_canary(request.repository) else None
+    return CANARY_ANSWER if _is_canary(repository) else None
 
 
 def rule_for(rules: tuple[Rule, ...], repository: Repository) -> Rule:

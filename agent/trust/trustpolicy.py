@@ -100,7 +100,7 @@ def parse(document: Mapping[str, object], where: str) -> tuple[tuple[TrustPolicy
 def _parse_statement(statement: Mapping[str, object], where: str, problems: list[Problem]) -> TrustPolicy:
     verification = _object(statement.get("signatureVerification"))
     level = str(verification.get("level"))
-    scopes = _strings(statement.get("registryScopes"))
+    scopes = tuple(_folded(scope) for scope in _strings(statement.get("registryScopes")))
     _check_scopes(scopes, f"{where}.registryScopes", problems)
     actions = _actions(level, _object(verification.get("override")), f"{where}.signatureVerification", problems)
     if "*" in scopes and any(action is not Action.ENFORCE for action in actions.values()):
@@ -188,6 +188,12 @@ def _identities(texts: Sequence[str], where: str, problems: list[Problem]) -> tu
                 problems.append(Problem(at, f"an identity that overlaps with {other_at}", "identities apart"))
         found.append((at, parsed))
     return tuple(parsed for _, parsed in found)
+
+
+def _folded(scope: str) -> str:
+    """A scope with its host in lower case, as references have it: hosts are case-insensitive."""
+    host, slash, path = scope.partition("/")
+    return f"{host.lower()}{slash}{path}"
 
 
 def _object(value: object) -> Mapping[str, object]:

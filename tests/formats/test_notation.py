@@ -34,6 +34,8 @@ from tests.signing import (
 TRUSTED = usual_signer()
 STRANGER = usual_signer("stranger.example.net", number=1)
 DAY = timedelta(days=1)
+_ROOT = ca_profile("build.example.com Root CA", key_number=77)
+NAMESAKE = certificate(_ROOT, _ROOT)
 CRL = x509.CRLDistributionPoints(
     [x509.DistributionPoint([x509.UniformResourceIdentifier("http://crl.example.com/1")], None, None, None)]
 )
@@ -177,7 +179,7 @@ DEFECTS: dict[str, tuple[Callable[[], bytes], Code]] = {
         signed(
             chain=(
                 *TRUSTED.chain[:2],
-                certificate(*[ca_profile("build.example.com Root CA", key_number=77)] * 2),
+                NAMESAKE,
             )
         ),
         Code.CERTIFICATE_CHAIN_INVALID,

@@ -64,7 +64,7 @@ def test_long_names_are_read_in_one_pass(size: int) -> None:
     assert len(parse_identity("C=US,ST=WA,O=" + "\\, " * size)["O"]) == 2 * size - 1
 
 
-def attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute:
+def attribute(oid: x509.ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
     return x509.NameAttribute(oid, value)
 
 
