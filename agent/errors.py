@@ -101,6 +101,7 @@ class NodesealError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        """Keep both."""
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -131,6 +132,7 @@ class ConfigurationError(NodesealError):
     """A configuration that cannot be used.  `problems` holds everything found, not only the first."""
 
     def __init__(self, message: str, *, problems: tuple[Problem, ...] = (), hint: str = "") -> None:
+        """Keep the problems."""
         super().__init__(message, hint=hint)
         self.problems = problems
 
@@ -161,5 +163,6 @@ class Unavailable(NodesealError):
     """Something outside did not answer.  `cause` decides what the failure policy may do about it."""
 
     def __init__(self, message: str, *, cause: Cause, hint: str = "") -> None:
+        """Keep the cause."""
         super().__init__(message, hint=hint)
         self.cause = cause

@@ -99,7 +99,7 @@ def bad_requests(setting: Setting) -> dict[str, tuple[list[str], bytes | None]]:
         "upper-case repository": (plugin_words(f"{setting.registry.host}/Team/Signed:1", digest), None),
         "newline in the name": (plugin_words(f"{repository}\n:1", digest), None),
         "escape sequence in the name": (plugin_words(f"{setting.registry.host}/\x1b[31mteam:1", digest), None),
-        "confusable in the name": (plugin_words(f"{setting.registry.host}/te\u0430m/signed:1", digest), None),
+        "confusable in the name": (plugin_words(f"{setting.registry.host}/\u0430pp/signed:1", digest), None),
         "name of 4 KiB": (plugin_words(f"{setting.registry.host}/{'a' * 4096}:1", digest), None),
         "encoded slash in the name": (plugin_words(f"{setting.registry.host}/team%2fsigned:1", digest), None),
         "empty standard input": (good, b""),
