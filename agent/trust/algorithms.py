@@ -39,6 +39,8 @@ _EC = {
     "secp521r1": Algorithm("ES512", hashes.SHA512()),
 }
 
+_MIN_RSA_BITS, _MIN_EC_BITS = 2048, 256  # the least of what may sign images: no issuer may be weaker
+
 
 def algorithm_of(certificate: Certificate) -> Algorithm:
     """The one algorithm that the certificate's key signs with.  Raises `SignatureInvalid` for other keys."""
@@ -54,6 +56,16 @@ def algorithm_of(certificate: Certificate) -> Algorithm:
             f"signing key: got {what}; expected RSA of 2048, 3072 or 4096 bits, P-256, P-384 or P-521"
         )
     return found
+
+
+def short_key(certificate: Certificate) -> str:
+    """What the certificate's key is, if it is too short to issue certificates with; else empty."""
+    key = _public_key(certificate)
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _MIN_RSA_BITS:
+        return f"RSA of {key.key_size} bits"
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < _MIN_EC_BITS:
+        return f"elliptic curve {key.curve.name}"
+    return ""
 
 
 def verify_signature(certificate: Certificate, algorithm: str, signature: bytes, signed: bytes) -> None:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from agent.errors import Code, LimitExceeded, Malformed
+from agent.trust.algorithms import short_key
 
 MAX_CERTIFICATES = 16
 """Longest chain taken; code signing hierarchies have three or four."""
@@ -53,7 +54,8 @@ def check_chain(chain: Sequence[x509.Certificate]) -> None:
 
     1. Each certificate is issued by the next one; the last is self-signed; no other is self-issued.
     2. No signature in the chain uses MD5 or SHA-1.
-    3. Each issuer is a CA: critical basic constraints, path length kept, critical key usage with keyCertSign.
+    3. Each issuer is a CA: critical basic constraints, path length kept, critical key usage with keyCertSign; its key
+       is not so short that others could sign with it.
     4. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage).
     """
     try:
@@ -61,7 +63,7 @@ def check_chain(chain: Sequence[x509.Certificate]) -> None:
         for depth, issuer in enumerate(chain[1:]):
             _check_ca(issuer, depth)
         _check_leaf(chain[0])
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise ChainInvalid(f"certificate chain: a certificate can't be read ({type(error).__name__})") from error
 
 
@@ -102,8 +104,10 @@ def _parse(der: bytes, where: str) -> x509.Certificate:
         raise LimitExceeded(f"{where}: got {len(der)} bytes; expected at most {MAX_CERTIFICATE_SIZE}")
     try:
         certificate = x509.load_der_x509_certificate(der)
-        certificate.subject.rfc4514_string(), certificate.extensions, certificate.signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        # The library reads these when they are first asked for: now, while whatever it raises is this certificate's.
+        _ = (certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string())
+        _ = (certificate.extensions, certificate.signature_hash_algorithm)
+    except Exception as error:  # ValueError, TypeError, InvalidVersion, UnsupportedAlgorithm, DuplicateExtension, ...
         raise ChainInvalid(f"{where}: can't be read ({type(error).__name__})") from error
     return certificate
 
@@ -138,6 +142,9 @@ def _check_ca(certificate: x509.Certificate, depth: int) -> None:
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not usage.critical or not usage.value.key_cert_sign:
         raise ChainInvalid(f"{who}: issues certificates without critical key usage keyCertSign")
+    weakness = short_key(certificate)
+    if weakness:
+        raise ChainInvalid(f"{who}: issues certificates with {weakness}, which is too short")
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:
