@@ -1,0 +1,193 @@
+"""containerd's words: flags, standard input, and what ends the process."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from agent.errors import UsageError
+from agent.modes import plugin
+from agent.modes.plugin import Arguments, is_plugin, parse_arguments, read_descriptor
+
+GOOD = ["nodeseal", "-name", "n", "-digest", "d", "-stdin-media-type", "t"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "mode"),
+    [
+        (GOOD, True),
+        (["x", "--name", "n"], True),
+        (["x", "--name=n"], True),
+        (["x", "verify", "-name=n"], True),
+        (["-name"], False),
+        (["x", "verify", "n"], False),
+        (["x", "--names", "n"], False),
+        (["x"], False),
+    ],
+    ids=str,
+)
+def test_plugin_mode_if_and_only_if_a_name_is_given(argv: list[str], mode: bool) -> None:
+    assert is_plugin(argv) is mode
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        GOOD,
+        ["x", "-stdin-media-type=t", "-digest=d", "-name=n"],
+        ["x", "--name", "n", "--digest=d", "--stdin-media-type", "t"],
+        ["x", "-new", "value", *GOOD[1:]],
+        ["x", "-new", *GOOD[1:]],
+        ["x", "-new=value", *GOOD[1:], "-other"],
+        ["x", "stray", *GOOD[1:], "words"],
+    ],
+    ids=str,
+)
+def test_flags_are_read_in_any_order_and_unknown_ones_are_ignored(argv: list[str]) -> None:
+    assert parse_arguments(argv) == Arguments("n", "d", "t")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["x", "-name", "n"],
+        ["x", "-name", "-digest", "d", "-stdin-media-type", "t"],
+        ["x", *GOOD[1:], "-name", "m"],
+        ["x", *GOOD[1:], "--digest=e"],
+        ["x", "-name", "n", "-digest", "d", "-stdin-media-type"],
+    ],
+    ids=str,
+)
+def test_flag_that_is_missing_or_empty_or_there_twice_is_a_usage_error(argv: list[str]) -> None:
+    with pytest.raises(UsageError):
+        parse_arguments(argv)
+
+
+def given_input(*pieces: bytes, close: bool = True) -> object:
+    """Read standard input from a pipe that gets pieces one after another."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        for piece in pieces:
+            try:
+                os.write(writing, piece)
+            except OSError:
+                break
+            time.sleep(0.02)
+        if close:
+            os.close(writing)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        return read_descriptor(reading)
+    finally:
+        os.close(reading)
+        writer.join()
+        if not close:
+            os.close(writing)
+
+
+@pytest.mark.parametrize("pieces", [[b'{"a":1}\n'], [b'{"a"', b":1", b"}"], [b'{"a":1}', b"\n"], [b' \n{"a":1}']])
+@pytest.mark.parametrize("close", [True, False])
+def test_one_object_is_read_however_it_comes_and_whether_the_pipe_is_closed(pieces: list[bytes], close: bool) -> None:
+    assert given_input(*pieces, close=close) == {"a": 1}
+
+
+def test_object_that_ends_in_the_middle_of_a_piece_of_another_is_read_whole() -> None:
+    assert given_input(b'{"a":{"b":1}', b"}", close=False) == {"a": {"b": 1}}
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"{", b"[1,2", b'{"a":1}{"b":2}', b"\xff}", b'{"a":1,"a":2}'])
+def test_anything_else_is_a_usage_error(content: bytes) -> None:
+    with pytest.raises(UsageError):
+        given_input(content)
+
+
+def test_no_more_is_read_than_the_limit() -> None:
+    reading, writing = os.pipe()
+    endless = "import sys\nwhile 1: sys.stdout.write(' ' * 65536)"
+    process = subprocess.Popen([sys.executable, "-c", endless], stdout=writing, stderr=subprocess.DEVNULL)
+    os.close(writing)
+    with pytest.raises(UsageError, match="expected at most 65536"):
+        read_descriptor(reading)
+    os.close(reading)
+    process.wait(10)
+
+
+def test_silence_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "_STDIN_SECONDS", 0.1)
+    with pytest.raises(UsageError, match="got 0 bytes in 0.1 s"):
+        given_input(close=False)
+
+
+def test_closed_standard_input_is_a_usage_error() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(UsageError):
+        read_descriptor(reading)
+    os.close(reading)
+
+
+def ended(script: str, *argv: str, stdin: bytes = b"", seconds: float = 20) -> subprocess.CompletedProcess[bytes]:
+    """Run plugin mode in a process of its own, after a script that breaks something in it."""
+    program = f"import sys, os\nfrom agent.modes import plugin\n{script}\nplugin.run(sys.argv, {{}}, '')\n"
+    return subprocess.run(
+        [sys.executable, "-c", program, *argv], input=stdin, capture_output=True, timeout=seconds, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "raised",
+    ["ValueError('secret')", "KeyError(1)", "SystemExit(None)", "SystemExit(0)", "KeyboardInterrupt()", "MemoryError()",
+     "RecursionError()", "GeneratorExit()"],
+)  # fmt: skip
+def test_exception_that_nobody_expected_is_exit_70_and_shows_no_text_of_its_own(raised: str) -> None:
+    done = ended(f"def boom(*_): raise {raised}\nplugin._judge = boom", *GOOD[1:])
+    assert done.returncode == 70
+    assert done.stdout.startswith(b"internal error NS-9001 rule=-: unexpected ")
+    assert b"secret" not in done.stdout + done.stderr
+
+
+def test_deadline_ends_what_hangs_with_our_reason() -> None:
+    script = "plugin.DEADLINE = 0.3\nimport time\nplugin._judge = lambda *_: time.sleep(60)"
+    done = ended(script, *GOOD[1:])
+    assert done.returncode == 11
+    assert done.stdout == b"cannot tell NS-3005 rule=-: deadline: no answer within 0.3 s; " \
+                          b"see: nodeseal verify --explain n\n"  # fmt: skip
+
+
+def test_deadline_ends_a_busy_loop_too() -> None:
+    script = "plugin.DEADLINE = 0.3\ndef busy(*_):\n    while True: pass\nplugin._judge = busy"
+    assert ended(script, *GOOD[1:]).returncode == 11
+
+
+def test_exactly_one_answer_is_given_when_both_come_at_once() -> None:
+    script = "plugin.DEADLINE = 0.2\nimport time\n" \
+             "plugin._judge = lambda *_: (time.sleep(0.2), plugin.precedence.bad_request('x'))[1]"  # fmt: skip
+    for _ in range(5):
+        done = ended(script, *GOOD[1:])
+        assert done.stdout.count(b"\n") == 1
+        assert done.returncode == (11 if done.stdout.startswith(b"cannot tell") else 2)
+
+
+def test_modules_behind_the_cold_door() -> None:
+    """What containerd's child loads for a whole verification: none of the slow ones, unless something changed."""
+    script = """
+import sys
+from agent.modes.lean import without_openssh
+without_openssh()
+import agent.modes.plugin, agent.modes.place, agent.adapters.snapshots, agent.adapters.inline, agent.engine
+import agent.judgement, agent.modes.registry_access, agent.formats.notation, agent.policies.configpolicy
+slow = ("dataclasses", "inspect", "logging", "structlog", "yaml", "asyncio", "anyio", "aiohttp", "jsonschema",
+        "argparse", "pathlib", "tempfile", "subprocess", "shutil", "multiprocessing", "unittest", "urllib.request",
+        "agent.codec.pem", "agent.config.schema", "agent.config.ratify", "agent.modes.verify", "importlib.metadata",
+        "decimal")
+print(sorted(name for name in slow if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n" + script],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout == "[]\n"

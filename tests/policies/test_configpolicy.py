@@ -1,0 +1,81 @@
+"""Ratify's config policy, case by case."""
+
+import pytest
+
+from agent.model.digest import Digest
+from agent.model.outcome import Outcome, Status
+from agent.policies import normalised, policy_class
+from agent.policies.configpolicy import ConfigPolicy
+
+P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741 - a table reads better so
+
+
+def outcomes(found: dict[str, list[Status]]) -> list[Outcome]:
+    return [
+        Outcome(Digest.of(f"{kind}{i}".encode()), kind, "v", "notation", status, "m")
+        for kind, statuses in found.items()
+        for i, status in enumerate(statuses)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("requirements", "found", "allowed"),
+    [
+        ({}, {}, False),
+        ({}, {"a": [P]}, True),
+        ({}, {"a": [P, F]}, False),
+        ({"default": "any"}, {"a": [P, F]}, True),
+        ({"default": "any"}, {"a": [F, F]}, False),
+        ({"default": "any"}, {"a": [P], "b": [F]}, False),
+        ({"a": "any"}, {"a": [P, F]}, True),
+        ({"a": "any"}, {"a": [P], "b": [P, F]}, False),
+        ({"a": "any"}, {"b": [P]}, False),
+        ({"a": "any", "b": "all"}, {"a": [P, F], "b": [P, P]}, True),
+        ({"a": "any", "b": "all"}, {"a": [P, F], "b": [P, F]}, False),
+        ({"a": "all"}, {"a": [P, P]}, True),
+        ({"a": "all"}, {"a": [P, I]}, False),
+        ({"a": "any"}, {"a": [I, F]}, False),
+    ],
+    ids=str,
+)
+def test_listed_types_must_be_there_and_all_that_is_there_must_be_satisfied(
+    requirements: dict[str, str], found: dict[str, list[Status]], allowed: bool
+) -> None:
+    assert ConfigPolicy(requirements).evaluate(outcomes(found), inconclusive_passes=False) is allowed
+
+
+@pytest.mark.parametrize(
+    ("requirement", "statuses", "allowed"),
+    [("any", [I], True), ("any", [I, F], True), ("all", [I, P], True), ("all", [I, F], False), ("any", [F], False)],
+    ids=str,
+)
+def test_inconclusive_outcomes_can_be_taken_as_passed(requirement: str, statuses: list[Status], allowed: bool) -> None:
+    policy = ConfigPolicy({"a": requirement})
+    assert policy.evaluate(outcomes({"a": statuses}), inconclusive_passes=True) is allowed
+
+
+@pytest.mark.parametrize(
+    ("requirements", "types", "stands"),
+    [
+        ({"a": "any"}, [], True),
+        ({"a": "any"}, ["a"], True),
+        ({"a": "all"}, ["a"], False),
+        ({"a": "any"}, ["a", "b"], False),
+        ({"a": "any", "default": "any"}, ["a", "b"], True),
+    ],
+    ids=str,
+)
+def test_yes_stands_beside_the_unknown_under_any_alone(
+    requirements: dict[str, str], types: list[str], stands: bool
+) -> None:
+    assert ConfigPolicy(requirements).allow_stands(types) is stands
+
+
+@pytest.mark.parametrize("name", ["configPolicy", "config-policy", "ConfigPolicy", "CONFIGPOLICY"])
+def test_policy_is_found_by_its_name_as_ratify_compares_it(name: str) -> None:
+    assert normalised(name) == "configpolicy"
+    assert policy_class(name) is ConfigPolicy
+
+
+def test_settings_without_requirements_mean_all() -> None:
+    assert not ConfigPolicy.load({}).evaluate(outcomes({"a": [P, F]}), inconclusive_passes=False)

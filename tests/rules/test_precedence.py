@@ -1,0 +1,92 @@
+"""What decides first, and what a verdict means for containerd."""
+
+import pytest
+
+from agent.errors import Cause, Code, Exit, NodesealError
+from agent.model.answer import LINE_LIMIT, Answer, Ground, printable
+from agent.model.reference import Reference
+from agent.model.verdict import Decision, Verdict
+from agent.rules import precedence
+from agent.rules.rule import DEFAULT_RULE
+from tests.formats.support import NAME, request
+
+
+def concluded(decision: Decision, code: Code = Code.NO_EVIDENCE) -> Answer:
+    return precedence.conclude(Verdict(decision, code, "because"), DEFAULT_RULE, request())
+
+
+def test_only_an_allowing_verdict_exits_0_and_names_its_ground() -> None:
+    answers = {decision: concluded(decision) for decision in Decision}
+    assert {decision: answer.exit for decision, answer in answers.items()} == {
+        Decision.ALLOW: Exit.ALLOW,
+        Decision.DENY: Exit.DENY,
+        Decision.CANNOT_TELL: Exit.CANNOT_TELL,
+    }
+    assert [answer.ground for answer in answers.values()] == [Ground.VERIFIED, None, None]
+
+
+def test_answer_names_the_number_that_decided() -> None:
+    assert [concluded(decision).precedence for decision in Decision] == [7, 7, 8]
+    assert precedence.CANARY_ANSWER.precedence == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "line"),
+    [
+        (Decision.ALLOW, "allow NS-2001 rule=default ground=verified: because"),
+        (Decision.DENY, f"deny NS-2001 rule=default: because; see: nodeseal verify --explain {NAME}"),
+        (Decision.CANNOT_TELL, f"cannot tell NS-2001 rule=default: because; see: nodeseal verify --explain {NAME}"),
+    ],
+)
+def test_line_says_what_which_rule_why_and_the_next_step(decision: Decision, line: str) -> None:
+    assert concluded(decision).line() == line
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        precedence.bad_request("x" * 5000),
+        precedence.internal_error("ValueError"),
+        precedence.out_of_time(8, "r.example/" + "a" * 5000),
+        precedence.without_configuration(Cause.CONFIGURATION_MISSING, "m" * 5000, "r.example/a:1"),
+        Answer(Exit.DENY, Code.NO_EVIDENCE, "r", "\x1b[31m\n\r\x00\u202e%s{0}" * 200, image="r.example/a:1"),
+        Answer(Exit.DENY, Code.NO_EVIDENCE, "r\n", "m", image="r.example/\n\x1b" + "\U0001f600" * 300),
+    ],
+)
+def test_line_is_short_and_printable_whatever_goes_into_it(answer: Answer) -> None:
+    line = answer.line()
+    assert len(line.encode()) <= LINE_LIMIT
+    assert line.isascii()
+    assert line.isprintable()
+    assert answer.exit is not Exit.ALLOW
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(Exit.ALLOW, Code.VERIFIED, "r", "m"),
+        Answer(Exit.DENY, Code.VERIFIED, "r", "m", ground=Ground.VERIFIED),
+    ],
+)
+def test_allowance_without_a_ground_is_a_bug_and_no_answer(answer: Answer) -> None:
+    with pytest.raises(NodesealError, match="expected a ground iff 0"):
+        answer.line()
+
+
+def test_escapes_are_readable() -> None:
+    assert printable("a\tM\u00fcller\u202e") == "a\\tM\\xfcller\\u202e"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1:5000/nodeseal-canary:x", "127.0.0.1/nodeseal-canary:x"])
+def test_canary_is_denied_before_anything_is_looked_at(name: str) -> None:
+    answer = precedence.before_verification(Reference.parse(name).repository)
+    assert answer is precedence.CANARY_ANSWER
+
+
+def test_other_names_are_for_verification_to_decide() -> None:
+    assert precedence.before_verification(Reference.parse(NAME).repository) is None
+    assert precedence.rule_for((DEFAULT_RULE,), Reference.parse(NAME).repository) is DEFAULT_RULE
+
+
+def test_every_cause_has_its_code() -> None:
+    assert [Code.of(cause).name for cause in Cause] == [cause.name for cause in Cause]
