@@ -86,7 +86,7 @@ def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence
     lines = [printable(subject)]
     outcomes = verdict.report.outcomes if verdict and verdict.report else ()
     if explain:
-        lines += ["", f"configuration {generation[:12]}, rule {printable(answer.rule)}", "", "steps"]
+        lines += ["", f"configuration {printable(generation[:12])}, rule {printable(answer.rule)}", "", "steps"]
         for step in steps:
             lines.append(f"  {step.milliseconds:8.1f} ms  {printable(step.name)}")
             lines.append(f"               looked for: {printable(step.looked_for)}")

@@ -48,9 +48,9 @@ def issuing(**changes: Any) -> Callable[[], Signer]:
     return lambda: under(**changes)
 
 
-def reissued(index: int, **changes: Any) -> Callable[[], Signer]:
-    """The good chain with one certificate in place of another."""
-    return lambda: GOOD._replace(chain=tuple(changes["by"] if i == index else c for i, c in enumerate(GOOD.chain)))
+def instead_of_the_root(profile: Profile) -> Callable[[], Signer]:
+    """The good chain, with another self-signed certificate for its root."""
+    return lambda: GOOD._replace(chain=(*GOOD.chain[:2], certificate(profile, profile)))
 
 
 # defect -> the signer, and words of the message that tell it from the others
@@ -86,10 +86,10 @@ DEFECTS: dict[str, tuple[Callable[[], Signer], str]] = {
     "reordered": (lambda: GOOD._replace(chain=(GOOD.chain[0], GOOD.chain[2], GOOD.chain[1])), "not issued by"),
     "root twice": (lambda: GOOD._replace(chain=(*GOOD.chain, GOOD.root)), "self-issued"),
     "root of the same name and another key": (
-        reissued(2, by=certificate(*[ca_profile("build.example.com Root CA", key_number=99)] * 2)), "not issued by"
+        instead_of_the_root(ca_profile("build.example.com Root CA", key_number=99)), "not issued by"
     ),
     "root of another name and the same key": (
-        reissued(2, by=certificate(*[ca_profile("Impostor CA", key_number=2)] * 2)), "not issued by"
+        instead_of_the_root(ca_profile("Impostor CA", key_number=2)), "not issued by"
     ),
     "RSA-1024 issuer": (issuing(kind="RSA-1024"), "RSA of 1024 bits"),
     "P-224 issuer": (issuing(kind="P-224"), "secp224r1"),
