@@ -9,11 +9,11 @@ be made.  A gap never ends in a denial, since what was not seen might have been 
 """
 
 from datetime import datetime, timezone
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 from agent import RELEASED
 from agent.codec import strictjson
-from agent.config.config import Config
+from agent.config.config import Config, VerifierSettings
 from agent.errors import Cause, Code, LimitExceeded, Malformed, Unavailable
 from agent.formats import Format, format_class
 from agent.model.descriptor import Descriptor
@@ -35,13 +35,42 @@ MAX_MANIFEST_SIZE = 4 * 1024 * 1024
 _ALL_TYPES = "*"
 
 
-class Verifier(NamedTuple):
-    """A configured verifier: what it looks for, and the format that verifies it."""
+class Verifier:
+    """A configured verifier: what it looks for, and the format that verifies it.
 
-    name: str
-    type: str
-    artifact_types: tuple[str, ...]
-    format: Format
+    The format is loaded when there is evidence for it: its cryptography costs an unsigned image nothing.
+    """
+
+    __slots__ = ("_certificates", "_format", "_settings")
+
+    def __init__(self, settings: VerifierSettings, certificates: Mapping[str, bytes]) -> None:
+        """Keep the settings, and the certificates that they refer to."""
+        self._settings = settings
+        self._certificates = certificates
+        self._format: Format | None = None
+
+    @property
+    def name(self) -> str:
+        """The verifier's name in messages."""
+        return self._settings.name
+
+    @property
+    def type(self) -> str:
+        """Its format, a key of `agent.formats.FORMATS`."""
+        return self._settings.type
+
+    @property
+    def artifact_types(self) -> tuple[str, ...]:
+        """What it looks for."""
+        return self._settings.artifact_types
+
+    @property
+    def format(self) -> Format:
+        """Its format, loaded on first use."""
+        if self._format is None:
+            kind = format_class(self._settings.type)
+            self._format = kind.load(self._settings.name, self._settings.settings, self._certificates)
+        return self._format
 
     def handles(self, artifact_type: str) -> bool:
         """Whether evidence of this type is for this verifier."""
@@ -72,21 +101,13 @@ class Engine:
     def __init__(
         self, config: Config, *, registry: Registry, concurrent: Concurrent, clock: Clock, trace: Trace
     ) -> None:
-        """Load the configuration's verifiers and policy; the ports are used as they are."""
+        """Load the configuration's policy, and its verifiers when they are needed; the ports are used as they are."""
         self.config = config
         self.registry = registry
         self._concurrent = concurrent
         self._clock = clock
         self._trace = trace
-        self._verifiers = tuple(
-            Verifier(
-                settings.name,
-                settings.type,
-                settings.artifact_types,
-                format_class(settings.type).load(settings.name, settings.settings, config.certificates),
-            )
-            for settings in config.verifiers
-        )
+        self._verifiers = tuple(Verifier(settings, config.certificates) for settings in config.verifiers)
         self._policy: Policy = policy_class(config.policy.name).load(config.policy.settings)
 
     async def verify(self, request: PullRequest) -> Verdict:
