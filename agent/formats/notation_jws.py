@@ -27,7 +27,8 @@ _PLUGIN = _PREFIX + "verificationPlugin"
 _PLUGIN_VERSION = _PREFIX + "verificationPluginMinVersion"
 _KNOWN_CRITICAL = frozenset((_SCHEME, _AUTHENTIC_SIGNING_TIME, _EXPIRY, _PLUGIN, _PLUGIN_VERSION))
 _RFC3339 = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})\Z"
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,9})?"
+    r"(Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])\Z"
 )
 
 
@@ -59,10 +60,7 @@ def parse(data: bytes) -> Envelope:
         raise Malformed("b64: got an unencoded payload (RFC 7797); expected base64url")
     scheme = _text(protected, _SCHEME)
     _check_critical(protected, scheme)
-    plugin = protected.get(_PLUGIN, "")
-    if not isinstance(plugin, str):
-        raise Malformed(f"{_PLUGIN}: got {type(plugin).__name__}; expected a string")
-    signing_time = _time(protected, _SIGNING_TIME if scheme == SCHEME_X509 else _AUTHENTIC_SIGNING_TIME)
+    signing_time = _signing_time(protected, scheme)
     expiry = _time(protected, _EXPIRY) if _EXPIRY in protected else None
     if expiry is not None and expiry <= signing_time:
         raise Malformed(f"expiry: got {expiry:%Y-%m-%dT%H:%M:%SZ}, not after the signing time")
@@ -75,7 +73,7 @@ def parse(data: bytes) -> Envelope:
         scheme=scheme,
         signing_time=signing_time,
         expiry=expiry,
-        plugin=plugin,
+        plugin=_text(protected, _PLUGIN) if _PLUGIN in protected or _PLUGIN_VERSION in protected else "",
     )
 
 
@@ -104,6 +102,16 @@ def _check_critical(protected: Mapping[str, object], scheme: str) -> None:
             raise Malformed(f"crit: names {ascii(name)[:80]}, which is not in the protected header")
         if name not in _KNOWN_CRITICAL:
             raise Malformed(f"crit: got the unknown attribute {ascii(name)[:80]}; expected only known ones")
+
+
+def _signing_time(protected: Mapping[str, object], scheme: str) -> datetime:
+    """The signing time of the scheme.  The other scheme's must not be there: critical or not, nobody would heed it."""
+    mine, others = _SIGNING_TIME, _AUTHENTIC_SIGNING_TIME
+    if scheme != SCHEME_X509:
+        mine, others = others, mine
+    if others in protected:
+        raise Malformed(f"{others}: got it with the signing scheme {ascii(scheme)[:60]}; expected {mine} alone")
+    return _time(protected, mine)
 
 
 def _chain(unprotected: Mapping[str, object]) -> tuple[bytes, ...]:

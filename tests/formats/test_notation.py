@@ -153,7 +153,8 @@ DEFECTS: dict[str, tuple[Callable[[], bytes], Code]] = {
                 CRITICAL: "notary.x509.signingAuthority",
                 PREFIX + "authenticSigningTime": "2026-11-01T00:00:00Z",
                 "crit": [CRITICAL, PREFIX + "authenticSigningTime"],
-            }
+            },
+            dropped=(PREFIX + "signingTime",),
         ),
         Code.EVIDENCE_UNSUPPORTED,
     ),
