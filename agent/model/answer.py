@@ -10,6 +10,7 @@ from typing import NamedTuple
 from agent.errors import Code, Exit, NodesealError
 
 LINE_LIMIT = 400
+_RULE_LIMIT = 64  # a name is for finding the rule; the reason must not be crowded out by it
 
 
 class Ground(str, Enum):
@@ -38,7 +39,8 @@ class Answer(NamedTuple):
         if (self.exit is Exit.ALLOW) != (self.ground is not None):
             raise NodesealError(f"answer: got exit {self.exit} with ground {self.ground}; expected a ground iff 0")
         ground = f" ground={self.ground.value}" if self.ground else ""
-        head = f"{_WORDS[self.exit]} {self.code.value} rule={printable(self.rule)}{ground}: "
+        rule = shortened(printable(self.rule), _RULE_LIMIT)
+        head = f"{_WORDS[self.exit]} {self.code.value} rule={rule}{ground}: "
         tail = f"; see: nodeseal verify --explain {printable(self.image)}" if self.image and not self.ground else ""
         if len(tail) > LINE_LIMIT // 2:
             tail = "; see: nodeseal verify --explain IMAGE"
@@ -49,6 +51,7 @@ _WORDS = {
     Exit.ALLOW: "allow",
     Exit.USAGE: "bad request",
     Exit.CONFIGURATION: "bad configuration",
+    Exit.HOST: "host refused",
     Exit.DENY: "deny",
     Exit.CANNOT_TELL: "cannot tell",
     Exit.BUG: "internal error",

@@ -16,10 +16,11 @@ MAX_LENGTH = 1024
 _MAX_REPOSITORY_LENGTH = 255  # distribution's NameTotalLengthMax
 _HOST = re.compile(
     r"(?:(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
-    r"|\[[0-9a-f:]{2,39}\])(?::[0-9]{1,5})?\Z"
+    r"|\[[0-9a-f:]{2,39}\])(?::([0-9]{1,5}))?\Z"
 )
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_MAX_PORT = 65535
 _DOCKER_HUB = "docker.io"
 
 
@@ -95,7 +96,8 @@ def _is_host(text: str) -> bool:
 def _repository(host: str, path: str) -> Repository:
     """Check both parts.  Hosts are case-insensitive and folded; an upper-case path names no repository."""
     folded = host.lower() if host.isascii() else host
-    if not _HOST.match(folded):
+    match = _HOST.match(folded)
+    if not match or not 0 < int(match[1] or "1") <= _MAX_PORT:
         raise UsageError(
             f"image name: got host {_shown(host)}; expected a DNS name or IP address, with or without port"
         )
