@@ -75,7 +75,8 @@ def add_licences(folder: pathlib.Path) -> int:
             source = pathlib.Path(str(distribution.locate_file(file)))
             if source.is_file():
                 shutil.copyfile(source, folder / f"{distribution.name}-{distribution.version}-{file.name}")
-        licence = distribution.metadata.get("License-Expression") or distribution.metadata.get("License") or "see text"
+        said = distribution.metadata.json
+        licence = str(said.get("license_expression") or said.get("license") or "see text")
         index.append(f"{distribution.name} {distribution.version}: {licence.splitlines()[0]}")
     shutil.copyfile(ROOT / "LICENSE", folder / "nodeseal-LICENSE")
     index.append("nodeseal: Apache-2.0")

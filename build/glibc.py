@@ -24,7 +24,7 @@ def demands(folder: pathlib.Path) -> list[Demand]:
     """The highest demand of every ELF file in `folder`, highest first."""
     found = []
     for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_file() or path.open("rb").read(4) != b"\x7fELF":
+        if path.is_symlink() or not path.is_file() or not _is_elf(path):
             continue
         table = subprocess.run(["objdump", "-T", str(path)], capture_output=True, text=True, check=True).stdout
         versions = [
@@ -35,6 +35,11 @@ def demands(folder: pathlib.Path) -> list[Demand]:
         if versions:
             found.append(max(versions))
     return sorted(found, reverse=True)
+
+
+def _is_elf(path: pathlib.Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def sentence(folder: pathlib.Path) -> str:

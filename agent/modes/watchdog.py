@@ -11,6 +11,8 @@ import select
 import time
 from typing import Callable
 
+from agent.errors import Exit
+
 _WRITE_MILLISECONDS = 500
 
 
@@ -39,7 +41,10 @@ class Watchdog:
     def _watch(self) -> None:
         time.sleep(max(0.0, self.deadline - time.monotonic()))
         if self._claim.acquire(blocking=False):
-            self._end(*self._answer())
+            try:
+                self._end(*self._answer())
+            finally:  # whatever went wrong: the main thread waits for this process to end, and it must block
+                os._exit(Exit.BUG)
 
     def _end(self, exit_code: int, line: bytes) -> None:
         """Write and leave without clean-up: there is nothing to clean, and clean-up can hang."""

@@ -1,0 +1,98 @@
+"""The program as it was built: what stands in it, what does not, and in which order it starts."""
+
+import pathlib
+import stat
+import subprocess
+
+import freeze
+import glibc
+import pytest
+
+from agent import __version__
+from tests.frozen.program import BUILT, call
+
+pytestmark = pytest.mark.frozen
+
+PROGRAM = BUILT / "nodeseal"
+
+
+def test_fast_path_is_the_first_thing_that_runs() -> None:
+    order = freeze.archive_order(PROGRAM)
+    assert order[0] == "fastpath"
+    assert order[-1] == "__main__"
+
+
+def test_no_run_time_hook_runs() -> None:
+    assert [name for name in freeze.archive_order(PROGRAM) if name.startswith("pyi_rth")] == []
+
+
+def test_no_test_code_is_inside() -> None:
+    packages = {name.split(".")[0] for name in freeze.frozen_modules(PROGRAM)}
+    assert not packages & {"tests", "pytest", "_pytest", "hypothesis", "unittest", "grpc", "PyInstaller", "pip"}
+    assert "agent" in packages
+
+
+def test_every_module_that_a_table_names_is_inside() -> None:
+    from agent.formats import FORMATS
+    from agent.policies import POLICIES
+
+    named = {target.partition(":")[0] for table in (FORMATS, POLICIES) for target in table.values()}
+    assert named <= set(freeze.frozen_modules(PROGRAM))
+
+
+def test_licence_texts_of_everything_inside_are_there() -> None:
+    folder = BUILT / "_internal" / "licenses"
+    index = (folder / "INDEX.txt").read_text()
+    for component in ("nodeseal", "CPython", "cryptography", "jsonschema", "pyinstaller"):
+        assert component in index
+        assert any(path.name.startswith(component) for path in folder.iterdir()), component
+    assert "Apache License" in (folder / "nodeseal-LICENSE").read_text()
+
+
+def test_nobody_but_the_owner_may_write() -> None:
+    for path in [BUILT, *BUILT.rglob("*")]:
+        assert path.is_symlink() or not path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH), path
+
+
+def test_oldest_glibc_is_computed_from_the_files() -> None:
+    demands = glibc.demands(BUILT)
+    assert demands[0].version >= demands[-1].version
+    assert "_internal" in glibc.sentence(BUILT) or "nodeseal" in glibc.sentence(BUILT)
+
+
+def test_a_folder_without_programs_has_no_glibc(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(SystemExit, match="expected a built program"):
+        glibc.sentence(tmp_path)
+
+
+def test_highest_symbol_version_wins(tmp_path: pathlib.Path) -> None:
+    source = tmp_path / "x.c"
+    source.write_text(
+        '#include <math.h>\n#include <stdio.h>\nint main(int c, char **v) { printf("%f", pow(c, 2.5)); }\n'
+    )
+    subprocess.run(["gcc", "-o", str(tmp_path / "x"), str(source), "-lm"], check=True)
+    source.unlink()
+    (found,) = glibc.demands(tmp_path)
+    assert found.file == "x"
+    assert found.version >= (2, 29)  # pow got a new version there
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONHOME": "/x", "PYTHONPATH": "/x", "LD_LIBRARY_PATH": "/x:"}])
+def test_runs_by_itself_in_any_environment(environment: dict[str, str]) -> None:
+    done = call([str(PROGRAM), "version"], environment=environment)
+    assert (done.code, done.out, done.err) == (0, f"nodeseal {__version__}\n", "")
+
+
+@pytest.mark.parametrize("defect", ["no fast path", "no licences"])
+def test_build_that_came_out_wrong_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, defect: str
+) -> None:
+    folder = BUILT
+    if defect == "no fast path":
+        monkeypatch.setattr(freeze, "archive_order", lambda _: ["pyiboot01_bootstrap", "pyi_rth_inspect"])
+    else:
+        folder = tmp_path / "nodeseal"
+        folder.mkdir()
+        (folder / "nodeseal").symlink_to(PROGRAM)
+    assert freeze.defects(BUILT) == [] or defect == "no fast path"
+    assert freeze.defects(folder) != []

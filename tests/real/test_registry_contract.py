@@ -1,0 +1,60 @@
+"""The registry client against the real docker-registry, under the same contract as against the tests' own."""
+
+import pathlib
+import socket
+import subprocess
+import time
+from typing import Iterator
+
+import pytest
+
+from agent.adapters.http_blocking import BlockingTransport
+from agent.adapters.registry import RegistryClient
+from tests.registry.contract import RegistryContract
+from tests.simulators.publisher import Publisher
+from tests.testbed.tools import fetch, unavailable
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A docker-registry on this machine's loopback interface."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    folder: pathlib.Path = tmp_path_factory.mktemp("registry")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    (folder / "registry.yml").write_text(
+        f'version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: "{host}"}}\n'
+    )
+    command = [fetch().program("docker-registry"), "serve", str(folder / "registry.yml")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", int(host.split(":")[1]))).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield host
+    finally:
+        process.kill()
+        process.wait()
+
+
+class TestDockerRegistry(RegistryContract):
+    """Debian's docker-registry 2.8: no referrers API."""
+
+    @pytest.fixture
+    def publisher(self, address: str) -> Publisher:
+        """Who puts things there."""
+        return Publisher(address)
+
+    @pytest.fixture
+    def client(self) -> Iterator[RegistryClient]:
+        """Ours."""
+        transport = BlockingTransport(deadline=time.monotonic() + 20)
+        yield RegistryClient(transport, use_http=True)
+        transport.close()
