@@ -134,11 +134,11 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], executable: str
     if executable:
         danger = unsafe(executable)
         if danger:
-            return precedence.without_configuration(Cause.CONFIGURATION_INVALID, danger, request.name)
+            return precedence.cannot_tell(Cause.CONFIGURATION_INVALID, danger, request.name)
     try:
         config = SnapshotStore(root_of(executable) if executable else "/").load()
     except Unavailable as error:
-        return precedence.without_configuration(error.cause, error.message, request.name)
+        return precedence.cannot_tell(error.cause, error.message, request.name)
 
     from agent.modes.lean import without_openssh
 

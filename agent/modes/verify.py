@@ -6,6 +6,7 @@ ordinary user with `--config`.
 
 import argparse
 import json
+import math
 import time
 from typing import Mapping, Sequence, TextIO
 
@@ -17,8 +18,9 @@ from agent.judgement import Judgement, judge
 from agent.model.answer import printable
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
+from agent.model.verdict import Decision, Verdict
 from agent.modes.registry_access import open_registry
-from agent.modes.rendering import REMEDIES, Step, as_json, as_text
+from agent.modes.rendering import Step, as_json, as_text
 from agent.rules import precedence
 
 DEADLINE = 30.0
@@ -61,7 +63,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=_seconds,
         default=DEADLINE,
         metavar="SECONDS",
         help="give up after this time (default: %(default)g)",
@@ -78,8 +80,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     try:
         config = _configuration(options, environment)
     except Unavailable as error:
-        stderr.write(_blocked(error, str(reference)))
-        return Exit.CANNOT_TELL
+        return _show(options, stdout, str(reference), _cannot_tell(error), "", ())
     trace = StepTrace()
     trace.step("read configuration", options.config or f"snapshot under {options.root}", config.generation[:12])
     with open_registry(config.store, environment, time.monotonic() + options.timeout) as registry:
@@ -87,9 +88,18 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         try:
             request, judgement = run(_resolve_and_judge(options.image, reference, engine, trace))
         except Unavailable as error:
-            stderr.write(_blocked(error, str(reference)))
-            return Exit.CANNOT_TELL
+            return _show(options, stdout, str(reference), _cannot_tell(error), config.generation, trace.steps)
     return _show(options, stdout, request.identity, judgement, config.generation, trace.steps)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:  # false for nan too
+        raise argparse.ArgumentTypeError(f"got {printable(text)}; expected a number of seconds above 0")
+    return value
 
 
 def _show(
@@ -130,7 +140,6 @@ def _configuration(options: argparse.Namespace, environment: Mapping[str, str]) 
     return SnapshotStore(options.root).load()
 
 
-def _blocked(error: Unavailable, image: str) -> str:
-    answer = precedence.without_configuration(error.cause, error.message, "")
-    hint = error.hint or REMEDIES[answer.code]
-    return f"{printable(image)}\n{answer.line()}\nnext step: {printable(hint)}\n"
+def _cannot_tell(error: Unavailable) -> Judgement:
+    answer = precedence.cannot_tell(error.cause, error.message, "")
+    return Judgement(answer, Verdict(Decision.CANNOT_TELL, answer.code, answer.message, (error.cause,)))

@@ -47,8 +47,8 @@ def conclude(verdict: Verdict, rule: Rule, request: PullRequest) -> Answer:
     return Answer(Exit.CANNOT_TELL, verdict.code, rule.name, verdict.message, CANNOT_TELL, image=request.name)
 
 
-def without_configuration(cause: Cause, message: str, image: str) -> Answer:
-    """What containerd gets while there is no rule to go by: it blocks, and says what is missing."""
+def cannot_tell(cause: Cause, message: str, image: str) -> Answer:
+    """What containerd gets while there is no rule or no image to go by: it blocks, and says what is missing."""
     return Answer(Exit.CANNOT_TELL, Code.of(cause), _NO_RULE, f"{cause.value}: {message}", CANNOT_TELL, image=image)
 
 

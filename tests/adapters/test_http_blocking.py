@@ -425,7 +425,7 @@ def test_what_is_imported() -> None:
         " 'anyio', 'yaml', 'cryptography', 'concurrent.futures', 'encodings.idna', 'subprocess'}\n"
         "print(sorted(slow & set(sys.modules)))"
     )
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={})
     assert finished.stdout == "[]\n"
 
 
@@ -442,5 +442,5 @@ def test_no_idna_tables_on_the_way(registry: RegistrySimulator) -> None:
         "transport.close()\n"
         "print('encodings.idna' in sys.modules)\n"
     )
-    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env={})
     assert finished.stdout == "False\n"

@@ -1,16 +1,24 @@
 """containerd's words: flags, standard input, and what ends the process."""
 
 import os
+import pathlib
 import subprocess
 import sys
 import threading
 import time
+from typing import Iterator, NamedTuple
 
 import pytest
 
+from agent.adapters.snapshots import SnapshotStore
 from agent.errors import UsageError
+from agent.model.descriptor import Descriptor
 from agent.modes import plugin
+from agent.modes.config import load_for_person
 from agent.modes.plugin import Arguments, is_plugin, parse_arguments, read_descriptor
+from tests.frozen.program import descriptor, plugin_words
+from tests.signing import attach_signature, envelope, usual_signer, write_config
+from tests.simulators.registry import RegistrySimulator
 
 GOOD = ["nodeseal", "-name", "n", "-digest", "d", "-stdin-media-type", "t"]
 
@@ -174,6 +182,81 @@ def test_exactly_one_answer_is_given_when_both_come_at_once() -> None:
         assert done.returncode == (11 if done.stdout.startswith(b"cannot tell") else 2)
 
 
+class Installed(NamedTuple):
+    """A program's place under a root with a configuration, and a registry with a signed and an unsigned image."""
+
+    program: pathlib.Path
+    registry: RegistrySimulator
+    signed: Descriptor
+    unsigned: Descriptor
+
+    def pull(self, repository: str, subject: Descriptor) -> tuple[int, str]:
+        """Run plugin mode to its end: the exit code, and the line."""
+        name = f"{self.registry.host}/{repository}:1"
+        words = plugin_words(name, str(subject.digest))
+        script = f"import sys\nfrom agent.modes import plugin\nplugin.run(sys.argv, {{}}, {str(self.program)!r})\n"
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words],
+            input=descriptor(str(subject.digest), subject.size), capture_output=True, timeout=20, check=False,
+        )  # fmt: skip
+        assert done.stderr == b""
+        return done.returncode, done.stdout.decode()
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """One for all of them."""
+    root = tmp_path_factory.mktemp("installed")
+    program = root / "opt" / "nodeseal" / "1" / "nodeseal"
+    (program.parent / "_internal").mkdir(parents=True)
+    program.touch()
+    trusted = usual_signer()
+    with RegistrySimulator() as registry:
+        signed, unsigned = (registry.push_image(f"team/{salt}", "1", salt=salt) for salt in ("signed", "unsigned"))
+        attach_signature(registry, "team/signed", signed, envelope(trusted, signed))
+        config = write_config(root / "config", trusted.root_pem)
+        SnapshotStore(str(root)).publish(load_for_person(str(config), "/"))
+        yield Installed(program, registry, signed, unsigned)
+
+
+def test_pull_of_a_signed_image_is_allowed_under_the_programs_own_root(installed: Installed) -> None:
+    code, line = installed.pull("team/signed", installed.signed)
+    assert code == 0
+    assert line.startswith("allow NS-0001 rule=default ground=verified: 1 of 1 signatures verified")
+
+
+def test_pull_of_an_unsigned_image_is_denied(installed: Installed) -> None:
+    code, line = installed.pull("team/unsigned", installed.unsigned)
+    assert (code, line[:12]) == (10, "deny NS-2001")
+
+
+def test_pull_of_the_canary_is_denied_without_a_request(installed: Installed) -> None:
+    before = len(installed.registry.seen)
+    code, line = installed.pull("nodeseal-canary", installed.signed)
+    assert (code, line[:12]) == (10, "deny NS-1001")
+    assert len(installed.registry.seen) == before
+
+
+def test_program_that_others_may_write_is_not_believed(installed: Installed) -> None:
+    installed.program.chmod(0o666)
+    try:
+        code, line = installed.pull("team/signed", installed.signed)
+    finally:
+        installed.program.chmod(0o755)
+    assert code == 11
+    assert line.startswith("cannot tell NS-3007 rule=-: configurationInvalid: ")
+
+
+def test_pull_before_anything_is_published_is_cannot_tell(installed: Installed) -> None:
+    state = installed.program.parents[3] / "var"
+    state.rename(state.with_name("elsewhere"))
+    try:
+        code, line = installed.pull("team/signed", installed.signed)
+    finally:
+        state.with_name("elsewhere").rename(state)
+    assert (code, line[:19]) == (11, "cannot tell NS-3006")
+
+
 def test_modules_behind_the_cold_door() -> None:
     """What containerd's child loads for a whole verification: none of the slow ones, unless something changed."""
     script = """
@@ -189,5 +272,5 @@ slow = ("dataclasses", "inspect", "logging", "structlog", "yaml", "asyncio", "an
 print(sorted(name for name in slow if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n" + script],
-                          capture_output=True, text=True, check=True)  # fmt: skip
+                          capture_output=True, text=True, check=True, env={})  # fmt: skip
     assert done.stdout == "[]\n"

@@ -48,7 +48,7 @@ def test_line_says_what_which_rule_why_and_the_next_step(decision: Decision, lin
         precedence.bad_request("x" * 5000),
         precedence.internal_error("ValueError"),
         precedence.out_of_time(8, "r.example/" + "a" * 5000),
-        precedence.without_configuration(Cause.CONFIGURATION_MISSING, "m" * 5000, "r.example/a:1"),
+        precedence.cannot_tell(Cause.CONFIGURATION_MISSING, "m" * 5000, "r.example/a:1"),
         Answer(Exit.DENY, Code.NO_EVIDENCE, "r", "\x1b[31m\n\r\x00\u202e%s{0}" * 200, image="r.example/a:1"),
         Answer(Exit.DENY, Code.NO_EVIDENCE, "r\n", "m", image="r.example/\n\x1b" + "\U0001f600" * 300),
     ],
