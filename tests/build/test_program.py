@@ -9,7 +9,8 @@ import glibc
 import pytest
 
 from agent import __version__
-from tests.frozen.program import BUILT, call
+from tests.commands import run
+from tests.frozen.program import BUILT
 
 pytestmark = pytest.mark.frozen
 
@@ -79,7 +80,7 @@ def test_highest_symbol_version_wins(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("environment", [{}, {"PYTHONHOME": "/x", "PYTHONPATH": "/x", "LD_LIBRARY_PATH": "/x:"}])
 def test_runs_by_itself_in_any_environment(environment: dict[str, str]) -> None:
-    done = call([str(PROGRAM), "version"], environment=environment)
+    done = run([str(PROGRAM), "version"], environment=environment)
     assert (done.code, done.out, done.err) == (0, f"nodeseal {__version__}\n", "")
 
 

@@ -4,25 +4,13 @@ import json
 import os
 import pathlib
 import shutil
-import signal
-import subprocess
-import time
-from typing import NamedTuple
 
 from agent import __version__
+from tests.commands import Done, run
 
 BUILT = pathlib.Path(__file__).resolve().parents[2] / "out" / "nodeseal"
 STDIN_MEDIA_TYPE = "application/vnd.oci.descriptor.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-
-
-class Called(NamedTuple):
-    """What a call left: exit code, both outputs, and how long it took in seconds."""
-
-    code: int
-    out: str
-    err: str
-    seconds: float
 
 
 class Program:
@@ -38,9 +26,9 @@ class Program:
         shutil.copytree(BUILT, folder, copy_function=_link, symlinks=True)
         self.path = folder / "nodeseal"
 
-    def person(self, *words: str, environment: dict[str, str] | None = None) -> Called:
+    def person(self, *words: str, environment: dict[str, str] | None = None) -> Done:
         """Run it as a person would."""
-        return call([str(self.path), *words], environment=environment)
+        return run([str(self.path), *words], environment=environment)
 
     def apply(self, configuration: pathlib.Path) -> None:
         """Put a configuration in force under this root."""
@@ -56,9 +44,9 @@ class Program:
         *,
         media_type: str = MANIFEST,
         environment: dict[str, str] | None = None,
-    ) -> Called:
+    ) -> Done:
         """Ask as containerd does before a pull; its environment is empty unless one is given."""
-        return call(
+        return run(
             [str(self.path), *plugin_words(name, digest)],
             stdin=descriptor(digest, size, media_type),
             environment=environment,
@@ -73,28 +61,6 @@ def plugin_words(name: str, digest: str) -> list[str]:
 def descriptor(digest: str, size: int, media_type: str = MANIFEST) -> bytes:
     """What containerd writes to standard input."""
     return json.dumps({"mediaType": media_type, "digest": digest, "size": size}).encode() + b"\n"
-
-
-def call(
-    command: list[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None, seconds: float = 30
-) -> Called:
-    """Run a command in a process group of its own, which is killed at the end of `seconds`."""
-    start = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment or {},
-        process_group=0,
-    )
-    try:
-        out, err = process.communicate(stdin, seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, err = process.communicate()
-    took = time.monotonic() - start
-    return Called(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), took)
 
 
 def _link(source: str, target: str) -> None:

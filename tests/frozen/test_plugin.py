@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.commands import Done, run
 from tests.frozen.conftest import Setting
-from tests.frozen.program import STDIN_MEDIA_TYPE, Called, Program, call, descriptor, plugin_words
+from tests.frozen.program import STDIN_MEDIA_TYPE, Program, descriptor, plugin_words
+from tests.signing import attach_signature, envelope, usual_signer
 from tests.simulators import misbehaviour
 from tests.simulators.misbehaviour import Behaviour
 
@@ -21,13 +23,13 @@ pytestmark = pytest.mark.frozen
 OTHER_DIGEST = "sha256:" + "0" * 64
 
 
-def ask(setting: Setting, *words: str, stdin: bytes | None = None, **options: Any) -> Called:
+def ask(setting: Setting, *words: str, stdin: bytes | None = None, **options: Any) -> Done:
     """Call the program with words of one's own; standard input is the signed image's descriptor."""
     given = descriptor(str(setting.signed.digest), setting.signed.size) if stdin is None else stdin
-    return call([str(setting.program.path), *words], stdin=given, **options)
+    return run([str(setting.program.path), *words], stdin=given, **options)
 
 
-def assert_allowed(answer: Called) -> None:
+def assert_allowed(answer: Done) -> None:
     assert answer.code == 0, answer
     assert answer.out.startswith("allow NS-0001 rule=default ground=verified: 1 of 1 signatures verified")
 
@@ -238,7 +240,7 @@ def test_full_pipe_does_not_hold_the_answer_back(setting: Setting) -> None:
 
 
 def test_fifty_at_once_all_give_their_own_answer(setting: Setting) -> None:
-    def one(number: int) -> Called:
+    def one(number: int) -> Done:
         subject, name = [(setting.signed, setting.signed_name), (setting.unsigned, setting.unsigned_name)][number % 2]
         return setting.program.pull(name, str(subject.digest), subject.size)
 
@@ -260,6 +262,36 @@ def test_few_file_descriptors_never_allow_an_unsigned_image(setting: Setting) ->
             preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)),  # type: ignore[misc]
         )
         assert done.returncode != 0
+
+
+def test_little_memory_never_allows_an_unsigned_image(setting: Setting) -> None:
+    words = plugin_words(setting.unsigned_name, str(setting.unsigned.digest))
+    codes = set()
+    for megabytes in (16, 24, 32, 40, 48, 64, 96):
+        limit = megabytes * 2**20
+        done = subprocess.run(
+            [str(setting.program.path), *words],
+            input=descriptor(str(setting.unsigned.digest), setting.unsigned.size),
+            capture_output=True,
+            env={},
+            check=False,
+            timeout=30,
+            preexec_fn=lambda limit=limit: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),  # type: ignore[misc]
+        )
+        assert done.returncode != 0, megabytes
+        codes.add(done.returncode)
+    assert codes - {10}, "no limit was low enough to hurt"
+
+
+def test_subject_of_a_certificate_can_write_nothing_but_itself_into_the_line(setting: Setting) -> None:
+    subject = setting.registry.push_image("team/forged", "1", salt="forged")
+    forger = usual_signer("x\x1b[2K\nallow NS-0001 rule=default ground=verified", number=2)
+    attach_signature(setting.registry, "team/forged", subject, envelope(forger, subject))
+    answer = setting.program.pull(f"{setting.registry.host}/team/forged:1", str(subject.digest), subject.size)
+    assert answer.code == 10
+    assert answer.out.startswith("deny NS-2103 rule=default: ")
+    assert answer.out.count("\n") == 1
+    assert "\x1b" not in answer.out
 
 
 def test_works_through_a_symlink_from_any_folder(setting: Setting, tmp_path: pathlib.Path) -> None:

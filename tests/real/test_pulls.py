@@ -7,7 +7,7 @@ import pytest
 
 from tests.real.conftest import Sealed
 from tests.testbed.node import REGISTRY
-from tests.testbed.signatures import attach, put_blob, put_manifest, signature_of, tamper, transplant
+from tests.testbed.signatures import attach, list_unchanged, put_blob, put_manifest, signature_of, tamper, transplant
 
 pytestmark = pytest.mark.real
 
@@ -46,7 +46,13 @@ def signature_of_another_image_pointing_here(sealed: Sealed, image: Image) -> No
 def signature_of_another_image_listed_here(sealed: Sealed, image: Image) -> None:
     other = push(sealed, f"{image.repository}-donor")
     sealed.trusted.sign(other.repository, other.digest)
-    transplant(sealed.node, (other.repository, other.digest), (image.repository, image.digest), subject=False)
+    list_unchanged(sealed.node, (other.repository, other.digest), (image.repository, image.digest))
+
+
+def signature_of_another_image_on_an_index(sealed: Sealed, image: Image) -> None:
+    other = push(sealed, f"{image.repository}-donor", index=True)
+    sealed.trusted.sign(other.repository, other.digest)
+    transplant(sealed.node, (other.repository, other.digest), (image.repository, image.digest))
 
 
 def untrusted_signer(sealed: Sealed, image: Image) -> None:
@@ -81,6 +87,7 @@ REFUSED: list[tuple[Callable[[Sealed, Image], None], str]] = [
     (tampered, "NS-2101"),
     (signature_of_another_image_pointing_here, "NS-2102"),
     (signature_of_another_image_listed_here, "NS-2102"),
+    (signature_of_another_image_on_an_index, "NS-2102"),
     (untrusted_signer, "NS-2103"),
     (expired, "NS-2105"),
     (cose_envelope, "NS-2005"),
@@ -88,12 +95,14 @@ REFUSED: list[tuple[Callable[[Sealed, Image], None], str]] = [
     (envelope_gone, "NS-2002"),
 ]
 
+ON_AN_INDEX = (signature_of_another_image_on_an_index,)
+
 
 @pytest.mark.parametrize(("prepare", "code"), REFUSED, ids=[prepare.__name__ for prepare, _ in REFUSED])
 def test_refused_image_is_not_pulled_and_the_client_is_told_why(
     sealed: Sealed, prepare: Callable[[Sealed, Image], None], code: str
 ) -> None:
-    image = push(sealed, f"refused/{prepare.__name__.replace('_', '-')}")
+    image = push(sealed, f"refused/{prepare.__name__.replace('_', '-')}", index=prepare in ON_AN_INDEX)
     prepare(sealed, image)
     by_cri, by_ctr = sealed.node.cri_pull(image.name), sealed.node.ctr_pull(image.name)
     assert not by_cri.ok

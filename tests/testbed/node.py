@@ -14,6 +14,7 @@ import time
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from tests.commands import Done, run
 from tests.testbed.cri import ImageService, Pulled
 from tests.testbed.images import Layout
 from tests.testbed.tools import PRIVATE, Tools, ToolsMissing
@@ -55,15 +56,6 @@ version: 0.1
 storage: {{filesystem: {{rootdirectory: {work}/registry}}, delete: {{enabled: true}}}}
 http: {{addr: "127.0.0.1:5000"}}
 """
-
-
-class Done(NamedTuple):
-    """What a command left: exit code, standard output and standard error, and how long it took in seconds."""
-
-    code: int
-    out: str
-    err: str
-    seconds: float
 
 
 class Exchanged(NamedTuple):
@@ -137,13 +129,9 @@ class Node:
         environment: dict[str, str] | None = None,
         seconds: float = 60,
     ) -> Done:
-        """Run a command on the node and wait; `environment` comes on top of a minimal one."""
-        start = time.monotonic()
-        done = self._run(command, stdin, environment or {}, seconds)
-        took = time.monotonic() - start
-        return Done(
-            done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"), took
-        )
+        """Run a command on the node to its end or the end of its time; `environment` comes on top of a minimal one."""
+        inside = ["nsenter", "--target", str(self._pid), "--mount", "--pid", "--net", "--", *command]
+        return run(inside, stdin=stdin, environment=self._environment() | (environment or {}), seconds=seconds)
 
     def must(self, command: list[str], *, stdin: bytes = b"") -> str:
         """Run a command that has to succeed, and return what it printed."""
@@ -195,8 +183,9 @@ class Node:
         """One request to the registry; `path` begins behind `/v2/`, or is a whole URL."""
         url = path if path.startswith("http") else f"http://{REGISTRY}/v2/{path}"
         words = [f"{name}:{value}" for name, value in (headers or {}).items()]
-        done = self._run([sys.executable, "-I", "-S", str(_HERE / "exchange.py"), method, url, *words], body, {}, 30)
-        status, _, location = done.stderr.decode().partition(" ")
+        script = str(_HERE / "exchange.py")
+        done = self.run([sys.executable, "-I", "-S", script, method, url, *words], stdin=body, seconds=30)
+        status, _, location = done.err.partition(" ")
         return Exchanged(int(status), location.strip(), done.stdout)
 
     def get_manifest(self, repository: str, reference: str) -> tuple[bytes, Any]:
@@ -218,19 +207,6 @@ class Node:
     def containerd_log(self) -> str:
         """What containerd wrote so far."""
         return (self.work / "containerd.log").read_text(errors="replace")
-
-    def _run(
-        self, command: list[str], stdin: bytes, environment: dict[str, str], seconds: float
-    ) -> subprocess.CompletedProcess[bytes]:
-        inside = ["nsenter", "--target", str(self._pid), "--mount", "--pid", "--net", "--", *command]
-        return subprocess.run(
-            inside,
-            input=stdin,
-            env=self._environment() | environment,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
 
     def _environment(self) -> dict[str, str]:
         return {

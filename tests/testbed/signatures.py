@@ -10,7 +10,6 @@ from typing import Any
 
 from tests.testbed.node import REGISTRY, Node
 
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 
 Json = dict[str, Any]
@@ -40,8 +39,7 @@ class Signer:
 
 def signature_of(node: Node, repository: str, digest: str) -> tuple[Json, Json]:
     """The first signature listed for an image: its manifest, and its envelope."""
-    _, index = node.get_manifest(repository, fallback_tag(digest))
-    _, manifest = node.get_manifest(repository, index["manifests"][0]["digest"])
+    _, manifest = node.get_manifest(repository, _listed(node, repository, digest)[0]["digest"])
     envelope = node.exchange("GET", f"{repository}/blobs/{manifest['layers'][0]['digest']}").body
     return manifest, json.loads(envelope)
 
@@ -55,39 +53,36 @@ def tamper(node: Node, repository: str, digest: str) -> None:
     attach(node, repository, digest, [_with_envelope(node, repository, manifest, envelope)])
 
 
-def transplant(node: Node, source: tuple[str, str], target: tuple[str, str], *, subject: bool = True) -> None:
-    """Attach the signature of one image (repository, digest) to another.
-
-    With `subject`, the signature's manifest is rewritten to point at the new image; without, it is listed as it is.
-    """
+def transplant(node: Node, source: tuple[str, str], target: tuple[str, str]) -> None:
+    """Attach the signature of one image (repository, digest) to another: its manifest is made to point there."""
     manifest, envelope = signature_of(node, *source)
     repository, digest = target
-    if subject:
-        raw, _ = node.get_manifest(repository, digest)
-        manifest["subject"] = {"mediaType": _MANIFEST, "digest": digest, "size": len(raw)}
+    raw, subject = node.get_manifest(repository, digest)
+    manifest["subject"] = {"mediaType": subject["mediaType"], "digest": digest, "size": len(raw)}
     put_blob(node, repository, b"{}")
     attach(node, repository, digest, [_with_envelope(node, repository, manifest, envelope)])
 
 
+def list_unchanged(node: Node, source: tuple[str, str], target: tuple[str, str]) -> str:
+    """List the signature of one image (repository, digest) for another, byte by byte as it is; returns its digest."""
+    listed = _listed(node, *source)[0]
+    repository, digest = target
+    raw, manifest = node.get_manifest(source[0], listed["digest"])
+    for blob in (manifest["config"], *manifest["layers"]):
+        put_blob(node, repository, node.exchange("GET", f"{source[0]}/blobs/{blob['digest']}").body)
+    _list(node, repository, digest, [_put(node, repository, raw, manifest["mediaType"])])
+    return str(listed["digest"])
+
+
 def attach(node: Node, repository: str, digest: str, manifests: list[Json]) -> None:
     """Make `manifests` the signatures that the registry lists for an image."""
-    listed = [
-        {**put_manifest(node, repository, manifest), "artifactType": "application/vnd.cncf.notary.signature"}
-        for manifest in manifests
-    ]
-    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": listed}
-    put_manifest(node, repository, index, fallback_tag(digest))
+    _list(node, repository, digest, [put_manifest(node, repository, manifest) for manifest in manifests])
 
 
 def put_manifest(node: Node, repository: str, manifest: Json, reference: str = "") -> Json:
     """Push a manifest, by its digest or under a tag; returns its descriptor."""
     body = json.dumps(manifest, separators=(",", ":")).encode()
-    digest = "sha256:" + hashlib.sha256(body).hexdigest()
-    headers = {"Content-Type": manifest["mediaType"]}
-    answer = node.exchange("PUT", f"{repository}/manifests/{reference or digest}", body, headers)
-    if answer.status != 201:
-        raise AssertionError(f"push of a manifest to {repository}: {answer.status} {answer.body!r}")
-    return {"mediaType": manifest["mediaType"], "digest": digest, "size": len(body)}
+    return _put(node, repository, body, manifest["mediaType"], reference)
 
 
 def put_blob(node: Node, repository: str, content: bytes) -> Json:
@@ -110,3 +105,24 @@ def fallback_tag(digest: str) -> str:
 def _with_envelope(node: Node, repository: str, manifest: Json, envelope: Json) -> Json:
     blob = put_blob(node, repository, json.dumps(envelope).encode())
     return {**manifest, "layers": [{"mediaType": "application/jose+json", **blob}]}
+
+
+def _listed(node: Node, repository: str, digest: str) -> list[Json]:
+    _, index = node.get_manifest(repository, fallback_tag(digest))
+    listed: list[Json] = index["manifests"]
+    return listed
+
+
+def _list(node: Node, repository: str, digest: str, descriptors: list[Json]) -> None:
+    listed = [{**each, "artifactType": "application/vnd.cncf.notary.signature"} for each in descriptors]
+    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": listed}
+    put_manifest(node, repository, index, fallback_tag(digest))
+
+
+def _put(node: Node, repository: str, body: bytes, media_type: str, reference: str = "") -> Json:
+    digest = "sha256:" + hashlib.sha256(body).hexdigest()
+    path = f"{repository}/manifests/{reference or digest}"
+    answer = node.exchange("PUT", path, body, {"Content-Type": media_type})
+    if answer.status != 201:
+        raise AssertionError(f"push of a manifest to {repository}: {answer.status} {answer.body!r}")
+    return {"mediaType": media_type, "digest": digest, "size": len(body)}

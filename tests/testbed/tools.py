@@ -75,7 +75,7 @@ def fetch() -> Tools:
         root = cache / "root"
         if not (root / "complete").is_file():
             _fetch_into(root, cache)
-    return _checked(root)
+    return checked(root)
 
 
 def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
@@ -144,7 +144,7 @@ def _host_suite() -> str:
     return match[1]
 
 
-def _checked(root: pathlib.Path) -> Tools:
+def checked(root: pathlib.Path) -> Tools:
     """The tools in `root`, if they are all there and containerd is new enough.  Raises `ToolsMissing`."""
     missing = [name for name in PROGRAMS if not (root / "usr" / "bin" / name).is_file()]
     if missing:

@@ -1,0 +1,50 @@
+"""Runs a command to its end, or to the end of its time; nothing of it is left running."""
+
+import os
+import signal
+import subprocess
+import time
+from typing import NamedTuple, Sequence
+
+
+class Done(NamedTuple):
+    """What a command left: exit code (-9 if its time was up), both outputs, and how long it took in seconds."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+    @property
+    def out(self) -> str:
+        """Standard output as text."""
+        return self.stdout.decode("utf-8", "replace")
+
+    @property
+    def err(self) -> str:
+        """Standard error as text."""
+        return self.stderr.decode("utf-8", "replace")
+
+
+def run(
+    command: Sequence[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None, seconds: float = 60
+) -> Done:
+    """Run a command in a process group of its own, which is killed as a whole after `seconds`; no shell.
+
+    The environment is empty unless one is given.
+    """
+    start = time.monotonic()
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment or {},
+        process_group=0,
+    )
+    try:
+        out, err = process.communicate(stdin, seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+    return Done(process.returncode, out, err, time.monotonic() - start)

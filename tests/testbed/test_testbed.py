@@ -1,0 +1,121 @@
+"""What the tests stand on: a node that calls verifiers, keeps to itself, and leaves nothing behind."""
+
+import os
+import pathlib
+import time
+from typing import Iterator
+
+import pytest
+
+from tests.commands import run
+from tests.testbed.node import REGISTRY, Node
+from tests.testbed.signatures import Signer, fallback_tag, list_unchanged, signature_of
+from tests.testbed.tools import Tools, ToolsMissing, checked, fetch, unavailable
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    """The real ones."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    return fetch()
+
+
+@pytest.fixture(scope="module")
+def node(tools: Tools) -> Iterator[Node]:
+    """A node without a verifier."""
+    with Node(tools) as running:
+        yield running
+
+
+def processes_naming(text: str) -> list[str]:
+    """Every process of this machine whose command line holds `text`."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        if text in command:
+            found.append(command)
+    return found
+
+
+def test_node_leaves_no_process_mount_or_file_behind(tools: Tools) -> None:
+    with Node(tools) as running:
+        work = str(running.work)
+        assert running.cri_pull(f"{REGISTRY}/nothing:1").ok is False
+        assert len(processes_naming(work)) >= 3  # namespaces' first process, containerd, registry
+    end = time.monotonic() + 5
+    while processes_naming(work) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert processes_naming(work) == []
+    assert work not in pathlib.Path("/proc/self/mountinfo").read_text()
+    assert not os.path.exists(work)
+
+
+def test_command_past_its_time_is_ended_inside_the_node_too(node: Node) -> None:
+    mark = "86399"
+    assert node.run(["sleep", mark], seconds=0.5).code == -9
+    end = time.monotonic() + 5
+    while processes_naming(f"sleep {mark}") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert processes_naming(f"sleep {mark}") == []
+
+
+def test_containerd_asks_the_verifier_and_tells_its_client_what_it_said(node: Node) -> None:
+    node.push_image("bed/refused")
+    script = node.work / "refuse.sh"
+    script.write_text("#!/bin/sh\necho not this one\nexit 3\n")
+    script.chmod(0o755)
+    node.install_verifier(script)
+    try:
+        for told in (node.cri_pull(f"{REGISTRY}/bed/refused:1"), node.ctr_pull(f"{REGISTRY}/bed/refused:1")):
+            assert not told.ok
+            assert "exit code 3): not this one" in told.error
+    finally:
+        node.remove_verifiers()
+    assert node.cri_pull(f"{REGISTRY}/bed/refused:1").ok
+
+
+def test_every_image_is_another_one(node: Node) -> None:
+    assert node.push_image("bed/one") != node.push_image("bed/one") != node.push_image("bed/two")
+
+
+def test_signature_listed_unchanged_is_the_very_same_manifest(node: Node) -> None:
+    signer = Signer(node, "build.example.com")
+    source, target = ("bed/donor", node.push_image("bed/donor")), ("bed/taker", node.push_image("bed/taker"))
+    signer.sign(*source)
+    digest = list_unchanged(node, source, target)
+    _, index = node.get_manifest(target[0], fallback_tag(target[1]))
+    assert [each["digest"] for each in index["manifests"]] == [digest]
+    assert signature_of(node, *source) == signature_of(node, *target)
+
+
+def test_containerd_that_is_too_old_is_refused(tmp_path: pathlib.Path, tools: Tools) -> None:
+    (tmp_path / "usr").mkdir()
+    (tmp_path / "usr" / "sbin").symlink_to(tools.root / "usr" / "sbin")
+    programs = tmp_path / "usr" / "bin"
+    programs.mkdir()
+    for program in (tools.root / "usr" / "bin").iterdir():
+        (programs / program.name).symlink_to(program)
+    (programs / "containerd").unlink()
+    (programs / "containerd").write_text("#!/bin/sh\necho containerd github.com/containerd/containerd 1.7.24 abc\n")
+    (programs / "containerd").chmod(0o755)
+    with pytest.raises(ToolsMissing, match="got containerd 1.7.24; expected 2.1 or newer"):
+        checked(tmp_path)
+
+
+def test_cache_with_a_tool_missing_is_refused_and_says_what_to_do(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ToolsMissing, match="without containerd, .*delete the folder to fetch them again"):
+        checked(tmp_path)
+
+
+def test_command_gets_what_it_was_given_and_nothing_else() -> None:
+    done = run(["/bin/sh", "-c", "cat; env"], stdin=b"in\n", environment={"ONLY": "this"})
+    assert (done.code, done.err) == (0, "")
+    assert "in\n" in done.out
+    assert {line.partition("=")[0] for line in done.out.splitlines()} <= {"in", "ONLY", "PWD", "OLDPWD", "SHLVL", "_"}
