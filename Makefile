@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
-.PHONY: help dev build demo test test-full lint fix bench lock clean
+.PHONY: help dev build demo test test-full soak lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -28,10 +28,16 @@ demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and D
 
 test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -q
+	@$(PY) -m coverage run -m pytest -q -m "not full"
 	@$(PY) -m coverage combine -q
 	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
 	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }
+
+test-full: out/nodeseal/.stamp ## the slow tests: the demonstration in fresh copies, as root and as an ordinary user
+	@$(PY) -m pytest -q -m full
+
+soak: out/nodeseal/.stamp ## pulls without a pause while configurations change; MINUTES=10; figures into docs/performance.md
+	@$(PY) -m tests.soak $(or $(MINUTES),10)
 
 lint: $(VENV)/.stamp ## every gate: ruff, mypy, import contracts, docstrings, spelling
 	$(VENV)/bin/ruff check .

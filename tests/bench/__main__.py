@@ -12,6 +12,7 @@ import sys
 from typing import NamedTuple
 
 from tests.bench.measure import Command, Samples
+from tests.documents import put_between
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.signing import write_config
 from tests.testbed.node import REGISTRY, Node
@@ -19,8 +20,6 @@ from tests.testbed.signatures import Signer
 from tests.testbed.tools import Tools, fetch, unavailable
 
 ROUNDS = 40
-DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "performance.md"
-_BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
 _OURS, _UNSIGNED, _CANARY = "nodeseal, signed image", "nodeseal, unsigned image", "nodeseal, canary"
 _NOTATION, _PYTHON, _TRUE = "notation verify, signed image", "python3 -S -I -c pass", "/bin/true"
 _TRUST_POLICY = {
@@ -65,9 +64,7 @@ def main() -> int:
         return 1
     text = render(rows(json.loads(output.out)), requests, tools)
     print(text)
-    document = DOCUMENT.read_text()
-    before, rest = document.split(_BEGIN)
-    DOCUMENT.write_text(f"{before}{_BEGIN}\n{text}{_END}{rest.split(_END)[1]}")
+    put_between("bench", text)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Iterator
 
 import pytest
 
-from tests.commands import run
+from tests.commands import processes_naming, run
 from tests.testbed.node import REGISTRY, Node
 from tests.testbed.signatures import Signer, fallback_tag, list_unchanged, signature_of
 from tests.testbed.tools import Tools, ToolsMissing, checked, fetch, unavailable
@@ -29,19 +29,6 @@ def node(tools: Tools) -> Iterator[Node]:
     """A node without a verifier."""
     with Node(tools) as running:
         yield running
-
-
-def processes_naming(text: str) -> list[str]:
-    """Every process of this machine whose command line holds `text`."""
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-        except OSError:
-            continue
-        if text in command:
-            found.append(command)
-    return found
 
 
 def test_node_leaves_no_process_mount_or_file_behind(tools: Tools) -> None:
