@@ -56,7 +56,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--config", metavar="DIR|FILE", help="use this configuration instead of the node's current snapshot"
     )
-    parser.add_argument("--root", default="/", help="root that the node's snapshot is under (default: %(default)s)")
+    parser.add_argument(
+        "--root", metavar="DIR", default="/", help="root that the node's snapshot is under (default: %(default)s)"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.add_argument(
         "--explain", action="store_true", help="show every step and check: looked for, found, decided, how long"

@@ -1,12 +1,13 @@
 """One real node for the whole session, with the program placed, configured and wired to containerd."""
 
+import json
 import pathlib
 from typing import Iterator, NamedTuple
 
 import pytest
 
 from tests.frozen.program import Program
-from tests.signing import write_config
+from tests.signing import trust_policy, write_config
 from tests.testbed.node import Node
 from tests.testbed.signatures import Signer
 from tests.testbed.tools import fetch, unavailable
@@ -24,7 +25,7 @@ class Sealed(NamedTuple):
 
 @pytest.fixture(scope="session")
 def sealed() -> Iterator[Sealed]:
-    """A node under Nodeseal."""
+    """A node under Nodeseal; `notation` on it trusts the same signer under the same policy."""
     reason = unavailable()
     if reason:
         pytest.skip(reason)
@@ -35,4 +36,6 @@ def sealed() -> Iterator[Sealed]:
         write_config(config, trusted.certificate)
         program.apply(config)
         node.install_verifier(program.path)
+        trust_policy_of_notation = trust_policy(trustStores=[f"ca:{trusted.name}"])
+        (node.work / "notation" / "trustpolicy.json").write_text(json.dumps(trust_policy_of_notation))
         yield Sealed(node, program, trusted, stranger, config)

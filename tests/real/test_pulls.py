@@ -24,6 +24,12 @@ class Image(NamedTuple):
         return f"{REGISTRY}/{self.repository}:1"
 
 
+def notation_accepts(sealed: Sealed, image: Image) -> bool:
+    """What the real `notation` says of an image, under the same trust."""
+    command = ["notation", "verify", "--insecure-registry", f"{REGISTRY}/{image.repository}@{image.digest}"]
+    return sealed.node.run(command).code == 0
+
+
 def push(sealed: Sealed, repository: str, *, index: bool = False) -> Image:
     return Image(repository, sealed.node.push_image(repository, index=index))
 
@@ -111,6 +117,7 @@ def test_refused_image_is_not_pulled_and_the_client_is_told_why(
         assert f"exit code 10): deny {code} rule=default: " in told
         assert f"nodeseal verify --explain {image.name}" in told
     assert not sealed.node.images.is_present(image.name)
+    assert notation_accepts(sealed, image) is (prepare is cose_envelope)  # the one thing that only `notation` reads
 
 
 @pytest.mark.parametrize("index", [False, True], ids=["manifest", "index"])
@@ -120,6 +127,7 @@ def test_image_signed_by_notation_is_pulled_through_both_doors(sealed: Sealed, i
     assert sealed.node.cri_pull(image.name).error == ""
     assert sealed.node.images.is_present(image.name)
     assert sealed.node.ctr_pull(image.name).ok
+    assert notation_accepts(sealed, image)
 
 
 def test_signature_of_a_platform_manifest_does_not_speak_for_its_index(sealed: Sealed) -> None:
@@ -134,6 +142,7 @@ def test_one_good_signature_among_bad_ones_is_enough_under_any(sealed: Sealed) -
     sealed.stranger.sign(image.repository, image.digest)
     sealed.trusted.sign(image.repository, image.digest)
     assert sealed.node.cri_pull(image.name).error == ""
+    assert notation_accepts(sealed, image)
 
 
 def test_one_signature_costs_four_requests_where_the_registry_has_no_referrers_api(sealed: Sealed) -> None:
