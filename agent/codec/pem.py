@@ -13,8 +13,6 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from agent.errors import LimitExceeded, Malformed
-
 MAX_SIZE = 1024 * 1024
 """Most bytes of one document: a ConfigMap holds no more."""
 
@@ -27,7 +25,6 @@ MAX_CERTIFICATE_SIZE = 64 * 1024
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----\Z")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CERTIFICATE = "CERTIFICATE"
-_EXPECTED = "nothing but certificates, as PEM or DER"
 
 
 class Contents(NamedTuple):
@@ -43,23 +40,10 @@ class _Block(NamedTuple):
     base64: bytes
 
 
-def certificates(content: bytes, where: str) -> tuple[bytes, ...]:
-    """Every certificate of a document, as DER, in the document's order; there is at least one.
-
-    Raises `Malformed`, which names `where` and everything that is wrong, or `LimitExceeded`.
-    """
-    if len(content) > MAX_SIZE:
-        raise LimitExceeded(f"{where}: got {len(content)} bytes; expected at most {MAX_SIZE}")
-    found = contents(content)
-    if found.defects:
-        raise Malformed(f"{where}: got {', '.join(found.defects)}; expected {_EXPECTED}")
-    if len(found.certificates) > MAX_CERTIFICATES:
-        raise LimitExceeded(f"{where}: got {len(found.certificates)} certificates; expected at most {MAX_CERTIFICATES}")
-    return found.certificates
-
-
 def contents(content: bytes) -> Contents:
-    """What stands in a document of at most `MAX_SIZE` bytes.  Total: whatever is wrong is a defect in the result."""
+    """What stands in a document.  Total: whatever is wrong, limits included, is a defect in the result."""
+    if len(content) > MAX_SIZE:
+        return Contents((), (f"{len(content)} bytes, more than {MAX_SIZE}",))
     content = content.removeprefix(_BYTE_ORDER_MARK)
     if not content.strip():
         return Contents((), ("an empty document",))
@@ -83,6 +67,8 @@ def contents(content: bytes) -> Contents:
             defects.append(defect + at)
         else:
             found.append(der)
+    if len(found) > MAX_CERTIFICATES:
+        return Contents((), (f"{len(found)} certificates, more than {MAX_CERTIFICATES}",))
     return Contents(tuple(found), tuple(defects))
 
 

@@ -59,6 +59,8 @@ def read(
     root = value if isinstance(value, dict) else {}
     policy = _policy(root, policies, findings)  # (3)
     verifiers = _verifiers(root, formats, findings)
+    if not any(finding.fatal for finding in findings):  # else a verifier may be missing that a person did write
+        findings += _listed_in_vain(policy, verifiers)
     use_http = _at(root, "store", "plugins", 0, "useHttp") is True
     if use_http:
         findings.append(_USE_HTTP)
@@ -86,6 +88,24 @@ _USE_HTTP = Finding(
     "false: over plain HTTP whoever is on the way can hide signatures and read credentials",
     fatal=False,
 )
+
+
+def _listed_in_vain(policy: PolicySettings, verifiers: list["_Verifier"]) -> list[Finding]:
+    """Warn of types that the policy demands and no verifier looks at: no image can ever have them."""
+    requirements = cast("Object", policy.settings["artifactVerificationPolicies"])
+    looked_at = {artifact_type for verifier in verifiers for artifact_type in verifier.artifact_types}
+    if "*" in looked_at:
+        return []
+    return [
+        Finding(
+            ("policy", "plugin", "artifactVerificationPolicies", artifact_type),
+            "a type that no verifier looks at",
+            "a type among artifactTypes of a verifier: every image will be denied",
+            fatal=False,
+        )
+        for artifact_type in requirements
+        if artifact_type != "default" and artifact_type not in looked_at
+    ]
 
 
 class _Verifier(NamedTuple):

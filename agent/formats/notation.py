@@ -255,25 +255,22 @@ def _certificates(paths: object, documents: Documents, where: str, problems: lis
         if not named:
             problems.append(Problem(at, f"{str(path)[:120]!r}, which names nothing", "a certificate file or directory"))
         for document in named:
+            origin = f"{at}: {document.origin}"
+            ders, defects = pem.contents(document.content)
             try:
-                ders = pem.certificates(document.content, document.origin)
                 chain = [chains.parse_chain([der])[0] for der in ders]
             except Malformed as error:
-                problems.append(Problem(f"{at}: {document.origin}", error.message, "certificates as PEM or DER"))
+                defects = (*defects, error.message)
+            if defects:
+                problems.append(Problem(origin, ", ".join(defects), "nothing but certificates, as PEM or DER"))
                 continue
             for der, certificate in zip(ders, chain, strict=True):
                 if chains.is_ca(certificate) or chains.is_self_signed(certificate):
                     found[sha256(der).hexdigest()] = der
                     continue
                 subject = chains.subject_of(certificate)
-                problems.append(
-                    Problem(
-                        f"{at}: {document.origin}",
-                        f"the certificate {subject}",
-                        "a CA or a self-signed one",
-                        fatal=False,
-                    )
-                )
+                expected = "a CA or a self-signed one"
+                problems.append(Problem(origin, f"the certificate {subject}", expected, fatal=False))
     if not found:
         problems.append(Problem(where, "no usable certificate", "at least one CA or self-signed certificate"))
     return found

@@ -18,7 +18,10 @@ GOOD: dict[str, object] = {
     "store": {"version": "1.0.0", "plugins": [{"name": "oras"}]},
     "policy": {
         "version": "1.0.0",
-        "plugin": {"name": "configPolicy", "artifactVerificationPolicies": {"default": "any", "application/x": "all"}},
+        "plugin": {
+            "name": "configPolicy",
+            "artifactVerificationPolicies": {"default": "any", "application/vnd.cncf.notary.signature": "all"},
+        },
     },
     "verifier": {
         "version": "1.0.0",

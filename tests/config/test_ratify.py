@@ -34,7 +34,9 @@ def test_a_good_configuration_is_read_without_a_word() -> None:
     assert told == ()
     assert config.store == StoreSettings("oras", use_http=False)
     assert config.policy.name == "configpolicy"
-    assert config.policy.settings == {"artifactVerificationPolicies": {"default": "any", "application/x": "all"}}
+    assert config.policy.settings == {
+        "artifactVerificationPolicies": {"default": "any", "application/vnd.cncf.notary.signature": "all"}
+    }
     assert [rule.match for rule in config.rules] == ["**"]
     assert config.verifiers[0].artifact_types == ("application/vnd.cncf.notary.signature",)
     assert config.certificates == {NAME: CERTIFICATE}
@@ -232,6 +234,20 @@ def test_unknown_keys_are_told_with_the_nearest_known_one(path: str, nearest: st
     found = warnings(put(path, {}))
     instead = f"{nearest}, or " if nearest else ""
     assert found == {path: f"got an unknown key; expected {instead}no such key: it is ignored"}
+
+
+def test_type_that_is_demanded_and_that_no_verifier_looks_at_is_told() -> None:
+    value = put("policy.plugin.artifactVerificationPolicies", {"application/spdx+json": "any", "default": "any"})
+    told = [str(problem) for problem in problems(value)]
+    assert told == [
+        'config.json: policy.plugin.artifactVerificationPolicies["application/spdx+json"]: got a type that no verifier '
+        "looks at; expected a type among artifactTypes of a verifier: every image will be denied"
+    ]
+
+
+def test_verifier_of_everything_looks_at_every_type() -> None:
+    value = put("policy.plugin.artifactVerificationPolicies", {"application/spdx+json": "any"})
+    assert problems(put("verifier.plugins[0].artifactTypes", "*", value)) == []
 
 
 def test_plain_http_is_told() -> None:
