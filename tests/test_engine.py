@@ -217,6 +217,30 @@ def test_wrong_content_beside_a_good_signature_is_passed_over_under_any_alone(re
     assert verdict_on(registry, "all").decision is Decision.DENY
 
 
+@pytest.mark.parametrize("content", [b"rubbish", b"[]", b"{}"])
+def test_broken_artifact_listed_as_something_else_is_no_evidence(registry: MemoryRegistry, content: bytes) -> None:
+    registry.reliable = False
+    digest = Digest.of(content)
+    registry.content[str(digest)] = content
+    registry.listed.append(Descriptor(IMAGE_MANIFEST, digest, len(content), "application/spdx+json"))
+    assert verdict_on(registry)[:2] == (Decision.DENY, Code.NO_EVIDENCE)
+    registry.sign(TRUSTED)
+    assert verdict_on(registry, "all").decision is Decision.ALLOW
+
+
+def test_allowance_names_the_signer_and_counts_what_was_looked_at(registry: MemoryRegistry) -> None:
+    registry.sign(TRUSTED)
+    registry.sign(STRANGER)
+    message = verdict_on(registry).message
+    assert message == "1 of 2 signatures verified by CN=build.example.com,O=Acme,ST=WA,C=US (notation)"
+
+
+def test_cannot_tell_names_the_first_reason_and_counts_the_others(registry: MemoryRegistry) -> None:
+    for _ in range(3):
+        registry.broken[str(registry.sign(TRUSTED).digest)] = UNREACHABLE
+    assert verdict_on(registry).message == f"registryUnavailable: {UNREACHABLE.message} (and 2 more)"
+
+
 def test_listing_that_is_wrong_denies(registry: MemoryRegistry) -> None:
     registry.broken["listing"] = Malformed("the listing is rubbish")
     assert verdict_on(registry)[:2] == (Decision.DENY, Code.EVIDENCE_MALFORMED)

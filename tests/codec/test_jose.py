@@ -31,7 +31,9 @@ def test_parts_are_split_and_decoded() -> None:
         {"payload": "Y Q"},
         {"payload": "YQ\n"},
         {"payload": "YR"},
-        {"payload": "+/"},
+        {"payload": "++++"},
+        {"payload": "////"},
+        {"payload": "YQ=="},
         {"header": []},
         {"signatures": []},
         {"protected": "eyJ4IjoxfQ"},
@@ -42,6 +44,12 @@ def test_parts_are_split_and_decoded() -> None:
 def test_anything_else_is_malformed(changes: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         parse(json.dumps(GOOD | changes).encode(), limit=1000)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"1", b'"x"', b"null", b"{}", b""])
+def test_what_is_no_envelope_at_all_is_malformed(content: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse(content, limit=1000)
 
 
 def test_size_has_a_limit() -> None:

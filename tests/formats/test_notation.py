@@ -139,6 +139,7 @@ DEFECTS: dict[str, tuple[Callable[[], bytes], Code]] = {
         signed(protected={PREFIX + "expiry": rfc3339(datetime.now(timezone.utc) + DAY)}), Code.EVIDENCE_MALFORMED
     ),
     "expiry before signing time": (signed(expiry=datetime(2020, 1, 1, tzinfo=timezone.utc)), Code.EVIDENCE_MALFORMED),
+    "b64 false, not critical": (signed(protected={"b64": False}), Code.EVIDENCE_MALFORMED),
     "b64 false": (signed(protected={"b64": False, "crit": [CRITICAL, "b64"]}), Code.EVIDENCE_MALFORMED),
     "no signing time": (signed(dropped=(PREFIX + "signingTime",)), Code.EVIDENCE_MALFORMED),
     "signing time is no time": (signed(protected={PREFIX + "signingTime": "now"}), Code.EVIDENCE_MALFORMED),
@@ -350,6 +351,21 @@ def test_another_image_fails_under_every_level() -> None:
     make, code = DEFECTS["digest of another image"]
     for level in LEVELS:
         assert verify(make(), TRUSTED, signatureVerification={"level": level}).code is code
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"digest": Digest.of(b"another")}, f"digest {Digest.of(b'another')}"),
+        ({"size": 4321}, "size 4321"),
+        ({"media_type": "application/x"}, "media type application/x"),
+    ],
+    ids=["digest", "size", "media type"],
+)
+def test_another_image_is_told_by_what_differs(changed: dict[str, Any], told: str) -> None:
+    payload = json.dumps({"targetArtifact": descriptor_json(SUBJECT._replace(**changed))}).encode()
+    outcome = verify(envelope(TRUSTED, SUBJECT, payload=payload), TRUSTED)
+    assert outcome.message == f"the signature is for another image ({told})"
 
 
 def test_repository_without_a_trust_policy_fails() -> None:

@@ -32,6 +32,8 @@ def outcomes(found: dict[str, list[Status]]) -> list[Outcome]:
         ({"a": "any"}, {"b": [P]}, False),
         ({"a": "any", "b": "all"}, {"a": [P, F], "b": [P, P]}, True),
         ({"a": "any", "b": "all"}, {"a": [P, F], "b": [P, F]}, False),
+        ({"a": "any", "b": "all"}, {"a": [P]}, False),
+        ({"a": "all"}, {"b": [P]}, False),
         ({"a": "all"}, {"a": [P, P]}, True),
         ({"a": "all"}, {"a": [P, I]}, False),
         ({"a": "any"}, {"a": [I, F]}, False),
