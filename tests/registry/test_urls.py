@@ -69,6 +69,7 @@ def test_what_is_read(text: str, expected: Url) -> None:
         "https://0177.0.0.1/",
         "https://127.0.0.01/",
         "https://256.0.0.1/",
+        "https://" + "a." * 127 + "example/",
         "https://a.0x1/",
         "https://[::1/",
         "https://[::1]x/",
