@@ -183,6 +183,25 @@ def test_refused_and_unknown() -> None:
     assert message == "nowhere.example: the name can't be resolved (Name or service not known)"
 
 
+def test_another_protocol_is_named_and_not_tried_again(registry: RegistrySimulator) -> None:
+    """A second answer would be the same."""
+    registry.misbehave("*", does.not_http)
+    cause, message = cause_of(Client(deadline=time.monotonic() + 5), f"{registry.url}/v2/")
+    assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, f"{registry.host}: the answer is not HTTP (BadStatusLine)")
+    assert len(registry.seen) == 1
+
+
+def test_address_that_gives_up_before_our_deadline_is_named() -> None:
+    """The kernel's own time limit is not ours."""
+
+    class GivesUp(NetworkSimulator):
+        def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
+            raise TimeoutError(110, "Connection timed out")
+
+    cause, message = cause_of(Client(deadline=time.monotonic() + 5, network=GivesUp({})), "http://192.0.2.1/")
+    assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, "192.0.2.1: connection timed out")
+
+
 class SlowNetwork(NetworkSimulator):
     """Connections that never come about."""
 

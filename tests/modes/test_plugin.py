@@ -252,9 +252,11 @@ def test_pull_before_anything_is_published_is_cannot_tell(installed: Installed) 
     state.rename(state.with_name("elsewhere"))
     try:
         code, line = installed.pull("team/signed", installed.signed)
+        canary = installed.pull("nodeseal-canary", installed.signed)
     finally:
         state.with_name("elsewhere").rename(state)
     assert (code, line[:19]) == (11, "cannot tell NS-3006")
+    assert canary[0] == 10
 
 
 def test_modules_behind_the_cold_door() -> None:
