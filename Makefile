@@ -1,7 +1,7 @@
 # Nodeseal.  `make help` lists the targets; each does the set-up that it needs.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py
+SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py build/licences.py
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
 .PHONY: help dev build demo test test-full soak lint fix bench lock clean

@@ -1,11 +1,13 @@
 """The program as it was built: what stands in it, what does not, and in which order it starts."""
 
 import pathlib
+import re
 import stat
 import subprocess
 
 import freeze
 import glibc
+import licences
 import pytest
 
 from agent import __version__
@@ -42,12 +44,21 @@ def test_every_module_that_a_table_names_is_inside() -> None:
 
 
 def test_licence_texts_of_everything_inside_are_there() -> None:
-    folder = BUILT / "_internal" / "licenses"
-    index = (folder / "INDEX.txt").read_text()
+    folder = BUILT / "_internal" / licences.FOLDER
+    index = (folder / licences.INDEX).read_text()
     for component in ("nodeseal", "CPython", "cryptography", "jsonschema", "pyinstaller"):
         assert component in index
         assert any(path.name.startswith(component) for path in folder.iterdir()), component
     assert "Apache License" in (folder / "nodeseal-LICENSE").read_text()
+
+
+def test_every_library_of_the_system_that_is_inside_is_in_the_index() -> None:
+    index = (BUILT / "_internal" / licences.FOLDER / licences.INDEX).read_text()
+    inside = [path.name for path in (BUILT / "_internal").glob("lib*.so*") if not path.name.startswith("libpython")]
+    assert "libcrypto.so.3" in inside
+    assert [name for name in inside if name not in index] == []
+    for name in re.findall(r"of Debian's (\S+):", index):
+        assert (BUILT / "_internal" / licences.FOLDER / f"{name}-copyright").stat().st_size > 100
 
 
 def test_nobody_but_the_owner_may_write() -> None:
