@@ -1,4 +1,4 @@
-"""Licence texts of everything in a built program: distributions, the host's shared libraries, Python, Nodeseal itself."""
+"""Licence texts of what a built program holds: distributions, shared libraries of the system, Python, and itself."""
 
 import importlib.metadata
 import pathlib
