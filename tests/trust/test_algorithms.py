@@ -34,14 +34,11 @@ def test_other_keys_sign_nothing(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ALGORITHMS)
-def test_good_signature_holds(kind: str) -> None:
-    verify_signature(certificate_of(kind), ALGORITHMS[kind], raw_signature(kind, 0, SIGNED), SIGNED)
-
-
-@pytest.mark.parametrize("kind", ALGORITHMS)
-def test_signature_of_something_else_does_not_hold(kind: str) -> None:
+def test_signature_holds_for_what_was_signed_alone(kind: str) -> None:
+    signature = raw_signature(kind, 0, SIGNED)
+    verify_signature(certificate_of(kind), ALGORITHMS[kind], signature, SIGNED)  # raises nothing, but:
     with pytest.raises(SignatureInvalid, match="does not hold"):
-        verify_signature(certificate_of(kind), ALGORITHMS[kind], raw_signature(kind, 0, SIGNED), SIGNED + b"x")
+        verify_signature(certificate_of(kind), ALGORITHMS[kind], signature, SIGNED + b"x")
 
 
 @pytest.mark.parametrize("kind", ["RSA-2048", "P-256"])

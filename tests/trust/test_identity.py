@@ -54,9 +54,10 @@ def test_names_that_could_mean_two_things_are_refused(text: str) -> None:
 @given(st.text(max_size=200))
 def test_no_text_makes_anything_but_a_value_error(text: str) -> None:
     try:
-        parse_identity(text)
+        parsed = parse_identity(text)
     except ValueError:
         return
+    assert {"C", "ST", "O"} <= parsed.keys()
 
 
 @pytest.mark.parametrize("size", [100_000])
