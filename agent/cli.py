@@ -32,8 +32,7 @@ def main(argv: Sequence[str]) -> NoReturn:
     code = Exit.BUG
     try:
         if plugin.is_plugin(argv):
-            executable = sys.executable if getattr(sys, "frozen", False) else ""
-            plugin.run(argv, os.environ, executable)
+            plugin.run(argv, os.environ, frozen=getattr(sys, "frozen", False))
         else:
             code = _for_people(argv)
     except SystemExit as error:  # argparse: 0 after --help, 2 after a usage error

@@ -17,7 +17,7 @@ _CANARY_PATH = "nodeseal-canary"
 _EXIT_DENY = 10
 
 # What would change how interpreter, loader or OpenSSL behave further down; containerd's environment is not ours.
-_PREFIXES = (b"PYTHON", b"OPENSSL_", b"SSL_", b"SSLKEYLOGFILE", b"LD_")
+_PREFIXES = (b"PYTHON", b"__PYVENV_LAUNCHER__", b"OPENSSL_", b"SSL_", b"SSLKEYLOGFILE", b"LD_")
 
 
 def _open_standard_descriptors() -> None:
@@ -57,16 +57,19 @@ def is_canary(name: str) -> bool:
 
 def run(argv: list[str]) -> None:
     """Prepare the process, and answer if the answer is known already; otherwise return."""
-    try:
-        _open_standard_descriptors()
-        _clean_environment()
-        if is_canary(_name(argv[1:])):
-            try:
-                posix.write(1, CANARY_LINE)
-            finally:
-                posix._exit(_EXIT_DENY)
-    except BaseException:  # noqa: BLE001, S110 - whatever it was: the program behind this one decides
-        pass
+    for step in (_clean_environment, _open_standard_descriptors, lambda: _answer(argv)):
+        try:
+            step()
+        except BaseException:  # noqa: BLE001, S110 - whatever it was: the program behind this one decides
+            pass
+
+
+def _answer(argv: list[str]) -> None:
+    if is_canary(_name(argv[1:])):
+        try:
+            posix.write(1, CANARY_LINE)
+        finally:
+            posix._exit(_EXIT_DENY)
 
 
 if getattr(sys, "frozen", False) or hasattr(sys, "_MEIPASS"):

@@ -85,17 +85,17 @@ def test_wrong_command_line_is_a_usage_error(words: tuple[str, ...], capsys: pyt
 def test_containerds_flags_choose_plugin_mode_and_nothing_else_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
 
-    def record(argv: list[str], environment: object, executable: str) -> NoReturn:
-        seen.append((argv[1:], executable))
+    def record(argv: list[str], environment: object, *, frozen: bool) -> NoReturn:
+        seen.append((argv[1:], frozen))
         raise SystemExit(Exit.DENY)
 
     monkeypatch.setattr(plugin, "run", record)
     assert run("verify", "--name", "x") != 0
-    assert seen == [(["verify", "--name", "x"], "")]
+    assert seen == [(["verify", "--name", "x"], False)]
 
 
 def test_plugin_mode_that_returns_is_a_bug_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin, "run", lambda *_: None)
+    monkeypatch.setattr(plugin, "run", lambda *_, **__: None)
     assert run("-name", "x") == Exit.BUG
 
 

@@ -38,10 +38,10 @@ def is_plugin(argv: Sequence[str]) -> bool:
     return any(word.split("=", 1)[0] in ("-name", "--name") for word in argv[1:])
 
 
-def run(argv: Sequence[str], environment: Mapping[str, str], executable: str) -> None:
+def run(argv: Sequence[str], environment: Mapping[str, str], *, frozen: bool) -> None:
     """Judge one pull and end the process.  Does not return.
 
-    `executable` is the frozen program's path; empty if this is no frozen program.
+    `frozen` is whether this is the frozen program, whose place decides where its configuration is.
     """
     name = ""
 
@@ -50,9 +50,10 @@ def run(argv: Sequence[str], environment: Mapping[str, str], executable: str) ->
 
     watchdog = Watchdog(DEADLINE, too_late)
     try:
+        watchdog.start()
         arguments = parse_arguments(argv)
         name = arguments.name
-        code, line = _rendered(_judge(arguments, environment, executable, watchdog.deadline))
+        code, line = _rendered(_judge(arguments, environment, frozen, watchdog.deadline))
     except UsageError as error:
         code, line = _rendered(precedence.bad_request(error.message))
     except BaseException as error:  # noqa: BLE001 - deny by default: a bug blocks, with a line that says so
@@ -118,7 +119,7 @@ def read_descriptor(stdin: int = 0) -> object:
                     raise UsageError(error.message) from error
 
 
-def _judge(arguments: Arguments, environment: Mapping[str, str], executable: str, deadline: float) -> Answer:
+def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, deadline: float) -> Answer:
     """From containerd's words to the answer.  Imports what a verification needs only when it is needed.
 
     Raises `UsageError` if containerd's words don't fit together.
@@ -129,14 +130,17 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], executable: str
         return early
 
     from agent.adapters.snapshots import SnapshotStore
-    from agent.modes.place import root_of, unsafe
+    from agent.modes import place
 
-    if executable:
-        danger = unsafe(executable)
+    root = "/"
+    if frozen:
+        program = place.running_program()
+        danger = place.unsafe(program)
         if danger:
             return precedence.cannot_tell(Cause.CONFIGURATION_INVALID, danger, request.name)
+        root = place.root_of(program)
     try:
-        config = SnapshotStore(root_of(executable) if executable else "/").load()
+        config = SnapshotStore(root).load()
     except Unavailable as error:
         return precedence.cannot_tell(error.cause, error.message, request.name)
 

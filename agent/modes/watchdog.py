@@ -24,11 +24,14 @@ class Watchdog:
     """
 
     def __init__(self, seconds: float, answer: Callable[[], tuple[int, bytes]], stdout: int = 1) -> None:
-        """Start the thread; the time runs from now."""
+        """The time runs from now; nothing is watched before `start`."""
         self._claim = _thread.allocate_lock()
         self.deadline = time.monotonic() + seconds
         self._answer = answer
         self._stdout = stdout
+
+    def start(self) -> None:
+        """Start the thread.  Raises `RuntimeError` if there can be none."""
         _thread.start_new_thread(self._watch, ())
 
     def finish(self, exit_code: int, line: bytes) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.commands import Done, run
 from tests.frozen.conftest import Setting
 from tests.frozen.program import STDIN_MEDIA_TYPE, Program, descriptor, plugin_words
-from tests.signing import attach_signature, envelope, usual_signer
+from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
 from tests.simulators.misbehaviour import Behaviour
 
@@ -167,6 +167,25 @@ def test_environment_set_by_someone_else_changes_nothing(setting: Setting) -> No
     )
     assert_allowed(answer)
     assert answer.err == ""
+
+
+@pytest.mark.parametrize(
+    "variable", ["PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__", "_MEIPASS2", "_PYI_APPLICATION_HOME_DIR"]
+)
+def test_no_variable_moves_the_root_that_the_configuration_is_under(
+    setting: Setting, tmp_path: pathlib.Path, variable: str
+) -> None:
+    subject = setting.registry.push_image("team/strange", "1", salt=variable)
+    stranger = usual_signer("stranger.example.net", number=3)
+    attach_signature(setting.registry, "team/strange", subject, envelope(stranger, subject))
+    decoy = Program(tmp_path / "decoy")
+    decoy.apply(write_config(tmp_path / "config", stranger.root_pem))
+    name = f"{setting.registry.host}/team/strange:1"
+    assert decoy.pull(name, str(subject.digest), subject.size).code == 0  # the decoy would let it in
+    value = str(decoy.path if "EXE" in variable or "LAUNCHER" in variable else decoy.path.parent / "_internal")
+    answer = setting.program.pull(name, str(subject.digest), subject.size, environment={variable: value})
+    assert answer.code == 10, answer
+    assert answer.out.startswith("deny NS-2103 ")
 
 
 @pytest.mark.parametrize(("written", "code"), [(True, 0), (False, 2)], ids=["after its object", "silent"])

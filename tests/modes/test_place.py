@@ -2,19 +2,21 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
-from agent.modes.place import root_of, unsafe
+from agent.modes.place import root_of, running_program, unsafe
 
 
 @pytest.fixture
 def program(tmp_path: pathlib.Path) -> pathlib.Path:
     """A program's files, as they are installed."""
     folder = tmp_path / "opt" / "nodeseal" / "1.0"
-    (folder / "_internal").mkdir(parents=True)
-    (folder / "nodeseal").write_bytes(b"\x7fELF")
-    for path in (folder, folder / "_internal", folder / "nodeseal"):
+    (folder / "_internal" / "cryptography").mkdir(parents=True)
+    for name in ("nodeseal", "_internal/libssl.so.3", "_internal/cryptography/x.so"):
+        (folder / name).write_bytes(b"\x7fELF")
+    for path in (tmp_path, folder.parents[1], folder.parent, folder, *folder.rglob("*")):
         path.chmod(0o755)
     return folder / "nodeseal"
 
@@ -48,12 +50,42 @@ def test_program_that_only_its_owner_may_write_is_safe(program: pathlib.Path) ->
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
-@pytest.mark.parametrize("which", ["", "nodeseal", "_internal"])
+@pytest.mark.parametrize(
+    "which",
+    [
+        ".",
+        "nodeseal",
+        "_internal",
+        "_internal/libssl.so.3",
+        "_internal/cryptography",
+        "_internal/cryptography/x.so",
+        "..",
+        "../..",
+    ],
+)
 def test_program_that_others_may_write_is_unsafe(program: pathlib.Path, which: str, mode: int) -> None:
-    path = program.parent / which if which else program.parent
+    path = pathlib.Path(os.path.normpath(program.parent / which))
     path.chmod(mode)
     told = unsafe(str(program))
     assert told == f"{path} may be written by others (mode {mode:o}); expected its owner alone"
+
+
+def test_folder_above_that_all_may_write_is_safe_where_nobody_can_replace_what_is_not_theirs(
+    program: pathlib.Path,
+) -> None:
+    program.parents[2].chmod(0o1777)
+    assert unsafe(str(program)) == ""
+
+
+def test_program_with_a_part_missing_is_an_error_and_not_safe(program: pathlib.Path) -> None:
+    program.unlink()
+    with pytest.raises(FileNotFoundError):
+        unsafe(str(program))
+
+
+def test_running_program_is_what_the_kernel_says_whatever_python_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/elsewhere/opt/nodeseal/1/nodeseal")
+    assert running_program() == os.path.realpath("/proc/self/exe")
 
 
 def test_program_of_another_user_is_unsafe(program: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,7 +142,7 @@ def test_closed_standard_input_is_a_usage_error() -> None:
 
 def ended(script: str, *argv: str, stdin: bytes = b"", seconds: float = 20) -> subprocess.CompletedProcess[bytes]:
     """Run plugin mode in a process of its own, after a script that breaks something in it."""
-    program = f"import sys, os\nfrom agent.modes import plugin\n{script}\nplugin.run(sys.argv, {{}}, '')\n"
+    program = f"import sys, os\nfrom agent.modes import plugin\n{script}\nplugin.run(sys.argv, {{}}, frozen=False)\n"
     return subprocess.run(
         [sys.executable, "-c", program, *argv], input=stdin, capture_output=True, timeout=seconds, check=False
     )
@@ -194,7 +194,10 @@ class Installed(NamedTuple):
         """Run plugin mode to its end: the exit code, and the line."""
         name = f"{self.registry.host}/{repository}:1"
         words = plugin_words(name, str(subject.digest))
-        script = f"import sys\nfrom agent.modes import plugin\nplugin.run(sys.argv, {{}}, {str(self.program)!r})\n"
+        script = (
+            "import sys\nfrom agent.modes import place, plugin\n"
+            f"place.running_program = lambda: {str(self.program)!r}\nplugin.run(sys.argv, {{}}, frozen=True)\n"
+        )
         done = subprocess.run(
             [sys.executable, "-c", script, *words],
             input=descriptor(str(subject.digest), subject.size), capture_output=True, timeout=20, check=False,
