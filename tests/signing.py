@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
@@ -28,7 +28,7 @@ PAYLOAD_TYPE = "application/vnd.cncf.notary.payload.v1+json"
 PREFIX = "io.cncf.notary."
 EMPTY_DIGEST = str(Digest.of(b"{}"))
 
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | dsa.DSAPrivateKey
 _ALGORITHMS = {
     "RSA-2048": "PS256", "RSA-3072": "PS384", "RSA-4096": "PS512", "P-256": "ES256", "P-384": "ES384", "P-521": "ES512",
 }  # fmt: skip
@@ -49,9 +49,11 @@ def key(kind: str, number: int = 0) -> Key:
     if family == "P":
         curves: dict[str, ec.EllipticCurve] = {
             "192": ec.SECP192R1(), "224": ec.SECP224R1(), "256": ec.SECP256R1(), "384": ec.SECP384R1(),
-            "521": ec.SECP521R1(),
+            "521": ec.SECP521R1(), "256k": ec.SECP256K1(), "256b": ec.BrainpoolP256R1(),
         }  # fmt: skip
         return ec.generate_private_key(curves[size])
+    if family == "DSA":
+        return dsa.generate_private_key(int(size))
     return ed25519.Ed25519PrivateKey.generate()
 
 
@@ -79,6 +81,7 @@ class Profile(NamedTuple):
     ends: timedelta = timedelta(days=1)
     digest: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 = hashes.SHA256()
     extensions: tuple[x509.ExtensionType, ...] = ()
+    critical_extensions: tuple[x509.ExtensionType, ...] = ()
     key_number: int = 0
 
 
@@ -110,6 +113,8 @@ def certificate(profile: Profile, issuer: Profile, issuer_kind: str = "") -> x50
         builder = builder.add_extension(x509.ExtendedKeyUsage(profile.purposes), critical=False)
     for extension in profile.extensions:
         builder = builder.add_extension(extension, critical=False)
+    for extension in profile.critical_extensions:
+        builder = builder.add_extension(extension, critical=True)
     signing_key = key(issuer_kind or issuer.kind, issuer.key_number)
     digest = None if isinstance(signing_key, ed25519.Ed25519PrivateKey) else profile.digest
     return builder.sign(signing_key, digest)
@@ -170,6 +175,8 @@ def raw_signature(kind: str, number: int, signed: bytes, algorithm: str = "") ->
         r, s = decode_dss_signature(private.sign(signed, ec.ECDSA(digest)))
         length = (private.curve.key_size + 7) // 8
         return r.to_bytes(length, "big") + s.to_bytes(length, "big")
+    if isinstance(private, dsa.DSAPrivateKey):
+        return private.sign(signed, digest)
     return private.sign(signed)
 
 

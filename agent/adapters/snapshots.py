@@ -26,7 +26,7 @@ from agent.errors import Cause, HostError, Malformed, Unavailable
 STATE = "var/lib/nodeseal"
 """Where all of it is, under the root."""
 
-MAX_CERTIFICATE_SIZE = 64 * 1024
+MAX_CERTIFICATE_SIZE = 16 * 1024
 MAX_CERTIFICATES = 10_000
 KEPT_AT_LEAST = 60.0
 """Seconds for which a snapshot that was replaced stays: longer than any pull may read from it."""

@@ -19,7 +19,7 @@ MAX_SIZE = 1024 * 1024
 MAX_CERTIFICATES = 1000
 """Most certificates in one document: the public web's roots are about 150."""
 
-MAX_CERTIFICATE_SIZE = 64 * 1024
+MAX_CERTIFICATE_SIZE = 16 * 1024
 """Most bytes of one certificate, in DER: usual ones have 2 KiB."""
 
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----\Z")

@@ -17,7 +17,7 @@ The first enforced check that fails ends it; logged ones are recorded.
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Mapping, NamedTuple, Sequence
+from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
@@ -111,12 +111,7 @@ class NotationFormat:
             plugin = ascii(signature.envelope.plugin)[:60]
             text = f"the signature demands the verification plugin {plugin}, which is not here"
             return self._failed(evidence, results, Code.PLUGIN_DEMANDED, text)
-        for check in (
-            self._check_authenticity(policy, signature),  # (4)
-            _check_expiry(policy, signature, now),  # (5)
-            _check_authentic_timestamp(policy, signature, now),  # (6)
-            _check_revocation(policy, signature),  # (7)
-        ):
+        for check in self._checks(policy, signature, now):
             results.append(check)
             if check.action is Action.ENFORCE and check.status is Status.FAILED:
                 return self._failed(evidence, results, check.code or Code.SIGNATURE_INVALID, check.message)
@@ -128,6 +123,14 @@ class NotationFormat:
             text = f"the signature is for another image ({_difference(target, request.subject)})"
             return self._failed(evidence, results, Code.SIGNATURE_OF_ANOTHER_IMAGE, text)
         return self._concluded(evidence, results, signature)
+
+    def _checks(self, policy: trustpolicy.TrustPolicy, signature: _Signature, now: datetime) -> Iterator[CheckResult]:
+        """One after another: what comes behind a check that ends it all is never made."""
+        authenticity = self._check_authenticity(policy, signature)  # (4)
+        yield authenticity
+        yield _check_expiry(policy, signature, now)  # (5)
+        yield _check_authentic_timestamp(policy, signature, now)  # (6)
+        yield _check_revocation(policy, signature, trusted=authenticity.status is Status.PASSED)  # (7)
 
     def _check_authenticity(self, policy: trustpolicy.TrustPolicy, signature: _Signature) -> CheckResult:
         signer = chains.subject_of(signature.chain[0])
@@ -219,14 +222,21 @@ def _check_authentic_timestamp(policy: trustpolicy.TrustPolicy, signature: _Sign
     return _result(policy, Check.AUTHENTIC_TIMESTAMP, None, "every certificate of the chain is valid now")
 
 
-def _check_revocation(policy: trustpolicy.TrustPolicy, signature: _Signature) -> CheckResult:
-    """(7): no source is asked in this version; a certificate that names one can't be told from a revoked one."""
+def _check_revocation(policy: trustpolicy.TrustPolicy, signature: _Signature, *, trusted: bool) -> CheckResult:
+    """(7): no source is asked in this version; a certificate that names one can't be told from a revoked one.
+
+    Of a signer whom nobody trusts no source would ever be asked: then revocation fails, since who attached the
+    signature chose whether it names one.
+    """
     action = policy.actions[Check.REVOCATION]
     if action is Action.SKIP:
         return CheckResult(Check.REVOCATION, action, Status.SKIPPED, "the trust policy skips it")
     sources = chains.revocation_sources(signature.chain)
     if not sources:
         return _result(policy, Check.REVOCATION, None, "no certificate names a revocation source")
+    if not trusted:
+        text = "revocation is not asked about for a signer who is not trusted"
+        return _result(policy, Check.REVOCATION, Code.SIGNER_NOT_TRUSTED, text)
     text = f"revocation of {sources[0]} can't be checked by this version"
     return CheckResult(Check.REVOCATION, action, Status.INCONCLUSIVE, text, cause=Cause.REVOCATION_UNKNOWN)
 

@@ -14,7 +14,7 @@ from agent.model.descriptor import Descriptor
 
 MEDIA_TYPE = "application/jose+json"
 PAYLOAD_TYPE = "application/vnd.cncf.notary.payload.v1+json"
-MAX_ENVELOPE_SIZE = 1024 * 1024
+MAX_ENVELOPE_SIZE = 256 * 1024
 """Largest envelope taken, in bytes; real ones have two to ten KiB, most of it certificates."""
 
 SCHEME_X509 = "notary.x509"

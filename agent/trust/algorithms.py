@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.x509 import Certificate
 
@@ -39,13 +39,19 @@ _EC = {
     "secp521r1": Algorithm("ES512", hashes.SHA512()),
 }
 
-_MIN_RSA_BITS, _MIN_EC_BITS = 2048, 256  # the least of what may sign images: no issuer may be weaker
+_MIN_RSA_BITS = 2048  # the least of what may sign images: no issuer may be weaker
+_MAX_RSA_BITS = 8192
+_MAX_RSA_EXPONENT = (
+    2**31 - 1
+)  # Go's limit.  Checking a signature costs what its key makes it cost: strangers choose keys
 
 
 def algorithm_of(certificate: Certificate) -> Algorithm:
     """The one algorithm that the certificate's key signs with.  Raises `SignatureInvalid` for other keys."""
     key = _public_key(certificate)
     if isinstance(key, rsa.RSAPublicKey):
+        if key.public_numbers().e > _MAX_RSA_EXPONENT:
+            raise SignatureInvalid("signing key: got RSA with an exponent above 2^31; expected a usual one")
         found, what = _RSA.get(key.key_size), f"RSA of {key.key_size} bits"
     elif isinstance(key, ec.EllipticCurvePublicKey):
         found, what = _EC.get(key.curve.name), f"elliptic curve {key.curve.name}"
@@ -58,14 +64,16 @@ def algorithm_of(certificate: Certificate) -> Algorithm:
     return found
 
 
-def short_key(certificate: Certificate) -> str:
-    """What the certificate's key is, if it is too short to issue certificates with; else empty."""
+def unfit_to_issue(certificate: Certificate) -> str:
+    """What the certificate's key is, if nothing issued with it may count: too weak, too costly, unusual; else empty."""
     key = _public_key(certificate)
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < _MIN_RSA_BITS:
-        return f"RSA of {key.key_size} bits"
-    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < _MIN_EC_BITS:
-        return f"elliptic curve {key.curve.name}"
-    return ""
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.public_numbers().e > _MAX_RSA_EXPONENT:
+            return "RSA with an exponent above 2^31"
+        return "" if _MIN_RSA_BITS <= key.key_size <= _MAX_RSA_BITS else f"RSA of {key.key_size} bits"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "" if key.curve.name in _EC else f"elliptic curve {key.curve.name}"
+    return "" if isinstance(key, ed25519.Ed25519PublicKey) else type(key).__name__
 
 
 def verify_signature(certificate: Certificate, algorithm: str, signature: bytes, signed: bytes) -> None:

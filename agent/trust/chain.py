@@ -10,17 +10,29 @@ from typing import Sequence, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ExtensionOID
 
 from agent.errors import Code, LimitExceeded, Malformed
-from agent.trust.algorithms import short_key
+from agent.trust.algorithms import unfit_to_issue
 
 MAX_CERTIFICATES = 16
 """Longest chain taken; code signing hierarchies have three or four."""
 
-MAX_CERTIFICATE_SIZE = 64 * 1024
+MAX_CERTIFICATE_SIZE = 16 * 1024
 """Largest certificate taken, in bytes of DER; real ones have one to four KiB."""
 
+MAX_CHAIN_SIZE = 64 * 1024
+"""Largest chain taken, in bytes of DER: anybody can attach one, and reading it costs time."""
+
+_UNDERSTOOD = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,  # critical where the subject is empty; no identity is taken from it
+        ExtensionOID.CERTIFICATE_POLICIES,  # none is demanded, so that any will do
+    }
+)
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 _WEAK_HASHES = (hashes.MD5, hashes.SHA1)
@@ -46,19 +58,27 @@ def parse_chain(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
         raise ChainInvalid("certificate chain: got no certificate; expected at least the signing certificate")
     if len(ders) > MAX_CERTIFICATES:
         raise LimitExceeded(f"certificate chain: got {len(ders)} certificates; expected at most {MAX_CERTIFICATES}")
+    if sum(map(len, ders)) > MAX_CHAIN_SIZE:
+        raise LimitExceeded(f"certificate chain: got {sum(map(len, ders))} bytes; expected at most {MAX_CHAIN_SIZE}")
     return tuple(_parse(der, f"certificate {i + 1} of {len(ders)}") for i, der in enumerate(ders))
 
 
 def check_chain(chain: Sequence[x509.Certificate]) -> None:
     """Check a chain from `parse_chain`, signing certificate first.  Raises `ChainInvalid` at the first defect.
 
-    1. Each certificate is issued by the next one; the last is self-signed; no other is self-issued.
-    2. No signature in the chain uses MD5 or SHA-1.
-    3. Each issuer is a CA: critical basic constraints, path length kept, critical key usage with keyCertSign; its key
-       is not so short that others could sign with it.
-    4. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage).
+    1. Each certificate is of version 3, and has no critical extension that nobody here understands (RFC 5280,
+       section 4.2), name constraints among them.
+    2. The keys of issuers are such as may be relied on, and cost no more than usual.
+    3. No signature in the chain uses MD5 or SHA-1.
+    4. Each certificate is issued by the next one; the last is self-signed; no other is self-issued.
+    5. Each issuer is a CA: critical basic constraints, path length kept, critical key usage with keyCertSign.
+    6. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage).
     """
     try:
+        for certificate in chain:
+            _check_form(certificate)
+        for issuer in chain[1:]:
+            _check_issuing_key(issuer)
         _check_links(chain)
         for depth, issuer in enumerate(chain[1:]):
             _check_ca(issuer, depth)
@@ -107,17 +127,40 @@ def _parse(der: bytes, where: str) -> x509.Certificate:
         # The library reads these when they are first asked for: now, while whatever it raises is this certificate's.
         _ = (certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string())
         _ = (certificate.extensions, certificate.signature_hash_algorithm)
+        _ = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
     except Exception as error:  # ValueError, TypeError, InvalidVersion, UnsupportedAlgorithm, DuplicateExtension, ...
         raise ChainInvalid(f"{where}: can't be read ({type(error).__name__})") from error
     return certificate
 
 
+def _check_form(certificate: x509.Certificate) -> None:
+    """(1)"""
+    if certificate.version is not x509.Version.v3:
+        raise ChainInvalid(f"certificate {subject_of(certificate)}: of version {certificate.version.name}; expected v3")
+    for extension in certificate.extensions:
+        if extension.oid == ExtensionOID.NAME_CONSTRAINTS:
+            raise ChainInvalid(f"certificate {subject_of(certificate)}: has name constraints, which are not understood")
+        if extension.critical and extension.oid not in _UNDERSTOOD:
+            raise ChainInvalid(
+                f"certificate {subject_of(certificate)}: "
+                f"critical extension {extension.oid.dotted_string} is not understood"
+            )
+
+
+def _check_issuing_key(certificate: x509.Certificate) -> None:
+    """(2)"""
+    unfit = unfit_to_issue(certificate)
+    if unfit:
+        expected = "RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519"
+        raise ChainInvalid(f"certificate {subject_of(certificate)}: issues with {unfit}; expected {expected}")
+
+
 def _check_links(chain: Sequence[x509.Certificate]) -> None:
-    for i, certificate in enumerate(chain):  # (2)
+    for i, certificate in enumerate(chain):  # (3)
         if isinstance(certificate.signature_hash_algorithm, _WEAK_HASHES):
             name = certificate.signature_hash_algorithm.name
             raise ChainInvalid(f"certificate {subject_of(certificate)}: signed with {name}; expected SHA-256 or better")
-        if i + 1 < len(chain):  # (1)
+        if i + 1 < len(chain):  # (4)
             if certificate.issuer == certificate.subject:
                 raise ChainInvalid(f"certificate {subject_of(certificate)}: self-issued, but not the last of the chain")
             if not _signed_by(certificate, chain[i + 1]):
@@ -132,7 +175,7 @@ def _check_links(chain: Sequence[x509.Certificate]) -> None:
 
 
 def _check_ca(certificate: x509.Certificate, depth: int) -> None:
-    """(3); `depth` is the number of CA certificates between this one and the signing certificate."""
+    """(5); `depth` is the number of CA certificates between this one and the signing certificate."""
     who = f"certificate {subject_of(certificate)}"
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.critical or not constraints.value.ca:
@@ -142,13 +185,10 @@ def _check_ca(certificate: x509.Certificate, depth: int) -> None:
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not usage.critical or not usage.value.key_cert_sign:
         raise ChainInvalid(f"{who}: issues certificates without critical key usage keyCertSign")
-    weakness = short_key(certificate)
-    if weakness:
-        raise ChainInvalid(f"{who}: issues certificates with {weakness}, which is too short")
 
 
 def _check_leaf(certificate: x509.Certificate) -> None:
-    """(4)"""
+    """(6)"""
     who = f"signing certificate {subject_of(certificate)}"
     if is_ca(certificate):
         raise ChainInvalid(f"{who}: is a CA; expected an end-entity certificate")

@@ -340,6 +340,19 @@ def test_revocation_that_cannot_be_checked_is_inconclusive_unless_the_policy_say
     assert outcome.cause is (Cause.REVOCATION_UNKNOWN if status is Status.INCONCLUSIVE else None)
 
 
+@pytest.mark.parametrize("extension", [CRL, OCSP], ids=["CRL", "OCSP"])
+def test_stranger_cannot_make_revocation_inconclusive(extension: x509.ExtensionType) -> None:
+    stranger = usual_signer("stranger.example.net", number=1, extensions=(extension,))
+    verification = {"level": "strict", "override": {"authenticity": "log"}}
+    outcome = verify(envelope(stranger, SUBJECT), TRUSTED, signatureVerification=verification)
+    assert (outcome.status, outcome.code, outcome.cause) == (Status.FAILED, Code.SIGNER_NOT_TRUSTED, None)
+
+
+def test_checks_behind_the_one_that_failed_are_not_made() -> None:
+    outcome = verify(envelope(usual_signer("stranger.example.net", number=1), SUBJECT), TRUSTED)
+    assert [check.check for check in outcome.checks] == [Check.INTEGRITY, Check.AUTHENTICITY]
+
+
 def test_another_image_fails_even_where_revocation_is_unknown() -> None:
     signed_by = usual_signer(extensions=(CRL,))
     payload = json.dumps({"targetArtifact": descriptor_json(SUBJECT._replace(size=1))}).encode()

@@ -1,14 +1,16 @@
 """Signature algorithms: the key alone chooses one, and a signature holds or does not."""
 
+from datetime import datetime, timezone
+
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509 import Certificate
+from cryptography.x509 import Certificate, CertificateBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import Code
-from agent.trust.algorithms import SignatureInvalid, algorithm_of, verify_signature
+from agent.trust.algorithms import SignatureInvalid, algorithm_of, unfit_to_issue, verify_signature
 from tests.signing import Profile, key, name, raw_signature, signer
 
 ALGORITHMS = {
@@ -31,6 +33,28 @@ def test_key_alone_chooses_the_algorithm(kind: str) -> None:
 def test_other_keys_sign_nothing(kind: str) -> None:
     with pytest.raises(SignatureInvalid, match="expected RSA of 2048, 3072 or 4096 bits, P-256, P-384 or P-521"):
         algorithm_of(certificate_of(kind))
+
+
+def test_key_with_an_enormous_exponent_neither_signs_nor_issues() -> None:
+    """Its signatures would cost a thousand times as much to check."""
+    usual = certificate_of("RSA-2048").public_key()
+    assert isinstance(usual, rsa.RSAPublicKey)
+    enormous = rsa.RSAPublicNumbers(2**2000 + 1, usual.public_numbers().n).public_key()
+    subject = name("build")
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    builder = CertificateBuilder(subject, subject, enormous, 7, start, start.replace(year=2036))
+    certificate = builder.sign(key("P-256"), hashes.SHA256())
+    with pytest.raises(SignatureInvalid, match="exponent"):
+        verify_signature(certificate, "PS256", b"x" * 256, SIGNED)
+    assert "exponent" in unfit_to_issue(certificate)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fit"),
+    [("RSA-2048", True), ("P-384", True), ("Ed25519", True), ("RSA-1024", False), ("P-224", False), ("P-256k", False)],
+)
+def test_issuers_keys_are_such_as_may_be_relied_on(kind: str, fit: bool) -> None:
+    assert (unfit_to_issue(certificate_of(kind)) == "") is fit
 
 
 @pytest.mark.parametrize("kind", ALGORITHMS)

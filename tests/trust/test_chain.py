@@ -53,6 +53,10 @@ def instead_of_the_root(profile: Profile) -> Callable[[], Signer]:
     return lambda: GOOD._replace(chain=(*GOOD.chain[:2], certificate(profile, profile)))
 
 
+NAME_CONSTRAINTS = x509.NameConstraints(permitted_subtrees=[x509.DirectoryName(name("other"))], excluded_subtrees=None)
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+ALTERNATIVE_NAME = x509.SubjectAlternativeName([x509.DNSName("build.example.com")])
+
 # defect -> the signer, and words of the message that tell it from the others
 DEFECTS: dict[str, tuple[Callable[[], Signer], str]] = {
     "is a CA": (leaf(ca=True), "is a CA"),
@@ -93,6 +97,13 @@ DEFECTS: dict[str, tuple[Callable[[], Signer], str]] = {
     ),
     "RSA-1024 issuer": (issuing(kind="RSA-1024"), "RSA of 1024 bits"),
     "P-224 issuer": (issuing(kind="P-224"), "secp224r1"),
+    "secp256k1 issuer": (issuing(kind="P-256k"), "secp256k1"),
+    "brainpool issuer": (issuing(kind="P-256b"), "brainpoolP256r1"),
+    "DSA issuer": (issuing(kind="DSA-1024"), "issues with DSA"),
+    "name constraints": (issuing(critical_extensions=(NAME_CONSTRAINTS,)), "name constraints"),
+    "name constraints not critical": (issuing(extensions=(NAME_CONSTRAINTS,)), "name constraints"),
+    "critical extension": (leaf(critical_extensions=(UNKNOWN,)), "1.2.3.4.5 is not understood"),
+    "critical extension of an issuer": (issuing(critical_extensions=(UNKNOWN,)), "1.2.3.4.5 is not understood"),
 }  # fmt: skip
 
 
@@ -110,6 +121,8 @@ def test_chain_that_may_not_sign_images_is_refused_for_its_defect(defect: str) -
         usual_signer(ca=False),
         usual_signer(purposes=()),
         usual_signer(usages=("digital_signature", "content_commitment")),
+        usual_signer(extensions=(UNKNOWN,)),
+        usual_signer(critical_extensions=(ALTERNATIVE_NAME,)),
         usual_signer(kind="RSA-2048"),
         under(kind="RSA-2048"),
         under(kind="Ed25519"),
@@ -119,7 +132,8 @@ def test_chain_that_may_not_sign_images_is_refused_for_its_defect(defect: str) -
         signer(None, ca_profile("Issuing CA", key_number=1), ROOT._replace(path_length=1)),
     ],
     ids=[
-        "usual", "says it is no CA", "without purpose", "nonRepudiation too", "RSA", "RSA issuer", "Ed25519 issuer",
+        "usual", "says it is no CA", "without purpose", "nonRepudiation too", "unknown extension",
+        "critical alternative name", "RSA", "RSA issuer", "Ed25519 issuer",
         "path length kept", "self-signed", "under a root", "path length of the root kept",
     ],
 )  # fmt: skip
@@ -157,8 +171,14 @@ def test_sixteen_certificates_are_read_and_seventeen_are_not() -> None:
 
 
 def test_large_certificate_is_not_read() -> None:
-    with pytest.raises(LimitExceeded, match="got 65537 bytes"):
-        parse_chain([b"\x30" * 65537])
+    with pytest.raises(LimitExceeded, match="got 16385 bytes; expected at most 16384"):
+        parse_chain([b"\x30" * 16385])
+
+
+def test_large_chain_of_usual_certificates_is_not_read() -> None:
+    large = usual_signer(extensions=(x509.UnrecognizedExtension(UNKNOWN.oid, b"x" * 15_000),)).chain[0]
+    with pytest.raises(LimitExceeded, match="expected at most 65536"):
+        parse_chain([large.public_bytes(Encoding.DER)] * 5)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +189,9 @@ def test_large_certificate_is_not_read() -> None:
 def test_what_is_no_certificate_is_refused(der: bytes) -> None:
     with pytest.raises(ChainInvalid, match="certificate 2 of 2: can't be read"):
         parse_chain([DER[0], der])
+
+
+LATE = usual_signer(ends=datetime(2100, 6, 1, tzinfo=timezone.utc) - NOW).chain[0].public_bytes(Encoding.DER)
 
 
 def replaced(der: bytes, old: bytes, new: bytes) -> bytes:
@@ -184,8 +207,9 @@ def replaced(der: bytes, old: bytes, new: bytes) -> bytes:
         replaced(DER[0], b"\x13\x02US", b"\x03\x02\x00S"),
         replaced(DER[0], b"\x0c\x11build.example.com", b"\x03\x11\x00uild.example.com"),
         replaced(DER[0], b"\x0c\x04Acme", b"\x0c\x04\xff\xfe\xfd\xfc"),
+        replaced(LATE, b"\x18\x0f2100", b"\x18\x0f0000"),
     ],
-    ids=["version 128", "bits for a country", "bits for a name", "name that is not UTF-8"],
+    ids=["version 128", "bits for a country", "bits for a name", "name that is not UTF-8", "year 0"],
 )
 def test_certificate_over_which_the_library_stumbles_is_refused(der: bytes) -> None:
     with pytest.raises(ChainInvalid, match="can't be read"):
