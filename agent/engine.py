@@ -5,7 +5,8 @@ those of docs/architecture.md, "One pull": 4 ask the formats what to look for, 5
 of evidence, 7 evaluate the policy, 8 conclude.
 
 What can be inconclusive here: a listing or a fetch that nobody answered (a *gap*), and an enforced check that could not
-be made.  A gap never ends in a denial, since what was not seen might have been enough.
+be made.  A gap never ends in a denial, since what was not seen might have been enough.  Content that can't be looked at
+(a *defect*: a broken list, too many signatures) is its author's choice: it counts as failed evidence of any type.
 """
 
 from datetime import datetime, timezone
@@ -29,8 +30,16 @@ from agent.ports import Clock, Concurrent, Registry, Trace
 MAX_EVIDENCE = 50
 """Most referrers fetched for one subject.  `notation` stops at 100 by default; each costs two requests."""
 
-MAX_MANIFEST_SIZE = 4 * 1024 * 1024
-"""Largest manifest taken, in bytes: what registries accept (OCI distribution specification, "Pushing Manifests")."""
+PATIENCE = 5.0
+"""Seconds after which no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were.
+
+More signatures than can be looked at in our time are their authors' choice: not a deadline, which says "cannot tell".
+"""
+
+LOOKED_AT_LEAST = 10
+
+MAX_MANIFEST_SIZE = 256 * 1024
+"""Largest manifest of evidence taken, in bytes; real ones have one or two KiB."""
 
 _ALL_TYPES = "*"
 
@@ -90,8 +99,11 @@ class _Fetched(NamedTuple):
 
 
 class _Found(NamedTuple):
+    """What was found: outcomes by digest; `defects` are failed outcomes of content whose type nobody knows."""
+
     outcomes: tuple[Outcome, ...]
     gaps: tuple[Gap, ...]
+    defects: tuple[Outcome, ...]
     source: str
 
 
@@ -126,7 +138,7 @@ class Engine:
             listing = await self.registry.referrers(request.repository, request.subject.digest, wanted)
         except Unavailable as error:
             self._trace.step("list referrers", ", ".join(wanted), f"{error.cause.value}: {error.message}")
-            return _Found((), (Gap(error.cause, error.message),), "no listing")
+            return _Found((), (Gap(error.cause, error.message),), (), "no listing")
         except Malformed as error:
             listing = Listing((), "referrers API", types_are_reliable=True, defect=error)
         chosen, defect = self._choose(listing)
@@ -136,16 +148,32 @@ class Engine:
             f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at",
         )
 
-        async def look(descriptor: Descriptor) -> Outcome | Gap | None:
+        start = self._clock.monotonic()
+
+        async def look(numbered: tuple[int, Descriptor]) -> Outcome | Gap | None:
+            number, descriptor = numbered
+            if number >= LOOKED_AT_LEAST and self._clock.monotonic() - start > PATIENCE:
+                text = f"{listing.source}: looked at {number} of {len(chosen)} referrers in {PATIENCE:g} s"
+                return self._spoilt(SpoiltEvidence(descriptor.digest, "", LimitExceeded(f"{text}; expected fewer")))
             return await self._look_at(request, descriptor, now)
 
-        results = await self._concurrent.map(look, chosen)
-        outcomes = [result for result in results if isinstance(result, Outcome)]
+        def enough(results: Sequence[Outcome | Gap | None]) -> bool:
+            outcomes = [result for result in results if isinstance(result, Outcome) and result.artifact_type]
+            return self._policy.allow_stands(wanted) and self._policy.evaluate(outcomes, inconclusive_passes=False)
+
+        results = await self._concurrent.map(look, list(enumerate(chosen)), enough=enough)
+        outcomes = sorted(
+            (result for result in results if isinstance(result, Outcome)),
+            key=lambda outcome: (str(outcome.digest), outcome.verifier),
+        )
         if defect is not None:
-            outcomes.append(self._spoilt(SpoiltEvidence(request.subject.digest, wanted[0], defect)))
-        outcomes.sort(key=lambda outcome: (str(outcome.digest), outcome.verifier))
-        gaps = tuple(result for result in results if isinstance(result, Gap))
-        return _Found(tuple(outcomes), gaps, listing.source)
+            outcomes.append(self._spoilt(SpoiltEvidence(request.subject.digest, "", defect)))
+        return _Found(
+            tuple(outcome for outcome in outcomes if outcome.artifact_type),
+            tuple(result for result in results if isinstance(result, Gap)),
+            tuple(outcome for outcome in outcomes if not outcome.artifact_type),
+            listing.source,
+        )
 
     def _choose(self, listing: Listing) -> tuple[list[Descriptor], Malformed | None]:
         """What is worth fetching: where listed types can't be relied on, everything, up to the limit."""
@@ -210,11 +238,11 @@ class Engine:
         return next((each for each in self._verifiers if each.handles(artifact_type)), None)
 
     def _spoilt(self, evidence: SpoiltEvidence) -> Outcome:
-        """The failed outcome of content that is wrong; of unknown type, it counts as what is looked for first."""
+        """The failed outcome of content that is wrong; in the name of the first verifier, if nobody knows its type."""
         verifier = self._verifier_for(evidence.artifact_type) or self._verifiers[0]
         return Outcome(
             digest=evidence.digest,
-            artifact_type=evidence.artifact_type or verifier.artifact_types[0],
+            artifact_type=evidence.artifact_type,
             verifier=verifier.name,
             verifier_type=verifier.type,
             status=Status.FAILED,
@@ -224,13 +252,18 @@ class Engine:
 
     def _conclude(self, request: PullRequest, wanted: Sequence[str], found: _Found) -> Verdict:
         """(7) and (8)."""
-        report = Report(request.identity, found.outcomes)
+        report = Report(request.identity, found.outcomes + found.defects)
         inconclusive = report.with_status(Status.INCONCLUSIVE)
-        in_doubt = [outcome.artifact_type for outcome in inconclusive] + (list(wanted) if found.gaps else [])
+        unseen = list(wanted) if found.gaps or found.defects else []
+        in_doubt = [outcome.artifact_type for outcome in inconclusive] + unseen
         allowed = self._policy.evaluate(found.outcomes, inconclusive_passes=False)
         if allowed and self._policy.allow_stands(in_doubt):
             verdict = Verdict(Decision.ALLOW, Code.VERIFIED, _success(report), report=report)
-        elif allowed or found.gaps or self._policy.evaluate(found.outcomes, inconclusive_passes=True):
+        elif found.gaps:
+            verdict = _cannot_tell(report, inconclusive, found.gaps)
+        elif found.defects and not self._policy.allow_stands(wanted):
+            verdict = _denial(report, wanted, found.source)
+        elif allowed or self._policy.evaluate(found.outcomes, inconclusive_passes=True):
             verdict = _cannot_tell(report, inconclusive, found.gaps)
         else:
             verdict = _denial(report, wanted, found.source)

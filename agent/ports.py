@@ -39,8 +39,17 @@ class Registry(Protocol):
 class Concurrent(Protocol):
     """Runs one function over many items, at once or one after another; results keep the items' order."""
 
-    async def map(self, function: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
-        """`[await function(item) for item in items]`, in whatever way suits the process."""
+    async def map(
+        self,
+        function: Callable[[Item], Awaitable[Result]],
+        items: Sequence[Item],
+        *,
+        enough: Callable[[Sequence[Result]], bool],
+    ) -> list[Result]:
+        """The results of the shortest run of items from the first on that is `enough`, or of all of them.
+
+        However many ran at once: nothing behind that run is returned, so that every process comes to the same.
+        """
         ...
 
 
@@ -49,6 +58,10 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """The present, with time zone UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds since some moment; never goes back."""
         ...
 
 

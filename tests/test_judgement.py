@@ -1,10 +1,8 @@
 """One judgement: what decides before verification, and what a verdict becomes."""
 
-import pytest
-
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
 from agent.engine import Engine
-from agent.errors import Cause, Code, Exit, NodesealError, Unavailable
+from agent.errors import Cause, Code, Exit, Unavailable
 from agent.judgement import judge
 from agent.model.answer import Ground
 from agent.model.reference import Reference
@@ -49,15 +47,3 @@ def test_canary_is_denied_before_anything_is_asked() -> None:
     answer, verdict = run(judge(canary, engine_over(registry)))
     assert (answer.exit, answer.code, verdict) == (Exit.DENY, Code.CANARY, None)
     assert registry.asked == []
-
-
-def test_coroutine_that_really_waits_is_a_bug_in_the_one_shot_process() -> None:
-    class Waiting:
-        def __await__(self) -> object:
-            yield "anything"
-
-    async def wait() -> None:
-        await Waiting()  # type: ignore[misc]
-
-    with pytest.raises(NodesealError, match="no event loop"):
-        run(wait())

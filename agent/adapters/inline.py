@@ -3,6 +3,7 @@
 Nothing here waits: the blocking transport does its waiting inside a call, so a coroutine runs to its end in one go.
 """
 
+import time
 from datetime import datetime, timezone
 from typing import Any, Awaitable, Callable, Coroutine, Sequence, TypeVar
 
@@ -25,9 +26,20 @@ def run(coroutine: Coroutine[Any, Any, Value]) -> Value:
 class OneByOne:
     """`ports.Concurrent` as a plain loop."""
 
-    async def map(self, function: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+    async def map(
+        self,
+        function: Callable[[Item], Awaitable[Result]],
+        items: Sequence[Item],
+        *,
+        enough: Callable[[Sequence[Result]], bool],
+    ) -> list[Result]:
         """See `ports.Concurrent.map`."""
-        return [await function(item) for item in items]
+        results: list[Result] = []
+        for item in items:
+            results.append(await function(item))
+            if enough(results):
+                break
+        return results
 
 
 class SystemClock:
@@ -36,6 +48,10 @@ class SystemClock:
     def now(self) -> datetime:
         """See `ports.Clock.now`."""
         return datetime.now(timezone.utc)
+
+    def monotonic(self) -> float:
+        """See `ports.Clock.monotonic`."""
+        return time.monotonic()
 
 
 class NoTrace:

@@ -26,7 +26,7 @@ class Policy(Protocol):
         ...
 
     def allow_stands(self, artifact_types: Sequence[str]) -> bool:
-        """Whether a yes stands however unknown outcomes of these artifact types turn out."""
+        """Whether a yes stands however unknown outcomes of these artifact types turn out; "*" is every type."""
         ...
 
 

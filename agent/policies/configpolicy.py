@@ -10,6 +10,7 @@ from agent.model.outcome import Outcome, Status
 
 ANY, ALL = "any", "all"
 DEFAULT_KEY = "default"
+ANY_TYPE = "*"
 
 
 class ConfigPolicy:
@@ -41,6 +42,8 @@ class ConfigPolicy:
 
     def allow_stands(self, artifact_types: Sequence[str]) -> bool:
         """See `Policy.allow_stands`: under "any", more outcomes can't turn yes into no."""
+        if ANY_TYPE in artifact_types and ALL in (self._default, *self._requirements.values()):
+            return False
         return all(self._requirement(artifact_type) == ANY for artifact_type in artifact_types)
 
     def _satisfied(self, artifact_type: str, passed: Sequence[bool]) -> bool:
