@@ -46,11 +46,12 @@ def check_host(host: str, home: str, where: str, *, allow_private: bool) -> None
 def check_addresses(host: str, found: Sequence[str], home: str, home_addresses: Sequence[str]) -> None:
     """Judge every address that `host` resolved to.  Raises `Malformed`.
 
-    One bad address refuses the host: which of them would be connected to is nobody's promise.
+    One bad address refuses the host: which of them would be connected to is nobody's promise.  And one public address
+    makes the registry a public one: whoever rules its name could add a private one to it.
     """
     if host == home:
         return
-    home_is_private = any(_not_public(_address(each)) for each in home_addresses)
+    home_is_private = bool(home_addresses) and all(_not_public(_address(each)) for each in home_addresses)
     for text in found:
         address = _address(text)
         reason = _always_refused(address) or ("" if home_is_private else _not_public(address))

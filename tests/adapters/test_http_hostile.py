@@ -126,14 +126,14 @@ def test_08_next_page_elsewhere(registry: RegistrySimulator, image: Descriptor, 
     assert isinstance(listing.defect, Malformed)
 
 
-@pytest.mark.parametrize("count", [20_000, 100_000])
+@pytest.mark.parametrize("count", [15_000, 100_000])
 def test_08_very_many_entries(registry: RegistrySimulator, image: Descriptor, bench: Bench, count: int) -> None:
     """A thousand are taken of a page that fits; of a page that does not, none."""
     registry.misbehave("referrers", does.many_entries(count))
     with bounded_memory():
         listing = bench.referrers(image)
     assert isinstance(listing.defect, LimitExceeded)
-    assert len(listing.descriptors) == (1000 if count == 20_000 else 0)
+    assert len(listing.descriptors) == (1000 if count == 15_000 else 0)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.codec.strictjson import canonical, decode
+from agent.codec.strictjson import MAX_VALUES, canonical, decode
 from agent.errors import LimitExceeded, Malformed
 
 LIMIT = 2 * 10**6
@@ -49,6 +49,13 @@ def test_depth_has_a_limit(data: bytes) -> None:
         decode(data, "here", limit=LIMIT)
 
 
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b"1,", b'"",', b'{"a":[]},', b"[[]],"])
+def test_number_of_values_has_a_limit(unit: bytes) -> None:
+    assert decode(b"[" + unit * 1000 + b"1]", "here", limit=LIMIT)
+    with pytest.raises(LimitExceeded, match="values"):
+        decode(b"[" + unit * MAX_VALUES + b"1]", "here", limit=LIMIT)
+
+
 def test_size_has_a_limit() -> None:
     assert decode(b"1234", "here", limit=4) == 1234
     with pytest.raises(LimitExceeded, match="got 5 bytes; expected at most 4"):
@@ -62,9 +69,9 @@ def test_good_text_is_read() -> None:
 
 
 def test_very_many_keys_with_the_last_one_twice_are_found_out() -> None:
-    keys = ",".join(f'"{i}":1' for i in range(100_000))
+    keys = ",".join(f'"{i}":1' for i in range(90_000))
     with pytest.raises(Malformed, match="stands twice"):
-        decode(f'{{{keys},"99999":1}}'.encode(), "here", limit=LIMIT)
+        decode(f'{{{keys},"89999":1}}'.encode(), "here", limit=LIMIT)
 
 
 @given(st.binary(max_size=200))

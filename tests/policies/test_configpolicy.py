@@ -64,6 +64,9 @@ def test_inconclusive_outcomes_can_be_taken_as_passed(requirement: str, statuses
         ({"a": "all"}, ["a"], False),
         ({"a": "any"}, ["a", "b"], False),
         ({"a": "any", "default": "any"}, ["a", "b"], True),
+        ({"a": "any", "default": "any"}, ["*"], True),
+        ({"a": "any"}, ["*"], False),
+        ({"a": "all", "default": "any"}, ["*"], False),
     ],
     ids=str,
 )

@@ -50,7 +50,7 @@ def test_private_addresses(address: str) -> None:
     """Only a registry that is at one may name one."""
     check_addresses("other.example", [address], HOME, ["10.9.9.9"])
     check_host(address, HOME, "redirect", allow_private=True)
-    for home_addresses in (["93.184.216.34"], []):
+    for home_addresses in (["93.184.216.34"], ["93.184.216.34", "10.9.9.9"], ["10.9.9.9", "93.184.216.34"], []):
         with pytest.raises(Malformed, match="private"):
             check_addresses("other.example", [address], HOME, home_addresses)
     with pytest.raises(Malformed, match="private"):
