@@ -16,12 +16,13 @@ MAX_LENGTH = 1024
 _MAX_REPOSITORY_LENGTH = 255  # distribution's NameTotalLengthMax
 _HOST = re.compile(
     r"(?:(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
-    r"|\[[0-9a-f:]{2,39}\])(?::([0-9]{1,5}))?\Z"
+    r"|\[[0-9a-f:]{2,39}\])(?::([1-9][0-9]{0,4}))?\Z"
 )
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _MAX_PORT = 65535
 _DOCKER_HUB = "docker.io"
+_DOCKER_HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
 
 
 class Repository(NamedTuple):
@@ -31,8 +32,17 @@ class Repository(NamedTuple):
     path: str
 
     def __str__(self) -> str:
-        """`host/path`, the form that trust policies and rules match on."""
+        """`host/path`, as it was named."""
         return f"{self.host}/{self.path}"
+
+    @property
+    def scope(self) -> str:
+        """What trust policies match on: `host/path` in one spelling, so that nobody chooses a policy by another.
+
+        Port 443 is what no port means; Docker Hub goes by three names.
+        """
+        host = self.host.removesuffix(":443")
+        return f"{_DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host}/{self.path}"
 
 
 class Reference(NamedTuple):

@@ -63,8 +63,7 @@ class TrustPolicy(NamedTuple):
 
 def select(policies: Sequence[TrustPolicy], repository: Repository) -> TrustPolicy | None:
     """The policy for a repository: the one that names it, else the one for everything ("*"), else None."""
-    exact = str(repository)
-    for scope in (exact, "*"):
+    for scope in (repository.scope, "*"):
         for policy in policies:
             if scope in policy.scopes:
                 return policy
@@ -191,9 +190,9 @@ def _identities(texts: Sequence[str], where: str, problems: list[Problem]) -> tu
 
 
 def _folded(scope: str) -> str:
-    """A scope with its host in lower case, as references have it: hosts are case-insensitive."""
+    """A scope as references have it: its host in lower case, since hosts are case-insensitive, in one spelling."""
     host, slash, path = scope.partition("/")
-    return f"{host.lower()}{slash}{path}"
+    return Repository(host.lower(), path).scope if slash else scope
 
 
 def _object(value: object) -> Mapping[str, object]:

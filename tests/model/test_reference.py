@@ -40,6 +40,7 @@ def test_full_names_are_read(text: str, host: str, path: str, tag: str | None, d
         "",
         "busybox",
         "busybox:1",
+        "r.example:0443/a:1",
         "library/busybox:1",
         "r.example/",
         "r.example/a",

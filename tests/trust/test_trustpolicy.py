@@ -91,7 +91,7 @@ def test_weak_level_for_everything_is_a_warning(level: str) -> None:
         ("example.com/a", "exact"),
         ("example.com/ab", "rest"),
         ("example.com/a/b", "rest"),
-        ("example.com:443/a", "rest"),
+        ("example.com:443/a", "exact"),
         ("example.com:5000/a", "port"),
         ("example.com.evil.net/a", "rest"),
         ("evil.net/example.com/a", "rest"),
@@ -107,6 +107,22 @@ def test_the_statement_that_names_the_repository_stands_for_it_alone(repository:
     found = select(parsed, Repository(host, path))
     assert found is not None
     assert found.name == chosen
+
+
+@pytest.mark.parametrize(
+    "scope", ["docker.io/library/x", "index.docker.io/library/x", "registry-1.docker.io/library/x"]
+)
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io", "docker.io:443"])
+def test_no_name_of_docker_hub_gets_round_a_statement(scope: str, host: str) -> None:
+    parsed = policies({"name": "hub", "registryScopes": [scope]}, {"name": "rest", "registryScopes": ["*"]})
+    found = select(parsed, Repository(host, "library/x"))
+    assert found is not None
+    assert found.name == "hub"
+
+
+def test_two_spellings_of_one_registry_stand_in_one_statement_only() -> None:
+    one, two = {"name": "a", "registryScopes": ["r.example/x"]}, {"name": "b", "registryScopes": ["R.example:443/x"]}
+    assert len(problems_of(one, two)) == 1
 
 
 def test_repository_that_no_statement_names_has_none() -> None:
