@@ -216,6 +216,21 @@ def test_certificate_over_which_the_library_stumbles_is_refused(der: bytes) -> N
         parse_chain([der])
 
 
+def of_version_1(der: bytes) -> bytes:
+    """A certificate without the version in it, which makes it one of version 1, extensions and all."""
+    version = b"\xa0\x03\x02\x01\x02"
+    assert (der[:2], der[4:6], der[8:13]) == (b"\x30\x82", b"\x30\x82", version)
+    lengths = [int.from_bytes(der[i : i + 2], "big") - len(version) for i in (2, 6)]
+    return b"\x30\x82" + lengths[0].to_bytes(2, "big") + b"\x30\x82" + lengths[1].to_bytes(2, "big") + der[13:]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_certificate_of_version_1_is_refused_whatever_extensions_it_has(number: int) -> None:
+    chain = parse_chain([of_version_1(der) if i == number else der for i, der in enumerate(DER)])
+    with pytest.raises(ChainInvalid, match="of version v1; expected v3"):
+        check_chain(chain)
+
+
 def test_refusals_have_their_own_code() -> None:
     with pytest.raises(Malformed) as caught:
         check_chain(GOOD.chain[:1])
