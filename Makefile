@@ -59,7 +59,7 @@ lock: $(VENV)/.stamp ## resolve the dependencies anew, with hashes
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
 	    --no-header --upgrade pyproject.toml -o requirements/runtime.txt
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
-	    --no-header --upgrade pyproject.toml --group test --group lint --group build -c requirements/runtime.txt \
+	    --no-header --upgrade pyproject.toml --group test --group lint --group build --group fuzz -c requirements/runtime.txt \
 	    -o requirements/dev.txt
 
 clean: ## remove what make made in this folder

@@ -45,6 +45,7 @@ class Cause(str, Enum):
 
     REGISTRY_UNAVAILABLE = "registryUnavailable"
     UNAUTHORIZED = "unauthorized"
+    CREDENTIALS_UNAVAILABLE = "credentialsUnavailable"
     THROTTLED = "throttled"
     REVOCATION_UNKNOWN = "revocationUnknown"
     DEADLINE = "deadline"
@@ -76,6 +77,8 @@ class Code(str, Enum):
     CERTIFICATE_CHAIN_INVALID = "NS-2107"
     NO_TRUST_POLICY = "NS-2108"
     PLUGIN_DEMANDED = "NS-2109"
+    TIMESTAMP_INVALID = "NS-2110"
+    CERTIFICATE_REVOKED = "NS-2111"
 
     REGISTRY_UNAVAILABLE = "NS-3001"
     UNAUTHORIZED = "NS-3002"
@@ -85,6 +88,7 @@ class Code(str, Enum):
     CONFIGURATION_MISSING = "NS-3006"
     CONFIGURATION_INVALID = "NS-3007"
     CLOCK_IMPLAUSIBLE = "NS-3008"
+    CREDENTIALS_UNAVAILABLE = "NS-3009"
 
     BUG = "NS-9001"
 

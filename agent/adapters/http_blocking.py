@@ -73,12 +73,12 @@ class BlockingTransport:
 
     def _send(self, request: Request, proxy: Proxy | None) -> Response:
         self._dialler.check(request, proxy)
-        head = _head(request, proxy)
+        message = _message(request, proxy)
         tries_left = 1
         while True:
             lease = self._lease(request.url.origin, proxy)
             try:
-                response = self._exchange(lease.wire, head, request)
+                response = self._exchange(lease.wire, message, request)
             except (OSError, HTTPException) as error:
                 if not _died(error):
                     raise
@@ -93,11 +93,11 @@ class BlockingTransport:
                     return response
             tries_left -= 1
 
-    def _exchange(self, wire: Wire, head: bytes, request: Request) -> Response:
+    def _exchange(self, wire: Wire, message: bytes, request: Request) -> Response:
         """One request and its response; the connection goes back to the idle ones only after both went well."""
         keep = False
         try:
-            response, keep = wire.exchange(head, request.limit, request.what)
+            response, keep = wire.exchange(message, request.limit, request.what)
         finally:
             if keep:
                 self._idle[request.url.origin] = wire
@@ -126,22 +126,24 @@ class BlockingTransport:
         return Unavailable(f"{where}: {_said(error)}", cause=Cause.REGISTRY_UNAVAILABLE)
 
 
-def _head(request: Request, proxy: Proxy | None) -> bytes:
+def _message(request: Request, proxy: Proxy | None) -> bytes:
     """The request as bytes.  Only what `Request` holds goes out; no value in it may break a line."""
     url = request.url
     plain_proxy = proxy if url.origin.scheme == "http" else None
     lines = [
-        f"GET {url.origin if plain_proxy else ''}{url.target} HTTP/1.1",
+        f"{'GET' if request.body is None else 'POST'} {url.origin if plain_proxy else ''}{url.target} HTTP/1.1",
         f"Host: {url.origin.netloc}",
         f"User-Agent: {USER_AGENT}",
         "Accept-Encoding: identity",
         *(f"{name}: {value}" for name, value in request.headers),
     ]
+    if request.body is not None:
+        lines.append(f"Content-Length: {len(request.body)}")
     if plain_proxy and plain_proxy.authorization:
         lines.append(f"Proxy-Authorization: {plain_proxy.authorization}")
     if not all(line.isascii() and line.isprintable() for line in lines):
         raise Malformed(f"{request.what}: got a request that no header can carry")
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + (request.body or b"")
 
 
 def _died(error: Exception) -> bool:

@@ -49,13 +49,13 @@ class Wire:
         self._deadline = deadline
         self._budget = 0
 
-    def exchange(self, head: bytes, limit: int, what: str) -> tuple[Response, bool]:
+    def exchange(self, message: bytes, limit: int, what: str) -> tuple[Response, bool]:
         """Send a request and read its response; also say whether the connection may be used again.
 
         Raises `LimitExceeded`, `Malformed`, and whatever sockets and `http.client` raise.
         """
         self._budget = HEADER_BUDGET + limit
-        self._send(head)
+        self._send(message)
         response = self._response()
         with response:
             _check_headers(response, what)
@@ -109,9 +109,9 @@ class Wire:
         self._budget -= count
         return count
 
-    def _send(self, head: bytes) -> None:
+    def _send(self, message: bytes) -> None:
         self.socket.settimeout(self._deadline.remaining())
-        self.socket.sendall(head)
+        self.socket.sendall(message)
 
     def _response(self, method: str = "GET") -> HTTPResponse:
         response = HTTPResponse(cast("socket.socket", self), method=method)

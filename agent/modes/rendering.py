@@ -32,6 +32,8 @@ REMEDIES: dict[Code, str] = {
     Code.CERTIFICATE_CHAIN_INVALID: "have the signing certificate issued under the Notary Project's certificate rules",
     Code.NO_TRUST_POLICY: "add a statement for this repository, or one with the scope '*', to trustPolicyDoc",
     Code.PLUGIN_DEMANDED: "sign without a verification plugin",
+    Code.TIMESTAMP_INVALID: "sign again with a timestamp of a service whose root is in a tsa trust store",
+    Code.CERTIFICATE_REVOKED: "sign again with a certificate that is not revoked; find out why this one was",
     Code.REGISTRY_UNAVAILABLE: "check name, network, proxy and certificates between this host and the registry",
     Code.UNAUTHORIZED: "this version reads registries anonymously: make the repository readable to everyone",
     Code.THROTTLED: "wait, or ask the registry for a higher limit",
@@ -40,6 +42,7 @@ REMEDIES: dict[Code, str] = {
     Code.CONFIGURATION_MISSING: "publish a configuration: nodeseal config apply DIR",
     Code.CONFIGURATION_INVALID: "publish the configuration again: nodeseal config apply DIR",
     Code.CLOCK_IMPLAUSIBLE: "set this host's clock",
+    Code.CREDENTIALS_UNAVAILABLE: "correct the registry's entry in /etc/nodeseal/docker-config.json",
 }
 
 

@@ -13,7 +13,7 @@ Steps = Generator["Request", "Response", Result]
 
 
 class Request(NamedTuple):
-    """One GET; nothing else is ever asked of a registry.
+    """One GET, or a POST if there is a `body`: nothing else is ever asked.
 
     `limit` is the most bytes that the body of a 200 may have: a transport reads no more and raises `LimitExceeded`.
     Of any other response it returns at most `limits.MAX_ERROR_BODY` bytes of body.  `sent_by` is set where a registry
@@ -26,6 +26,7 @@ class Request(NamedTuple):
     limit: int
     headers: tuple[tuple[str, str], ...] = ()
     sent_by: Origin | None = None
+    body: bytes | None = None
 
 
 class Response(NamedTuple):
