@@ -13,6 +13,7 @@ from agent.model.documents import Documents
 from agent.model.evidence import Evidence
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
+from agent.model.revocation import Inquiry
 
 FORMATS: Mapping[str, str] = {
     "notation": "agent.formats.notation:NotationFormat",
@@ -48,8 +49,15 @@ class Format(Protocol):
         """Most bytes that one of an evidence's `blob_count` blobs may have.  Raises `Malformed` for a wrong count."""
         ...
 
-    def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Outcome:
-        """What this evidence says of the subject.  Never raises for anything that evidence can contain."""
+    def exemption(self, request: PullRequest) -> Outcome | None:
+        """A skipped outcome if the configuration asks for no evidence of this image, else None.  Light."""
+        ...
+
+    def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Inquiry[Outcome]:
+        """What this evidence says of the subject; asks about revocation on the way.
+
+        Never raises for anything that evidence, or an answer, can contain.
+        """
         ...
 
 

@@ -23,7 +23,8 @@ LEVELS: Mapping[str, Mapping[Check, Action]] = {
         "audit": (_E, _L, _L, _L, _L),
     }.items()
 }
-_SKIP_LEVEL = "skip"
+SKIP_LEVEL = "skip"
+ALWAYS, AFTER_CERT_EXPIRY = "always", "afterCertExpiry"
 _OVERRIDABLE = (Check.AUTHENTICITY, Check.AUTHENTIC_TIMESTAMP, Check.EXPIRY, Check.REVOCATION)
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -41,6 +42,7 @@ class TrustPolicy(NamedTuple):
     actions: Mapping[Check, Action]
     stores: tuple[str, ...]
     identities: tuple[Mapping[str, str], ...] | None
+    verify_timestamp: str = ALWAYS
 
     def to_json(self) -> dict[str, object]:
         """The JSON form that a snapshot holds."""
@@ -50,6 +52,7 @@ class TrustPolicy(NamedTuple):
             "scopes": list(self.scopes),
             "actions": {check.value: action.value for check, action in self.actions.items()},
             "stores": list(self.stores),
+            "verify_timestamp": self.verify_timestamp,
             "identities": None if self.identities is None else [dict(each) for each in self.identities],
         }
 
@@ -115,7 +118,15 @@ def _parse_statement(statement: Mapping[str, object], where: str, problems: list
     stores = _strings(statement.get("trustStores"))
     _check_stores(stores, f"{where}.trustStores", problems)
     identities = _identities(_strings(statement.get("trustedIdentities")), f"{where}.trustedIdentities", problems)
-    return TrustPolicy(str(statement.get("name")), level, scopes, actions, stores, identities)
+    return TrustPolicy(
+        str(statement.get("name")),
+        level,
+        scopes,
+        actions,
+        stores,
+        identities,
+        str(verification.get("verifyTimestamp", ALWAYS)),
+    )
 
 
 def _check_scopes(scopes: Sequence[str], where: str, problems: list[Problem]) -> None:
@@ -131,7 +142,7 @@ def _check_scopes(scopes: Sequence[str], where: str, problems: list[Problem]) ->
 
 
 def _actions(level: str, override: Mapping[str, object], where: str, problems: list[Problem]) -> Mapping[Check, Action]:
-    if level == _SKIP_LEVEL:
+    if level == SKIP_LEVEL:
         problems.append(
             Problem(f"{where}.level", "'skip', which this version does not support", f"one of {', '.join(LEVELS)}")
         )
@@ -158,10 +169,6 @@ def _check_stores(stores: Sequence[str], where: str, problems: list[Problem]) ->
         match = _STORE.match(store)
         if not match:
             problems.append(Problem(f"{where}[{i}]", repr(store[:80]), "TYPE:NAME, for example 'ca:certs'"))
-        elif match[1] != "ca":
-            problems.append(
-                Problem(f"{where}[{i}]", f"store type {match[1]!r}, which this version does not support", "'ca:NAME'")
-            )
 
 
 def _identities(texts: Sequence[str], where: str, problems: list[Problem]) -> tuple[Mapping[str, str], ...] | None:
