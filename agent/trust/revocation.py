@@ -154,7 +154,7 @@ def _read(query: RevocationQuery, read: Callable[[bytes], Found]) -> Inquiry[Fou
             raise
         fetched = yield from _fetched(query._replace(fresh=True))
         found = read(fetched.content)
-    if not fetched.kept:
+    if not fetched.kept and found is not Status.UNKNOWN:
         yield Confirmed(query, fetched.content)
     return found
 
