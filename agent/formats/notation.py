@@ -16,21 +16,21 @@ The first enforced check that fails ends it; logged ones are recorded.
 """
 
 from datetime import datetime
-from hashlib import sha256
 from typing import Iterator, Mapping, NamedTuple, Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
-from agent.errors import Cause, Code, Malformed, Problem
+from agent.errors import Cause, Code, Malformed
 from agent.formats import ParsedOptions, notation_jws
-from agent.model.documents import Documents
+from agent.model.documents import Sources
 from agent.model.evidence import Evidence
 from agent.model.outcome import Action, Check, CheckResult, Outcome, Status
 from agent.model.request import PullRequest
 from agent.trust import chain as chains
 from agent.trust import identity, trustpolicy
 from agent.trust.algorithms import verify_signature
+from agent.trust.truststore import CA, TrustStores
 
 ARTIFACT_TYPE = "application/vnd.cncf.notary.signature"
 TYPE = "notation"
@@ -51,41 +51,26 @@ class _Signature(NamedTuple):
 
 
 class NotationFormat:
-    """Verifies Notary Project signatures under trust policies and one set of trusted certificates.
+    """Verifies Notary Project signatures under trust policies and the trust stores that they name."""
 
-    Ratify's `verificationCerts` are not partitioned into named trust stores: every `ca:NAME` means all of them.
-    """
-
-    def __init__(self, name: str, policies: Sequence[trustpolicy.TrustPolicy], trusted: frozenset[bytes]) -> None:
-        """`name` is the verifier's; `trusted` holds certificates as DER."""
+    def __init__(self, name: str, policies: Sequence[trustpolicy.TrustPolicy], stores: TrustStores) -> None:
+        """`name` is the verifier's."""
         self._name = name
         self._policies = policies
-        self._trusted = trusted
+        self._stores = stores
 
     @classmethod
-    def parse(cls, options: Mapping[str, object], documents: Documents, where: str) -> ParsedOptions:
-        """Check `verificationCerts` and `trustPolicyDoc`; see `Format.parse`."""
-        document = options.get("trustPolicyDoc")
-        policies, problems = trustpolicy.parse(
-            document if isinstance(document, dict) else {}, f"{where}.trustPolicyDoc"
-        )
-        if not policies:
-            problems.append(Problem(f"{where}.trustPolicyDoc", "no statement", "at least one trust policy statement"))
-        certificates = _certificates(
-            options.get("verificationCerts"), documents, f"{where}.verificationCerts", problems
-        )
-        settings = {
-            "trustPolicies": [policy.to_json() for policy in policies],
-            "certificates": sorted(certificates),
-        }
-        return ParsedOptions(settings, certificates, tuple(problems))
+    def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
+        """Check the options; see `Format.parse`."""
+        from agent.formats import notation_options  # never on a pull
+
+        return notation_options.parse(options, documents, where)
 
     @classmethod
     def load(cls, name: str, settings: Mapping[str, object], certificates: Mapping[str, bytes]) -> "NotationFormat":
         """See `Format.load`."""
         policies = [trustpolicy.TrustPolicy.from_json(each) for each in settings["trustPolicies"]]  # type: ignore[attr-defined]
-        trusted = frozenset(certificates[each] for each in settings["certificates"])  # type: ignore[attr-defined]
-        return cls(name, policies, trusted)
+        return cls(name, policies, TrustStores.from_json(settings["trustStores"], certificates))  # type: ignore[arg-type]
 
     def blob_limit(self, blob_count: int) -> int:
         """See `Format.blob_limit`.  A signature has exactly one blob, its envelope."""
@@ -134,7 +119,8 @@ class NotationFormat:
 
     def _check_authenticity(self, policy: trustpolicy.TrustPolicy, signature: _Signature) -> CheckResult:
         signer = chains.subject_of(signature.chain[0])
-        if not any(certificate.public_bytes(Encoding.DER) in self._trusted for certificate in signature.chain):
+        trusted = self._stores.certificates(policy.stores, CA)
+        if not any(certificate.public_bytes(Encoding.DER) in trusted for certificate in signature.chain):
             return _result(policy, Check.AUTHENTICITY, Code.SIGNER_NOT_TRUSTED, f"signer not trusted ({signer})")
         if policy.identities is not None:
             try:
@@ -252,35 +238,3 @@ def _difference(target: object, subject: object) -> str:
         if signed != asked:
             return f"{name.replace('_', ' ')} {ascii(str(signed)[:80])[1:-1]}"
     return "another descriptor"
-
-
-def _certificates(paths: object, documents: Documents, where: str, problems: list[Problem]) -> dict[str, bytes]:
-    """Every usable certificate of the documents that `paths` name: SHA-256 -> DER."""
-    from agent.codec import pem  # never on a pull
-
-    found: dict[str, bytes] = {}
-    for i, path in enumerate(paths if isinstance(paths, list) else []):
-        at = f"{where}[{i}]"
-        named = documents.find(str(path))
-        if not named:
-            problems.append(Problem(at, f"{str(path)[:120]!r}, which names nothing", "a certificate file or directory"))
-        for document in named:
-            origin = f"{at}: {document.origin}"
-            ders, defects = pem.contents(document.content)
-            try:
-                chain = [chains.parse_chain([der])[0] for der in ders]
-            except Malformed as error:
-                defects = (*defects, error.message)
-            if defects:
-                problems.append(Problem(origin, ", ".join(defects), "nothing but certificates, as PEM or DER"))
-                continue
-            for der, certificate in zip(ders, chain, strict=True):
-                if chains.is_ca(certificate) or chains.is_self_signed(certificate):
-                    found[sha256(der).hexdigest()] = der
-                    continue
-                subject = chains.subject_of(certificate)
-                expected = "a CA or a self-signed one"
-                problems.append(Problem(origin, f"the certificate {subject}", expected, fatal=False))
-    if not found:
-        problems.append(Problem(where, "no usable certificate", "at least one CA or self-signed certificate"))
-    return found

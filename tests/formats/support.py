@@ -1,7 +1,7 @@
 """A subject, a signature of it, and what the notation format says of that: the arrangement of most tests here."""
 
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -21,7 +21,7 @@ NAME = "registry.example.com/shop/cart:1"
 
 
 class GivenDocuments:
-    """`model.documents.Documents` that finds what it was given, under any path."""
+    """`model.documents.Sources` that finds what it was given, under any path."""
 
     def __init__(self, *contents: bytes) -> None:
         """Keep the contents."""
@@ -31,6 +31,16 @@ class GivenDocuments:
         """All of them."""
         del path
         return self._found
+
+    def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
+        """Nothing."""
+        del path, wanted
+        return ()
+
+    def provided(self, provider: str) -> Document | None:
+        """Nothing."""
+        del provider
+        return None
 
 
 def request(name: str = NAME, subject: Descriptor = SUBJECT) -> PullRequest:
