@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Mapping, NamedTuple, Protocol, cast
 
 from agent.errors import Problem
-from agent.model.documents import Documents
+from agent.model.documents import Sources
 from agent.model.evidence import Evidence
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
@@ -36,7 +36,7 @@ class Format(Protocol):
     """Verifies one kind of evidence.  Pure: bytes and the time come in, an outcome goes out."""
 
     @classmethod
-    def parse(cls, options: Mapping[str, object], documents: Documents, where: str) -> ParsedOptions:
+    def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
         """Check a verifier's options (schema-valid JSON) when a configuration is published; collect every problem."""
         ...
 

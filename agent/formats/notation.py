@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Mapping, Sequence
 from agent.errors import Cause, Code, Malformed
 from agent.formats import ParsedOptions
 from agent.formats.notation_envelope import MAX_ENVELOPE_SIZE
-from agent.model.documents import Documents
+from agent.model.documents import Sources
 from agent.model.evidence import Evidence
 from agent.model.outcome import Action, CheckResult, Outcome, Status
 from agent.model.request import PullRequest
@@ -48,7 +48,7 @@ class NotationFormat:
         self._stores = stores
 
     @classmethod
-    def parse(cls, options: Mapping[str, object], documents: Documents, where: str) -> ParsedOptions:
+    def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
         """See `Format.parse`."""
         from agent.formats import notation_options  # never on a pull
 
@@ -63,7 +63,7 @@ class NotationFormat:
     def exemption(self, request: PullRequest) -> Outcome | None:
         """See `Format.exemption`: the trust policy's level for the repository is `skip`."""
         policy = trustpolicy.select(self._policies, request.repository)  # (1)
-        if policy is None or policy.level != trustpolicy.SKIP_LEVEL:
+        if policy is None or policy.level != trustpolicy.SKIP:
             return None
         return Outcome(
             digest=request.subject.digest,

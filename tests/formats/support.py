@@ -2,7 +2,7 @@
 
 from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import Any, Mapping, cast
+from typing import Any, Mapping, Sequence, cast
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -24,7 +24,7 @@ NAME = "registry.example.com/shop/cart:1"
 
 
 class GivenDocuments:
-    """`model.documents.Documents` that finds what it was given, under any path."""
+    """`model.documents.Sources` that finds what it was given, under any path."""
 
     def __init__(self, *contents: bytes) -> None:
         """Keep the contents."""
@@ -34,6 +34,16 @@ class GivenDocuments:
         """All of them."""
         del path
         return self._found
+
+    def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
+        """Nothing."""
+        del path, wanted
+        return ()
+
+    def provided(self, provider: str) -> Document | None:
+        """Nothing."""
+        del provider
+        return None
 
 
 def request(name: str = NAME, subject: Descriptor = SUBJECT) -> PullRequest:

@@ -10,7 +10,7 @@ from cryptography.x509 import ocsp
 from agent.errors import Cause, Code
 from agent.formats.notation import NotationFormat
 from agent.model.outcome import Check, CheckResult, Outcome, Status
-from agent.trust import trustpolicy
+from agent.trust import trustpolicy, trustpolicy_document
 from agent.trust.truststore import TrustStores
 from tests.formats.support import SUBJECT, decided, evidence, request
 from tests.signing import PREFIX, Signer, envelope, rfc3339, trust_policy
@@ -26,7 +26,7 @@ SCHEME, AUTHENTIC_TIME = PREFIX + "signingScheme", PREFIX + "authenticSigningTim
 
 def verifier(stores: dict[str, Signer], **statement: Any) -> NotationFormat:
     """A verifier with one statement over named trust stores, each with one signer's root."""
-    policies, problems = trustpolicy.parse(trust_policy(trustStores=list(stores), **statement), "policy")
+    policies, problems = trustpolicy_document.parse(trust_policy(trustStores=list(stores), **statement), "policy")
     assert not [problem for problem in problems if problem.fatal]
     named = {store: frozenset([each.root.public_bytes(Encoding.DER)]) for store, each in stores.items()}
     return NotationFormat("notation", policies, TrustStores(named))
@@ -160,7 +160,7 @@ def test_time_of_a_signing_authority_is_what_certificates_must_have_been_valid_a
 def test_level_skip_exempts_the_image(scope: str) -> None:
     chosen = NotationFormat(
         "notation",
-        [trustpolicy.TrustPolicy("dev", trustpolicy.SKIP_LEVEL, (scope,), {}, (), None)],
+        [trustpolicy.TrustPolicy("dev", trustpolicy.SKIP, (scope,), {}, (), None)],
         TrustStores({}),
     )
     exemption = chosen.exemption(request())
@@ -170,5 +170,5 @@ def test_level_skip_exempts_the_image(scope: str) -> None:
 
 def test_no_other_level_exempts() -> None:
     assert verifier({"ca:certs": SIGNER}).exemption(request()) is None
-    elsewhere = trustpolicy.TrustPolicy("dev", trustpolicy.SKIP_LEVEL, ("registry.example.com/other",), {}, (), None)
+    elsewhere = trustpolicy.TrustPolicy("dev", trustpolicy.SKIP, ("registry.example.com/other",), {}, (), None)
     assert NotationFormat("notation", [elsewhere], TrustStores({})).exemption(request()) is None
