@@ -183,12 +183,13 @@ def _resolved(offer: _Offer, where: str, problems: list[Problem]) -> tuple[Trust
 
 
 def _named_by(offer: _Offer) -> dict[str, str]:
-    """Each store that a statement names, and where the first one does."""
+    """Each well-formed store that a statement names, and where the first one does."""
     named: dict[str, str] = {}
     for i, policy in enumerate(offer.policies):
         if policy.level != SKIP:
             for j, store in enumerate(policy.stores):
-                named.setdefault(store, f"{offer.policies_at}.trustPolicies[{i}].trustStores[{j}]")
+                if store.partition(":")[0] in TYPES:
+                    named.setdefault(store, f"{offer.policies_at}.trustPolicies[{i}].trustStores[{j}]")
     return named
 
 
