@@ -108,14 +108,15 @@ def test_key_provider_that_nothing_refers_to_is_told() -> None:
         ({"name": "k", "type": "azurekeyvault", "vaultURI": "https://v.example"}, "type"),
         (inline("k") | {"contentType": "key"}, "contentType"),
         ({"name": "k", "type": "inline", "contentType": "certificate"}, "value"),
+        ({"name": "k", "type": "inline", "value": "x"}, "contentType"),
         (inline("k") | {"value": 7}, "value"),
     ],
 )
 def test_key_provider_that_can_not_be_used_is_told_once_and_at_its_place(plugin: dict[str, object], place: str) -> None:
     config, told = read(provided(plugin, stores={"certs": ["k"]}))
     assert config is None
-    assert f"config.json: keyManagementProvider.plugins[0].{place}" in [each.path for each in told]
-    assert not [each for each in told if "verificationCertStores" in each.path]
+    fatal = [each.path for each in told if each.fatal]
+    assert fatal == [f"config.json: keyManagementProvider.plugins[0].{place}"]
 
 
 def test_private_key_in_a_key_provider_is_refused_and_not_shown() -> None:
