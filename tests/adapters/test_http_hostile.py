@@ -252,7 +252,6 @@ def test_09_gzip_bomb(registry: RegistrySimulator, image: Descriptor, bench: Ben
         (does.raw("Content-Length: -9", body=b"signature"), Malformed),
         (does.raw("Content-Length: 0x9", body=b"signature"), Malformed),
         (does.raw("Content-Length: 9, 9", body=b"signature"), Malformed),
-        (does.raw("Content-Length: 8", body=b"signature"), DigestMismatch),
         (does.raw("Transfer-Encoding: gzip", body=b"signature"), Malformed),
         (does.raw("Transfer-Encoding: chunked, chunked", body=b"9\r\nsignature\r\n0\r\n\r\n"), Malformed),
         (does.raw("Transfer-Encoding: chunked", body=b"zz\r\nsignature\r\n"), Malformed),
@@ -279,6 +278,14 @@ def test_09_wrong_framing(
     assert isinstance(caught.value, (Malformed, Unavailable))
     if isinstance(caught.value, Unavailable):
         assert caught.value.cause is Cause.REGISTRY_UNAVAILABLE
+
+
+def test_09_more_than_announced(kind: str, registry: RegistrySimulator, bench: Bench) -> None:
+    """What is beyond the length is not content; to aiohttp's parser it may be the start of another answer, and none."""
+    blob = registry.push_blob(PATH, b"signature")
+    registry.misbehave("blob", does.raw("Content-Length: 8", body=b"signature"))
+    with pytest.raises(DigestMismatch if kind == "blocking" else (DigestMismatch, Unavailable)):
+        bench.blob(blob)
 
 
 def test_09_good_framing_still_works(registry: RegistrySimulator, bench: Bench) -> None:

@@ -196,6 +196,25 @@ def hang_up(handler: Handler) -> bool:
     return True
 
 
+def taken(answer: bytes, got: list[bytes] | None = None) -> Behaviour:
+    """A request's body is read (into `got`), then answered: what a service that is asked by POST does."""
+
+    def behave(handler: Handler) -> bool:
+        body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        if got is not None:
+            got.append(body)
+        return handler.answer(200, answer)
+
+    return behave
+
+
+def not_quite(handler: Handler) -> bool:
+    """The first bytes of a response, and no more."""
+    handler.wfile.write(b"HTTP/1.1 20")
+    handler.close_connection = True
+    return True
+
+
 def challenge_for_ever(handler: Handler) -> bool:
     """401, whatever token comes."""
     return handler.challenge()
