@@ -41,7 +41,7 @@ _CHUNK = 64 * 1024
 
 
 class ConnectionPool:
-    """Connections to all registries, to be used under `async with` in one event loop (anyio over asyncio)."""
+    """Connections to all registries, made and used in one event loop (anyio over asyncio), closed by `async with`."""
 
     def __init__(
         self,
@@ -57,19 +57,13 @@ class ConnectionPool:
         """`ca_bundle` and `extra_cas` are as in `BlockingTransport`."""
         self.proxies = proxies or ProxySettings()
         self.network = network or PooledHostNetwork()
-        self._dialler = PooledDialler(ca_bundle=ca_bundle, extra_cas=extra_cas, network=self.network)
-        self._bounds = {"total": total, "per_host": per_host}
-        self._idle = idle
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> "ConnectionPool":
-        """Open; no connection is made yet."""
+        dialler = PooledDialler(ca_bundle=ca_bundle, extra_cas=extra_cas, network=self.network)
         self._session = aiohttp.ClientSession(
-            connector=BoundedConnector(self._dialler.dial, idle=self._idle, **self._bounds),
+            connector=BoundedConnector(dialler.dial, total=total, per_host=per_host, idle=idle),
             request_class=Ask,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-            timeout=aiohttp.ClientTimeout(),
+            timeout=aiohttp.ClientTimeout(),  # none: `PooledTransport` has the deadline
             auto_decompress=False,
             trust_env=False,
             max_line_size=_MAX_LINE,
@@ -77,19 +71,20 @@ class ConnectionPool:
             max_headers=_MAX_HEADERS,
             read_bufsize=_CHUNK,
         )
+
+    async def __aenter__(self) -> "ConnectionPool":
+        """Give it; no connection is made yet."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
         self.network.close()
 
     async def exchange(self, attempt: Attempt) -> Response:
         """Send the attempt's request and read its response.  Raises `NodesealError`, `OSError`, `HTTPException`."""
-        assert self._session is not None, "the pool is used under `async with`"  # noqa: S101
         request, proxy = attempt.request, attempt.proxy
         try:
             async with self._session.request(
@@ -103,9 +98,9 @@ class ConnectionPool:
             ) as answer:
                 return await _response(answer, attempt)
         except Failed as failed:
-            raise failed.error from failed
+            raise failed.error from None  # aiohttp's errors hold whole URLs, and those may hold secrets
         except aiohttp.ClientError as error:
-            raise attempt.cause(error) from error
+            raise attempt.cause(error) from None
 
 
 class PooledTransport:

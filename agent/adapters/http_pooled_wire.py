@@ -8,7 +8,7 @@ class.  Neither is a public interface: the tests of the hostile registry are wha
 """
 
 import asyncio
-from http.client import BadStatusLine, LineTooLong
+from http.client import BadStatusLine, HTTPException, LineTooLong
 from typing import Awaitable, Callable, Sequence, cast
 
 import aiohttp
@@ -65,7 +65,7 @@ class Attempt:
         try:
             return await send(ask)
         except (OSError, aiohttp.ClientError) as error:
-            raise Failed(self.cause(error)) from error
+            raise Failed(self.cause(error)) from None
 
     def cause(self, error: Exception) -> Exception:
         """What `error`, of aiohttp or met by it, is: one of ours, of the standard library, or itself."""
@@ -79,7 +79,7 @@ class Attempt:
             error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)
         ):
             return ConnectionResetError("closed before the end of the response")
-        return error
+        return HTTPException(type(error).__name__) if isinstance(error, aiohttp.ClientError) else error
 
 
 class Failed(Exception):

@@ -71,12 +71,12 @@ class PooledInThread:
         """See `PooledTransport`."""
         self._open = ExitStack()
         self._portal: BlockingPortal = self._open.enter_context(start_blocking_portal())
-        pool = ConnectionPool(
-            proxies=proxies,
-            ca_bundle=ca_bundle,
-            extra_cas=extra_cas,
-            network=SteppedNetwork(network) if network is not None else None,
-        )
+        stepped = SteppedNetwork(network) if network is not None else None
+
+        async def open_pool() -> ConnectionPool:
+            return ConnectionPool(proxies=proxies, ca_bundle=ca_bundle, extra_cas=extra_cas, network=stepped)
+
+        pool = self._portal.call(open_pool)
         self._open.enter_context(self._portal.wrap_async_context_manager(pool))
         self._transport = PooledTransport(pool, deadline=deadline, retry_policy=retry_policy)
 
