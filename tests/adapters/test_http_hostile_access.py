@@ -16,7 +16,7 @@ from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.reference import Repository
 from agent.registry.messages import Request
-from agent.registry.urls import Url
+from agent.registry.urls import Origin, Url
 from tests.adapters import transports
 from tests.adapters.http_bench import PATH, Bench
 from tests.simulators import misbehaviour as does
@@ -308,6 +308,22 @@ def test_15_private_registries_have_private_stores(kind: str, registry: Registry
         registry.misbehave("blob", does.redirect(where))
         assert bench.blob(blob) == b"signature"
         bench.transport.close()
+
+
+def test_15_a_registry_without_address(kind: str, registry: RegistrySimulator) -> None:
+    """Behind a proxy, as far as we know: it counts as a public one."""
+    names = {"store.example": ["93.184.216.2"], "internal.example": ["10.0.0.2"]}
+    bench = Bench(kind, registry, 5, NetworkSimulator(names, {("93.184.216.2", registry.port): registry.port}))
+    home = Origin("https", "registry.example", 443)
+    for host in names:
+        request = Request(Url.parse(f"http://{host}:{registry.port}/v2/", "test"), "test", 1000, sent_by=home)
+        if host == "internal.example":
+            with pytest.raises(Malformed, match="private"):
+                run(bench.transport.send(request))
+        else:
+            registry.asks_for_token = False
+            assert run(bench.transport.send(request)).status == 200
+    bench.transport.close()
 
 
 def test_15_names_are_resolved_once(kind: str, registry: RegistrySimulator, image: Descriptor) -> None:

@@ -1,5 +1,6 @@
 """Both transports through proxies."""
 
+import re
 import socket
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Iterator
 import pytest
 
 from agent.adapters.http_proxy import ProxySettings
-from agent.errors import Cause, Malformed
+from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry.urls import Origin
 from tests.adapters import transports
 from tests.adapters.http_client import Client, Make, cause_of
@@ -85,6 +86,35 @@ def test_a_proxy_that_refuses(make: Make, authority: Authority, code: int) -> No
     assert cause is Cause.REGISTRY_UNAVAILABLE
     assert f"the proxy of https_proxy refuses (status {code})" in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("says", "expected"),
+    [
+        (b"", "closed before the end of the response"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", r"the answer is not HTTP \(BadStatusLine\)"),
+        (b"HTTP/1.1 2xx OK\r\n\r\n", r"the answer is not HTTP \(BadStatusLine\)"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1/\r\n\r\n", r"refuses \(status 302\)"),
+        (b"HTTP/1.1 200 OK\r\n\r\nno TLS at all", "TLS failed|closed before the end"),
+    ],
+)
+def test_a_proxy_that_is_none(make: Make, authority: Authority, says: bytes, expected: str) -> None:
+    """Nobody answers; what it says is not taken for the registry's word."""
+    with ProxySimulator(says=says) as proxy:
+        client = make(5, proxies=through(proxy), ca_bundle=authority.bundle)
+        cause, message = cause_of(client, "https://registry.example/v2/")
+    assert cause is Cause.REGISTRY_UNAVAILABLE
+    assert re.search(expected, message)
+    assert message.startswith("registry.example")
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 60_000, b"x" * 1_000_000])
+def test_a_proxy_without_end(make: Make, says: bytes) -> None:
+    """Is more than we take, or no HTTP."""
+    with ProxySimulator(says=says) as proxy, make(5, proxies=through(proxy)) as client:
+        with pytest.raises((LimitExceeded, Unavailable)) as caught:
+            client.get("https://registry.example/v2/")
+        assert not isinstance(caught.value, Unavailable) or caught.value.cause is Cause.REGISTRY_UNAVAILABLE
 
 
 def test_a_proxy_that_is_not_there(

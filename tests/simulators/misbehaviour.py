@@ -129,6 +129,13 @@ def endless_chunks(handler: Handler) -> bool:
     return _pour(handler, b"10000\r\n" + b"a" * 0x10000 + b"\r\n")
 
 
+def endless_extension(handler: Handler) -> bool:
+    """A chunk whose size has a remark that does not end."""
+    handler.head(200, INDEX, "Transfer-Encoding: chunked")
+    handler.wfile.write(b"2;remark=")
+    return _pour(handler, b"a" * 65536)
+
+
 def endless_trailers(handler: Handler) -> bool:
     """A chunked body that ends, and trailers that do not."""
     handler.head(200, INDEX, "Transfer-Encoding: chunked")
