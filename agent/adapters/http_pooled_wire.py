@@ -75,9 +75,7 @@ class Attempt:
             return TimeoutError("no connection in time")
         if isinstance(error, aiohttp.ClientOSError):
             return OSError(*error.args)
-        if isinstance(
-            error, (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)
-        ):
+        if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
             return ConnectionResetError("closed before the end of the response")
         return HTTPException(type(error).__name__) if isinstance(error, aiohttp.ClientError) else error
 

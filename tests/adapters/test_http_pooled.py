@@ -316,3 +316,5 @@ def test_what_errors_of_aiohttp_mean() -> None:
         assert isinstance(cause, expected)
         assert not isinstance(cause, aiohttp.ClientError)
         assert "secret" not in str(cause)
+    attempt.defect = LimitExceeded("too much")
+    assert attempt.cause(aiohttp.ClientPayloadError()) is attempt.defect

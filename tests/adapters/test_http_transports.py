@@ -204,6 +204,17 @@ def test_refused_and_unknown(
     assert message == "nowhere.example: the name can't be resolved (Name or service not known)"
 
 
+def test_a_network_without_a_way(make: Make) -> None:
+    """Is told as the kernel tells it."""
+
+    class NoWay(NetworkSimulator):
+        def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
+            raise OSError(101, "Network is unreachable")
+
+    cause, message = cause_of(make(5, network=NoWay({})), "http://192.0.2.1/")
+    assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, "192.0.2.1: Network is unreachable")
+
+
 def test_another_protocol_is_named_and_not_tried_again(make: Make, registry: RegistrySimulator) -> None:
     """A second answer would be the same."""
     registry.misbehave("*", does.not_http)
