@@ -9,8 +9,14 @@ from typing import Iterator
 import pytest
 
 from agent.adapters import trustedcas
+from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.http_dial import tls_context
+from agent.adapters.http_retry import RetryPolicy
+from agent.adapters.inline import run
 from agent.errors import Cause, Unavailable
+from agent.registry.messages import Request
+from agent.registry.urls import Url
+from tests.simulators import misbehaviour as does
 from tests.simulators.certificates import Authority
 from tests.simulators.registry import RegistrySimulator
 
@@ -36,6 +42,29 @@ def test_tls_context(authority: Authority) -> None:
     assert context.check_hostname
     assert context.keylog_filename is None
     assert len(context.get_ca_certs()) == 1
+
+
+def test_waits_are_asked_for_and_end_at_the_deadline(registry: RegistrySimulator) -> None:
+    """With a clock that goes on only while somebody sleeps: never beyond the deadline."""
+    now = 0.0
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        slept.append(seconds)
+
+    answers = [does.status(429, Retry_After="4"), does.status(503, Retry_After="3"), does.status(429, Retry_After="2")]
+    registry.misbehave("base", does.in_turn(*answers))
+    transport = BlockingTransport(
+        deadline=10.0, clock=lambda: now, sleep=sleep, retry_policy=RetryPolicy(dice=lambda: 0.5)
+    )
+    request = Request(Url.parse(f"{registry.url}/v2/", "test"), "test", 1000)
+    assert run(transport.send(request)).status == 429
+    assert slept == [4.0, 3.0]
+    assert run(transport.send(request)).status == 429
+    assert slept == [4.0, 3.0]
+    transport.close()
 
 
 def test_ca_bundles(tmp_path: Path) -> None:

@@ -215,13 +215,6 @@ def taken(answer: bytes, got: list[bytes] | None = None) -> Behaviour:
     return behave
 
 
-def not_quite(handler: Handler) -> bool:
-    """The first bytes of a response, and no more."""
-    handler.wfile.write(b"HTTP/1.1 20")
-    handler.close_connection = True
-    return True
-
-
 def challenge_for_ever(handler: Handler) -> bool:
     """401, whatever token comes."""
     return handler.challenge()
