@@ -43,7 +43,7 @@ def _what(request: Request | str) -> str:
 
 
 def _retry_after(response: Response) -> str:
-    """For people only: we never wait.  A date is not read, its sense would depend on two clocks."""
+    """For people only, after a transport has waited or would not.  A date means something beside a clock alone."""
     text = response.value("retry-after").strip()
     if not (text.isascii() and text.isdigit()) or len(text) > _MAX_SECONDS_LENGTH:
         return ""
