@@ -152,7 +152,7 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, d
     from agent.judgement import judge
     from agent.modes.registry_access import open_registry
 
-    with open_registry(config.store, environment, deadline) as registry:
+    with open_registry(config.store, environment, deadline, root=root) as registry:
         engine = Engine(config, registry=registry, concurrent=OneByOne(), clock=SystemClock(), trace=NoTrace())
         return run(judge(request, engine)).answer
 

@@ -57,7 +57,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--config", metavar="DIR|FILE", help="use this configuration instead of the node's current snapshot"
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's snapshot is under (default: %(default)s)"
+        "--root",
+        metavar="DIR",
+        default="/",
+        help="root that the node's snapshot and credentials are under (default: %(default)s)",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.add_argument(
@@ -85,7 +88,9 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         return _show(options, stdout, str(reference), _cannot_tell(error), "", ())
     trace = StepTrace()
     trace.step("read configuration", options.config or f"snapshot under {options.root}", config.generation[:12])
-    with open_registry(config.store, environment, time.monotonic() + options.timeout) as registry:
+    deadline = time.monotonic() + options.timeout
+    personal = bool(options.config)
+    with open_registry(config.store, environment, deadline, root=options.root, personal=personal) as registry:
         engine = Engine(config, registry=registry, concurrent=OneByOne(), clock=SystemClock(), trace=trace)
         try:
             request, judgement = run(_resolve_and_judge(options.image, reference, engine, trace))
