@@ -156,14 +156,14 @@ def parse(data: bytes, source: str) -> DockerConfig:
 
 
 def _decoded(data: bytes, source: str) -> object:
+    if len(data) > MAX_CREDENTIALS_FILE:
+        raise LimitExceeded(f"{source}: got more than {MAX_CREDENTIALS_FILE} bytes; expected a docker configuration")
     try:
         return strictjson.decode(data, source, limit=MAX_CREDENTIALS_FILE)
-    except LimitExceeded as error:
-        problem = error.message
     except Malformed:
-        problem = f"{source}: got no valid JSON; expected a docker configuration"
+        pass
     # Outside of the handler: what was read hangs on the decoder's exception, and must not hang on ours.
-    raise Malformed(problem)
+    raise Malformed(f"{source}: got no valid JSON; expected a docker configuration")
 
 
 def _object(value: object, where: str) -> dict[str, object]:

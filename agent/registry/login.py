@@ -163,7 +163,8 @@ def _authorization(access: "Access", plan: Plan) -> Steps[str]:
     if token is None or memory.now() >= token.refresh_at:
         named = plan.credential.realms(access.repository) if plan.credential is not None else ()
         try:
-            answer = yield from tokens.fetch(key, f"token for {access.origin.host}/{access.repository.path}", named)
+            what = f"token for {access.origin.host}/{access.repository.path}"
+            answer = yield from tokens.fetch(key, what, named, memory.judged)
         except NodesealError:
             if token is None or memory.now() >= token.ends:
                 memory.tokens.pop(key, None)

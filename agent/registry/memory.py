@@ -20,12 +20,15 @@ MAX_REMEMBERED = 1000
 MISSING_API_SECONDS = 3600.0
 """How long a repository without referrers API is taken to have none: registries do get it one day."""
 
+Judged = tuple[Origin, Origin, tuple[str, ...]]
+"""A registry's origin, a realm's, and the realms that are named for the registry."""
+
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
 class Memory:
-    """The memory of one client.  `plans` and `tokens` belong to `agent.registry.login`."""
+    """The memory of one client.  `plans`, `tokens` and `judged` belong to `agent.registry.login`."""
 
     def __init__(self, monotonic: Callable[[], float], credentials: "Callable[[], Keyring | None]") -> None:
         """`credentials` is called when a registry asks for authentication, and not before; None: there are none."""
@@ -33,6 +36,7 @@ class Memory:
         self.credentials = credentials
         self.plans: dict[tuple[Origin, str], Plan] = {}
         self.tokens: dict[TokenKey, Token] = {}
+        self.judged: dict[Judged, str] = {}
         self._missing_apis: dict[tuple[Origin, str], float] = {}
 
     def note_missing_api(self, origin: Origin, path: str) -> None:

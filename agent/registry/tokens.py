@@ -13,6 +13,7 @@ from agent.codec import strictjson
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry import addresses, realms, status
 from agent.registry.limits import DEFAULT_TOKEN_SECONDS, MAX_TOKEN_ANSWER, MAX_TOKEN_LENGTH, MAX_TOKEN_SECONDS
+from agent.registry.memory import Judged, put
 from agent.registry.messages import Request, Response, Steps
 from agent.registry.secret import Secret
 from agent.registry.urls import Origin, Url, quoted
@@ -88,8 +89,10 @@ def check_realm(origin: Origin, realm: Url) -> None:
     addresses.check_host(realm.origin.host, origin.host, where, allow_private=False)
 
 
-def fetch(key: TokenKey, what: str, named: tuple[str, ...]) -> Steps[Answer]:
+def fetch(key: TokenKey, what: str, named: tuple[str, ...], judged: dict[Judged, str]) -> Steps[Answer]:
     """Ask for a token.  `named` are the realms that the docker configuration names for this registry.
+
+    `judged` keeps what `realms.objection` said: the public suffix list takes 60 ms to load.
 
     Raises `Withheld` if the credential may not be sent there; `Unavailable` if there is no token for us; `Malformed`
     if realm or answer are not what they must be.
@@ -98,7 +101,11 @@ def fetch(key: TokenKey, what: str, named: tuple[str, ...]) -> Steps[Answer]:
     what = f"{what} from {key.realm.origin.netloc}"
     if key.credential is None:
         return (yield from _get(key, what, ()))
-    objection = realms.objection(key.origin, key.realm.origin, named)
+    case = (key.origin, key.realm.origin, named)
+    objection = judged.get(case)
+    if objection is None:
+        objection = realms.objection(*case)
+        put(judged, case, objection)
     if objection:
         text = f"the credentials for {key.credential} were not sent to {key.realm.origin.netloc}: {objection}"
         raise Withheld(text, cause=Cause.UNAUTHORIZED)
