@@ -119,11 +119,11 @@ def _try(access: "Access", what: str, plan: Plan, send: Send) -> Steps[Response]
     """(3) to (5).  Raises `Unavailable` if the registry refuses."""
     told = f", with the credentials for {plan.credential}" if plan.credential is not None else ""
     try:
-        authorization = yield from _authorization(access, plan)
+        authorization = yield from _telling(access, plan, told)
     except tokens.Withheld as error:
         told = f"; {error.message}"
         plan = plan._replace(credential=None)
-        authorization = yield from _anonymously(access, plan, told)
+        authorization = yield from _telling(access, plan, told)
     response, at_home = yield from send(authorization)
     wider = _wider(access, plan, response) if at_home else plan
     if wider != plan:
@@ -142,12 +142,16 @@ def _try(access: "Access", what: str, plan: Plan, send: Send) -> Steps[Response]
     return response
 
 
-def _anonymously(access: "Access", plan: Plan, told: str) -> Steps[str]:
-    """(4).  Raises `Unavailable`, which also says why the credentials stayed here."""
+def _telling(access: "Access", plan: Plan, told: str) -> Steps[str]:
+    """As `_authorization`; a token server's refusal also says whose credentials were refused, or why none were sent."""
     try:
         return (yield from _authorization(access, plan))
+    except tokens.Withheld:
+        raise
     except Unavailable as error:
-        raise Unavailable(f"{error.message}{told}", cause=error.cause, hint=error.hint) from None
+        if error.cause is not Cause.UNAUTHORIZED:
+            raise
+        raise Unavailable(f"{error.message}{told}", cause=error.cause, hint=_FILE_HINT) from None
 
 
 def _authorization(access: "Access", plan: Plan) -> Steps[str]:

@@ -15,9 +15,9 @@ from agent.model.reference import Repository
 SHOP = Repository("registry.example.com", "shop/cart")
 
 
-def content(secret: str = "hunter2", host: str = SHOP.host) -> str:
+def content(word: str = "hunter2", host: str = SHOP.host) -> str:
     """A docker configuration."""
-    return json.dumps({"auths": {host: {"auth": base64.b64encode(f"jo:{secret}".encode()).decode()}}})
+    return json.dumps({"auths": {host: {"auth": base64.b64encode(f"jo:{word}".encode()).decode()}}})
 
 
 @pytest.fixture
