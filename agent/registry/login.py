@@ -59,7 +59,7 @@ def remembered(access: "Access") -> Steps[str]:
     except Unavailable as error:
         if error.cause is not Cause.UNAUTHORIZED:
             raise
-        del access.memory.plans[place]
+        access.memory.plans.pop(place, None)  # somebody else may have done so in the meantime
         return ""
 
 
@@ -76,7 +76,7 @@ def again(access: "Access", what: str, refusal: Response, send: Send, *, had_aut
     challenges = challenge.parse(refusal.values("www-authenticate"))
     keyring = access.memory.credentials()
     found = keyring.credentials(repository)[:MAX_CREDENTIALS_TRIED] if keyring is not None else ()
-    refused = None
+    refused = Unavailable(f"{what}: the registry refuses", cause=Cause.UNAUTHORIZED)  # until a try says more
     for credential in found or (None,):
         try:
             plan = _plan(access, challenges, credential)
@@ -91,7 +91,6 @@ def again(access: "Access", what: str, refusal: Response, send: Send, *, had_aut
     if complaint:
         text = f"{what}: the registry wants credentials; {complaint}"
         raise Unavailable(text, cause=Cause.CREDENTIALS_UNAVAILABLE, hint=_FILE_HINT)
-    assert refused is not None  # noqa: S101 - there was at least one try, and it did not return
     raise refused
 
 
@@ -158,10 +157,7 @@ def _authorization(access: "Access", plan: Plan) -> Steps[str]:
     """The value of Authorization for `plan`; a token that is still good is not asked for again."""
     key = plan.key(access.origin)
     if key is None:
-        assert plan.credential is not None  # noqa: S101 - only a credential needs no realm
-        if plan.credential.registry_token:
-            return f"Bearer {plan.credential.registry_token.reveal()}"
-        return tokens.basic(plan.credential.user, plan.credential.password)
+        return _itself(plan.credential)
     memory = access.memory
     token = memory.tokens.get(key)
     if token is None or memory.now() >= token.refresh_at:
@@ -177,6 +173,13 @@ def _authorization(access: "Access", plan: Plan) -> Steps[str]:
             token = tokens.Token.received(memory.now(), answer.value, answer.seconds)
             put(memory.tokens, key, token)
     return f"Bearer {token.value.reveal()}"
+
+
+def _itself(credential: "Credential | None") -> str:
+    """The value of Authorization where no token is asked for."""
+    if credential is not None and credential.registry_token:
+        return f"Bearer {credential.registry_token.reveal()}"
+    return tokens.basic(credential.user, credential.password) if credential is not None else ""
 
 
 def _wider(access: "Access", plan: Plan, response: Response) -> Plan:

@@ -94,7 +94,7 @@ def test_what_entries_hold(entry: dict[str, Any], expected: tuple[str, ...]) -> 
         ("registry.example.com/team", "registry.example.com/teammate/app", False),
         ("registry.example.com/team", "registry.example.com/other/team", False),
         ("registry.example.com/team/app", "registry.example.com/team", False),
-        ("registry.example.com/te*", "registry.example.com/team", False),
+        ("registry.example.com/*", "registry.example.com/team", False),
         ("[::1]:5000", "[::1]:5000/a", True),
         ("[::1]", "[::1]:5000/a", False),
         ("https://index.docker.io/v1/", "docker.io/library/busybox", True),

@@ -139,9 +139,9 @@ def test_several_credentials_are_tried_in_their_order() -> None:
 
 
 def test_no_more_than_three_credentials_are_tried() -> None:
-    hosts = ("registry.example.com", "registr*.example.com", "regist*.example.com", "regis*.example.com")
+    hosts = ("registry.example.com", "*.example.com", "*.*.com", "*.*.*")
     to = access(memory_=memory(keyring(dict.fromkeys(hosts, ENTRY))))
-    assert "'regist*.example.com'" in refused(to, basic(), basic(), basic(), basic())
+    assert "'*.*.com'" in refused(to, basic(), basic(), basic(), basic())
 
 
 def test_a_failing_registry_is_no_refusal() -> None:
