@@ -162,12 +162,13 @@ def tls_context(ca_bundle: str, extra_cas: Sequence[bytes] = ()) -> "SSLContext"
     Built from nothing: the module's own default would read SSL_CERT_FILE and write to SSLKEYLOGFILE.  Raises
     `Unavailable`.
     """
-    from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLError, TLSVersion
+    from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError, TLSVersion
 
     path = trustedcas.find(ca_bundle)
     context = SSLContext(PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
     context.minimum_version = TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    context.verify_flags |= VERIFY_X509_PARTIAL_CHAIN  # a CA that is trusted need not be a root
     what = path
     try:
         context.load_verify_locations(cafile=path)
