@@ -15,6 +15,7 @@ from agent.registry import referrers
 from agent.registry.access import Access
 from agent.registry.credentials import Keyring
 from agent.registry.messages import Request, Response, Steps
+from agent.registry.urls import Url
 from tests.registry.support import REPOSITORY, SUBJECT, Clock, access, feed, header, keyring, memory, page, response
 
 REALM = "https://auth.example.com/token"
@@ -233,6 +234,17 @@ def test_a_remembered_realm_is_judged_again() -> None:
     clock.time += 100
     _, asked = feed(get(to), [response(200)])
     assert authorizations(asked) == [""]
+
+
+@pytest.mark.parametrize("realm", ["http://auth.example.com/token", "https://10.0.0.1/token"])
+def test_a_remembered_realm_that_is_none_is_never_asked(realm: str) -> None:
+    clock = Clock()
+    for to in (with_credentials(clock=clock), access(memory_=memory(clock=clock))):
+        feed(get(to), [bearer(), token(), response(200)])
+        ((place, plan),) = to.memory.plans.items()
+        to.memory.plans[place] = plan._replace(realm=Url.parse(realm, "realm"))
+        with pytest.raises(Malformed):
+            feed(get(to), [])
 
 
 # Tokens that are credentials
