@@ -18,7 +18,7 @@ from yarl import URL
 from agent.adapters import http_rules
 from agent.adapters.http_dial import Endpoint, judge
 from agent.adapters.http_pooled_dial import PooledDialler, PooledHostNetwork, PooledNetwork
-from agent.adapters.http_pooled_wire import Ask, Attempt, BoundedConnector, Failed
+from agent.adapters.http_pooled_wire import ERRORS_OF_AIOHTTP, Ask, Attempt, BoundedConnector, Failed
 from agent.adapters.http_proxy import Proxy, ProxySettings
 from agent.adapters.http_retry import RetryPolicy
 from agent.adapters.http_wire import Deadline
@@ -99,7 +99,7 @@ class ConnectionPool:
                 return await _response(answer, attempt)
         except Failed as failed:
             raise failed.error from None  # aiohttp's errors hold whole URLs, and those may hold secrets
-        except aiohttp.ClientError as error:
+        except ERRORS_OF_AIOHTTP as error:
             raise attempt.cause(error) from None
 
 

@@ -4,11 +4,13 @@ import socket
 import struct
 import threading
 import time
+from http.client import BadStatusLine, LineTooLong
 from typing import Awaitable, Callable, Sequence, TypeVar
 
 import aiohttp
 import anyio
 import pytest
+from aiohttp import http_exceptions
 
 from agent.adapters.http_dial import Endpoint
 from agent.adapters.http_pooled import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_HOST, ConnectionPool, PooledTransport
@@ -341,6 +343,9 @@ def test_what_errors_of_aiohttp_mean() -> None:
         (aiohttp.ClientOSError(111, "Connection refused"), ConnectionRefusedError),
         (aiohttp.ConnectionTimeoutError(), TimeoutError),
         (aiohttp.InvalidURL("http://registry.example/?secret"), Exception),
+        (http_exceptions.TransferEncodingError("zz"), Malformed),
+        (http_exceptions.BadStatusLine("SSH"), BadStatusLine),
+        (http_exceptions.LineTooLong(b"x" * 9), LineTooLong),
         (KeyError("bug"), KeyError),
     ]:
         cause = attempt.cause(error)
