@@ -73,13 +73,14 @@ class BlockingTransport:
         message = _message(request, proxy)
         retries = 0
         while True:
-            lease = self._lease(request.url.origin, proxy)
+            lease = None
             try:
+                lease = self._lease(request.url.origin, proxy)
                 response = self._exchange(lease.wire, message, request)
             except (OSError, HTTPException) as error:
                 if not http_rules.died(error):
                     raise
-                if lease.reused and not lease.wire.answered:  # closed while idle: says nothing of the server
+                if lease and lease.reused and not lease.wire.answered:  # closed while idle: says nothing of the server
                     continue
                 wait = self._retry_policy.wait_after_loss(request, retries, self._deadline.left())
                 if wait is None:

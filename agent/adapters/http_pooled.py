@@ -18,7 +18,7 @@ from yarl import URL
 from agent.adapters import http_rules
 from agent.adapters.http_dial import Endpoint, judge
 from agent.adapters.http_pooled_dial import PooledDialler, PooledHostNetwork, PooledNetwork
-from agent.adapters.http_pooled_wire import Ask, Attempt, BoundedConnector, Failed
+from agent.adapters.http_pooled_wire import ERRORS_OF_AIOHTTP, Ask, Attempt, BoundedConnector, Failed
 from agent.adapters.http_proxy import Proxy, ProxySettings
 from agent.adapters.http_retry import RetryPolicy
 from agent.adapters.http_wire import Deadline
@@ -99,7 +99,7 @@ class ConnectionPool:
                 return await _response(answer, attempt)
         except Failed as failed:
             raise failed.error from None  # aiohttp's errors hold whole URLs, and those may hold secrets
-        except aiohttp.ClientError as error:
+        except ERRORS_OF_AIOHTTP as error:
             raise attempt.cause(error) from None
 
 
@@ -121,6 +121,7 @@ class PooledTransport:
         self._retry_policy = retry_policy or RetryPolicy()
         self._sleep = sleep
         self._resolved: dict[str, Sequence[Endpoint]] = {}
+        self._resolving = anyio.Lock()
 
     async def send(self, request: Request) -> Response:
         """See `adapters.registry.Transport.send`."""
@@ -170,11 +171,15 @@ class PooledTransport:
             return
 
     async def _endpoints(self, origin: Origin) -> Sequence[Endpoint]:
-        """What the host resolved to when this verification first asked for it."""
-        found = self._resolved.get(origin.host)
-        if found is None:
-            self._deadline.remaining()
-            found = self._resolved[origin.host] = await self._pool.network.resolve(origin.host, origin.port)
+        """What the host resolved to when this verification first asked for it.
+
+        One at a time: of two answers to two requests, one could be judged and the other connected to.
+        """
+        async with self._resolving:
+            found = self._resolved.get(origin.host)
+            if found is None:
+                self._deadline.remaining()
+                found = self._resolved[origin.host] = await self._pool.network.resolve(origin.host, origin.port)
         return [each._replace(port=origin.port) for each in found]
 
 

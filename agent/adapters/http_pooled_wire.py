@@ -34,6 +34,8 @@ READ_AHEAD = 512 * 1024
 MAX_INTERIM = 16
 """Most interim responses (100 Continue) to one request."""
 
+ERRORS_OF_AIOHTTP = (aiohttp.ClientError, http_exceptions.HttpProcessingError)
+
 _SLICE = 64 * 1024
 
 
@@ -64,7 +66,7 @@ class Attempt:
         cast("Ask", ask).attempt = self
         try:
             return await send(ask)
-        except (OSError, aiohttp.ClientError) as error:
+        except (OSError, *ERRORS_OF_AIOHTTP) as error:
             raise Failed(self.cause(error)) from None
 
     def cause(self, error: Exception) -> Exception:
@@ -77,6 +79,8 @@ class Attempt:
             return OSError(*error.args)
         if isinstance(error, (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)):
             return ConnectionResetError("closed before the end of the response")
+        if isinstance(error, http_exceptions.HttpProcessingError):
+            return _read(error, self.request.what)
         return HTTPException(type(error).__name__) if isinstance(error, aiohttp.ClientError) else error
 
 

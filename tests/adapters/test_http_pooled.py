@@ -4,11 +4,13 @@ import socket
 import struct
 import threading
 import time
+from http.client import BadStatusLine, LineTooLong
 from typing import Awaitable, Callable, Sequence, TypeVar
 
 import aiohttp
 import anyio
 import pytest
+from aiohttp import http_exceptions
 
 from agent.adapters.http_dial import Endpoint
 from agent.adapters.http_pooled import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_HOST, ConnectionPool, PooledTransport
@@ -124,6 +126,40 @@ def test_verifications_share_connections_not_addresses() -> None:
         pooled(body, network)
         assert network.connected == [("93.184.216.1", registry.port), ("93.184.216.3", registry.port)]
         assert len(network.resolved) == 3
+
+
+class Rebinding(SteppedNetwork):
+    """Takes its time, and gives another address each time that it is asked."""
+
+    def __init__(self, network: NetworkSimulator) -> None:
+        super().__init__(network)
+        self.given = 0
+
+    async def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
+        """See the class."""
+        self.given += 1
+        number = self.given
+        await anyio.sleep(0.05 * number)
+        return [Endpoint(socket.AF_INET, f"93.184.216.{number}", port)]
+
+
+def test_requests_at_once_resolve_a_name_once() -> None:
+    """What one of them judged is what all connect to."""
+    with RegistrySimulator() as registry:
+        ports = {(f"93.184.216.{number}", registry.port): registry.port for number in range(1, 5)}
+        network = NetworkSimulator({}, ports)
+        rebinding = Rebinding(network)
+
+        async def body() -> None:
+            async with ConnectionPool(network=rebinding) as pool, anyio.create_task_group() as group:
+                transport = verification(pool)
+                for _ in range(4):
+                    group.start_soon(transport.send, get(f"http://registry.example:{registry.port}/v2/"))
+
+        anyio.run(body)
+        assert rebinding.given == 1
+        assert {address for address, _ in network.connected} == {"93.184.216.1"}
+        assert len(registry.seen) == 4
 
 
 def test_no_verification_uses_what_another_may_connect_to() -> None:
@@ -307,6 +343,9 @@ def test_what_errors_of_aiohttp_mean() -> None:
         (aiohttp.ClientOSError(111, "Connection refused"), ConnectionRefusedError),
         (aiohttp.ConnectionTimeoutError(), TimeoutError),
         (aiohttp.InvalidURL("http://registry.example/?secret"), Exception),
+        (http_exceptions.TransferEncodingError("zz"), Malformed),
+        (http_exceptions.BadStatusLine("SSH"), BadStatusLine),
+        (http_exceptions.LineTooLong(b"x" * 9), LineTooLong),
         (KeyError("bug"), KeyError),
     ]:
         cause = attempt.cause(error)

@@ -249,6 +249,22 @@ def test_a_network_without_a_way(make: Make) -> None:
     assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, "192.0.2.1: Network is unreachable")
 
 
+def test_a_connection_that_breaks_while_it_is_made(make: Make, registry: RegistrySimulator) -> None:
+    """Is a lost one: it is made anew, twice."""
+
+    class Breaks(NetworkSimulator):
+        def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
+            if len(self.connected) < 2:
+                self.connected.append((endpoint.address, endpoint.port))
+                raise ConnectionResetError(104, "Connection reset by peer")
+            return super().connect(endpoint, timeout)
+
+    network = Breaks({})
+    with make(10, network=network) as client:
+        assert client.get(f"{registry.url}/v2/").status == 200
+    assert len(network.connected) == 3
+
+
 def test_another_protocol_is_named_and_not_tried_again(make: Make, registry: RegistrySimulator) -> None:
     """A second answer would be the same."""
     registry.misbehave("*", does.not_http)
