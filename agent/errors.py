@@ -58,6 +58,7 @@ class Code(str, Enum):
     """Stable codes of reasons: 0 allow, 1 request, 2 denial (21 signature), 3 cannot tell, 9 bug."""
 
     VERIFIED = "NS-0001"
+    NOT_VERIFIED = "NS-0002"
 
     CANARY = "NS-1001"
     BAD_REQUEST = "NS-1002"

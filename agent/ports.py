@@ -11,6 +11,7 @@ from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
+from agent.model.revocation import Confirmed, Fetched, RevocationQuery
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,6 +34,18 @@ class Registry(Protocol):
 
     async def blob(self, repository: Repository, descriptor: Descriptor, limit: int) -> bytes:
         """Fetch a blob of at most `limit` bytes."""
+        ...
+
+
+class RevocationSource(Protocol):
+    """Fetches what tells whether certificates were revoked."""
+
+    async def fetch(self, query: RevocationQuery) -> Fetched:
+        """The answer to `query`, perhaps one kept from before; nobody has checked it."""
+        ...
+
+    async def keep(self, confirmed: Confirmed) -> None:
+        """Keep an answer for the next time.  Never raises: what can't be kept is asked for again."""
         ...
 
 

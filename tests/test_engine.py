@@ -19,7 +19,7 @@ from agent.model.manifest import EMPTY_CONFIG, IMAGE_MANIFEST
 from agent.model.reference import Reference, Repository
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import DEFAULT_RULE
-from tests.formats.support import SUBJECT, GivenDocuments, request
+from tests.formats.support import SUBJECT, Answers, GivenDocuments, request
 from tests.signing import (
     ARTIFACT_TYPE,
     ENVELOPE_TYPE,
@@ -68,7 +68,7 @@ class MemoryRegistry:
     async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
         """What was added."""
         self._answer("listing")
-        assert artifact_types[0] == ARTIFACT_TYPE
+        assert artifact_types
         return Listing(tuple(self.listed), "referrers API", self.reliable, self.defect)
 
     async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
@@ -112,7 +112,14 @@ def configuration(requirement: str = "any", artifact_types: tuple[str, ...] = (A
 
 def verdict_on(registry: MemoryRegistry, requirement: str = "any", now: datetime | None = None) -> Verdict:
     clock = FixedClock(now) if now else SystemClock()
-    engine = Engine(configuration(requirement), registry=registry, concurrent=OneByOne(), clock=clock, trace=NoTrace())
+    engine = Engine(
+        configuration(requirement),
+        registry=registry,
+        revocation=Answers(),
+        concurrent=OneByOne(),
+        clock=clock,
+        trace=NoTrace(),
+    )
     return run(engine.verify(request()))
 
 

@@ -14,7 +14,7 @@ from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_MANIFEST
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import DEFAULT_RULE
-from tests.formats.support import GivenDocuments, request
+from tests.formats.support import Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, trust_policy
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry
 
@@ -29,7 +29,14 @@ def verdict_on(registry: MemoryRegistry, requirements: dict[str, str], *types: s
     verifiers = tuple(VerifierSettings(f"v{i}", "notation", (kind,), parsed.settings) for i, kind in enumerate(types))
     policy = PolicySettings("configpolicy", {"artifactVerificationPolicies": requirements})
     config = Config("g", StoreSettings("oras", False), policy, verifiers, (DEFAULT_RULE,), parsed.certificates)
-    engine = Engine(config, registry=registry, concurrent=OneByOne(), clock=clock or SystemClock(), trace=NoTrace())
+    engine = Engine(
+        config,
+        registry=registry,
+        revocation=Answers(),
+        concurrent=OneByOne(),
+        clock=clock or SystemClock(),
+        trace=NoTrace(),
+    )
     return run(engine.verify(request()))
 
 

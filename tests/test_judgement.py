@@ -7,13 +7,20 @@ from agent.judgement import judge
 from agent.model.answer import Ground
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
-from tests.formats.support import SUBJECT, request
+from tests.formats.support import SUBJECT, Answers, request
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry, configuration
 
 
 def engine_over(registry: MemoryRegistry) -> Engine:
     """An engine that trusts `TRUSTED`."""
-    return Engine(configuration(), registry=registry, concurrent=OneByOne(), clock=SystemClock(), trace=NoTrace())
+    return Engine(
+        configuration(),
+        registry=registry,
+        revocation=Answers(),
+        concurrent=OneByOne(),
+        clock=SystemClock(),
+        trace=NoTrace(),
+    )
 
 
 def test_signed_image_is_allowed_with_its_ground_and_verdict() -> None:

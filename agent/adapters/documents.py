@@ -2,11 +2,13 @@
 
 A mounted ConfigMap is read through its `..data` link once, so that an update can't mix two versions.  Only regular
 files are read, never outside the folder, and in bounds.  A path in a configuration names a document of the set; the
-host's own files are read only for a person's command (`home` given), and only where the set has nothing.
+host's own files are read only for a person's command (`home` given), and only where the set has nothing or can have
+nothing: a tree of folders.
 """
 
 import os
 import stat
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from agent.errors import ConfigurationError, HostError, Problem, UsageError
@@ -29,6 +31,7 @@ CERTIFICATE_SUFFIXES = (".crt", ".pem", ".cer", ".der")
 
 _MOUNT = "..data"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_TREE_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class DocumentSet:
@@ -83,6 +86,19 @@ class DocumentSet:
         self._used.update(document.name for document in found)
         return found
 
+    def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
+        """See `Documents.tree`.  The folder may be reached through symbolic links; below it there may be none."""
+        if self._home is None:
+            return ()
+        path = self._host_path(path)
+        try:
+            return _Tree(path, self._refusals).read(wanted)
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            self._refusals.append(Problem(path, _reason(error), "a folder that can be read, within bounds"))
+            return ()
+
     def problems(self) -> tuple[Problem, ...]:
         """What should be told once everything was looked up: files that could not be read, documents nobody named."""
         unused = (
@@ -102,9 +118,7 @@ class DocumentSet:
 
     def _on_host(self, path: str) -> tuple[Document, ...]:
         """The file, or all files under the folder, that a person's configuration names."""
-        if path == "~" or path.startswith("~/"):
-            path = f"{self._home}{path[1:]}"
-        path = os.path.join(self._folder, path)
+        path = self._host_path(path)
         reader = _Reader()
         try:
             names = reader.files_under(path) if os.path.isdir(path) else [path]
@@ -114,6 +128,11 @@ class DocumentSet:
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             self._refusals.append(Problem(path, _reason(error), "certificates that can be read"))
             return ()
+
+    def _host_path(self, path: str) -> str:
+        if path == "~" or path.startswith("~/"):
+            path = f"{self._home}{path[1:]}"
+        return os.path.join(self._folder, path)
 
 
 def is_certificate(name: str) -> bool:
@@ -133,9 +152,12 @@ class _Reader:
 
     def content(self, path: str) -> bytes:
         """A regular file's bytes; symbolic links are followed once, so that what is checked is what is read."""
-        self._count_file()
-        descriptor = os.open(os.path.realpath(path), _FLAGS)
+        return self.content_of(os.open(os.path.realpath(path), _FLAGS))
+
+    def content_of(self, descriptor: int) -> bytes:
+        """The bytes of a regular file that was opened; closes it."""
         with open(descriptor, "rb", buffering=0) as file:
+            self.count_file()
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise _OutOfBounds("something that is no regular file")
             data = b""
@@ -167,14 +189,66 @@ class _Reader:
                     pending.append((entry, depth + 1))
                 else:
                     found.append(entry)
-                self._count_file()
+                self.count_file()
         self._files = 0
         return sorted(found)
 
-    def _count_file(self) -> None:
+    def count_file(self) -> None:
+        """Count one more, read or listed."""
         self._files += 1
         if self._files > MAX_DOCUMENTS:
             raise _OutOfBounds(f"more than {MAX_DOCUMENTS} files")
+
+
+class _Tree:
+    """Reads the files below one folder that patterns describe, through descriptors: no link is followed."""
+
+    def __init__(self, root: str, refusals: list[Problem]) -> None:
+        """`refusals` gets what should be told."""
+        self._root, self._refusals = root, refusals
+        self._reader = _Reader()
+        self._found: list[Document] = []
+
+    def read(self, wanted: Sequence[str]) -> tuple[Document, ...]:
+        """See `Documents.tree`.  Raises `OSError`."""
+        root = os.open(self._root, _TREE_FLAGS)
+        try:
+            for pattern in wanted:
+                self._descend(root, "", pattern.split("/"))
+        finally:
+            os.close(root)
+        return tuple(self._found)
+
+    def _descend(self, folder: int, path: str, steps: Sequence[str]) -> None:
+        """Look at what the first of `steps` describes in `folder`, which lies at `path`."""
+        names = sorted(os.listdir(folder)) if steps[0] == "*" else steps[:1]
+        for name in names:
+            at, is_last = f"{path}{name}", len(steps) == 1
+            origin = os.path.join(self._root, at)
+            try:
+                mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+            except FileNotFoundError:
+                continue
+            if stat.S_ISLNK(mode):
+                self._refuse(origin, "a symbolic link", is_last)
+            elif is_last and not stat.S_ISREG(mode):
+                self._refuse(origin, "a folder" if stat.S_ISDIR(mode) else "something that is no regular file", is_last)
+            elif is_last:
+                content = self._reader.content_of(os.open(name, _FLAGS, dir_fd=folder))
+                self._found.append(Document(at, content, origin))
+            elif not stat.S_ISDIR(mode):
+                self._refuse(origin, "something that is no folder", is_last, fatal=False)
+            else:
+                self._reader.count_file()
+                below = os.open(name, _TREE_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
+                try:
+                    self._descend(below, f"{at}/", steps[1:])
+                finally:
+                    os.close(below)
+
+    def _refuse(self, origin: str, got: str, is_file: bool, *, fatal: bool = True) -> None:
+        self._reader.count_file()
+        self._refusals.append(Problem(origin, got, "a regular file" if is_file else "a folder", fatal))
 
 
 class _FolderContents(NamedTuple):

@@ -14,7 +14,7 @@ from agent.config.config import Config, PolicySettings, StoreSettings, VerifierS
 from agent.errors import Malformed
 from agent.rules.rule import Rule
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the form.  A reader refuses any other."""
 
 MAX_SIZE = 8 * 1024 * 1024
@@ -62,12 +62,16 @@ def _config(value: Mapping[str, object], generation: str, certificate: Callable[
     names = cast("list[str]", value["certificates"])
     return Config(
         generation,
-        StoreSettings(**cast("dict[str, object]", value["store"])),  # type: ignore[arg-type]
+        _store(**cast("dict[str, object]", value["store"])),  # type: ignore[arg-type]
         PolicySettings(**cast("dict[str, object]", value["policy"])),  # type: ignore[arg-type]
         tuple(_verifier(**verifier) for verifier in verifiers),  # type: ignore[arg-type]
         tuple(Rule(**rule) for rule in cast("list[dict[str, str]]", value["rules"])),
         {name: certificate(name) for name in names},
     )
+
+
+def _store(*, ca_certificates: list[str], **others: object) -> StoreSettings:
+    return StoreSettings(ca_certificates=tuple(ca_certificates), **others)  # type: ignore[arg-type]
 
 
 def _verifier(*, artifact_types: list[str], **others: object) -> VerifierSettings:

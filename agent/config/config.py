@@ -10,10 +10,15 @@ from agent.rules.rule import Rule
 
 
 class StoreSettings(NamedTuple):
-    """Where evidence is looked for.  `use_http`: plain HTTP instead of HTTPS, for every registry."""
+    """Where evidence is looked for.  `use_http`: plain HTTP instead of HTTPS, for every registry.
+
+    `ca_certificates` are the SHA-256 (hexadecimal) of certificates, in `Config.certificates`, that registries' TLS is
+    verified against, on top of the host's own.
+    """
 
     name: str
     use_http: bool
+    ca_certificates: tuple[str, ...] = ()
 
 
 class PolicySettings(NamedTuple):

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson
-from agent.config import canonical, checking
+from agent.config import canonical, checking, providers
 from agent.config.checking import Finding
 from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
 from agent.config.schema import MAX_VERIFIERS, SCHEMA
@@ -18,11 +18,13 @@ from agent.formats import FORMATS, Format, format_class
 from agent.model.documents import Document, Documents
 from agent.policies import POLICIES, normalised
 from agent.rules.rule import DEFAULT_RULE
+from agent.trust import certificate_documents
 
 MAX_SIZE = 1024 * 1024
 """Most bytes of the document: a ConfigMap holds no more."""
 
 _POLICY_NAME = "policy.plugin.name"
+_CA_CERTIFICATES = ("store", "plugins", 0, "caCertificates")
 _VERIFIER_KEYS = ("name", "type", "artifactTypes", "version", "nestedReferences")
 _MAX_TYPE_LENGTH = 255
 
@@ -58,6 +60,7 @@ def read(
     findings = list(checking.check(value, SCHEMA))  # (2)
     root = value if isinstance(value, dict) else {}
     policy = _policy(root, policies, findings)  # (3)
+    sources = providers.ProvidedDocuments(documents, providers.read(root, document.name, findings))
     verifiers = _verifiers(root, formats, findings)
     if not any(finding.fatal for finding in findings):  # else a verifier may be missing that a person did write
         findings += _listed_in_vain(policy, verifiers)
@@ -65,20 +68,24 @@ def read(
     if use_http:
         findings.append(_USE_HTTP)
     problems = [finding.problem(document.name) for finding in findings]
-    certificates: dict[str, bytes] = {}
+    cas = _registry_cas(root, documents, findings, checking.place(document.name, _CA_CERTIFICATES), problems)
+    certificates: dict[str, bytes] = dict(cas)
     settings: list[VerifierSettings] = []
     for verifier in verifiers:  # (4)
         if not _spoilt(verifier, findings):
             where = checking.place(document.name, verifier.path)
             entry = formats[verifier.type]
             chosen = format_class(verifier.type) if isinstance(entry, str) else entry
-            parsed = chosen.parse(verifier.options, documents, where)
+            parsed = chosen.parse(verifier.options, sources, where)
             problems += parsed.problems
             certificates |= parsed.certificates
             settings.append(VerifierSettings(verifier.name, verifier.type, verifier.artifact_types, parsed.settings))
     if any(problem.fatal for problem in problems):
         raise _refused(tuple(problems))
-    config = Config("", StoreSettings("oras", use_http), policy, tuple(settings), (DEFAULT_RULE,), certificates)
+    problems += sources.problems()
+    config = Config(
+        "", StoreSettings("oras", use_http, tuple(sorted(cas))), policy, tuple(settings), (DEFAULT_RULE,), certificates
+    )
     return Checked(_settled(config), tuple(problems))
 
 
@@ -106,6 +113,16 @@ def _listed_in_vain(policy: PolicySettings, verifiers: list["_Verifier"]) -> lis
         for artifact_type in requirements
         if artifact_type != "default" and artifact_type not in looked_at
     ]
+
+
+def _registry_cas(
+    root: Object, documents: Documents, findings: list[Finding], where: str, problems: list[Problem]
+) -> dict[str, bytes]:
+    """The certificates that registries' TLS is verified against as well."""
+    paths = _at(root, *_CA_CERTIFICATES)
+    if paths is None or any(finding.path[: len(_CA_CERTIFICATES)] == _CA_CERTIFICATES for finding in findings):
+        return {}
+    return certificate_documents.read_paths(paths, documents, where, certificate_documents.SERVERS, problems)
 
 
 class _Verifier(NamedTuple):
@@ -176,9 +193,14 @@ def _options(plugin: Object, path: checking.Path, findings: list[Finding]) -> Ob
 
 
 def _spoilt(verifier: _Verifier, findings: list[Finding]) -> bool:
-    """Whether some option has not even the form that the format relies on (or nobody looked that far)."""
+    """Whether some option has not even the form that the format relies on (or nobody looked that far).
+
+    So has an option that names key providers while something is wrong with these.
+    """
     depth = len(verifier.path)
     for finding in findings:
+        if finding.fatal and finding.path[:1] == (providers.SECTION,) and "verificationCertStores" in verifier.options:
+            return True
         if finding.fatal and finding.structural:
             inside = len(finding.path) > depth and finding.path[:depth] == verifier.path
             if not finding.path or (inside and finding.path[depth] not in _VERIFIER_KEYS):

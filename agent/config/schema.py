@@ -18,6 +18,9 @@ from agent.config.words import Schema, not_supported, obj, server_only, text
 MAX_VERIFIERS = 64
 """Most verifiers of one configuration."""
 
+MAX_KEY_PROVIDERS = 64
+"""Most key providers of one configuration."""
+
 _VERSION = text("Version", 'Version of this section\'s form, for example "1.0.0".')
 _PLUGIN_DIRECTORIES: Schema = {
     "title": "Plugin folders",
@@ -49,6 +52,16 @@ _STORE_PLUGIN = obj(
             "const": False,
             "default": False,
             "x-expected": "false: this version does not support cosign signatures",
+        },
+        "caCertificates": {
+            "title": "Certificates of CAs",
+            "description": "Certificates that the TLS of registries is verified against, on top of the host's own: "
+            "paths, as under verificationCerts.  Ratify has no such key and ignores it.",
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 100,
+            "items": {"type": "string", "minLength": 1, "maxLength": 4096},
+            "examples": [["registry-ca.crt"]],
         },
         "authProvider": not_supported(
             "Registry credentials", "Where credentials for registries come from.", "registry credentials"
@@ -188,6 +201,39 @@ _VERIFIER = obj(
     required=("plugins",),
 )
 
+_KEY_PROVIDER = obj(
+    "Key provider",
+    "A source of certificates, under a name that verifiers refer to.",
+    {
+        "name": text("Name", "Name of the key provider; unique.", maxLength=256, examples=["shop-certificates"]),
+        "type": text("Type", "Kind of the key provider: `inline`.", const="inline")
+        | {"x-expected": '"inline": this version fetches certificates from nowhere else'},
+        "contentType": text("Content type", "What the value is: `certificate`.", const="certificate")
+        | {"x-expected": '"certificate": no verifier of this version uses keys without certificates'},
+        "value": text("Value", "The certificates, as PEM; several may stand one after another."),
+    },
+    required=("name", "type", "contentType", "value"),
+)
+
+_KEY_PROVIDERS = obj(
+    "Key providers",
+    "Where certificates come from that are no documents.  In Ratify these are resources of a cluster.",
+    {
+        "version": _VERSION,
+        "pluginBinDirs": _PLUGIN_DIRECTORIES,
+        "plugins": {
+            "title": "Key provider plugins",
+            "description": "The key providers, each with a name of its own.",
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_KEY_PROVIDERS,
+            "items": _KEY_PROVIDER,
+            "x-expected": f"a list of 1 to {MAX_KEY_PROVIDERS} key providers",
+        },
+    },
+    required=("plugins",),
+)
+
 _EXECUTOR = obj(
     "Executor",
     "How Ratify's server waits.  No effect here.",
@@ -233,7 +279,7 @@ SCHEMA: Mapping[str, object] = {
             "executor": _EXECUTOR,
             "crl": _CRL,
             "logger": _LOGGER,
-            "keyManagementProvider": not_supported("Key providers", "Where keys come from.", "key providers"),
+            "keyManagementProvider": _KEY_PROVIDERS,
             "nodeseal": not_supported("Nodeseal's own section", "Rules and what Ratify has no word for.", "rules"),
         },
         required=("store", "policy", "verifier"),

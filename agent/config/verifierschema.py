@@ -1,10 +1,10 @@
 """The part of the schema that a verifier's type decides: so far the options of `notation`.
 
 The trust policy is the Notary Project's OCI trust policy, version 1.0 (trust store and trust policy specification).
-What needs more than form - scopes that overlap, identities, stores - is checked by `agent.trust.trustpolicy`.
+What needs more than form - scopes that overlap, identities, stores - is checked by `agent.trust.trustpolicy_document`.
 """
 
-from agent.config.words import Schema, not_supported, strict_obj, text
+from agent.config.words import Schema, strict_obj, text
 
 _ENFORCE_OR_LOG: Schema = {"enum": ["enforce", "log"]}
 
@@ -101,6 +101,18 @@ _TRUST_POLICY = strict_obj(
     required=("version", "trustPolicies"),
 )
 
+_STORE_NAME: Schema = {
+    "pattern": r"^[a-zA-Z0-9_.-]+$",
+    "maxLength": 128,
+    "x-expected": "a name of letters, digits, '_', '.' and '-'",
+}
+_PROVIDER_NAMES: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 100,
+    "items": {"type": "string", "minLength": 1, "maxLength": 256},
+}
+
 NOTATION_VERIFIER_KEYS: Schema = {
     "verificationCerts": {
         "title": "Certificates",
@@ -113,16 +125,54 @@ NOTATION_VERIFIER_KEYS: Schema = {
         "examples": [["certs/"]],
     },
     "trustPolicyDoc": _TRUST_POLICY,
-    "verificationCertStores": not_supported(
-        "Named certificates", "Certificates by key provider.", "key providers; use verificationCerts"
+    "verificationCertStores": {
+        "title": "Named certificates",
+        "description": "Trust stores that key providers fill: type (`ca`, `signingAuthority`, `tsa`) -> name of the "
+        "store -> names of key providers.  Old form: name of the store -> names of key providers, all of type `ca`.  A "
+        "store that is here has none of the certificates of verificationCerts.",
+        "type": "object",
+        "maxProperties": 100,
+        "propertyNames": _STORE_NAME,
+        "additionalProperties": {
+            "anyOf": [
+                _PROVIDER_NAMES,
+                {
+                    "type": "object",
+                    "maxProperties": 100,
+                    "propertyNames": _STORE_NAME,
+                    "additionalProperties": _PROVIDER_NAMES,
+                },
+            ],
+            "x-expected": "names of key providers, as a list that is not empty, or such lists by name of the store",
+        },
+        "x-expected": "stores by type and name, at most 100",
+        "examples": [{"ca": {"shop": ["shop-certificates"]}}],
+    },
+    "notationDirectory": text(
+        "Folder of notation",
+        "Folder of this host as the `notation` command keeps it, with its trust policy and its trust stores; instead "
+        "of the trust policy and the certificates here.  It counts for a person's command alone.",
+        maxLength=4096,
+        examples=["~/.config/notation"],
     ),
 }
 """The options of `notation`: every key that is not the verifier's own."""
 
+_POLICY_DEMANDED: Schema = {
+    "required": ["trustPolicyDoc"],
+    "properties": {
+        "trustPolicyDoc": {
+            "title": "Trust policy",
+            "description": "The Notary Project's OCI trust policy, version 1.0, or a notationDirectory that holds one.",
+        }
+    },
+}
+
 NOTATION_VERIFIER: Schema = {
     "title": "Notation verifier",
     "description": "Verifies the Notary Project's signatures.",
-    "required": ["trustPolicyDoc"],
+    "if": {"required": ["notationDirectory"]},
+    "else": _POLICY_DEMANDED,
     "x-unknownKeys": "warn",
 }
 """What holds for a verifier of type `notation` beside its keys."""

@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import Mapping, NamedTuple, Protocol, cast
 
 from agent.errors import Problem
-from agent.model.documents import Documents
+from agent.model.documents import Sources
 from agent.model.evidence import Evidence
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
+from agent.model.revocation import Inquiry
 
 FORMATS: Mapping[str, str] = {
     "notation": "agent.formats.notation:NotationFormat",
@@ -35,7 +36,7 @@ class Format(Protocol):
     """Verifies one kind of evidence.  Pure: bytes and the time come in, an outcome goes out."""
 
     @classmethod
-    def parse(cls, options: Mapping[str, object], documents: Documents, where: str) -> ParsedOptions:
+    def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
         """Check a verifier's options (schema-valid JSON) when a configuration is published; collect every problem."""
         ...
 
@@ -48,8 +49,15 @@ class Format(Protocol):
         """Most bytes that one of an evidence's `blob_count` blobs may have.  Raises `Malformed` for a wrong count."""
         ...
 
-    def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Outcome:
-        """What this evidence says of the subject.  Never raises for anything that evidence can contain."""
+    def exemption(self, request: PullRequest) -> Outcome | None:
+        """A skipped outcome if the configuration asks for no evidence of this image, else None.  Light."""
+        ...
+
+    def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Inquiry[Outcome]:
+        """What this evidence says of the subject; asks about revocation on the way.
+
+        Never raises for anything that evidence, or an answer, can contain.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ class Ground(str, Enum):
     """What an exit code of 0 rests on."""
 
     VERIFIED = "verified"
+    DISABLED = "disabled"
 
 
 class Answer(NamedTuple):

@@ -1,5 +1,6 @@
 """Documents: the named files that a configuration is made of, and the certificates found in them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -19,4 +20,21 @@ class Documents(Protocol):
 
         An empty tuple means that there is nothing of that name.
         """
+        ...
+
+    def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
+        """The files below the host's folder `path` that `wanted` describes, each named by its path below it.
+
+        A pattern is a relative path in which a component `*` stands for any name: `store/*/*` is every file of every
+        folder in `store`.  Nothing else is opened.  An empty tuple means that there is nothing, or that the
+        configuration is none whose paths lead to the host.
+        """
+        ...
+
+
+class Sources(Documents, Protocol):
+    """Where a format's options find certificates and keys: the documents, and what key providers hold."""
+
+    def provided(self, provider: str) -> Document | None:
+        """What the key provider of that name holds; None if there is no such provider."""
         ...

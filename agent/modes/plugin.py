@@ -151,9 +151,17 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, d
     from agent.engine import Engine
     from agent.judgement import judge
     from agent.modes.registry_access import open_registry
+    from agent.modes.revocation_access import revocation_source
 
     with open_registry(config.store, environment, deadline) as registry:
-        engine = Engine(config, registry=registry, concurrent=OneByOne(), clock=SystemClock(), trace=NoTrace())
+        engine = Engine(
+            config,
+            registry=registry,
+            revocation=revocation_source(environment, deadline, root),
+            concurrent=OneByOne(),
+            clock=SystemClock(),
+            trace=NoTrace(),
+        )
         return run(judge(request, engine)).answer
 
 

@@ -123,7 +123,7 @@ def _item(outcome: Outcome, subject: str) -> dict[str, object]:
     """One item of `verifierReports`, in the flat form that Ratify uses under a config policy."""
     item: dict[str, object] = {
         "subject": subject,
-        "isSuccess": outcome.status is Status.PASSED,
+        "isSuccess": outcome.status in (Status.PASSED, Status.SKIPPED),
         "name": outcome.verifier,
         "verifierName": outcome.verifier,
         "type": outcome.verifier_type,
@@ -132,7 +132,7 @@ def _item(outcome: Outcome, subject: str) -> dict[str, object]:
         "artifactType": outcome.artifact_type,
         "message": outcome.message,
     }
-    if outcome.status is not Status.PASSED:
+    if not item["isSuccess"]:
         code = outcome.code or (Code.of(outcome.cause) if outcome.cause else Code.POLICY_NOT_SATISFIED)
         item |= {"errorReason": f"{code.value}: {outcome.message}", "remediation": REMEDIES[code]}
     if outcome.extensions:

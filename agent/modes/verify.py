@@ -21,6 +21,7 @@ from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Verdict
 from agent.modes.registry_access import open_registry
 from agent.modes.rendering import Step, as_json, as_text
+from agent.modes.revocation_access import revocation_source
 from agent.rules import precedence
 
 DEADLINE = 30.0
@@ -85,8 +86,17 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         return _show(options, stdout, str(reference), _cannot_tell(error), "", ())
     trace = StepTrace()
     trace.step("read configuration", options.config or f"snapshot under {options.root}", config.generation[:12])
-    with open_registry(config.store, environment, time.monotonic() + options.timeout) as registry:
-        engine = Engine(config, registry=registry, concurrent=OneByOne(), clock=SystemClock(), trace=trace)
+    deadline = time.monotonic() + options.timeout
+    with open_registry(config.store, environment, deadline) as registry:
+        engine = Engine(
+            config,
+            registry=registry,
+            # A person's own configuration is tried without the node's cache.
+            revocation=revocation_source(environment, deadline, None if options.config else options.root),
+            concurrent=OneByOne(),
+            clock=SystemClock(),
+            trace=trace,
+        )
         try:
             request, judgement = run(_resolve_and_judge(options.image, reference, engine, trace))
         except Unavailable as error:

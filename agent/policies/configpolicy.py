@@ -2,6 +2,7 @@
 
 The algorithm is Ratify's own (`policy.plugin.name: configPolicy`): a type that is listed must be there and satisfied;
 types that are not listed fall under `default`, and must be satisfied once they are there; no outcome is a denial.
+A skipped outcome counts as passed: the configuration itself asked for no more.
 """
 
 from typing import Mapping, Sequence
@@ -29,7 +30,7 @@ class ConfigPolicy:
 
     def evaluate(self, outcomes: Sequence[Outcome], *, inconclusive_passes: bool) -> bool:
         """See `Policy.evaluate`."""
-        passing = (Status.PASSED, Status.INCONCLUSIVE) if inconclusive_passes else (Status.PASSED,)
+        passing = {Status.PASSED, Status.SKIPPED} | ({Status.INCONCLUSIVE} if inconclusive_passes else set())
         by_type: dict[str, list[bool]] = {}
         for outcome in outcomes:
             by_type.setdefault(outcome.artifact_type, []).append(outcome.status in passing)

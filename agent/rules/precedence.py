@@ -41,7 +41,8 @@ def rule_for(rules: tuple[Rule, ...], repository: Repository) -> Rule:
 def conclude(verdict: Verdict, rule: Rule, request: PullRequest) -> Answer:
     """What containerd gets for a verdict: allow is 0 with its ground, everything else blocks."""
     if verdict.decision is Decision.ALLOW:
-        return Answer(Exit.ALLOW, verdict.code, rule.name, verdict.message, VERIFICATION, Ground.VERIFIED)
+        ground = Ground.DISABLED if verdict.code is Code.NOT_VERIFIED else Ground.VERIFIED
+        return Answer(Exit.ALLOW, verdict.code, rule.name, verdict.message, VERIFICATION, ground)
     if verdict.decision is Decision.DENY:
         return Answer(Exit.DENY, verdict.code, rule.name, verdict.message, VERIFICATION, image=request.name)
     return Answer(Exit.CANNOT_TELL, verdict.code, rule.name, verdict.message, CANNOT_TELL, image=request.name)

@@ -100,6 +100,27 @@ def verify_signature(certificate: Certificate, algorithm: str, signature: bytes,
     raise SignatureInvalid(f"signing key: got {type(key).__name__}; expected RSA or an elliptic curve")
 
 
+def verify_data(certificate: Certificate, signature: bytes, signed: bytes, digest: hashes.HashAlgorithm) -> None:
+    """Check a signature as X.509, OCSP and CMS have them: RSA with PKCS #1 v1.5, or ECDSA in DER.
+
+    Raises `SignatureInvalid` also for a key that nothing should be signed with (`unfit_to_issue`).
+    """
+    unfit = unfit_to_issue(certificate)
+    if unfit:
+        raise SignatureInvalid(f"signing key: got {unfit}; expected a usual one")
+    key = _public_key(certificate)
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, padding.PKCS1v15(), digest)
+            return
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, ec.ECDSA(digest))
+            return
+    except InvalidSignature:
+        raise SignatureInvalid("signature: does not hold under the signing certificate's key") from None
+    raise SignatureInvalid(f"signing key: got {type(key).__name__}; expected RSA or an elliptic curve")
+
+
 def _public_key(certificate: Certificate) -> object:
     try:
         return certificate.public_key()

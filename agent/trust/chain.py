@@ -10,7 +10,7 @@ from typing import Sequence, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from agent.errors import Code, LimitExceeded, Malformed
 from agent.trust.algorithms import unfit_to_issue
@@ -35,7 +35,7 @@ _UNDERSTOOD = frozenset(
 )
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
-_WEAK_HASHES = (hashes.MD5, hashes.SHA1)
+WEAK_HASHES = (hashes.MD5, hashes.SHA1)
 _FORBIDDEN_PURPOSES = {
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "any",
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -52,8 +52,13 @@ class ChainInvalid(Malformed):
     code = Code.CERTIFICATE_CHAIN_INVALID
 
 
-def parse_chain(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
-    """Read certificates, signing certificate first.  Raises `ChainInvalid` or `LimitExceeded`."""
+def parse_chain(ders: Sequence[bytes], *, limited: bool = True) -> tuple[x509.Certificate, ...]:
+    """Read certificates, signing certificate first.  Raises `ChainInvalid` or `LimitExceeded`.
+
+    Not `limited` in number are those of a trust store, which nobody from outside chose.
+    """
+    if not limited:
+        return tuple(_parse(der, f"certificate {i + 1} of {len(ders)}") for i, der in enumerate(ders))
     if not ders:
         raise ChainInvalid("certificate chain: got no certificate; expected at least the signing certificate")
     if len(ders) > MAX_CERTIFICATES:
@@ -63,8 +68,10 @@ def parse_chain(ders: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
     return tuple(_parse(der, f"certificate {i + 1} of {len(ders)}") for i, der in enumerate(ders))
 
 
-def check_chain(chain: Sequence[x509.Certificate]) -> None:
+def check_chain(chain: Sequence[x509.Certificate], *, timestamping: bool = False) -> None:
     """Check a chain from `parse_chain`, signing certificate first.  Raises `ChainInvalid` at the first defect.
+
+    `timestamping` is for the chain of a timestamp authority instead of an image's signer.
 
     1. Each certificate is of version 3, and has no critical extension that nobody here understands (RFC 5280,
        section 4.2), name constraints among them.
@@ -72,17 +79,18 @@ def check_chain(chain: Sequence[x509.Certificate]) -> None:
     3. No signature in the chain uses MD5 or SHA-1.
     4. Each certificate is issued by the next one; the last is self-signed; no other is self-issued.
     5. Each issuer is a CA: critical basic constraints, path length kept, critical key usage with keyCertSign.
-    6. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage).
+    6. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage); a
+       timestamp authority's may sign timestamps and nothing else.
     """
     try:
         for certificate in chain:
             _check_form(certificate)
-        for issuer in chain[1:]:
+        for issuer in chain if timestamping else chain[1:]:
             _check_issuing_key(issuer)
         _check_links(chain)
         for depth, issuer in enumerate(chain[1:]):
             _check_ca(issuer, depth)
-        _check_leaf(chain[0])
+        _check_leaf(chain[0], timestamping=timestamping)
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise ChainInvalid(f"certificate chain: a certificate can't be read ({type(error).__name__})") from error
 
@@ -98,24 +106,36 @@ def not_valid_at(chain: Sequence[x509.Certificate], moment: datetime) -> str:
     return ""
 
 
-def revocation_sources(chain: Sequence[x509.Certificate]) -> tuple[str, ...]:
-    """Subjects of the certificates (the root excluded) that name an OCSP responder or a CRL to be asked."""
-    return tuple(subject_of(certificate) for certificate in chain[:-1] if _names_revocation_source(certificate))
-
-
 def subject_of(certificate: x509.Certificate) -> str:
     """The subject as people write it (RFC 4514)."""
     return certificate.subject.rfc4514_string()
 
 
+def extension_of(certificate: x509.Certificate, kind: type[_Kind]) -> "x509.Extension[_Kind] | None":
+    """The extension of class `kind`, or None."""
+    try:
+        return certificate.extensions.get_extension_for_class(kind)
+    except x509.ExtensionNotFound:
+        return None
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `issuer` has the name that the certificate gives its issuer, and its key signed it."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
 def is_self_signed(certificate: x509.Certificate) -> bool:
     """Whether the certificate is issued and signed by itself."""
-    return certificate.issuer == certificate.subject and _signed_by(certificate, certificate)
+    return certificate.issuer == certificate.subject and is_issued_by(certificate, certificate)
 
 
 def is_ca(certificate: x509.Certificate) -> bool:
     """Whether the certificate says that it is a CA."""
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = extension_of(certificate, x509.BasicConstraints)
     return constraints is not None and constraints.value.ca
 
 
@@ -157,13 +177,13 @@ def _check_issuing_key(certificate: x509.Certificate) -> None:
 
 def _check_links(chain: Sequence[x509.Certificate]) -> None:
     for i, certificate in enumerate(chain):  # (3)
-        if isinstance(certificate.signature_hash_algorithm, _WEAK_HASHES):
+        if isinstance(certificate.signature_hash_algorithm, WEAK_HASHES):
             name = certificate.signature_hash_algorithm.name
             raise ChainInvalid(f"certificate {subject_of(certificate)}: signed with {name}; expected SHA-256 or better")
         if i + 1 < len(chain):  # (4)
             if certificate.issuer == certificate.subject:
                 raise ChainInvalid(f"certificate {subject_of(certificate)}: self-issued, but not the last of the chain")
-            if not _signed_by(certificate, chain[i + 1]):
+            if not is_issued_by(certificate, chain[i + 1]):
                 raise ChainInvalid(
                     f"certificate {subject_of(certificate)}: not issued by the next one in the chain, "
                     f"{subject_of(chain[i + 1])}"
@@ -177,58 +197,38 @@ def _check_links(chain: Sequence[x509.Certificate]) -> None:
 def _check_ca(certificate: x509.Certificate, depth: int) -> None:
     """(5); `depth` is the number of CA certificates between this one and the signing certificate."""
     who = f"certificate {subject_of(certificate)}"
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = extension_of(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.critical or not constraints.value.ca:
         raise ChainInvalid(f"{who}: issues certificates without critical basic constraints with cA")
     if constraints.value.path_length is not None and constraints.value.path_length < depth:
         raise ChainInvalid(f"{who}: path length {constraints.value.path_length}; there are {depth} CAs below it")
-    usage = _extension(certificate, x509.KeyUsage)
+    usage = extension_of(certificate, x509.KeyUsage)
     if usage is None or not usage.critical or not usage.value.key_cert_sign:
         raise ChainInvalid(f"{who}: issues certificates without critical key usage keyCertSign")
 
 
-def _check_leaf(certificate: x509.Certificate) -> None:
+def _check_leaf(certificate: x509.Certificate, *, timestamping: bool) -> None:
     """(6)"""
     who = f"signing certificate {subject_of(certificate)}"
     if is_ca(certificate):
         raise ChainInvalid(f"{who}: is a CA; expected an end-entity certificate")
-    usage = _extension(certificate, x509.KeyUsage)
-    if usage is None or not usage.critical or not usage.value.digital_signature:
+    usage = extension_of(certificate, x509.KeyUsage)
+    # Of a timestamp authority the specification only says that it should be critical.
+    if usage is None or not (usage.critical or timestamping) or not usage.value.digital_signature:
         raise ChainInvalid(f"{who}: no critical key usage digitalSignature")
     others = [name for name in _OTHER_USAGES if getattr(usage.value, name)]
     if usage.value.key_agreement:
         others += [name for name in ("encipher_only", "decipher_only") if getattr(usage.value, name)]
     if others:
         raise ChainInvalid(f"{who}: key usage also has {', '.join(others)}; expected digitalSignature alone")
-    purposes = _extension(certificate, x509.ExtendedKeyUsage)
+    purposes = extension_of(certificate, x509.ExtendedKeyUsage)
+    if timestamping:
+        if purposes is None or not purposes.critical or list(purposes.value) != [ExtendedKeyUsageOID.TIME_STAMPING]:
+            raise ChainInvalid(f"{who}: expected the critical extended key usage timeStamping, and no other")
+        return
     for purpose in purposes.value if purposes is not None else ():
         if purpose in _FORBIDDEN_PURPOSES:
             raise ChainInvalid(f"{who}: extended key usage {_FORBIDDEN_PURPOSES[purpose]} must not sign images")
 
 
 _OTHER_USAGES = ("key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")
-
-
-def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def _names_revocation_source(certificate: x509.Certificate) -> bool:
-    if _extension(certificate, x509.CRLDistributionPoints) is not None:
-        return True
-    access = _extension(certificate, x509.AuthorityInformationAccess)
-    return access is not None and any(
-        description.access_method == AuthorityInformationAccessOID.OCSP for description in access.value
-    )
-
-
-def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> "x509.Extension[_Kind] | None":
-    """The extension of class `kind`, or None."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import cast
 
@@ -77,6 +77,10 @@ class NoDocuments:
     """A set without documents."""
 
     def find(self, path: str) -> tuple[Document, ...]:
+        """Nothing."""
+        return ()
+
+    def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """Nothing."""
         return ()
 

@@ -80,8 +80,8 @@ def test_another_certificate_changes_the_generation() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"formatVersion": 2},
-        {"formatVersion": "1"},
+        {"formatVersion": 1},
+        {"formatVersion": "2"},
         {"formatVersion": True},
         {"formatVersion": None},
         {"store": {"name": "oras"}},

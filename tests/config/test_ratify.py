@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -109,13 +110,27 @@ UNUSABLE: list[tuple[str, object, str]] = [
     ("policy.plugin.policyPath", "/policy.rego", "Rego policies"),
     ("policy.plugin.policy", "package x", "Rego policies"),
     ("policy.plugin.passthroughEnabled", False, "no such key"),
-    (f"{PLUGIN}.verificationCertStores", {"ca": {}}, "key providers"),
+    (f"{PLUGIN}.verificationCertStores", ["ca"], "stores by type and name"),
+    (f"{PLUGIN}.verificationCertStores", {"ca:prod": ["p"]}, "a name of letters"),
+    (f"{PLUGIN}.notationDirectory", "", "not empty"),
     (f"{PLUGIN}.type", "cosign", "one of notation, other"),
     (f"{PLUGIN}.nestedReferences", "application/x", "refers to signatures"),
     (f"{PLUGIN}.nestedArtifactTypes", ["application/x"], "refers to signatures"),
     (f"{PLUGIN}.source", {"artifact": "x"}, "plugins that are downloaded"),
     (f"{PLUGIN}.address", "/run/x.sock", "external plugins"),
-    ("keyManagementProvider", {"plugins": []}, "key providers"),
+    (f"{PLUGIN}.verificationCertStores", {"ca": []}, "a list that is not empty"),
+    (f"{PLUGIN}.verificationCertStores", {"ca": {"prod": [7]}}, "names of key providers"),
+    (f"{STORE}.caCertificates", "ca.crt", "a list"),
+    (f"{STORE}.caCertificates", [], "at least 1"),
+    (f"{STORE}.caCertificates", ["ca.crt"], "certificate file or directory"),
+    ("keyManagementProvider", {"plugins": []}, "1 to 64 key providers"),
+    ("keyManagementProvider", {}, "each with a name"),
+    ("keyManagementProvider", {"plugins": [{"type": "inline", "value": "x"}]}, "Name of the key provider"),
+    ("keyManagementProvider", {"plugins": [{"name": "k", "type": "azurekeyvault"}]}, "from nowhere else"),
+    ("keyManagementProvider", {"plugins": [{"name": "k", "contentType": "key"}]}, "keys without certificates"),
+    ("keyManagementProvider", {"plugins": [{"name": "k", "value": ""}]}, "not empty"),
+    ("keyManagementProvider", {"plugins": [{"name": "k", "value": "x"}] * 2}, "no other key provider"),
+    ("keyManagementProvider", {"pluginBinDirs": ["/bin"]}, "no external plugins"),
     ("nodeseal", {"rules": []}, "rules"),
     # what is simply wrong
     ("store", ..., "Where signatures are looked for"),
@@ -336,6 +351,9 @@ def test_warnings_of_formats_are_passed_on() -> None:
     class One:
         def find(self, path: str) -> tuple[Document, ...]:
             return (Document("ca.crt", b"", path),)
+
+        def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
+            return ()
 
     checked = ratify.read(Document("c.json", json.dumps(GOOD).encode(), ""), One(), formats=FORMATS)
     assert [str(each) for each in checked.warnings] == [

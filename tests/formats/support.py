@@ -1,10 +1,12 @@
 """A subject, a signature of it, and what the notation format says of that: the arrangement of most tests here."""
 
 from datetime import datetime, timezone
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Mapping, Sequence, cast
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from agent.errors import Cause, Unavailable
 from agent.formats.notation import NotationFormat
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -14,6 +16,7 @@ from agent.model.manifest import IMAGE_MANIFEST, Manifest
 from agent.model.outcome import Outcome
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
+from agent.model.revocation import Confirmed, Fetched, Inquiry, RevocationQuery
 from tests.signing import ARTIFACT_TYPE, ENVELOPE_TYPE, Signer, trust_policy
 
 SUBJECT = Descriptor(IMAGE_MANIFEST, Digest.of(b"the image"), 1234)
@@ -21,7 +24,7 @@ NAME = "registry.example.com/shop/cart:1"
 
 
 class GivenDocuments:
-    """`model.documents.Documents` that finds what it was given, under any path."""
+    """`model.documents.Sources` that finds what it was given, under any path."""
 
     def __init__(self, *contents: bytes) -> None:
         """Keep the contents."""
@@ -31,6 +34,16 @@ class GivenDocuments:
         """All of them."""
         del path
         return self._found
+
+    def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
+        """Nothing."""
+        del path, wanted
+        return ()
+
+    def provided(self, provider: str) -> Document | None:
+        """Nothing."""
+        del provider
+        return None
 
 
 def request(name: str = NAME, subject: Descriptor = SUBJECT) -> PullRequest:
@@ -61,4 +74,40 @@ def verify(
 ) -> Outcome:
     """What a verifier that trusts `trusted` finds about an envelope."""
     verifier = notation(*trusted, **policy)
-    return verifier.verify(request(), evidence(envelope, media_type), now or datetime.now(timezone.utc))
+    return decided(verifier.verify(request(), evidence(envelope, media_type), now or datetime.now(timezone.utc)))
+
+
+class Answers:
+    """`ports.RevocationSource` that answers what it was given, by URL; nobody else can be reached."""
+
+    def __init__(self, answers: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Keep the answers."""
+        self._answers = answers
+        self.asked: list[str] = []
+        self.kept: list[str] = []
+
+    async def fetch(self, query: RevocationQuery) -> Fetched:
+        """What was given for the query's URL."""
+        self.asked.append(query.url)
+        if query.url not in self._answers:
+            raise Unavailable(f"{query.url}: nobody there", cause=Cause.REGISTRY_UNAVAILABLE)
+        return Fetched(self._answers[query.url])
+
+    async def keep(self, confirmed: Confirmed) -> None:
+        """Note it."""
+        self.kept.append(confirmed.query.url)
+
+
+def decided(inquiry: Inquiry[Outcome], answers: Mapping[str, bytes] = MappingProxyType({})) -> Outcome:
+    """Run a verification to its end; `answers` maps URLs to what is there, nothing else can be reached."""
+    try:
+        step = next(inquiry)
+        while True:
+            if isinstance(step, Confirmed):
+                step = inquiry.send(Fetched(b""))
+            elif step.url in answers:
+                step = inquiry.send(Fetched(answers[step.url]))
+            else:
+                step = inquiry.throw(Unavailable(f"{step.url}: nobody there", cause=Cause.REGISTRY_UNAVAILABLE))
+    except StopIteration as finished:
+        return cast("Outcome", finished.value)

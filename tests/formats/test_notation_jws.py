@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import LimitExceeded, Malformed
-from agent.formats.notation_jws import MAX_ENVELOPE_SIZE, Envelope, parse, target_artifact
+from agent.formats import notation_jws
+from agent.formats.notation_envelope import MAX_ENVELOPE_SIZE, Envelope, checked, target_artifact
 from tests.formats.support import SUBJECT
 from tests.signing import PREFIX, b64url, descriptor_json, envelope, usual_signer
 
@@ -25,6 +26,11 @@ GOOD: dict[str, Any] = {
     SCHEME: "notary.x509",
     TIME: "2026-01-31T12:00:00Z",
 }
+
+
+def parse(data: bytes) -> Envelope:
+    """Read an envelope and check its attributes."""
+    return checked(notation_jws.parse(data))
 
 
 def parsed(changes: dict[str, Any] | None = None, *dropped: str, **outer: Any) -> Envelope:

@@ -6,7 +6,8 @@ import pytest
 
 from agent.model.outcome import Action, Check
 from agent.model.reference import Repository
-from agent.trust.trustpolicy import LEVELS, TrustPolicy, parse, select
+from agent.trust.trustpolicy import LEVELS, TrustPolicy, select
+from agent.trust.trustpolicy_document import parse
 from tests.signing import trust_policy
 
 
@@ -40,8 +41,8 @@ def problems_of(*statements: dict[str, Any]) -> list[str]:
         ({"trustStores": []}, "trustStores"),
         ({"trustStores": ["certs"]}, "trustStores[0]"),
         ({"trustStores": ["ca:../x"]}, "trustStores[0]"),
-        ({"trustStores": ["tsa:x"]}, "trustStores[0]"),
-        ({"trustStores": ["signingAuthority:x"]}, "trustStores[0]"),
+        ({"trustStores": ["ca:certs", "CA:certs"]}, "trustStores[1]"),
+        ({"trustStores": ["x509:certs"]}, "trustStores[0]"),
         ({"trustedIdentities": []}, "trustedIdentities"),
         ({"trustedIdentities": ["*", "x509.subject: C=US, ST=WA, O=a"]}, "trustedIdentities"),
         ({"trustedIdentities": ["CN=a"]}, "trustedIdentities[0]"),
@@ -52,7 +53,17 @@ def problems_of(*statements: dict[str, Any]) -> list[str]:
         ),
         ({"signatureVerification": {"level": "stric"}}, "signatureVerification.level"),
         ({"signatureVerification": {"level": "STRICT"}}, "signatureVerification.level"),
-        ({"signatureVerification": {"level": "skip"}}, "signatureVerification.level"),
+        ({"signatureVerification": {"level": "strict", "verifyTimestamp": "never"}}, "verifyTimestamp"),
+        ({"signatureVerification": {"level": "skip"}, "trustStores": []}, "trustedIdentities"),
+        ({"signatureVerification": {"level": "skip"}, "trustedIdentities": []}, "trustStores"),
+        (
+            {
+                "signatureVerification": {"level": "skip", "override": {"expiry": "log"}},
+                "trustStores": [],
+                "trustedIdentities": [],
+            },
+            "signatureVerification.override",
+        ),
         ({"signatureVerification": {"level": "strict", "override": {"integrity": "log"}}}, "override.integrity"),
         ({"signatureVerification": {"level": "strict", "override": {"revokation": "log"}}}, "override.revokation"),
         ({"signatureVerification": {"level": "strict", "override": {"expiry": "skip"}}}, "override.expiry"),
@@ -143,4 +154,4 @@ def test_policy_survives_its_json_form() -> None:
 
 def test_levels_are_those_of_the_specification() -> None:
     table = {name: "".join(action.value[0] for action in actions.values()) for name, actions in LEVELS.items()}
-    assert table == {"strict": "eeeee", "permissive": "eelll", "audit": "ellll"}
+    assert table == {"strict": "eeeee", "permissive": "eelll", "audit": "ellll", "skip": "sssss"}

@@ -1,0 +1,41 @@
+"""What is asked of those who know which certificates were revoked."""
+
+from typing import Generator, NamedTuple, TypeVar
+
+Result = TypeVar("Result")
+
+
+class RevocationQuery(NamedTuple):
+    """One thing to be fetched for a revocation check.
+
+    `url` is where a certificate of a trusted signer says that it is; `body` is an OCSP request (DER), or empty for a
+    revocation list.  `limit` is the most bytes taken, `seconds` the longest wait.  `fresh` says that an answer kept
+    from before won't do.
+    """
+
+    url: str
+    body: bytes
+    limit: int
+    seconds: float
+    fresh: bool = False
+
+
+class Fetched(NamedTuple):
+    """The answer to a query; `kept` says that it is from before."""
+
+    content: bytes
+    kept: bool = False
+
+
+class Confirmed(NamedTuple):
+    """The answer to `query` was checked and found good: it may be kept for the next time."""
+
+    query: RevocationQuery
+    content: bytes
+
+
+Inquiry = Generator[RevocationQuery | Confirmed, Fetched, Result]
+"""A check that has to ask: yields queries and is sent answers; what fails is thrown into it.
+
+What it is sent for a `Confirmed` means nothing.
+"""

@@ -1,0 +1,148 @@
+"""Timestamps: that somebody trusted saw a signature at some time.
+
+RFC 3161, as the Notary Project's trust store and trust policy specification asks for it ("Steps", timestamp
+countersignature).  The numbers in comments are those of the list in `check`.  Whether the authority's certificates were
+revoked is asked elsewhere (`agent.trust.revocation`).
+"""
+
+import hashlib
+from datetime import datetime
+from typing import NamedTuple, Sequence
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
+
+from agent.codec import cms
+from agent.errors import Code, Malformed
+from agent.trust import chain as chains
+from agent.trust.algorithms import SignatureInvalid, verify_data
+
+MAX_SIGNATURE_CHECKS = 64
+"""Most signatures checked while a way to a root is looked for: anybody can attach many certificates of one name."""
+
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    cms.SHA256: hashes.SHA256(),
+    cms.SHA384: hashes.SHA384(),
+    cms.SHA512: hashes.SHA512(),
+}
+_RSA = "1.2.840.113549.1.1.1"
+_DIGEST_OF_SIGNATURE = {
+    "1.2.840.113549.1.1.11": cms.SHA256,
+    "1.2.840.113549.1.1.12": cms.SHA384,
+    "1.2.840.113549.1.1.13": cms.SHA512,
+    "1.2.840.10045.4.3.2": cms.SHA256,
+    "1.2.840.10045.4.3.3": cms.SHA384,
+    "1.2.840.10045.4.3.4": cms.SHA512,
+}
+
+
+class TimestampInvalid(Malformed):
+    """A timestamp that proves nothing about this signature."""
+
+    code = Code.TIMESTAMP_INVALID
+
+
+class Timestamp(NamedTuple):
+    """A time that a trusted authority vouches for: it was between `earliest` and `latest`.
+
+    `chain` is the authority's, signing certificate first, the trusted root last.
+    """
+
+    earliest: datetime
+    latest: datetime
+    chain: tuple[Certificate, ...]
+
+
+def check(token: bytes, signature: bytes, roots: frozenset[bytes]) -> Timestamp:
+    """What `token` proves of the `signature` that it was made over; `roots` are the trusted authorities' roots, DER.
+
+    1. The token is one, and over these very bytes, under SHA-2.
+    2. The certificate that it names as its signer's is in it.
+    3. The signed attributes are about its content, and its signature holds under that certificate.
+    4. That certificate's chain ends at a trusted root.
+    5. The chain is fit for timestamping, and was valid at the time that the token names.
+
+    Raises `TimestampInvalid`, or what else of `Malformed` describes the defect.
+    """
+    read = cms.parse(token)  # (1)
+    if _digest(read.imprint_algorithm, signature, "imprint") != read.imprint:
+        raise TimestampInvalid("timestamp: is of other bytes than this signature")
+    certificates = chains.parse_chain(read.certificates)
+    signer = _signer(read, certificates)  # (2)
+    if _digest(read.digest_algorithm, read.content, "digest") != read.content_digest:  # (3)
+        raise TimestampInvalid("timestamp: what was signed is not its content")
+    _check_signature(read, signer)
+    trusted = chains.parse_chain(sorted(roots), limited=False)
+    path = _Search(certificates, trusted).path(signer)  # (4)
+    if not path:
+        raise TimestampInvalid(f"timestamp: its authority is not trusted ({chains.subject_of(signer)})")
+    chains.check_chain(path, timestamping=True)  # (5)
+    outside = chains.not_valid_at(path, read.time)
+    if outside:
+        raise TimestampInvalid(f"timestamp: {outside}")
+    try:
+        return Timestamp(read.time - read.accuracy, read.time + read.accuracy, path)
+    except OverflowError:
+        raise TimestampInvalid("timestamp: names a time outside of all calendars") from None
+
+
+def outside_of(timestamp: Timestamp, chain: Sequence[Certificate]) -> str:
+    """Which certificate of a signer was not valid throughout the timestamp's span, as a text for people, or empty."""
+    return chains.not_valid_at(chain, timestamp.earliest) or chains.not_valid_at(chain, timestamp.latest)
+
+
+def _signer(token: cms.Token, certificates: Sequence[Certificate]) -> Certificate:
+    """The certificate whose hash the token's signed attributes hold.  SHA-1 is taken in RFC 2634's attribute alone."""
+    named = token.signing_certificate
+    for certificate, der in zip(certificates, token.certificates, strict=True):
+        if named.algorithm == cms.SHA1:
+            found = hashlib.sha1(der, usedforsecurity=False).digest()
+        else:
+            found = _digest(named.algorithm, der, "certificate hash")
+        if found == named.digest:
+            return certificate
+    raise TimestampInvalid("timestamp: the certificate that it names as its signer's is not in it")
+
+
+def _check_signature(token: cms.Token, signer: Certificate) -> None:
+    algorithm = token.signature_algorithm
+    implied = token.digest_algorithm if algorithm == _RSA else _DIGEST_OF_SIGNATURE.get(algorithm)
+    if implied is None or implied != token.digest_algorithm:
+        raise TimestampInvalid(f"timestamp: got signature algorithm {algorithm}; expected RSA or ECDSA with SHA-2")
+    try:
+        verify_data(signer, token.signature, token.signed, _HASHES[implied])
+    except SignatureInvalid as error:
+        raise TimestampInvalid(f"timestamp: {error.message}") from None
+
+
+def _digest(algorithm: str, data: bytes, what: str) -> bytes:
+    found = _HASHES.get(algorithm)
+    if found is None:
+        raise TimestampInvalid(f"timestamp: got {what} under {algorithm[:60]}; expected SHA-256, SHA-384 or SHA-512")
+    return hashlib.new(found.name, data).digest()
+
+
+class _Search:
+    """Looks for a way from a certificate to a trusted root, through certificates that anybody may have attached."""
+
+    def __init__(self, attached: Sequence[Certificate], trusted: Sequence[Certificate]) -> None:
+        self._candidates = [*trusted, *attached]
+        self._trusted = {certificate.public_bytes(Encoding.DER) for certificate in trusted}
+        self._checks_left = MAX_SIGNATURE_CHECKS
+
+    def path(self, certificate: Certificate, depth: int = 1) -> tuple[Certificate, ...]:
+        """The first way found, `certificate` first; empty if there is none."""
+        if certificate.public_bytes(Encoding.DER) in self._trusted:
+            return (certificate,)
+        for candidate in self._candidates:
+            if candidate.subject != certificate.issuer or depth >= chains.MAX_CERTIFICATES or candidate == certificate:
+                continue
+            if not self._checks_left:
+                return ()
+            self._checks_left -= 1
+            if chains.is_issued_by(certificate, candidate):
+                rest = self.path(candidate, depth + 1)
+                if rest:
+                    return (certificate, *rest)
+        return ()
