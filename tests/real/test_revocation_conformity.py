@@ -68,6 +68,11 @@ def other(made: Authority) -> Authority:
     return authority("other", made.base, number=41)
 
 
+def altered(content: bytes) -> bytes:
+    """Another last byte: of the signature."""
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
 ANSWERS: dict[str, tuple[Made, str]] = {
     "good": (lambda made: made.answer(0), ALLOWED),
     "revoked": (lambda made: made.revoked(0), REVOKED),
@@ -85,7 +90,11 @@ ANSWERS: dict[str, tuple[Made, str]] = {
         ),
         UNKNOWN,
     ),
-    "signed by somebody else": (lambda made: made.answer(0, Ocsp(signed_with=made.key_numbers[0])), UNKNOWN),
+    "tampered with": (lambda made: altered(made.answer(0)), UNKNOWN),
+    "by a delegate of somebody else": (
+        lambda made: made.delegated(0, ExtendedKeyUsageOID.OCSP_SIGNING, by=other(made)),
+        UNKNOWN,
+    ),
     "about another certificate": (lambda made: made.answer(0, Ocsp(serial_of=other(made).signer.chain[0])), UNKNOWN),
     "by a delegate": (lambda made: made.delegated(0, ExtendedKeyUsageOID.OCSP_SIGNING), ALLOWED),
     "huge": (lambda made: made.answer(0) + bytes(30000), UNKNOWN),
@@ -139,11 +148,12 @@ def test_responder_that_is_slow(bench: Bench, by_ocsp: Setting) -> None:
 
 
 def test_question_that_is_too_long_for_get_is_posted(bench: Bench) -> None:
-    path = "long-" + 200 * "x"
-    setting = signed_under(bench, path, ocsp=(0,))
-    bench.announce(setting.authority, "ocsp", 0, revoked=True)
+    long = "/" + 200 * "x"
+    made = authority("long", bench.responder.base + long, number=40, ocsp=(0,))
+    setting = Setting(made, bench.signed("revocable-long", made.signer))
+    bench.responder.serve(long, made.revoked(0))
     compare(bench, setting, REVOKED)
-    asked = [method for method, where in bench.responder.seen if where.startswith(setting.authority.responder(0))]
+    asked = [method for method, where in bench.responder.seen if where.startswith(long)]
     assert asked == ["POST", "POST"]  # `notation` did, and so did we
 
 
@@ -198,7 +208,11 @@ DELTAS: dict[str, tuple[Callable[[Authority], List], Callable[[Authority], List 
         ALLOWED,
     ),
     "still on hold": (held, lambda made: List(), REVOKED),
-    "out of date": (lambda made: List(), lambda made: List(this_update=NOW - 2 * HOUR, next_update=NOW - HOUR), UNKNOWN),
+    "out of date": (
+        lambda made: List(),
+        lambda made: List(this_update=NOW - 2 * HOUR, next_update=NOW - HOUR),
+        UNKNOWN,
+    ),
     "of a later list": (lambda made: List(), lambda made: List(delta_of=8), UNKNOWN),
     "missing": (lambda made: List(), lambda made: None, UNKNOWN),
 }
@@ -263,9 +277,11 @@ def test_override(bench: Bench, by_ocsp: Setting, action: str, state: str) -> No
     assert (bench.responder.asked(made.responder(0)) > before) is (action == "log")
 
 
-def test_certificate_above_the_trusted_one(bench: Bench, by_ocsp: Setting) -> None:
-    made = by_ocsp.authority
-    bench.announce(made, "ocsp", 0)
-    bench.announce(made, "ocsp", 1, revoked=True)
-    verdicts = bench.judge(by_ocsp.image, statement(), {"ca:acme": [made.signer.chain[1]]})
-    agree(verdicts, accepted=False, says="revoked", code=verdicts.code)
+@pytest.mark.parametrize("depth", [1, 2])
+def test_revoked_certificate_at_and_above_the_trusted_one(bench: Bench, depth: int) -> None:
+    setting = signed_under(bench, f"above-{depth}", ocsp=(depth,), intermediates=2)
+    made = setting.authority
+    bench.announce(made, "ocsp", depth, revoked=True)
+    verdicts = bench.judge(setting.image, statement(), {"ca:acme": [made.signer.chain[1]]})
+    known = "above the trusted one" if depth == 2 else ""
+    agree(verdicts, accepted=False, says="revoked", code=ALLOWED if known else REVOKED, known=known)

@@ -177,22 +177,22 @@ def test_revoked_timestamp_authority(bench: Bench, source: str, depth: int) -> N
     stores = {"ca:acme": [made.root], "tsa:acme": [keeper.root]}
     agree(bench.judge(image, policy(), stores), accepted=True)
     bench.announce(keeper, source, depth, revoked=True)
-    agree(bench.judge(image, policy(), stores), accepted=False, says="revoked", code="NS-2110")
+    agree(bench.judge(image, policy(), stores), accepted=False, says="revoked", code="NS-2111")
 
 
 FLAWS = {
     "other_imprint": (False, "NS-2110"),
     "tampered_signature": (False, "NS-2110"),
     "tampered_info": (False, "NS-2110"),
-    "no_signing_certificate": (False, "NS-2110"),
+    "no_signing_certificate": (False, "NS-2002"),
     "wrong_signing_certificate": (False, "NS-2110"),
-    "signing_certificate_v1": (True, "NS-0001"),
-    "imprecise": (False, "NS-2110"),
-    "version_2": (False, "NS-2110"),
-    "other_content_type": (False, "NS-2110"),
-    "no_certificates": (False, "NS-2110"),
+    "signing_certificate_v1": (False, "NS-2110"),
+    "imprecise": (True, "NS-0001"),  # the certificates are valid for longer than that
+    "version_2": (False, "NS-2002"),
+    "other_content_type": (False, "NS-2002"),
+    "no_certificates": (False, "NS-2107"),
     "weak_imprint": (False, "NS-2110"),
-    "trailing_bytes": (False, "NS-2110"),
+    "trailing_bytes": (False, "NS-2002"),
 }
 
 
@@ -222,6 +222,17 @@ def test_time_of_a_timestamp(bench: Bench, fresh: Fresh, moment: str) -> None:
     agree(bench.judge(fresh.image, policy(), stores), accepted=inside, code="NS-0001" if inside else "NS-2110")
 
 
+@pytest.mark.parametrize("flaw", ["", "imprecise"])
+def test_timestamp_too_imprecise_to_say_whether_the_certificate_had_ended(
+    bench: Bench, fresh: Fresh, flaw: tsa.Flaw
+) -> None:
+    keeper = tsa.usual_tsa("long.example.com", number=3, starts=-9 * DAY, ends=9 * DAY)
+    at = fresh.signer.chain[0].not_valid_after_utc - timedelta(minutes=10)
+    fresh.stamp(bench, tsa.token(fresh.signature, keeper, at=at, flaw=flaw))
+    stores = {"ca:acme": [fresh.signer.root], "tsa:acme": [keeper.root]}
+    agree(bench.judge(fresh.image, policy(), stores), accepted=not flaw, code="NS-2110" if flaw else "NS-0001")
+
+
 STAMPS = ExtendedKeyUsageOID.TIME_STAMPING
 UNFIT: dict[str, dict[str, Any]] = {
     "expired when it stamped": {"starts": -2 * DAY, "ends": timedelta(hours=-1)},
@@ -241,4 +252,6 @@ def test_certificate_of_a_timestamp_authority(bench: Bench, fresh: Fresh, defect
     keeper = tsa.usual_tsa("unfit.example.com", number=4, **UNFIT[defect])
     fresh.stamp(bench, tsa.token(fresh.signature, keeper))
     stores = {"ca:acme": [fresh.signer.root], "tsa:acme": [keeper.root]}
-    agree(bench.judge(fresh.image, policy(), stores), accepted=False, code="NS-2110")
+    agree(
+        bench.judge(fresh.image, policy(), stores), accepted=False, code="NS-2110" if "stamped" in defect else "NS-2107"
+    )

@@ -68,13 +68,13 @@ class Authority(NamedTuple):
         """The answer that the certificate at `depth` was revoked."""
         return self.answer(depth, Ocsp(status=ocsp.OCSPCertStatus.REVOKED))
 
-    def delegated(self, depth: int, *purposes: x509.ObjectIdentifier) -> bytes:
-        """A good answer by somebody to whom the issuer gave a certificate, with these extended key usages."""
+    def delegated(self, depth: int, *purposes: x509.ObjectIdentifier, by: "Authority | None" = None) -> bytes:
+        """A good answer by somebody with a certificate for `purposes`, that the issuer (or that of `by`) gave them."""
         number = self.key_numbers[depth] + 50
         profile = Profile(name("Responder"), purposes=purposes, key_number=number)
-        issuer = Profile(self.signer.chain[depth + 1].subject, key_number=self.key_numbers[depth + 1])
-        delegate = certificate(profile, issuer)
-        return self.answer(depth, Ocsp(delegate=delegate, signed_with=number))
+        giver = by or self
+        issuer = Profile(giver.signer.chain[depth + 1].subject, key_number=giver.key_numbers[depth + 1])
+        return self.answer(depth, Ocsp(delegate=certificate(profile, issuer), signed_with=number))
 
     def entry(self, depth: int, **changes: Any) -> Entry:
         """What a list says of the certificate at `depth`: revoked."""
