@@ -9,10 +9,11 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson
-from agent.config import canonical, checking, providers
+from agent.config import canonical, checking
 from agent.config.checking import Finding
 from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
 from agent.config.schema import MAX_VERIFIERS, SCHEMA
+from agent.config.sources import SECTION, VerifierSources, is_named, read_providers
 from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
 from agent.formats import FORMATS, Format, format_class
 from agent.model.documents import Document, Documents
@@ -24,7 +25,6 @@ MAX_SIZE = 1024 * 1024
 """Most bytes of the document: a ConfigMap holds no more."""
 
 _POLICY_NAME = "policy.plugin.name"
-_CA_CERTIFICATES = ("store", "plugins", 0, "caCertificates")
 _VERIFIER_KEYS = ("name", "type", "artifactTypes", "version", "nestedReferences")
 _MAX_TYPE_LENGTH = 255
 
@@ -60,7 +60,7 @@ def read(
     findings = list(checking.check(value, SCHEMA))  # (2)
     root = value if isinstance(value, dict) else {}
     policy = _policy(root, policies, findings)  # (3)
-    sources = providers.ProvidedDocuments(documents, providers.read(root, document.name, findings))
+    providers = read_providers(root, document.name, findings)
     verifiers = _verifiers(root, formats, findings)
     if not any(finding.fatal for finding in findings):  # else a verifier may be missing that a person did write
         findings += _listed_in_vain(policy, verifiers)
@@ -68,8 +68,10 @@ def read(
     if use_http:
         findings.append(_USE_HTTP)
     problems = [finding.problem(document.name) for finding in findings]
-    cas = _registry_cas(root, documents, findings, checking.place(document.name, _CA_CERTIFICATES), problems)
-    certificates: dict[str, bytes] = dict(cas)
+    paths = _ca_paths(root, findings)
+    cas, apart = _registry_cas(paths, documents, checking.place(document.name, _CA_CERTIFICATES), problems)
+    sources = VerifierSources(documents, providers, apart)
+    certificates: dict[str, bytes] = {}
     settings: list[VerifierSettings] = []
     for verifier in verifiers:  # (4)
         if not _spoilt(verifier, findings):
@@ -83,6 +85,9 @@ def read(
     if any(problem.fatal for problem in problems):
         raise _refused(tuple(problems))
     problems += sources.problems()
+    if cas.keys() & certificates.keys():
+        problems.append(_SHARED_CA.problem(document.name))
+    certificates |= cas
     config = Config(
         "", StoreSettings("oras", use_http, tuple(sorted(cas))), policy, tuple(settings), (DEFAULT_RULE,), certificates
     )
@@ -93,6 +98,14 @@ _USE_HTTP = Finding(
     ("store", "plugins", 0, "useHttp"),
     "true",
     "false: over plain HTTP whoever is on the way can hide signatures and read credentials",
+    fatal=False,
+)
+
+_CA_CERTIFICATES = ("store", "plugins", 0, "caCertificates")
+_SHARED_CA = Finding(
+    _CA_CERTIFICATES,
+    "certificates that signers are checked against as well",
+    "other ones: who may issue for registries could sign images",
     fatal=False,
 )
 
@@ -115,14 +128,22 @@ def _listed_in_vain(policy: PolicySettings, verifiers: list["_Verifier"]) -> lis
     ]
 
 
-def _registry_cas(
-    root: Object, documents: Documents, findings: list[Finding], where: str, problems: list[Problem]
-) -> dict[str, bytes]:
-    """The certificates that registries' TLS is verified against as well."""
+def _ca_paths(root: Object, findings: list[Finding]) -> list[str]:
+    """The paths of registries' CAs, if they have the form."""
     paths = _at(root, *_CA_CERTIFICATES)
-    if paths is None or any(finding.path[: len(_CA_CERTIFICATES)] == _CA_CERTIFICATES for finding in findings):
-        return {}
-    return certificate_documents.read_paths(paths, documents, where, certificate_documents.SERVERS, problems)
+    told = any(finding.path[: len(_CA_CERTIFICATES)] == _CA_CERTIFICATES for finding in findings)
+    return [] if told or not isinstance(paths, list) else paths
+
+
+def _registry_cas(
+    paths: list[str], documents: Documents, where: str, problems: list[Problem]
+) -> tuple[dict[str, bytes], set[str]]:
+    """The certificates that registries' TLS is verified against as well; the documents that are for nothing else."""
+    if not paths:
+        return {}, set()
+    apart = {each.origin for path in paths for each in documents.find(path) if is_named(each, path)}
+    rule = certificate_documents.SERVERS
+    return certificate_documents.read_paths(paths, documents, where, rule, problems), apart
 
 
 class _Verifier(NamedTuple):
@@ -199,7 +220,7 @@ def _spoilt(verifier: _Verifier, findings: list[Finding]) -> bool:
     """
     depth = len(verifier.path)
     for finding in findings:
-        if finding.fatal and finding.path[:1] == (providers.SECTION,) and "verificationCertStores" in verifier.options:
+        if finding.fatal and finding.path[:1] == (SECTION,) and "verificationCertStores" in verifier.options:
             return True
         if finding.fatal and finding.structural:
             inside = len(finding.path) > depth and finding.path[:depth] == verifier.path

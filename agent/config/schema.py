@@ -212,8 +212,8 @@ _KEY_PROVIDER = obj(
         | {"x-expected": '"certificate": no verifier of this version uses keys without certificates'},
         "value": text("Value", "The certificates, as PEM; several may stand one after another."),
     },
-    required=("name", "type", "contentType", "value"),
-)
+    required=("name", "type"),
+) | {"if": {"properties": {"type": {"const": "inline"}}}, "then": {"required": ["contentType", "value"]}}
 
 _KEY_PROVIDERS = obj(
     "Key providers",

@@ -14,7 +14,7 @@ from agent.formats import ParsedOptions
 from agent.model.documents import Document, Sources
 from agent.trust import certificate_documents, trustpolicy_document
 from agent.trust.certificate_documents import ROOTS, SIGNERS, Rule
-from agent.trust.trustpolicy import SKIP, TrustPolicy
+from agent.trust.trustpolicy import TrustPolicy
 from agent.trust.truststore import CA, TSA, TYPES, TrustStores
 
 DIRECTORY = "notationDirectory"
@@ -183,11 +183,11 @@ def _resolved(offer: _Offer, where: str, problems: list[Problem]) -> tuple[Trust
 
 
 def _named_by(offer: _Offer) -> dict[str, str]:
-    """Each store that a statement names, and where the first one does."""
+    """Each well-formed store that a statement names, and where the first one does."""
     named: dict[str, str] = {}
     for i, policy in enumerate(offer.policies):
-        if policy.level != SKIP:
-            for j, store in enumerate(policy.stores):
+        for j, store in enumerate(policy.stores):
+            if store.partition(":")[0] in TYPES:
                 named.setdefault(store, f"{offer.policies_at}.trustPolicies[{i}].trustStores[{j}]")
     return named
 

@@ -1,10 +1,10 @@
-"""Key providers: the section `keyManagementProvider`, which Ratify has as resources of a cluster, not in its file.
+"""Where options find certificates: the documents of a configuration, its key providers, the CAs of registries.
 
-One type: `inline`, whose certificates stand in the configuration itself, under Ratify's names.  Pure.
+Key providers stand in the section `keyManagementProvider`; Ratify has them as resources of a cluster, not in its file.
+One type: `inline`, whose certificates stand right there, under Ratify's names.  Pure.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Mapping, Sequence
 
 from agent.config import checking
 from agent.config.checking import Finding
@@ -16,18 +16,24 @@ SECTION = "keyManagementProvider"
 _EXPECTED_USE = "its name under verificationCertStores of a verifier, or no such key provider"
 
 
-class ProvidedDocuments:
-    """The documents of a configuration with its key providers; implements `agent.model.documents.Sources`."""
+class VerifierSources:
+    """What verifiers' options may refer to; implements `agent.model.documents.Sources`."""
 
-    def __init__(self, documents: Documents, providers: Mapping[str, Document]) -> None:
-        """`providers` are those of `read`."""
+    def __init__(self, documents: Documents, providers: Mapping[str, Document], apart: Collection[str]) -> None:
+        """`providers` are those of `read_providers`.
+
+        `apart` are the origins of documents with another purpose: a path names them by themselves alone, not as part
+        of a folder, so that a registry's CA beside the configuration doesn't become one of signers.
+        """
         self._documents = documents
         self._providers = providers
+        self._apart = apart
         self._used: set[str] = set()
 
     def find(self, path: str) -> tuple[Document, ...]:
         """See `Documents.find`."""
-        return self._documents.find(path)
+        found = self._documents.find(path)
+        return tuple(each for each in found if each.origin not in self._apart or is_named(each, path))
 
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """See `Documents.tree`."""
@@ -47,7 +53,12 @@ class ProvidedDocuments:
         )
 
 
-def read(root: Mapping[str, object], document: str, findings: list[Finding]) -> dict[str, Document]:
+def is_named(document: Document, path: str) -> bool:
+    """Whether `path` names the document by itself, not a folder that it is found in."""
+    return not path.endswith("/") and _last(path) == _last(document.name)
+
+
+def read_providers(root: Mapping[str, object], document: str, findings: list[Finding]) -> dict[str, Document]:
     """The key providers in `root`, as far as they have the form: name -> what it holds, with its place as origin.
 
     `document` is the configuration's name.  Adds to `findings` what the schema can't tell.
@@ -63,6 +74,9 @@ def read(root: Mapping[str, object], document: str, findings: list[Finding]) -> 
         if name in found:
             got = f"{checking.shown(name)}, which another key provider has too"
             findings.append(Finding((*path, "name"), got, "a name that no other key provider has"))
-        origin = checking.place(document, cast("checking.Path", (*path, "value")))
-        found[name] = Document(name, value.encode("utf-8", "surrogatepass"), origin)
+        found[name] = Document(name, value.encode(), checking.place(document, (*path, "value")))
     return found
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
