@@ -28,9 +28,13 @@ from tests.trust.answers import List
 KNOWN_DIFFERENCES = {
     "any purpose": "`anyExtendedKeyUsage` is refused",
     "unknown critical extension": "a critical extension that is not understood, and name constraints, are refused",
+    "uncritical basic constraints": "an issuer's basic constraints must be critical",
     "name constraints": "a critical extension that is not understood, and name constraints, are refused",
     "above the trusted one": "a certificate above the highest one in the trust store is not asked about",
     "responder without the purpose": "an OCSP answer by a delegate without OCSPSigning",
+    "answer of the future": "an OCSP answer, or a revocation list, of the future says nothing",
+    "older attribute": "a timestamp may name its signer's certificate by the older attribute",
+    "policy for images": "`trustpolicy.oci.json` goes before `trustpolicy.json`",
     "list of another scope": "a revocation list whose scope (issuing distribution point) is not this certificate's",
 }
 """Where the two are known to differ: by name, the words of docs/notation.md under "Deviations on purpose"."""
@@ -38,6 +42,7 @@ KNOWN_DIFFERENCES = {
 CANNOT_TELL = 11
 CONFIGURATION_INVALID = 3
 
+Json = dict[str, Any]
 Stores = Mapping[str, Sequence[x509.Certificate]]
 """Certificates by store: `ca:acme`."""
 
@@ -100,12 +105,13 @@ class Bench:
         if done.code != 0:
             raise AssertionError(f"notation sign {image.name}: {done.err}")
 
-    def judge(self, image: Image, policy: dict[str, Any], stores: Stores) -> Verdicts:
-        """Ask both, each in a folder of its own."""
+    def judge(self, image: Image, policy: Json, stores: Stores, **others: Json) -> Verdicts:
+        """Ask both, of one folder; `others` are further documents in it."""
         folder = self.node.work / "cases" / str(next(self._numbers))
         home = folder / "notation"
         write_stores(home, stores)
-        (home / "trustpolicy.json").write_text(json.dumps(policy))
+        for document, value in {"trustpolicy.json": policy, **others}.items():
+            (home / document).write_text(json.dumps(value))
         theirs = self._both.submit(self._notation, image, folder)
         ours = self._both.submit(self._ours, image, folder)
         accepted, said = theirs.result()
@@ -154,7 +160,7 @@ def agree(verdicts: Verdicts, *, accepted: bool, says: str = "", code: str = "NS
     assert (ours is not accepted) if known else (ours is accepted), verdicts.line
 
 
-def statement(**changes: Any) -> dict[str, Any]:
+def statement(**changes: Any) -> Json:
     """A trust policy of one strict statement for everything, with the store `ca:acme`."""
     return signing.trust_policy(**({"trustStores": ["ca:acme"]} | changes))
 

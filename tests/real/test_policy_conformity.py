@@ -88,6 +88,16 @@ def test_identities_that_neither_takes(bench: Bench, signed: dict[str, tuple[Ima
     assert verdicts.exit == CONFIGURATION_INVALID, verdicts.line
 
 
+def test_policy_for_images_goes_before_the_general_one(bench: Bench, signed: dict[str, tuple[Image, Signer]]) -> None:
+    image, made = signed["plain"]
+    nobody = statement(trustedIdentities=["x509.subject: C=XX, ST=XX, O=Nobody"])
+    stores = {"ca:acme": [made.root]}
+    verdicts = bench.judge(image, nobody, stores, **{"trustpolicy.oci.json": statement()})
+    agree(verdicts, accepted=False, known="policy for images")
+    verdicts = bench.judge(image, statement(), stores, **{"trustpolicy.oci.json": nobody})
+    agree(verdicts, accepted=True, code="NS-2104", known="policy for images")
+
+
 HERE = f"{REGISTRY}/signed/identity-plain"
 
 
@@ -194,7 +204,7 @@ def test_signing_certificate(bench: Bench, what: str) -> None:
 
 ISSUERS: dict[str, tuple[dict[str, Any], bool, str, str]] = {
     "no CA": ({"ca": False}, False, "NS-2107", ""),
-    "uncritically a CA": ({"ca_critical": False}, False, "NS-2107", ""),
+    "uncritically a CA": ({"ca_critical": False}, True, "NS-2107", "uncritical basic constraints"),
     "that may not sign certificates": ({"usages": ("crl_sign",)}, False, "NS-2107", ""),
     "of length 0": ({"path_length": 0}, True, "NS-0001", ""),
     "with name constraints": ({"critical_extensions": (CONSTRAINTS,)}, True, "NS-2107", "name constraints"),
