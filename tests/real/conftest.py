@@ -7,7 +7,10 @@ from typing import Iterator, NamedTuple
 import pytest
 
 from tests.frozen.program import Program
+from tests.real.conformity import Bench
 from tests.signing import trust_policy, write_config
+from tests.simulators.responder import Responder
+from tests.testbed.inside import Inside
 from tests.testbed.node import Node
 from tests.testbed.signatures import Signer
 from tests.testbed.tools import fetch, unavailable
@@ -39,3 +42,10 @@ def sealed() -> Iterator[Sealed]:
         trust_policy_of_notation = trust_policy(trustStores=[f"ca:{trusted.name}"])
         (node.work / "notation" / "trustpolicy.json").write_text(json.dumps(trust_policy_of_notation))
         yield Sealed(node, program, trusted, stranger, config)
+
+
+@pytest.fixture(scope="session")
+def bench(sealed: Sealed) -> Iterator[Bench]:
+    """The same node, with a responder in its network, to compare `notation` and Nodeseal case by case."""
+    with Inside(sealed.node.pid) as inside, Responder(inside.listener()) as responder:
+        yield Bench(sealed.node, sealed.program, inside, responder)

@@ -108,6 +108,11 @@ class Node:
         """Stop everything and remove the folder."""
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The first process of its namespaces, seen from here."""
+        return self._pid
+
     def stop(self) -> None:
         """End every process of the node; its mounts go with its namespace."""
         if self._images is not None:
