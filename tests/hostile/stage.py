@@ -2,12 +2,12 @@
 
 import concurrent.futures
 import re
-from typing import Callable, Iterable, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from agent.model.descriptor import Descriptor
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.hostile.measure import MEMORY, Measured, note, run
-from tests.signing import Signer, attach_signature, envelope
+from tests.signing import Profile, Signer, attach_signature, ca_profile, certificate, envelope, name
 from tests.simulators.misbehaviour import Behaviour
 from tests.simulators.registry import Handler, RegistrySimulator
 
@@ -54,6 +54,13 @@ class Stage:
         image = self.registry.push_image(repository, "1", salt=repository)
         attach_signature(self.registry, repository, image, envelope(self.trusted, image))
         return image
+
+    def issued(self, **changes: Any) -> Signer:
+        """A signer whose certificate, with these changes to a good one's profile, the trusted issuing CA issued."""
+        profile = Profile(name("build.example.com"))._replace(**changes)
+        issuer = ca_profile("build.example.com Issuing CA", key_number=1)
+        chain = (certificate(profile, issuer), *self.trusted.chain[1:])
+        return Signer(chain, profile.kind, profile.key_number)
 
     def misbehave(self, repository: str, kind: str, behaviour: Behaviour) -> None:
         """Let `behaviour` answer the requests of a kind ("*" for all) for one repository; "" for what has none."""
