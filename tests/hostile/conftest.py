@@ -9,6 +9,7 @@ from tests.frozen.program import Program
 from tests.hostile.stage import Stage
 from tests.signing import usual_signer, write_config
 from tests.simulators.registry import RegistrySimulator
+from tests.trust.tokens import authority
 
 
 @pytest.fixture(scope="module")
@@ -18,5 +19,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     trusted = usual_signer()
     with RegistrySimulator() as registry, RegistrySimulator() as other:
         program = Program(folder / "host")
-        program.apply(write_config(folder / "config", trusted.root_pem))
-        yield Stage(program, registry, other, trusted)
+        configuration = write_config(
+            folder / "config",
+            trusted.root_pem,
+            trustStores=["ca:certs", "tsa:certs"],
+            trustedIdentities=["x509.subject: C=US, ST=WA, O=Acme"],
+            signatureVerification={"level": "strict", "verifyTimestamp": "afterCertExpiry"},
+        )
+        clock = authority()
+        (configuration / "clock.crt").write_bytes(clock.root_pem)
+        program.apply(configuration)
+        yield Stage(program, registry, other, trusted, clock)

@@ -34,13 +34,19 @@ class Stage:
     """Everything that a case may use."""
 
     def __init__(
-        self, program: Program, registry: RegistrySimulator, other: RegistrySimulator, trusted: Signer
+        self,
+        program: Program,
+        registry: RegistrySimulator,
+        other: RegistrySimulator,
+        trusted: Signer,
+        authority: Signer,
     ) -> None:
-        """`other` is a host that no credential may reach."""
+        """`other` is a host that no credential may reach; `authority` is trusted for timestamps."""
         self.program = program
         self.registry = registry
         self.other = other
         self.trusted = trusted
+        self.authority = authority
         self._behaviours: dict[tuple[str, str], Behaviour] = {}
         registry.misbehave("*", self._behave)
         self.signed = self.signed_image("plain/signed")
@@ -62,8 +68,15 @@ class Stage:
         chain = (certificate(profile, issuer), *self.trusted.chain[1:])
         return Signer(chain, profile.kind, profile.key_number)
 
+    def image_with(self, repository: str, signature: Callable[[Descriptor], bytes], **changes: Any) -> Asked:
+        """The call for a new image with one signature; `changes` are the signature manifest's."""
+        image = self.registry.push_image(repository, "1", salt=repository)
+        attach_signature(self.registry, repository, image, signature(image), **changes)
+        return self.pull(repository, image)
+
     def misbehave(self, repository: str, kind: str, behaviour: Behaviour) -> None:
-        """Let `behaviour` answer the requests of a kind ("*" for all) for one repository; "" for what has none."""
+        """Let `behaviour` answer the requests of a kind ("*" for all) for one repository; without one ("") the kind is
+        the path's first two segments."""
         self._behaviours[repository, kind] = behaviour
 
     def pull(self, repository: str, image: Descriptor, environment: Mapping[str, str] | None = None) -> Asked:
@@ -79,7 +92,7 @@ class Stage:
     def _behave(self, handler: Handler) -> bool:
         match = _PATH.match(handler.path)
         repository = match["repository"] if match else ""
-        kind = _kind(match["kind"], match["name"]) if match else handler.path.lstrip("/")
+        kind = _kind(match["kind"], match["name"]) if match else "/".join(handler.path.split("/")[1:3])
         found = self._behaviours.get((repository, kind)) or self._behaviours.get((repository, "*"))
         return found(handler) if found else False
 
