@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.signing import Profile, Signer, ca_profile, certificate, key, name
+from tests.simulators.der import identifier, integer, octets, sequence, tlv
 
 TSA_ROOT = ca_profile("Timestamping Root CA", key_number=41)
 TSA_ISSUER = ca_profile("Timestamping Issuing CA", path_length=0, key_number=42)
@@ -66,7 +67,7 @@ def token(signed: bytes, signer: Signer, made: Token = GOOD_TOKEN) -> bytes:
     content = _tst_info(signed, made)
     leaf = made.names or signer.chain[0]
     attributes = [
-        _attribute("1.2.840.113549.1.9.3", oid(made.attribute_content_type)),
+        _attribute("1.2.840.113549.1.9.3", identifier(made.attribute_content_type)),
         _attribute("1.2.840.113549.1.9.4", octets(made.content_digest or hashlib.new(made.digest, content).digest())),
     ]
     if made.attribute:
@@ -89,21 +90,21 @@ def token(signed: bytes, signer: Signer, made: Token = GOOD_TOKEN) -> bytes:
     info = sequence(
         integer(1),
         sequence(signer.chain[0].issuer.public_bytes(), integer(signer.chain[0].serial_number)),
-        sequence(oid(_OIDS[made.digest])),
+        sequence(identifier(_OIDS[made.digest])),
         tlv(0xA0, signed_attributes) if made.signed_attributes else b"",
-        sequence(oid(algorithm)),
+        sequence(identifier(algorithm)),
         octets(signature),
     )
     certificates = made.certificates if made.certificates is not None else signer.chain[:-1]
     ders = b"".join(each.public_bytes(Encoding.DER) for each in certificates)
     signed_data = sequence(
         integer(3),
-        tlv(0x31, sequence(oid(_OIDS[made.digest]))),
-        sequence(oid(made.content_type), tlv(0xA0, octets(content))),
+        tlv(0x31, sequence(identifier(_OIDS[made.digest]))),
+        sequence(identifier(made.content_type), tlv(0xA0, octets(content))),
         tlv(0xA0, ders) if ders else b"",
         tlv(0x31, info * made.signers),
     )
-    return sequence(oid("1.2.840.113549.1.7.2"), tlv(0xA0, signed_data))
+    return sequence(identifier("1.2.840.113549.1.7.2"), tlv(0xA0, signed_data))
 
 
 def _tst_info(signed: bytes, made: Token) -> bytes:
@@ -115,11 +116,11 @@ def _tst_info(signed: bytes, made: Token) -> bytes:
         for tag, value in ((0x80, microseconds // 1000), (0x81, microseconds % 1000)):
             parts += tlv(tag, integer(value)[2:]) if value else b""
         accuracy = sequence(parts)
-    extension = sequence(oid("1.2.3.4.5"), tlv(0x01, b"\xff"), octets(b"x"))
+    extension = sequence(identifier("1.2.3.4.5"), tlv(0x01, b"\xff"), octets(b"x"))
     return sequence(
         integer(made.version),
-        oid(made.policy),
-        sequence(sequence(oid(_OIDS[made.imprint_hash])), octets(imprint)),
+        identifier(made.policy),
+        sequence(sequence(identifier(_OIDS[made.imprint_hash])), octets(imprint)),
         integer(4711),
         tlv(0x18, (made.time_text or made.time.strftime("%Y%m%d%H%M%SZ")).encode()),
         accuracy,
@@ -133,44 +134,9 @@ def _signing_certificate(leaf: x509.Certificate, made: Token) -> bytes:
         found = octets(hashlib.sha1(der, usedforsecurity=False).digest())
         return _attribute("1.2.840.113549.1.9.16.2.12", sequence(sequence(sequence(found))))
     found = octets(hashlib.new(made.attribute_hash, der).digest())
-    algorithm = b"" if made.attribute_hash == "sha256" else sequence(oid(_OIDS[made.attribute_hash]))
+    algorithm = b"" if made.attribute_hash == "sha256" else sequence(identifier(_OIDS[made.attribute_hash]))
     return _attribute("1.2.840.113549.1.9.16.2.47", sequence(sequence(sequence(algorithm, found))))
 
 
 def _attribute(kind: str, value: bytes) -> bytes:
-    return sequence(oid(kind), tlv(0x31, value))
-
-
-def tlv(tag: int, data: bytes) -> bytes:
-    """One DER element."""
-    if len(data) < 0x80:
-        return bytes([tag, len(data)]) + data
-    length = len(data).to_bytes((len(data).bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(length)]) + length + data
-
-
-def sequence(*parts: bytes) -> bytes:
-    """A SEQUENCE."""
-    return tlv(0x30, b"".join(parts))
-
-
-def octets(data: bytes) -> bytes:
-    """An OCTET STRING."""
-    return tlv(0x04, data)
-
-
-def integer(value: int) -> bytes:
-    """An INTEGER."""
-    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
-
-
-def oid(text: str) -> bytes:
-    """An OBJECT IDENTIFIER."""
-    first, second, *rest = (int(part) for part in text.split("."))
-    data = b""
-    for number in (first * 40 + second, *rest):
-        encoded = bytes([number & 0x7F])
-        while number := number >> 7:
-            encoded = bytes([number & 0x7F | 0x80]) + encoded
-        data += encoded
-    return tlv(0x06, data)
+    return sequence(identifier(kind), tlv(0x31, value))
