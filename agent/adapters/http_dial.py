@@ -7,10 +7,10 @@ process's watchdog does.
 """
 
 import socket
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Sequence
+from typing import TYPE_CHECKING, Generator, NamedTuple, Protocol, Sequence
 
 from agent.adapters import trustedcas
-from agent.adapters.http_proxy import Proxy
+from agent.adapters.http_proxy import Proxy, check_tunnel, tunnel_request
 from agent.adapters.http_wire import Deadline, Wire
 from agent.errors import Cause, Unavailable
 from agent.registry import addresses
@@ -63,46 +63,67 @@ class HostNetwork:
         return connecting
 
 
+Judging = Generator[Origin, Sequence[Endpoint], None]
+"""Yields the origins whose addresses it has to know, and is sent them; `OSError` is thrown in."""
+
+
+def judge(request: Request, proxy: Proxy | None) -> Judging:
+    """Judge where the registry sends us.  Raises `Malformed`, and what is thrown in.
+
+    Behind a proxy names are the proxy's to resolve, and only addresses written as such are judged.
+    """
+    home = request.sent_by
+    host = request.url.origin.host
+    if home is None or home.host == host:
+        return
+    if proxy is not None:
+        addresses.check_host(host, home.host, request.what, allow_private=False)
+        return
+    found = [each.address for each in (yield request.url.origin)]
+    try:
+        at_home = [each.address for each in (yield home)]
+    except OSError:  # a registry behind a proxy may have no address here: then it counts as a public one
+        at_home = []
+    addresses.check_addresses(host, found, home.host, at_home)
+
+
 class Dialler:
     """Opens connections for requests, under one deadline."""
 
-    def __init__(self, *, deadline: Deadline, ca_bundle: str, network: Network) -> None:
-        """`ca_bundle` is a path, "" to search the host's; it is read when TLS is first needed."""
+    def __init__(self, *, deadline: Deadline, ca_bundle: str, extra_cas: Sequence[bytes], network: Network) -> None:
+        """See `tls_context`, which is built when TLS is first needed."""
         self._deadline = deadline
         self._ca_bundle = ca_bundle
+        self._extra_cas = extra_cas
         self._network = network
         self._resolved: dict[str, Sequence[Endpoint]] = {}
         self._context: SSLContext | None = None
 
     def check(self, request: Request, proxy: Proxy | None) -> None:
-        """Judge where the registry sends us.  Raises `Malformed`, `Unavailable`, `OSError`.
-
-        Behind a proxy names are the proxy's to resolve, and only addresses written as such are judged.
-        """
-        home = request.sent_by
-        host = request.url.origin.host
-        if home is None or home.host == host:
-            return
-        if proxy is not None:
-            addresses.check_host(host, home.host, request.what, allow_private=False)
-            return
-        found = [each.address for each in self._endpoints(request.url.origin)]
+        """Judge where the registry sends us.  Raises `Malformed`, `OSError`."""
+        steps = judge(request, proxy)
         try:
-            at_home = [each.address for each in self._endpoints(home)]
-        except OSError:  # a registry behind a proxy may have no address here: then it counts as a public one
-            at_home = []
-        addresses.check_addresses(host, found, home.host, at_home)
+            origin = next(steps)
+            while True:
+                try:
+                    found = self._endpoints(origin)
+                except OSError as error:
+                    origin = steps.throw(error)
+                else:
+                    origin = steps.send(found)
+        except StopIteration:
+            return
 
-    def dial(self, origin: Origin, proxy: Proxy | None, user_agent: str) -> Wire:
+    def dial(self, origin: Origin, proxy: Proxy | None) -> Wire:
         """A connection on which requests to `origin` can be sent.  Raises `Unavailable`, `OSError`, `HTTPException`."""
         if proxy is None:
             wire = Wire(self._connect(self._endpoints(origin)), self._deadline)
         else:
-            wire = Wire(self._connect(self._endpoints(Origin("http", proxy.host, proxy.port))), self._deadline)
+            wire = Wire(self._connect(self._endpoints(proxy.origin)), self._deadline)
         try:
             if origin.scheme == "https":
                 if proxy is not None:
-                    _open_tunnel(wire, origin, proxy, user_agent)
+                    check_tunnel(wire.tunnel(tunnel_request(origin, proxy)), origin, proxy)
                 wire.socket = self._wrap(wire.socket, origin.host)
         except BaseException:
             wire.close()
@@ -129,39 +150,33 @@ class Dialler:
 
     def _wrap(self, plain: socket.socket, host: str) -> socket.socket:
         if self._context is None:
-            self._context = tls_context(self._ca_bundle)
+            self._context = tls_context(self._ca_bundle, self._extra_cas)
         plain.settimeout(self._deadline.remaining())
         # As bytes: see HostNetwork.resolve.
         return self._context.wrap_socket(plain, server_hostname=host.encode("ascii"))
 
 
-def tls_context(ca_bundle: str) -> "SSLContext":
-    """A context that trusts the CAs of `ca_bundle` (see `trustedcas.find`) and nothing else.  Raises `Unavailable`.
+def tls_context(ca_bundle: str, extra_cas: Sequence[bytes] = ()) -> "SSLContext":
+    """A context that trusts the CAs of `ca_bundle` (see `trustedcas.find`), `extra_cas` in DER, and nothing else.
 
-    Built from nothing: the module's own default would read SSL_CERT_FILE and write to SSLKEYLOGFILE.
+    Built from nothing: the module's own default would read SSL_CERT_FILE and write to SSLKEYLOGFILE.  Raises
+    `Unavailable`.
     """
-    from ssl import PROTOCOL_TLS_CLIENT, SSLContext, SSLError, TLSVersion
+    from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError, TLSVersion
 
     path = trustedcas.find(ca_bundle)
     context = SSLContext(PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
     context.minimum_version = TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    context.verify_flags |= VERIFY_X509_PARTIAL_CHAIN  # a CA that is trusted need not be a root
+    what = path
     try:
         context.load_verify_locations(cafile=path)
-    except (OSError, SSLError) as error:
+        for i, certificate in enumerate(extra_cas, 1):
+            what = f"number {i} of those given besides {path}"
+            context.load_verify_locations(cadata=certificate)
+    except (OSError, SSLError, ValueError) as error:
         raise Unavailable(
-            f"CA certificates: {path} can't be read ({ascii(str(error))[1:120]})", cause=Cause.REGISTRY_UNAVAILABLE
+            f"CA certificates: {what} can't be read ({ascii(str(error))[1:120]})", cause=Cause.REGISTRY_UNAVAILABLE
         ) from error
     return context
-
-
-def _open_tunnel(wire: Wire, origin: Origin, proxy: Proxy, user_agent: str) -> None:
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    target = f"{host}:{origin.port}"
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", f"User-Agent: {user_agent}"]
-    if proxy.authorization:
-        lines.append(f"Proxy-Authorization: {proxy.authorization}")
-    code = wire.tunnel("\r\n".join([*lines, "", ""]).encode("ascii"))
-    if code != 200:
-        text = f"{origin.netloc}: the proxy of {proxy.variable} refuses (status {code})"
-        raise Unavailable(text, cause=Cause.REGISTRY_UNAVAILABLE)

@@ -9,8 +9,11 @@ A proxy's URL may hold a password: no message has more of it than the variable's
 
 from typing import Mapping, NamedTuple
 
+from agent import __version__
 from agent.errors import Cause, Malformed, Unavailable
 from agent.registry.urls import Origin, Url
+
+USER_AGENT = f"nodeseal/{__version__}"
 
 
 class Proxy(NamedTuple):
@@ -20,6 +23,11 @@ class Proxy(NamedTuple):
     port: int
     authorization: str
     variable: str
+
+    @property
+    def origin(self) -> Origin:
+        """Where it is."""
+        return Origin("http", self.host, self.port)
 
 
 class _Exception(NamedTuple):
@@ -56,6 +64,23 @@ class ProxySettings(NamedTuple):
         if any(_covers(each, origin) for each in self.exceptions):
             return None
         return _proxy(variable, value)
+
+
+def tunnel_request(origin: Origin, proxy: Proxy) -> bytes:
+    """The CONNECT that asks `proxy` for a tunnel to `origin`."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    target = f"{host}:{origin.port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", f"User-Agent: {USER_AGENT}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+def check_tunnel(status: int, origin: Origin, proxy: Proxy) -> None:
+    """Judge the status of its answer.  Raises `Unavailable`."""
+    if status != 200:
+        text = f"{origin.netloc}: the proxy of {proxy.variable} refuses (status {status})"
+        raise Unavailable(text, cause=Cause.REGISTRY_UNAVAILABLE)
 
 
 def _first(environment: Mapping[str, str], *names: str) -> tuple[str, str]:

@@ -8,15 +8,13 @@ transfer codings but chunked, no contradicting lengths, no half-parsed headers.
 import io
 import socket
 import time
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
 from typing import Callable, NamedTuple, cast
 
-from agent.errors import LimitExceeded, Malformed
+from agent.adapters import http_rules
+from agent.errors import Malformed
 from agent.registry.limits import MAX_ERROR_BODY
 from agent.registry.messages import Response
-
-HEADER_BUDGET = 256 * 1024
-"""Raw bytes of a response besides its body: status lines, headers, chunk framing, trailers, one buffer read ahead."""
 
 _CHUNK = 64 * 1024
 _BUFFER = 8 * 1024
@@ -28,9 +26,13 @@ class Deadline(NamedTuple):
     at: float
     clock: Callable[[], float] = time.monotonic
 
+    def left(self) -> float:
+        """Seconds left, less than none after it."""
+        return self.at - self.clock()
+
     def remaining(self) -> float:
         """Seconds left.  Raises `TimeoutError` if there are none."""
-        left = self.at - self.clock()
+        left = self.left()
         if left <= 0:
             raise TimeoutError("deadline")
         return left
@@ -46,20 +48,22 @@ class Wire:
     def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
         """Takes the socket over, and closes it."""
         self.socket = connected
+        self.answered = False
+        """Whether a byte came in answer to the last message."""
         self._deadline = deadline
         self._budget = 0
+        self._ended = False
 
     def exchange(self, message: bytes, limit: int, what: str) -> tuple[Response, bool]:
         """Send a request and read its response; also say whether the connection may be used again.
 
         Raises `LimitExceeded`, `Malformed`, and whatever sockets and `http.client` raise.
         """
-        self._budget = HEADER_BUDGET + limit
+        self._budget = http_rules.HEADER_BUDGET + limit
         self._send(message)
         response = self._response()
         with response:
-            _check_headers(response, what)
-            headers = tuple((name.lower(), _unfolded(value)) for name, value in response.getheaders())
+            headers = _headers(response, what)
             keep = not response.will_close
             try:
                 if response.status == 200:
@@ -68,12 +72,16 @@ class Wire:
                     body, whole = _start_of_body(response)
                     keep = keep and whole
             except ValueError as error:  # a chunk of negative size
-                raise Malformed(f"{what}: got a body that is not framed as HTTP/1.1 has it") from error
+                raise http_rules.not_framed(what) from error
+            except IncompleteRead as error:
+                if self._ended:
+                    raise
+                raise http_rules.not_framed(what) from error  # a size that is no number
         return Response(response.status, headers, body), keep
 
     def tunnel(self, head: bytes) -> int:
         """Send a CONNECT and return the proxy's status.  After 200 the socket is the other end's."""
-        self._budget = HEADER_BUDGET
+        self._budget = http_rules.HEADER_BUDGET
         self._send(head)
         response = self._response(method="CONNECT")
         response.close()
@@ -103,13 +111,16 @@ class Wire:
     def receive(self, buffer: memoryview) -> int:
         """Read some bytes.  Raises `LimitExceeded` if the response is more than its budget."""
         if self._budget <= 0:
-            raise LimitExceeded(f"response: got more than {HEADER_BUDGET} bytes besides the body")
+            raise http_rules.over_budget()
         self.socket.settimeout(self._deadline.remaining())
         count = self.socket.recv_into(buffer)
         self._budget -= count
+        self.answered = self.answered or count > 0
+        self._ended = count == 0
         return count
 
     def _send(self, message: bytes) -> None:
+        self.answered = False
         self.socket.settimeout(self._deadline.remaining())
         self.socket.sendall(message)
 
@@ -136,20 +147,13 @@ class _Raw(io.RawIOBase):
         return self._wire.receive(cast("memoryview", buffer))
 
 
-def _check_headers(response: HTTPResponse, what: str) -> None:
-    """Refuse what could be read in two ways.  Raises `Malformed`."""
+def _headers(response: HTTPResponse, what: str) -> tuple[tuple[str, str], ...]:
+    """The headers, with names in lower case.  Raises `Malformed` for what could be read in two ways."""
     if response.headers.defects:
         raise Malformed(f"{what}: got headers that are none ({type(response.headers.defects[0]).__name__})")
-    lengths = set(response.headers.get_all("content-length", []))
-    if len(lengths) > 1 or not all(each.strip().isascii() and each.strip().isdigit() for each in lengths):
-        raise Malformed(f"{what}: got Content-Length {ascii(sorted(lengths))[:60]}; expected one number")
-    transfer = [each.strip().lower() for each in response.headers.get_all("transfer-encoding", [])]
-    if transfer not in ([], ["chunked"]):
-        raise Malformed(f"{what}: got Transfer-Encoding {ascii(transfer)[:60]}; expected none or chunked")
-    if response.status == 200:
-        codings = [each.strip().lower() for each in response.headers.get_all("content-encoding", [])]
-        if any(each not in ("", "identity") for each in codings):
-            raise Malformed(f"{what}: got Content-Encoding {ascii(codings)[:60]}; expected none, as asked for")
+    headers = tuple((name.lower(), _unfolded(value)) for name, value in response.getheaders())
+    http_rules.check_framing(response.status, headers, what)
+    return headers
 
 
 def _unfolded(value: str) -> str:
@@ -159,15 +163,14 @@ def _unfolded(value: str) -> str:
 
 def _whole_body(response: HTTPResponse, limit: int, what: str) -> bytes:
     """The body of a 200, at most `limit` bytes.  Raises `LimitExceeded`, before reading if the length is announced."""
-    if response.length is not None and response.length > limit:
-        raise LimitExceeded(f"{what}: got {response.length} bytes announced; expected at most {limit}")
+    http_rules.check_announced(response.length, limit, what)
     parts: list[bytes] = []
     left = limit + 1
     while left and (part := response.read(min(left, _CHUNK))):
         parts.append(part)
         left -= len(part)
     if not left:
-        raise LimitExceeded(f"{what}: got more than {limit} bytes")
+        raise http_rules.too_long(limit, what)
     if response.length:  # read(n) returns short at a connection's end, and says nothing
         raise ConnectionResetError("closed before the end of the body")
     return b"".join(parts)

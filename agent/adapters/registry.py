@@ -4,7 +4,8 @@ All decisions are the protocol's; here is only the loop between its generators a
 transport no coroutine ever suspends.
 """
 
-from typing import Protocol, Sequence
+import time
+from typing import TYPE_CHECKING, Callable, Protocol, Sequence
 
 from agent.errors import NodesealError
 from agent.model.descriptor import Descriptor
@@ -13,8 +14,11 @@ from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
 from agent.registry import content, referrers
 from agent.registry.access import Access
+from agent.registry.memory import Memory
 from agent.registry.messages import Request, Response, Result, Steps
-from agent.registry.tokens import Tokens
+
+if TYPE_CHECKING:
+    from agent.registry.credentials import Keyring
 
 
 class Transport(Protocol):
@@ -28,14 +32,28 @@ class Transport(Protocol):
         ...
 
 
-class RegistryClient:
-    """An anonymous client of all registries.  Tokens are kept as long as it lives."""
+def _no_credentials() -> "Keyring | None":
+    return None
 
-    def __init__(self, transport: Transport, *, use_http: bool = False) -> None:
-        """`use_http` speaks plain http to every registry: nothing but digests and signatures protects its answers."""
+
+class RegistryClient:
+    """A client of all registries.  What it remembers of them, tokens among it, is kept as long as it lives."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        use_http: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+        credentials: "Callable[[], Keyring | None]" = _no_credentials,
+    ) -> None:
+        """`use_http` speaks plain http to every registry: nothing but digests and signatures protects its answers.
+
+        `credentials` is called when a registry asks for authentication; it may read files.  None: there are none.
+        """
         self._transport = transport
         self._use_http = use_http
-        self._tokens = Tokens()
+        self._memory = Memory(monotonic, credentials)
 
     async def resolve(self, reference: Reference) -> Descriptor:
         """See `ports.Registry.resolve`."""
@@ -54,7 +72,7 @@ class RegistryClient:
         return await self._drive(content.blob(self._access(repository), descriptor, limit))
 
     def _access(self, repository: Repository) -> Access:
-        return Access.to(repository, self._tokens, use_http=self._use_http)
+        return Access.to(repository, self._memory, use_http=self._use_http)
 
     async def _drive(self, steps: Steps[Result]) -> Result:
         """Run a generator to its end.  What the transport raises is thrown into it: it may go on without the answer."""

@@ -32,6 +32,24 @@ _PLUGIN_DIRECTORIES: Schema = {
 _SOURCE = not_supported("Plugin source", "Where Ratify downloads a plugin from.", "plugins that are downloaded")
 _MILLISECONDS: Schema = {"type": "integer", "minimum": 0}
 
+_AUTH_PROVIDER = obj(
+    "Registry credentials",
+    "Where credentials for registries come from: `dockerConfig`, which is what happens without this key too.",
+    {
+        "name": text("Name", "Kind of the provider: `dockerConfig`.", const="dockerConfig")
+        | {
+            "x-expected": '"dockerConfig", a docker configuration on the node: this version has no credentials of '
+            "clouds, of Kubernetes Secrets or from helpers"
+        },
+        "configPath": text("File", "Ratify's path of the docker configuration.  No effect here.")
+        | {
+            "x-warning": "no such key: read are /etc/nodeseal/docker-config.json and, by verify --config alone, also "
+            "$DOCKER_CONFIG/config.json or ~/.docker/config.json"
+        },
+    },
+    required=("name",),
+)
+
 _STORE_PLUGIN = obj(
     "Store",
     "A place where signatures are looked for: the image's own registry (`oras`).",
@@ -63,10 +81,9 @@ _STORE_PLUGIN = obj(
             "items": {"type": "string", "minLength": 1, "maxLength": 4096},
             "examples": [["registry-ca.crt"]],
         },
-        "authProvider": not_supported(
-            "Registry credentials", "Where credentials for registries come from.", "registry credentials"
-        ),
-        "auth-provider": not_supported("Registry credentials", "Old form of authProvider.", "registry credentials"),
+        "authProvider": _AUTH_PROVIDER,
+        "auth-provider": _AUTH_PROVIDER
+        | {"title": "Registry credentials (old form)", "description": "Old form of authProvider."},
         "localCachePath": server_only("Cache folder", "Ratify's folder of fetched content.", {"type": "string"}),
         "cacheEnabled": server_only("Cache of listings", "Whether Ratify caches listings.", {"type": "boolean"}),
         "ttl": server_only("Cache lifetime", "How long Ratify's cache of listings lasts (s).", {"type": "integer"}),

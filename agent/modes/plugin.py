@@ -153,7 +153,7 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, d
     from agent.modes.registry_access import open_registry
     from agent.modes.revocation_access import revocation_source
 
-    with open_registry(config.store, environment, deadline) as registry:
+    with open_registry(config, environment, deadline, root=root) as registry:
         engine = Engine(
             config,
             registry=registry,

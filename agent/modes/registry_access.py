@@ -1,23 +1,66 @@
 """Puts the registry client of a one-shot process together: configuration, environment and deadline in, a port out."""
 
+import os
+import time
 from contextlib import contextmanager
-from typing import Iterator, Mapping
+from typing import TYPE_CHECKING, Callable, Iterator, Mapping
 
 from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.registry import RegistryClient
-from agent.config.config import StoreSettings
+from agent.config.config import Config
 from agent.ports import Registry
+
+if TYPE_CHECKING:
+    from agent.adapters.credentials import CredentialFile, CredentialFiles
+    from agent.registry.credentials import Keyring
 
 
 @contextmanager
-def open_registry(store: StoreSettings, environment: Mapping[str, str], deadline: float) -> Iterator[Registry]:
+def open_registry(
+    config: Config, environment: Mapping[str, str], deadline: float, *, root: str, personal: bool = False
+) -> Iterator[Registry]:
     """A registry client over blocking connections, all of them closed at the end.
 
-    `environment` is believed for its proxy variables alone; `deadline` is a time of `time.monotonic()`.
+    Credentials are the node's, below `root`; a person's own come behind them if `personal`.  Otherwise `environment`
+    is believed for its proxy variables alone.  `deadline` is a time of `time.monotonic()`.
     """
-    transport = BlockingTransport(deadline=deadline, proxies=ProxySettings.from_environment(environment))
+    store = config.store
+    transport = BlockingTransport(
+        deadline=deadline,
+        proxies=ProxySettings.from_environment(environment),
+        extra_cas=[config.certificates[name] for name in store.ca_certificates],
+    )
+    credentials = _credentials(root, environment if personal else {})
     try:
-        yield RegistryClient(transport, use_http=store.use_http)
+        yield RegistryClient(transport, use_http=store.use_http, monotonic=time.monotonic, credentials=credentials)
     finally:
         transport.close()
+
+
+def _credentials(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
+    """The node's credentials, and a person's if `environment` says where they are.
+
+    What reads them is imported when they are asked for: most pulls never do.
+    """
+    files: CredentialFiles | None = None
+
+    def look() -> "Keyring | None":
+        nonlocal files
+        if files is None:
+            from agent.adapters.credentials import NODE_FILE, CredentialFile, CredentialFiles
+
+            files = CredentialFiles([CredentialFile(os.path.join(root, NODE_FILE)), *personal_credentials(environment)])
+        return files()
+
+    return look
+
+
+def personal_credentials(environment: Mapping[str, str]) -> "list[CredentialFile]":
+    """Where Docker keeps a person's credentials; nowhere without `DOCKER_CONFIG` and `HOME`."""
+    from agent.adapters.credentials import CredentialFile
+
+    folder = environment.get("DOCKER_CONFIG", "")
+    if not folder and environment.get("HOME"):
+        folder = os.path.join(environment["HOME"], ".docker")
+    return [CredentialFile(os.path.join(folder, "config.json"), personal=True)] if folder else []

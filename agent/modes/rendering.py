@@ -35,7 +35,7 @@ REMEDIES: dict[Code, str] = {
     Code.TIMESTAMP_INVALID: "sign again with a timestamp of a service whose root is in a tsa trust store",
     Code.CERTIFICATE_REVOKED: "sign again with a certificate that is not revoked; find out why this one was",
     Code.REGISTRY_UNAVAILABLE: "check name, network, proxy and certificates between this host and the registry",
-    Code.UNAUTHORIZED: "this version reads registries anonymously: make the repository readable to everyone",
+    Code.UNAUTHORIZED: "write credentials that may pull into /etc/nodeseal/docker-config.json, see docs/credentials.md",
     Code.THROTTLED: "wait, or ask the registry for a higher limit",
     Code.REVOCATION_UNKNOWN: "override revocation to 'log' or 'skip' in the trust policy until it can be checked",
     Code.DEADLINE: "find out what is slow: run this command again with --explain",

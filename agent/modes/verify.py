@@ -58,7 +58,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--config", metavar="DIR|FILE", help="use this configuration instead of the node's current snapshot"
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's snapshot is under (default: %(default)s)"
+        "--root",
+        metavar="DIR",
+        default="/",
+        help="root that the node's snapshot and credentials are under (default: %(default)s)",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.add_argument(
@@ -87,12 +90,13 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     trace = StepTrace()
     trace.step("read configuration", options.config or f"snapshot under {options.root}", config.generation[:12])
     deadline = time.monotonic() + options.timeout
-    with open_registry(config.store, environment, deadline) as registry:
+    personal = bool(options.config)
+    with open_registry(config, environment, deadline, root=options.root, personal=personal) as registry:
         engine = Engine(
             config,
             registry=registry,
             # A person's own configuration is tried without the node's cache.
-            revocation=revocation_source(environment, deadline, None if options.config else options.root),
+            revocation=revocation_source(environment, deadline, None if personal else options.root),
             concurrent=OneByOne(),
             clock=SystemClock(),
             trace=trace,

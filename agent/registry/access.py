@@ -1,4 +1,4 @@
-"""Access to one repository: a GET with all that may stand between asking and the answer, the token and redirects.
+"""Access to one repository: a GET with all that may stand between asking and the answer, authentication and redirects.
 
 Credentials are bound to an origin.  A request that leaves the registry's origin has no Authorization and never gets one
 back, not even if a redirect returns; nothing leads from https to http; a redirect is followed at most `MAX_REDIRECTS`
@@ -11,22 +11,22 @@ from agent.errors import LimitExceeded, Malformed
 from agent.model.reference import Repository
 from agent.registry import addresses, status
 from agent.registry.limits import MAX_REDIRECTS
+from agent.registry.memory import Memory
 from agent.registry.messages import Request, Response, Steps
-from agent.registry.tokens import Tokens, anonymous_token
 from agent.registry.urls import Origin, Url
 
 
 class Access(NamedTuple):
-    """One repository, where its API is, and the tokens of the process."""
+    """One repository, where its API is, and what the client remembers of it."""
 
     repository: Repository
     origin: Origin
-    tokens: Tokens
+    memory: Memory
 
     @classmethod
-    def to(cls, repository: Repository, tokens: Tokens, *, use_http: bool) -> "Access":
+    def to(cls, repository: Repository, memory: Memory, *, use_http: bool) -> "Access":
         """Access to `repository`.  Raises `Malformed` for a host that is none."""
-        return cls(repository, Origin.of(repository, use_http=use_http), tokens)
+        return cls(repository, Origin.of(repository, use_http=use_http), memory)
 
     def url(self, kind: str, name: str) -> Url:
         """The URL of a manifest, blob or referrers list of the repository."""
@@ -35,25 +35,35 @@ class Access(NamedTuple):
     def get(self, url: Url, *, accept: str, limit: int, what: str, may_leave: bool) -> Steps[Response]:
         """GET `url`, which is at the registry's own origin, and return the last response, whatever its status.
 
-        Once refused with 401, ask for a token and try once more.  A redirect away from the origin is followed only
-        if `may_leave`; otherwise it is the response.
+        A 401 is answered as `agent.registry.login` says; if the registry then still refuses, that is `Unavailable`.  A
+        redirect away from the origin is followed only if `may_leave`; otherwise it is the response.
         """
         request = Request(url, f"{self.repository.host}: {what}", limit, (("Accept", accept),))
-        response, at_home = yield from self._follow(request, may_leave)
+        authorization = ""
+        if (self.origin, self.repository.path) in self.memory.plans:
+            from agent.registry import login
+
+            authorization = yield from login.remembered(self)
+
+        def send(authorization: str) -> Steps[tuple[Response, bool]]:
+            return self._follow(request, authorization, may_leave)
+
+        response, at_home = yield from send(authorization)
         if response.status == status.UNAUTHORIZED and at_home:
-            self.tokens.drop(self.origin, self.repository.path)
-            token = yield from anonymous_token(self.origin, self.repository.path, response)
-            self.tokens.keep(self.origin, self.repository.path, token)
-            response, _ = yield from self._follow(request, may_leave)
+            from agent.registry import login
+
+            had = bool(authorization)
+            return (yield from login.again(self, request.what, response, send, had_authorization=had))
+        if response.status == status.FORBIDDEN and at_home:
+            self.memory.plans.pop((self.origin, self.repository.path), None)  # what let us in before may have changed
         return response
 
-    def _follow(self, request: Request, may_leave: bool) -> Steps[tuple[Response, bool]]:
+    def _follow(self, request: Request, authorization: str, may_leave: bool) -> Steps[tuple[Response, bool]]:
         """Send `request` and follow redirects; also say whether the response is from the registry's own origin."""
         plain = request
-        token = self.tokens.get(self.origin, self.repository.path)
+        headers: tuple[tuple[str, str], ...] = (("Authorization", authorization),) if authorization else ()
         for _ in range(MAX_REDIRECTS + 1):
-            authorization = (("Authorization", f"Bearer {token}"),) if token else ()
-            response = yield request._replace(headers=plain.headers + authorization)
+            response = yield request._replace(headers=plain.headers + headers)
             at_home = request.sent_by is None
             if response.status not in status.REDIRECTS:
                 return response, at_home
@@ -62,7 +72,7 @@ class Access(NamedTuple):
                 if not may_leave:
                     return response, at_home
                 _check_departure(request, target, self.origin)
-                token = ""
+                headers = ()
             request = request._replace(url=target, sent_by=None if target.origin == self.origin else self.origin)
         raise LimitExceeded(f"{plain.what}: got more than {MAX_REDIRECTS} redirects")
 

@@ -21,6 +21,30 @@ MAX_TOKEN_ANSWER = 64 * 1024
 MAX_TOKEN_LENGTH = 16 * 1024
 """Longest token, in characters: it travels in one header, and servers take 8 to 16 KiB of that."""
 
+DEFAULT_TOKEN_SECONDS = 60.0
+"""How long a token lasts that does not say so (distribution's token authentication, `expires_in`)."""
+
+MAX_TOKEN_SECONDS = 24 * 3600.0
+"""How long a token is used at most, whatever it says."""
+
+MAX_SCOPES = 5
+"""Most scopes of one token request: the repository's own, and what a registry asks for beyond it."""
+
+MAX_SCOPE_LENGTH = 320
+"""Longest scope that is taken from a challenge, in characters: 255 of repository, the words around it, and room."""
+
+MAX_CREDENTIALS_TRIED = 3
+"""Most credentials tried for one request; each costs a token and a request."""
+
+MAX_CREDENTIALS_FILE = 1024 * 1024
+"""Largest docker configuration, in bytes; real ones have a few KiB, a Secret of Kubernetes at most 1 MiB."""
+
+MAX_CREDENTIALS_ENTRIES = 1000
+"""Most entries of one table in a docker configuration."""
+
+MAX_USER_LENGTH = 1024
+"""Longest user name, in characters."""
+
 MAX_CHALLENGE_LENGTH = 8 * 1024
 """Longest WWW-Authenticate of one response, all its lines together, in characters."""
 

@@ -1,7 +1,8 @@
 """Requests and responses as values: what the protocol hands to a transport and gets back.
 
 Protocol code is written as generators: they yield a `Request`, are sent the `Response`, and return their result.
-Whatever the transport raises is thrown into them at the `yield`.
+Whatever the transport raises is thrown into them at the `yield`.  Both may hold secrets (headers, queries, bodies), so
+neither shows them in its `repr`.
 """
 
 from typing import Generator, NamedTuple, TypeVar
@@ -28,6 +29,10 @@ class Request(NamedTuple):
     sent_by: Origin | None = None
     body: bytes | None = None
 
+    def __repr__(self) -> str:
+        """What is asked for and where; headers, query and body are hidden."""
+        return f"Request({self.what!r}, {str(self.url)!r})"
+
 
 class Response(NamedTuple):
     """What came back.  Header names are lower-case; the body has no content coding, and is whole if status is 200."""
@@ -35,6 +40,10 @@ class Response(NamedTuple):
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        """Status and length; headers and body are hidden."""
+        return f"Response({self.status}, {len(self.body)} bytes)"
 
     def values(self, name: str) -> list[str]:
         """Every value of the header `name`, given in lower case, in order."""

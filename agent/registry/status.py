@@ -9,6 +9,7 @@ from agent.registry.messages import Request, Response
 
 OK = 200
 UNAUTHORIZED = 401
+FORBIDDEN = 403
 NOT_FOUND = 404
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REFUSED = frozenset({401, 403, 407})
@@ -26,7 +27,7 @@ def no_answer(response: Response, request: Request | str) -> Unavailable | None:
     """The error if `response` says that nobody answers, None if it does answer."""
     status = response.status
     if status in _REFUSED:
-        hint = "anonymous access was tried; check that the image may be pulled without credentials"
+        hint = "check that the image may be pulled without credentials, or configure them, see docs/credentials.md"
         text = f"{_what(request)}: the registry refuses (status {status})"
         return Unavailable(text, cause=Cause.UNAUTHORIZED, hint=hint)
     if status == _TOO_MANY_REQUESTS:
@@ -43,7 +44,7 @@ def _what(request: Request | str) -> str:
 
 
 def _retry_after(response: Response) -> str:
-    """For people only: we never wait.  A date is not read, its sense would depend on two clocks."""
+    """For people only, after a transport has waited or would not.  A date means something beside a clock alone."""
     text = response.value("retry-after").strip()
     if not (text.isascii() and text.isdigit()) or len(text) > _MAX_SECONDS_LENGTH:
         return ""

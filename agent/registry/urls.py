@@ -102,6 +102,10 @@ class Url(NamedTuple):
         """Path and query, as a request line has them."""
         return self.path + self.query
 
+    def __repr__(self) -> str:
+        """Without the query, as `str`."""
+        return f"Url({str(self)!r})"
+
     def __str__(self) -> str:
         """For messages: without the query, which may hold secrets."""
         return f"{self.origin}{self.path}"

@@ -1,13 +1,13 @@
-"""A registry client over the blocking transport, and everything that tests ask it."""
+"""A registry client over either transport, and everything that tests ask it."""
 
 import time
 
-from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.inline import run
 from agent.adapters.registry import RegistryClient
 from agent.model.descriptor import Descriptor
 from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
+from tests.adapters import transports
 from tests.simulators.network import NetworkSimulator
 from tests.simulators.registry import RegistrySimulator
 
@@ -18,10 +18,12 @@ TYPE = "application/vnd.example.signature"
 class Bench:
     """A client with a deadline, and everything that it is asked here."""
 
-    def __init__(self, registry: RegistrySimulator, seconds: float, network: NetworkSimulator | None = None) -> None:
+    def __init__(
+        self, kind: str, registry: RegistrySimulator, seconds: float, network: NetworkSimulator | None = None
+    ) -> None:
         """The deadline is `seconds` from now."""
         self.repository = Repository(registry.host, PATH)
-        self.transport = BlockingTransport(deadline=time.monotonic() + seconds, network=network)
+        self.transport = transports.made(kind, deadline=time.monotonic() + seconds, network=network)
         self.client = RegistryClient(self.transport, use_http=True)
 
     def referrers(self, subject: Descriptor) -> Listing:

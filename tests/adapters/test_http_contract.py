@@ -1,22 +1,22 @@
-"""The registry contract over the blocking transport, against the simulator in each of its modes."""
+"""The registry contract over each transport, against the simulator in each of its modes."""
 
 import time
 from typing import Iterator
 
 import pytest
 
-from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.registry import RegistryClient
 from agent.ports import Registry
+from tests.adapters import transports
 from tests.registry.contract import RegistryContract
 from tests.simulators.publisher import Publisher
 from tests.simulators.registry import RegistrySimulator
 
 
-@pytest.fixture
-def client() -> Iterator[Registry]:
-    """A client over blocking connections."""
-    transport = BlockingTransport(deadline=time.monotonic() + 20)
+@pytest.fixture(params=transports.KINDS)
+def client(request: pytest.FixtureRequest) -> Iterator[Registry]:
+    """A client over connections of either kind."""
+    transport = transports.made(request.param, deadline=time.monotonic() + 20)
     yield RegistryClient(transport, use_http=True)
     transport.close()
 

@@ -13,6 +13,7 @@ import pytest
 from agent.errors import Cause, DigestMismatch, LimitExceeded, Malformed, Unavailable
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST
+from tests.adapters import transports
 from tests.adapters.http_bench import PATH, TYPE, Bench
 from tests.simulators import misbehaviour as does
 from tests.simulators.registry import RegistrySimulator
@@ -20,6 +21,12 @@ from tests.simulators.registry import RegistrySimulator
 DEADLINE = 0.6
 MEMORY = 24 << 20
 """What one request may take, in bytes: a page of 4 MiB as bytes, as text and as JSON values."""
+
+
+@pytest.fixture(params=transports.KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which transport."""
+    return str(request.param)
 
 
 @pytest.fixture
@@ -38,17 +45,17 @@ def image(registry: RegistrySimulator) -> Descriptor:
 
 
 @pytest.fixture
-def bench(registry: RegistrySimulator) -> Iterator[Bench]:
+def bench(kind: str, registry: RegistrySimulator) -> Iterator[Bench]:
     """A client with time enough."""
-    made = Bench(registry, 20)
+    made = Bench(kind, registry, 20)
     yield made
     made.transport.close()
 
 
 @pytest.fixture
-def hurried(registry: RegistrySimulator) -> Iterator[Bench]:
+def hurried(kind: str, registry: RegistrySimulator) -> Iterator[Bench]:
     """A client with little time."""
-    made = Bench(registry, DEADLINE)
+    made = Bench(kind, registry, DEADLINE)
     yield made
     made.transport.close()
 
@@ -189,6 +196,7 @@ def test_08_listing_that_breaks_off(registry: RegistrySimulator, image: Descript
         does.endless_chunks,
         does.endless_body,
         does.negative_chunk,
+        does.endless_extension,
         does.endless_trailers,
         does.endless_continue,
         does.announced_length(1 << 30),
@@ -245,12 +253,12 @@ def test_09_gzip_bomb(registry: RegistrySimulator, image: Descriptor, bench: Ben
         (does.raw("Content-Length: -9", body=b"signature"), Malformed),
         (does.raw("Content-Length: 0x9", body=b"signature"), Malformed),
         (does.raw("Content-Length: 9, 9", body=b"signature"), Malformed),
-        (does.raw("Content-Length: 8", body=b"signature"), DigestMismatch),
         (does.raw("Transfer-Encoding: gzip", body=b"signature"), Malformed),
         (does.raw("Transfer-Encoding: chunked, chunked", body=b"9\r\nsignature\r\n0\r\n\r\n"), Malformed),
-        (does.raw("Transfer-Encoding: chunked", body=b"zz\r\nsignature\r\n"), Unavailable),
+        (does.raw("Transfer-Encoding: chunked", body=b"zz\r\nsignature\r\n"), Malformed),
         (does.raw("Transfer-Encoding: chunked", body=b"9\r\nsig"), Unavailable),
         (does.raw("Transfer-Encoding: chunked", body=b"-5\r\nsignature\r\n0\r\n\r\n"), Malformed),
+        (does.raw("Transfer-Encoding: chunked", "Content-Length: 9", body=b"9\r\nsignature\r\n0\r\n\r\n"), Malformed),
         (does.raw("Content-Encoding: br", body=b"signature"), Malformed),
         (does.raw("no header at all", "Content-Length: 9", body=b"signature"), Malformed),
         (does.raw(*[f"X-{number}: x" for number in range(200)]), LimitExceeded),
@@ -271,6 +279,14 @@ def test_09_wrong_framing(
     assert isinstance(caught.value, (Malformed, Unavailable))
     if isinstance(caught.value, Unavailable):
         assert caught.value.cause is Cause.REGISTRY_UNAVAILABLE
+
+
+def test_09_more_than_announced(kind: str, registry: RegistrySimulator, bench: Bench) -> None:
+    """What is beyond the length is not content; to aiohttp's parser it may be the start of another answer, and none."""
+    blob = registry.push_blob(PATH, b"signature")
+    registry.misbehave("blob", does.raw("Content-Length: 8", body=b"signature"))
+    with pytest.raises(DigestMismatch if kind == "blocking" else (DigestMismatch, Unavailable)):
+        bench.blob(blob)
 
 
 def test_09_good_framing_still_works(registry: RegistrySimulator, bench: Bench) -> None:

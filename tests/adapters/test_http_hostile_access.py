@@ -5,18 +5,29 @@ checklist of hostile inputs (13 to 15).
 """
 
 import time
+from contextlib import suppress
 from typing import Iterator
 
 import pytest
 
+from agent.adapters.inline import run
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.reference import Repository
+from agent.registry.messages import Request
+from agent.registry.urls import Origin, Url
+from tests.adapters import transports
 from tests.adapters.http_bench import PATH, Bench
 from tests.simulators import misbehaviour as does
 from tests.simulators.network import NetworkSimulator
 from tests.simulators.registry import TOKEN, RegistrySimulator
+
+
+@pytest.fixture(params=transports.KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which transport."""
+    return str(request.param)
 
 
 @pytest.fixture
@@ -33,9 +44,9 @@ def image(registry: RegistrySimulator) -> Descriptor:
 
 
 @pytest.fixture
-def bench(registry: RegistrySimulator) -> Iterator[Bench]:
+def bench(kind: str, registry: RegistrySimulator) -> Iterator[Bench]:
     """A client with time enough."""
-    made = Bench(registry, 20)
+    made = Bench(kind, registry, 20)
     yield made
     made.transport.close()
 
@@ -77,23 +88,59 @@ def test_13_alternating_backends(registry: RegistrySimulator, image: Descriptor,
         bench.manifest(image)
 
 
-@pytest.mark.parametrize("code", [502, 503, 504])
-def test_13_one_retry(registry: RegistrySimulator, image: Descriptor, bench: Bench, code: int) -> None:
-    """One bad gateway is survived, two are not."""
+@pytest.mark.parametrize("wait", ["0", "1"])
+@pytest.mark.parametrize("code", [429, 503])
+def test_13_short_retry_after(
+    registry: RegistrySimulator, image: Descriptor, bench: Bench, wait: str, code: int
+) -> None:
+    """Is waited for, and the answer taken."""
     registry.asks_for_token = False
-    registry.misbehave("manifest", does.in_turn(does.status(code), does.as_usual))
+    registry.misbehave("manifest", does.in_turn(does.status(code, Retry_After=wait), does.as_usual))
+    started = time.monotonic()
     assert bench.manifest(image)
+    assert int(wait) <= time.monotonic() - started < 5
     assert registry.counts["manifest"] == 2
+
+
+def test_13_throttled_for_ever(registry: RegistrySimulator, image: Descriptor, bench: Bench) -> None:
+    """Three requests, whatever it promises."""
+    registry.asks_for_token = False
+    registry.misbehave("manifest", does.status(429, Retry_After="0"))
+    with pytest.raises(Unavailable) as caught:
+        bench.manifest(image)
+    assert caught.value.cause is Cause.THROTTLED
+    assert registry.counts["manifest"] == 3
+
+
+@pytest.mark.parametrize("code", [502, 503, 504])
+def test_13_two_retries(registry: RegistrySimulator, image: Descriptor, bench: Bench, code: int) -> None:
+    """Two bad gateways are survived, three are not."""
+    registry.asks_for_token = False
+    registry.misbehave("manifest", does.in_turn(does.status(code), does.status(code), does.as_usual))
+    assert bench.manifest(image)
+    assert registry.counts["manifest"] == 3
     registry.misbehave("manifest", does.status(code))
     with pytest.raises(Unavailable):
         bench.manifest(image)
-    assert registry.counts["manifest"] == 4
+    assert registry.counts["manifest"] == 6
 
 
-def test_13_no_time_for_a_retry(registry: RegistrySimulator, image: Descriptor) -> None:
+@pytest.mark.parametrize("answer", [does.hang_up, does.status(502)], ids=["hang_up", "502"])
+def test_13_a_post_is_not_repeated(kind: str, registry: RegistrySimulator, answer: does.Behaviour) -> None:
+    """Who answered wrongly may have done what was asked."""
+    bench = Bench(kind, registry, 20)
+    registry.misbehave("base", answer)
+    url = Url.parse(f"{registry.url}/v2/", "test")
+    with suppress(Unavailable):
+        assert run(bench.transport.send(Request(url, "test", 1000, body=b"question"))).status == 502
+    assert registry.counts["base"] == 1
+    bench.transport.close()
+
+
+def test_13_no_time_for_a_retry(kind: str, registry: RegistrySimulator, image: Descriptor) -> None:
     """Then there is none."""
     registry.asks_for_token = False
-    bench = Bench(registry, 0.45)
+    bench = Bench(kind, registry, 0.45)
     registry.misbehave("manifest", does.status(502))
     with pytest.raises(Unavailable):
         bench.manifest(image)
@@ -117,10 +164,10 @@ def test_13_no_time_for_a_retry(registry: RegistrySimulator, image: Descriptor) 
         'Bearer realm="http://auth.example/\r\n Host: evil"',
     ],
 )
-def test_14_realms(registry: RegistrySimulator, image: Descriptor, value: str) -> None:
+def test_14_realms(kind: str, registry: RegistrySimulator, image: Descriptor, value: str) -> None:
     """Nobody but the registry hears of us."""
     network = NetworkSimulator({})
-    bench = Bench(registry, 5, network)
+    bench = Bench(kind, registry, 5, network)
     registry.misbehave("manifest", does.challenge(value))
     with pytest.raises(Malformed):
         bench.manifest(image)
@@ -140,13 +187,13 @@ def test_14_realms(registry: RegistrySimulator, image: Descriptor, value: str) -
         ["::1"],
     ],
 )
-def test_14_realms_by_name(registry: RegistrySimulator, image: Descriptor, addresses: list[str]) -> None:
+def test_14_realms_by_name(kind: str, registry: RegistrySimulator, image: Descriptor, addresses: list[str]) -> None:
     """A public registry's token server must be public in every address; here "public" is what the test's names say."""
     home = "registry.example"
     network = NetworkSimulator(
         {home: ["93.184.216.1"], "auth.example": addresses}, {("93.184.216.1", registry.port): registry.port}
     )
-    bench = Bench(registry, 5, network)
+    bench = Bench(kind, registry, 5, network)
     bench.repository = Repository(f"{home}:{registry.port}", PATH)
     registry.misbehave("manifest", does.challenge('Bearer realm="http://auth.example/token"'))
     with pytest.raises(Malformed, match="resolved to"):
@@ -155,13 +202,13 @@ def test_14_realms_by_name(registry: RegistrySimulator, image: Descriptor, addre
     bench.transport.close()
 
 
-def test_14_a_realm_on_another_host(registry: RegistrySimulator, image: Descriptor) -> None:
+def test_14_a_realm_on_another_host(kind: str, registry: RegistrySimulator, image: Descriptor) -> None:
     """A public one is asked, without any credential; its token goes to the registry alone."""
     with RegistrySimulator() as auth:
         names = {"registry.example": ["93.184.216.1"], "auth.example": ["93.184.216.2"]}
         ports = {("93.184.216.1", registry.port): registry.port, ("93.184.216.2", auth.port): auth.port}
         network = NetworkSimulator(names, ports)
-        bench = Bench(registry, 5, network)
+        bench = Bench(kind, registry, 5, network)
         bench.repository = Repository(f"registry.example:{registry.port}", PATH)
         registry.realm = f"http://auth.example:{auth.port}/token"
         assert bench.manifest(image)
@@ -227,7 +274,7 @@ def test_15_credentials_stay_at_home(registry: RegistrySimulator, image: Descrip
         "http://10.0.0.1/",
     ],
 )
-def test_15_redirects_into_the_node(registry: RegistrySimulator, image: Descriptor, location: str) -> None:
+def test_15_redirects_into_the_node(kind: str, registry: RegistrySimulator, image: Descriptor, location: str) -> None:
     """Are not followed: no connection is made."""
     names = {
         "registry.example": ["93.184.216.1"],
@@ -236,7 +283,7 @@ def test_15_redirects_into_the_node(registry: RegistrySimulator, image: Descript
         "rebinds.example": ["93.184.216.9", "169.254.169.254"],
     }
     network = NetworkSimulator(names, {("93.184.216.1", registry.port): registry.port})
-    bench = Bench(registry, 5, network)
+    bench = Bench(kind, registry, 5, network)
     bench.repository = Repository(f"registry.example:{registry.port}", PATH)
     registry.asks_for_token = False
     registry.misbehave("blob", does.redirect(location))
@@ -246,7 +293,7 @@ def test_15_redirects_into_the_node(registry: RegistrySimulator, image: Descript
     bench.transport.close()
 
 
-def test_15_private_registries_have_private_stores(registry: RegistrySimulator) -> None:
+def test_15_private_registries_have_private_stores(kind: str, registry: RegistrySimulator) -> None:
     """Private to private is how such networks are built."""
     with RegistrySimulator() as store:
         blob = store.push_blob(PATH, b"signature")
@@ -254,7 +301,7 @@ def test_15_private_registries_have_private_stores(registry: RegistrySimulator) 
         network = NetworkSimulator(
             names, {("10.0.0.1", registry.port): registry.port, ("10.0.0.2", store.port): store.port}
         )
-        bench = Bench(registry, 5, network)
+        bench = Bench(kind, registry, 5, network)
         bench.repository = Repository(f"registry.example:{registry.port}", PATH)
         registry.asks_for_token = False
         where = f"http://store.example:{store.port}/v2/{PATH}/blobs/{blob.digest}"
@@ -263,14 +310,30 @@ def test_15_private_registries_have_private_stores(registry: RegistrySimulator) 
         bench.transport.close()
 
 
-def test_15_names_are_resolved_once(registry: RegistrySimulator, image: Descriptor) -> None:
+def test_15_a_registry_without_address(kind: str, registry: RegistrySimulator) -> None:
+    """Behind a proxy, as far as we know: it counts as a public one."""
+    names = {"store.example": ["93.184.216.2"], "internal.example": ["10.0.0.2"]}
+    bench = Bench(kind, registry, 5, NetworkSimulator(names, {("93.184.216.2", registry.port): registry.port}))
+    home = Origin("https", "registry.example", 443)
+    for host in names:
+        request = Request(Url.parse(f"http://{host}:{registry.port}/v2/", "test"), "test", 1000, sent_by=home)
+        if host == "internal.example":
+            with pytest.raises(Malformed, match="private"):
+                run(bench.transport.send(request))
+        else:
+            registry.asks_for_token = False
+            assert run(bench.transport.send(request)).status == 200
+    bench.transport.close()
+
+
+def test_15_names_are_resolved_once(kind: str, registry: RegistrySimulator, image: Descriptor) -> None:
     """What was checked is what is connected to: a second answer is never asked for."""
     with RegistrySimulator() as store:
         blob = store.push_blob(PATH, b"signature")
         names = {"registry.example": ["93.184.216.1"], "store.example": ["93.184.216.2"]}
         ports = {("93.184.216.1", registry.port): registry.port, ("93.184.216.2", store.port): store.port}
         network = NetworkSimulator(names, ports)
-        bench = Bench(registry, 5, network)
+        bench = Bench(kind, registry, 5, network)
         bench.repository = Repository(f"registry.example:{registry.port}", PATH)
         registry.asks_for_token = False
         where = f"http://store.example:{store.port}/v2/{PATH}/blobs/{blob.digest}"

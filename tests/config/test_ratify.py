@@ -98,8 +98,12 @@ def test_artifact_types_are_separated_by_commas() -> None:
 UNUSABLE: list[tuple[str, object, str]] = [
     # what this version does not support is named, never passed over
     (f"{STORE}.cosignEnabled", True, "cosign signatures"),
-    (f"{STORE}.authProvider", {"name": "dockerConfig"}, "registry credentials"),
-    (f"{STORE}.auth-provider", {"name": "dockerConfig"}, "registry credentials"),
+    (f"{STORE}.authProvider", {"name": "azureWorkloadIdentity"}, "no credentials of clouds"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets"}, "Kubernetes Secrets"),
+    (f"{STORE}.authProvider", {}, "dockerConfig"),
+    (f"{STORE}.authProvider", "dockerConfig", "an object"),
+    (f"{STORE}.authProvider", {"name": "dockerConfig", "configPath": ""}, "not empty"),
+    (f"{STORE}.auth-provider", {"name": "awsEcrBasic"}, "no credentials of clouds"),
     (f"{STORE}.name", "other", '"oras"'),
     (f"{STORE}.source", {"artifact": "x"}, "plugins that are downloaded"),
     ("store.plugins", [{"name": "oras"}, {"name": "oras"}], "does not support several"),
@@ -233,6 +237,14 @@ def test_what_tunes_ratify_alone_is_taken_with_a_warning(path: str, value: objec
     assert not errors(put(path, value))
     assert [place for place in found if place.startswith(path)] == list(found)
     assert "no effect" in next(iter(found.values()))
+
+
+@pytest.mark.parametrize("key", ["authProvider", "auth-provider"])
+def test_the_docker_configuration_is_what_credentials_come_from(key: str) -> None:
+    assert not problems(put(f"{STORE}.{key}", {"name": "dockerConfig"}))
+    found = warnings(put(f"{STORE}.{key}", {"name": "dockerConfig", "configPath": "/root/.docker/config.json"}))
+    assert list(found) == [f"{STORE}.{key}.configPath"]
+    assert "read are /etc/nodeseal/docker-config.json" in next(iter(found.values()))
 
 
 @pytest.mark.parametrize(

@@ -273,7 +273,9 @@ import agent.judgement, agent.modes.registry_access, agent.formats.notation, age
 slow = ("dataclasses", "inspect", "logging", "structlog", "yaml", "asyncio", "anyio", "aiohttp", "jsonschema",
         "argparse", "pathlib", "tempfile", "subprocess", "shutil", "multiprocessing", "unittest", "urllib.request",
         "agent.codec.pem", "agent.config.schema", "agent.config.ratify", "agent.modes.verify", "importlib.metadata",
-        "decimal")
+        "decimal", "publicsuffixlist", "agent.adapters.credentials", "agent.registry.credentials",
+        "agent.registry.login", "agent.registry.tokens", "agent.registry.realms", "agent.registry.challenge",
+        "agent.registry.secret")
 print(sorted(name for name in slow if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n" + script],

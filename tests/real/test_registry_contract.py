@@ -1,4 +1,4 @@
-"""The registry client against the real docker-registry, under the same contract as against the tests' own."""
+"""The registry client over each transport against the real docker-registry, under the contract of the tests' own."""
 
 import pathlib
 import socket
@@ -8,8 +8,8 @@ from typing import Iterator
 
 import pytest
 
-from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.registry import RegistryClient
+from tests.adapters import transports
 from tests.registry.contract import RegistryContract
 from tests.simulators.publisher import Publisher
 from tests.testbed.tools import fetch, unavailable
@@ -52,9 +52,9 @@ class TestDockerRegistry(RegistryContract):
         """Who puts things there."""
         return Publisher(address)
 
-    @pytest.fixture
-    def client(self) -> Iterator[RegistryClient]:
+    @pytest.fixture(params=transports.KINDS)
+    def client(self, request: pytest.FixtureRequest) -> Iterator[RegistryClient]:
         """Ours."""
-        transport = BlockingTransport(deadline=time.monotonic() + 20)
+        transport = transports.made(request.param, deadline=time.monotonic() + 20)
         yield RegistryClient(transport, use_http=True)
         transport.close()

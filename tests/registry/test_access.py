@@ -7,8 +7,7 @@ import pytest
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry.access import Access
 from agent.registry.messages import Response, Steps
-from agent.registry.tokens import Tokens
-from tests.registry.support import REPOSITORY, access, feed, header, response
+from tests.registry.support import REPOSITORY, access, feed, header, response, with_token
 
 AUTH = "https://auth.example.com/token"
 SECRET = "eyJ.secret.token"
@@ -55,13 +54,15 @@ def test_token_dance() -> None:
 
 def test_tokens_are_bound() -> None:
     """To origin and repository: scheme, port and path all count."""
-    tokens = Tokens()
-    tokens.keep(access().origin, REPOSITORY.path, SECRET)
+    home = access()
+    with_token(home, SECRET)
+    _, asked = feed(get(home), [response(200)])
+    assert header(asked[0], "Authorization") == f"Bearer {SECRET}"
     for other in (
-        access("registry.example.com:8443", tokens=tokens),
-        access(use_http=True, tokens=tokens),
-        access("example.com", tokens=tokens),
-        access(tokens=tokens)._replace(repository=REPOSITORY._replace(path="shop/other")),
+        access("registry.example.com:8443", memory_=home.memory),
+        access(use_http=True, memory_=home.memory),
+        access("example.com", memory_=home.memory),
+        home._replace(repository=REPOSITORY._replace(path="shop/other")),
     ):
         _, asked = feed(get(other), [response(200)])
         assert not header(asked[0], "Authorization")
@@ -70,25 +71,26 @@ def test_tokens_are_bound() -> None:
 def test_old_token_is_replaced_once() -> None:
     """A kept token that is refused is dropped; the new one is kept."""
     to = access()
-    to.tokens.keep(to.origin, REPOSITORY.path, "old")
+    with_token(to, "old")
     _, asked = feed(get(to), [challenged(), token("new"), response(200)])
     assert [header(each, "Authorization") for each in asked] == ["Bearer old", "", "Bearer new"]
-    assert to.tokens.get(to.origin, REPOSITORY.path) == "new"
+    assert [each.value.reveal() for each in to.memory.tokens.values()] == ["new"]
 
 
 def test_a_refused_token_is_forgotten() -> None:
     """Also if there is no other one to be had."""
     to = access()
-    to.tokens.keep(to.origin, REPOSITORY.path, "old")
+    with_token(to, "old")
     with pytest.raises(Unavailable):
         feed(get(to), [challenged(), response(503)])
-    assert not to.tokens.get(to.origin, REPOSITORY.path)
+    assert not to.memory.tokens
 
 
 def test_a_401_loop_ends() -> None:
-    """After one token the refusal stands: `get` returns it, no third try."""
-    got, _ = feed(get(access()), [challenged(), token(), challenged()])
-    assert got.status == 401
+    """After one token the refusal stands: no third try."""
+    with pytest.raises(Unavailable, match="refuses .status 401.") as caught:
+        feed(get(access()), [challenged(), token(), challenged()])
+    assert caught.value.cause is Cause.UNAUTHORIZED
 
 
 def test_realm_keeps_its_query() -> None:
@@ -239,7 +241,7 @@ def test_token_answers_that_are_none(answer: Response) -> None:
     to = access()
     with pytest.raises(Malformed):
         feed(get(to), [challenged(), answer])
-    assert not to.tokens.get(to.origin, REPOSITORY.path)
+    assert not to.memory.tokens
 
 
 def test_longest_token() -> None:
@@ -260,7 +262,7 @@ def test_longest_token() -> None:
 def test_redirects_lose_credentials(elsewhere: str, code: int) -> None:
     """On any change of scheme, host or port, and for good: also when the way leads back."""
     to = access()
-    to.tokens.keep(to.origin, REPOSITORY.path, SECRET)
+    with_token(to, SECRET)
     responses = [
         response(code, location="/v2/shop/cart/elsewhere"),
         response(code, location=elsewhere),

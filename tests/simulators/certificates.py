@@ -14,7 +14,7 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """A CA; `bundle` is the path of its certificate in PEM."""
+    """A CA; `bundle` is the path of its certificate in PEM, `certificate` the same in DER."""
 
     def __init__(self, directory: Path, name: str = "throw-away CA") -> None:
         """Files go to `directory`."""
@@ -26,6 +26,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(self._key, hashes.SHA256())
         )
+        self.certificate = certificate.public_bytes(serialization.Encoding.DER)
         self.bundle = str(directory / f"{name.replace(' ', '-')}.pem")
         Path(self.bundle).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 

@@ -129,6 +129,13 @@ def endless_chunks(handler: Handler) -> bool:
     return _pour(handler, b"10000\r\n" + b"a" * 0x10000 + b"\r\n")
 
 
+def endless_extension(handler: Handler) -> bool:
+    """A chunk whose size has a remark that does not end."""
+    handler.head(200, INDEX, "Transfer-Encoding: chunked")
+    handler.wfile.write(b"2;remark=")
+    return _pour(handler, b"a" * 65536)
+
+
 def endless_trailers(handler: Handler) -> bool:
     """A chunked body that ends, and trailers that do not."""
     handler.head(200, INDEX, "Transfer-Encoding: chunked")
@@ -194,6 +201,18 @@ def hang_up(handler: Handler) -> bool:
     """Close the connection instead of answering."""
     handler.close_connection = True
     return True
+
+
+def taken(answer: bytes, got: list[bytes] | None = None) -> Behaviour:
+    """A request's body is read (into `got`), then answered: what a service that is asked by POST does."""
+
+    def behave(handler: Handler) -> bool:
+        body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+        if got is not None:
+            got.append(body)
+        return handler.answer(200, answer)
+
+    return behave
 
 
 def challenge_for_ever(handler: Handler) -> bool:

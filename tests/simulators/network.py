@@ -23,6 +23,10 @@ class NetworkSimulator:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [Endpoint(socket.AF_INET, address, port) for address in self._names.get(host, [host])]
 
+    def move(self, name: str, *addresses: str) -> None:
+        """Give `name` other addresses."""
+        self._names[name] = list(addresses)
+
     def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
         """A socket to the local port that stands for the endpoint."""
         self.connected.append((endpoint.address, endpoint.port))

@@ -17,11 +17,17 @@ class Asked(NamedTuple):
 class ProxySimulator:
     """A proxy that runs between `with` and its end, and connects to whatever `destinations` says a name is."""
 
-    def __init__(self, destinations: Mapping[str, int] | None = None, *, status: int = 200) -> None:
-        """`destinations`: ports on 127.0.0.1 by host; a host that is missing is taken as it is."""
+    def __init__(
+        self, destinations: Mapping[str, int] | None = None, *, status: int = 200, says: bytes | None = None
+    ) -> None:
+        """`destinations`: ports on 127.0.0.1 by host; a host that is missing is taken as it is.
+
+        `says` is all that it answers, whatever it is asked, before it hangs up.
+        """
         self.asked: list[Asked] = []
         self._destinations = destinations or {}
         self._status = status
+        self._says = says
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
 
@@ -62,6 +68,9 @@ class ProxySimulator:
             lines = head.decode("latin-1").split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:-2])}
             self.asked.append(Asked(lines[0], headers))
+            if self._says is not None:
+                client.sendall(self._says)
+                return
             if self._status != 200:
                 client.sendall(f"HTTP/1.1 {self._status} No\r\nContent-Length: 0\r\n\r\n".encode())
                 return

@@ -13,7 +13,8 @@ _STRING = descriptor_pb2.FieldDescriptorProto.TYPE_STRING
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ImageSpec": {"image": (1, "")},
     "Image": {"id": (1, "")},
-    "PullImageRequest": {"image": (1, "ImageSpec")},
+    "AuthConfig": {"username": (1, ""), "password": (2, "")},
+    "PullImageRequest": {"image": (1, "ImageSpec"), "auth": (2, "AuthConfig")},
     "PullImageResponse": {"image_ref": (1, "")},
     "ImageStatusRequest": {"image": (1, "ImageSpec")},
     "ImageStatusResponse": {"image": (1, "Image")},
@@ -55,10 +56,11 @@ class ImageService:
         """Connect on first use."""
         self._channel = grpc.insecure_channel(f"unix://{socket}")
 
-    def pull(self, image: str) -> Pulled:
-        """Pull, as the kubelet does."""
+    def pull(self, image: str, credentials: tuple[str, str] | None = None) -> Pulled:
+        """Pull, as the kubelet does; `credentials` are user name and password of a pull secret."""
+        auth = _CLASSES["AuthConfig"](username=credentials[0], password=credentials[1]) if credentials else None
         try:
-            self._call("PullImage", image, 60)
+            self._call("PullImage", image, 60, auth=auth)
         except grpc.RpcError as error:
             return Pulled(False, str(error.details()))
         return Pulled(True, "")
@@ -75,8 +77,8 @@ class ImageService:
         """Close the connection."""
         self._channel.close()
 
-    def _call(self, method: str, image: str, seconds: float) -> Any:
-        request = _CLASSES[f"{method}Request"](image=_CLASSES["ImageSpec"](image=image))
+    def _call(self, method: str, image: str, seconds: float, **others: Any) -> Any:
+        request = _CLASSES[f"{method}Request"](image=_CLASSES["ImageSpec"](image=image), **others)
         call: Any = self._channel.unary_unary(
             f"/{_PACKAGE}.ImageService/{method}",
             request_serializer=lambda message: message.SerializeToString(),

@@ -1,0 +1,79 @@
+"""The long-lived process's way to run the engine: several things at once, in tasks of anyio.
+
+The results, and the error if there is one, are those of `inline.OneByOne`: they are taken in the items' order, and what
+lies behind the shortest run that is enough counts for nothing.  What it costs: of the items behind it, as many as run
+at once less one may have been asked for in vain.
+"""
+
+from typing import Awaitable, Callable, Generic, Sequence
+
+import anyio
+
+from agent.ports import Item, Result
+
+AT_ONCE = 4
+"""Items of one verification at once: each is a request or two to one registry, and many verifications may run."""
+
+
+class SideBySide:
+    """`ports.Concurrent` as a window of tasks that moves along the items."""
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        """At most `at_once` items are worked on, the first that has no result yet among them."""
+        if at_once < 1:
+            raise ValueError(f"got {at_once} at once; expected at least 1")
+        self._at_once = at_once
+
+    async def map(
+        self,
+        function: Callable[[Item], Awaitable[Result]],
+        items: Sequence[Item],
+        *,
+        enough: Callable[[Sequence[Result]], bool],
+    ) -> list[Result]:
+        """See `ports.Concurrent.map`."""
+        results: list[Result] = []
+        works = [_Work(function, item) for item in items]
+        failure: Exception | None = None
+        async with anyio.create_task_group() as group:
+            started = 0
+            try:
+                for i, work in enumerate(works):
+                    for each in works[started : i + self._at_once]:
+                        group.start_soon(each.run)
+                    started = max(started, i + self._at_once)
+                    results.append(await work.result())
+                    if enough(results):
+                        break
+            except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return results
+
+
+class _Work(Generic[Item, Result]):
+    """One item, and what became of it."""
+
+    def __init__(self, function: Callable[[Item], Awaitable[Result]], item: Item) -> None:
+        self._function = function
+        self._item = item
+        self._over = anyio.Event()
+        self._results: list[Result] = []
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Raises nothing: an error counts only if its turn comes."""
+        try:
+            self._results.append(await self._function(self._item))
+        except Exception as error:  # noqa: BLE001 - see above
+            self._failure = error
+        self._over.set()
+
+    async def result(self) -> Result:
+        """Wait for it.  Raises what the function raised."""
+        await self._over.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self._results[0]

@@ -1,0 +1,142 @@
+"""Connections for the pool, without blocking the event loop: names, sockets, tunnels through proxies, TLS.
+
+The rules are those of `http_dial`; here is only another way to wait.  Names are resolved in threads of our own, few of
+them: one that does not answer keeps its thread, and no request waits for it beyond its deadline.
+"""
+
+import asyncio
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPResponse
+from io import BytesIO
+from ssl import SSLContext
+from typing import Protocol, Sequence, cast
+
+import anyio
+
+from agent.adapters import http_rules
+from agent.adapters.http_dial import Endpoint, HostNetwork, tls_context
+from agent.adapters.http_pooled_wire import Attempt, BoundedHandler
+from agent.adapters.http_proxy import Proxy, check_tunnel, tunnel_request
+from agent.adapters.http_wire import Deadline
+from agent.registry.urls import Origin
+
+RESOLVERS = 8
+"""Names that are resolved at once."""
+
+
+class PooledNetwork(Protocol):
+    """Names and sockets; tests put their own in its place."""
+
+    async def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
+        """The addresses of `host`.  Raises `OSError`."""
+        ...
+
+    async def connect(self, endpoint: Endpoint) -> socket.socket:
+        """A connected TCP socket that does not block.  Raises `OSError`."""
+        ...
+
+    def close(self) -> None:
+        """End whatever it keeps."""
+        ...
+
+
+class PooledHostNetwork:
+    """The network of this host."""
+
+    def __init__(self) -> None:
+        """No thread is started yet."""
+        self._threads = ThreadPoolExecutor(RESOLVERS, "resolver")
+
+    async def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
+        """See `PooledNetwork.resolve`."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, HostNetwork().resolve, host, port)
+
+    async def connect(self, endpoint: Endpoint) -> socket.socket:
+        """See `PooledNetwork.connect`."""
+        connecting = socket.socket(endpoint.family, socket.SOCK_STREAM)
+        try:
+            connecting.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connecting, (endpoint.address, endpoint.port))
+        except BaseException:
+            connecting.close()
+            raise
+        return connecting
+
+    def close(self) -> None:
+        """See `PooledNetwork.close`."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class PooledDialler:
+    """Opens connections for attempts."""
+
+    def __init__(self, *, ca_bundle: str, extra_cas: Sequence[bytes], network: PooledNetwork) -> None:
+        """See `http_dial.tls_context`, which is built when TLS is first needed."""
+        self._ca_bundle = ca_bundle
+        self._extra_cas = extra_cas
+        self._network = network
+        self._context: SSLContext | None = None
+
+    async def dial(self, attempt: Attempt) -> BoundedHandler:
+        """A connection for `attempt`, through its proxy if it has one.
+
+        Raises `Unavailable`, `LimitExceeded`, `OSError`, `HTTPException`.
+        """
+        loop = asyncio.get_running_loop()
+        origin = attempt.request.url.origin
+        connected = await self._connect(attempt.endpoints, attempt.deadline)
+        try:
+            security: dict[str, object] = {}
+            if origin.scheme == "https":
+                if attempt.proxy is not None:
+                    await _open_tunnel(connected, origin, attempt.proxy)
+                if self._context is None:
+                    self._context = tls_context(self._ca_bundle, self._extra_cas)
+                # As bytes: a str would go through the IDNA codec, which refuses some of what `Url` takes.
+                security = {"ssl": self._context, "server_hostname": origin.host.encode("ascii")}
+        except BaseException:
+            connected.close()
+            raise
+        _, handler = await loop.create_connection(lambda: BoundedHandler(loop), sock=connected, **security)  # type: ignore[call-overload]
+        return cast("BoundedHandler", handler)
+
+    async def _connect(self, endpoints: Sequence[Endpoint], deadline: Deadline) -> socket.socket:
+        """The first that answers; each has a share of the time, so that a silent one leaves some to the next."""
+        failure: OSError = OSError("no address")
+        for i, endpoint in enumerate(endpoints):
+            try:
+                with anyio.fail_after(deadline.remaining() / (len(endpoints) - i)):
+                    return await self._network.connect(endpoint)
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+async def _open_tunnel(connected: socket.socket, origin: Origin, proxy: Proxy) -> None:
+    """CONNECT.  After it the socket is the other end's."""
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(connected, tunnel_request(origin, proxy))
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        if len(head) > http_rules.HEADER_BUDGET:
+            raise http_rules.over_budget()
+        # Byte by byte, so that nothing is read beyond the head: what follows is not the proxy's.
+        part = await loop.sock_recv(connected, 1)
+        if not part:
+            break
+        head += part
+    with HTTPResponse(cast("socket.socket", _Read(head)), method="CONNECT") as response:
+        response.begin()
+        check_tunnel(response.status, origin, proxy)
+
+
+class _Read:
+    """What was read already, as `http.client` wants it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def makefile(self, mode: str) -> BytesIO:
+        return BytesIO(self._content)

@@ -1,0 +1,76 @@
+"""Runs the program on bad input and measures it; what was found goes into out/hostile.json."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from typing import Mapping, NamedTuple, Sequence
+
+_SPAWN = pathlib.Path(__file__).with_name("spawn.py")
+FINDINGS = pathlib.Path(__file__).resolve().parents[2] / "out" / "hostile.json"
+MEMORY = 64 * 1024
+"""KiB that bad input may cost above what a plain signed image costs, at the peak."""
+
+
+class Measured(NamedTuple):
+    """One run: exit code (-9 if its time was up), both outputs, seconds, peak resident KiB."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    peak_kib: int
+
+    @property
+    def out(self) -> str:
+        """Standard output as text."""
+        return self.stdout.decode("utf-8", "replace")
+
+
+def run(
+    command: Sequence[str],
+    stdin: bytes | int = b"",
+    environment: Mapping[str, str] | None = None,
+    *,
+    stdout: int = subprocess.PIPE,
+    seconds: float = 20,
+) -> Measured:
+    """Run a command in a process group of its own, without an environment; killed as a whole after `seconds`.
+
+    `stdin` is bytes, or a descriptor that is passed on.
+    """
+    reading, writing = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_SPAWN), str(writing), *command],
+        stdin=stdin if isinstance(stdin, int) else subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=dict(environment or {}),
+        process_group=0,
+        pass_fds=(writing,),
+    )
+    os.close(writing)
+    try:
+        out, err = process.communicate(None if isinstance(stdin, int) else stdin, seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+    with os.fdopen(reading) as told:
+        words = told.read().split() or ["-9", str(seconds), "0"]
+    return Measured(int(words[0]), out or b"", err, float(words[1]), int(words[2]))
+
+
+def note(group: str, base: Measured, found: Mapping[str, Measured]) -> None:
+    """Keep what a module measured: name -> seconds, MiB above the base."""
+    kept = json.loads(FINDINGS.read_text()) if FINDINGS.is_file() else {}
+    kept[group] = {
+        "base": {"seconds": base.seconds, "mib": round(base.peak_kib / 1024, 1)},
+        "runs": {
+            name: {"code": each.code, "seconds": each.seconds, "mib": round((each.peak_kib - base.peak_kib) / 1024, 1)}
+            for name, each in found.items()
+        },
+    }
+    FINDINGS.parent.mkdir(exist_ok=True)
+    FINDINGS.write_text(json.dumps(kept, indent=1))
