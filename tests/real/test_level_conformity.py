@@ -1,13 +1,12 @@
 """Levels and overrides before the real `notation` and before us: each against each defect that a signature can have."""
 
 import time
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pytest
 
-from tests.real.conformity import Bench, Image, Stores, agree, statement, until
-from tests.signing import Profile, ca_profile, name, signer
+from tests.real.conformity import Bench, Image, Stores, agree, signed_before_it_ended, statement
+from tests.signing import Profile, Signer, ca_profile, name, signer
 from tests.simulators.authority import authority
 
 pytestmark = pytest.mark.real
@@ -46,20 +45,24 @@ def defective(bench: Bench) -> dict[str, Defective]:
     """One image for each defect."""
     good = signer(Profile(name("build.example.com"), key_number=300), ca_profile("Level CA", key_number=301))
     trusted = {"ca:acme": [good.root]}
-    leaf = Profile(name("build.example.com"), key_number=300, ends=timedelta(seconds=3))
-    ending = signer(leaf, ca_profile("Ending CA", key_number=301))
+
+    def sign(made: Signer) -> tuple[Image, Signer]:
+        return bench.signed("level-ended", made), made
+
+    leaf = Profile(name("build.example.com"), key_number=300)
+    ended, ending = signed_before_it_ended(leaf, ca_profile("Ending CA", key_number=301), sign)
     revoked = authority("level", bench.responder.base, number=45, ocsp=(0,))
     bench.announce(revoked, "ocsp", 0, revoked=True)
     found = {
         "none": Defective(bench.signed("level-none", good), trusted),
         "untrusted": Defective(bench.signed("level-untrusted", good), {"ca:acme": [ending.root]}),
-        "expired certificate": Defective(bench.signed("level-ended", ending), {"ca:acme": [ending.root]}),
+        "expired certificate": Defective(ended, {"ca:acme": [ending.root]}),
         "expired signature": Defective(bench.signed("level-expired", good, "--expiry", "1s"), trusted),
         "revoked": Defective(bench.signed("level-revoked", revoked.signer), {"ca:acme": [revoked.root]}),
         "not signed": Defective(bench.image("signed/level-not"), trusted),
     }
     found["wrong identity"] = found["none"]._replace(identity="x509.subject: C=US, ST=WA, O=Other")
-    time.sleep(until(ending.chain[0].not_valid_after_utc))
+    time.sleep(1.1)  # the expiry of the one that expires
     return found
 
 

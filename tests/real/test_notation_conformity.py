@@ -1,11 +1,10 @@
 """Signatures of every kind that the real `notation` makes: both envelopes, every key, every length of chain."""
 
 import time
-from datetime import timedelta
 
 import pytest
 
-from tests.real.conformity import CONFIGURATION_INVALID, Bench, agree, statement, until
+from tests.real.conformity import CONFIGURATION_INVALID, Bench, Image, agree, signed_before_it_ended, statement
 from tests.signing import Profile, Signer, ca_profile, name, signer
 
 pytestmark = pytest.mark.real
@@ -70,10 +69,22 @@ def test_expiry(bench: Bench, envelope: str) -> None:
 
 @pytest.mark.parametrize("envelope", ENVELOPES)
 def test_certificate_that_ended_after_it_signed(bench: Bench, envelope: str) -> None:
-    made = signer(
-        Profile(name("build.example.com"), ends=timedelta(seconds=3)), ca_profile("Short-lived CA", key_number=101)
-    )
-    image = bench.signed(f"ended-{envelope}", made, envelope=envelope)
-    time.sleep(until(made.chain[0].not_valid_after_utc))
+    def sign(made: Signer) -> tuple[Image, Signer]:
+        return bench.signed(f"ended-{envelope}", made, envelope=envelope), made
+
+    issuer = ca_profile("Short-lived CA", key_number=101)
+    image, made = signed_before_it_ended(Profile(name("build.example.com")), issuer, sign)
     verdicts = bench.judge(image, statement(), {"ca:acme": [made.root]})
     agree(verdicts, accepted=False, says="validity period, it was expired", code="NS-2106")
+
+
+@pytest.mark.parametrize("good", ["first", "last"])
+def test_one_good_signature_among_strangers_is_enough(bench: Bench, good: str) -> None:
+    made, stranger = chain_of(2, "P-256"), chain_of(3, "P-384")
+    signers = [made, stranger, stranger] if good == "first" else [stranger, stranger, made]
+    image = bench.image(f"signed/good-{good}")
+    for each in signers:
+        bench.sign(image, each)
+    agree(bench.judge(image, statement(), {"ca:acme": [made.root]}), accepted=True)
+    verdicts = bench.judge(image, statement(), {"ca:acme": [chain_of(1, "P-521").root]})
+    agree(verdicts, accepted=False, code="NS-2103")

@@ -9,7 +9,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.real.conformity import CONFIGURATION_INVALID, Bench, Image, agree, statement
 from tests.signing import PREFIX, Profile, Signer, ca_profile, envelope, name, rfc3339, signer
+from tests.simulators.authority import authority
 from tests.testbed.node import REGISTRY
+from tests.trust.answers import NOW, List
 
 pytestmark = pytest.mark.real
 
@@ -169,6 +171,29 @@ def test_scheme_of_signing_authorities(bench: Bench, store: str, hours: int) -> 
     accepted = store != "ca:acme" and hours == -1
     code = "NS-0001" if accepted else "NS-2103" if store == "ca:acme" else "NS-2106"
     agree(verdicts, accepted=accepted, code=code)
+
+
+@pytest.mark.parametrize("hours", [-3, -1], ids=["before", "after"])
+@pytest.mark.parametrize("source", ["ocsp", "crl"])
+def test_key_that_was_lost_before_or_after_an_authority_signed(bench: Bench, source: str, hours: int) -> None:
+    sources: dict[str, Any] = {source: (0,)}
+    made = authority(f"lost-{source}{hours}", bench.responder.base, number=46, **sources)
+    if source == "crl":
+        entry = made.entry(0, invalid_since=NOW - timedelta(hours=2))
+        bench.responder.serve(made.list_path(0), made.listing(0, List(entries=(entry,))))
+    else:
+        bench.announce(made, "ocsp", 0, revoked=True)
+    image = bench.image(f"signed/lost-{source}{hours}")
+    protected = {
+        PREFIX + "signingScheme": "notary.x509.signingAuthority",
+        PREFIX + "authenticSigningTime": rfc3339(datetime.now(timezone.utc) + timedelta(hours=hours)),
+        "crit": [PREFIX + "signingScheme", PREFIX + "authenticSigningTime"],
+    }
+    bench.attach(image, envelope(made.signer, image.descriptor, protected=protected, dropped=(PREFIX + "signingTime",)))
+    store = "signingAuthority:acme"
+    accepted = source == "crl" and hours == -3  # an answer of OCSP here does not say since when
+    verdicts = bench.judge(image, statement(trustStores=[store]), {store: [made.root]})
+    agree(verdicts, accepted=accepted, code="NS-0001" if accepted else "NS-2111")
 
 
 STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.7"), b"\x05\x00")

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import pathlib
-import time
-from datetime import timedelta
 from typing import Any, Iterator
 
 import pytest
@@ -12,9 +10,17 @@ import pytest
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_MANIFEST
-from tests.real.conformity import Bench, Image, Stores, statement, until, write_configuration, write_stores
+from tests.real.conformity import (
+    Bench,
+    Image,
+    Stores,
+    signed_before_it_ended,
+    statement,
+    write_configuration,
+    write_stores,
+)
 from tests.real.conftest import Sealed
-from tests.signing import Profile, ca_profile, name, signer
+from tests.signing import Profile, Signer, ca_profile, name
 from tests.simulators import tsa
 from tests.simulators.authority import authority
 
@@ -40,24 +46,29 @@ def pushed(bench: Bench, repository: str) -> Image:
     return Image(repository, Descriptor(IMAGE_MANIFEST, Digest.parse(digest), len(raw)))
 
 
-@pytest.mark.parametrize("envelope", ["jws", "cose"])
-def test_image_of_an_ended_certificate_is_pulled_for_its_timestamp(
-    sealed: Sealed, bench: Bench, tmp_path: pathlib.Path, envelope: str
+def test_images_of_an_ended_certificate_are_pulled_for_their_timestamps(
+    sealed: Sealed, bench: Bench, tmp_path: pathlib.Path
 ) -> None:
     keeper = tsa.usual_tsa()
     bench.responder.serve("/tsa/pulls", lambda query: tsa.answer(query, keeper), tsa.REPLY_TYPE)
-    (tmp_path / "root.pem").write_bytes(keeper.root_pem)
-    leaf = Profile(name("build.example.com"), key_number=500, ends=timedelta(seconds=4))
-    made = signer(leaf, ca_profile("Pulling CA", key_number=501))
-    stamped, bare = (pushed(bench, f"pulled/{envelope}-{what}") for what in ("stamped", "bare"))
-    options = ("--timestamp-url", bench.responder.base + "/tsa/pulls")
-    bench.sign(stamped, made, *options, "--timestamp-root-cert", str(tmp_path / "root.pem"), envelope=envelope)
-    bench.sign(bare, made, envelope=envelope)
-    time.sleep(until(made.chain[0].not_valid_after_utc))
+    root = tmp_path / "root.pem"
+    root.write_bytes(keeper.root_pem)
+    images = {what: pushed(bench, f"pulled/{what}") for what in ("jws", "cose", "bare")}
+
+    def sign(made: Signer) -> Signer:
+        for envelope in ("jws", "cose"):
+            options = ("--timestamp-url", bench.responder.base + "/tsa/pulls", "--timestamp-root-cert", str(root))
+            bench.sign(images[envelope], made, *options, envelope=envelope)
+        bench.sign(images["bare"], made)
+        return made
+
+    leaf = Profile(name("build.example.com"), key_number=500)
+    made = signed_before_it_ended(leaf, ca_profile("Pulling CA", key_number=501), sign)
     policy = statement(trustStores=["ca:acme", "tsa:acme"])
     with in_force(sealed, tmp_path, policy, {"ca:acme": [made.root], "tsa:acme": [keeper.root]}):
-        assert sealed.node.cri_pull(stamped.name).error == ""
-        assert "exit code 10): deny NS-2110" in sealed.node.cri_pull(bare.name).error
+        assert sealed.node.cri_pull(images["jws"].name).error == ""
+        assert sealed.node.cri_pull(images["cose"].name).error == ""
+        assert "exit code 10): deny NS-2110" in sealed.node.cri_pull(images["bare"].name).error
 
 
 def test_revoked_and_unanswered(sealed: Sealed, bench: Bench, tmp_path: pathlib.Path) -> None:

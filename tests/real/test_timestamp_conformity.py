@@ -3,17 +3,16 @@
 import base64
 import json
 import pathlib
-import time
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple, get_args
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.real.conformity import CONFIGURATION_INVALID, Bench, Image, agree, statement, until
+from tests.real.conformity import CONFIGURATION_INVALID, Bench, Image, Json, agree, signed_before_it_ended, statement
 from tests.signing import PREFIX, Profile, Signer, ca_profile, name, signer
 from tests.simulators import tsa
-from tests.simulators.authority import authority
+from tests.simulators.authority import Authority, authority
 from tests.testbed.signatures import signature_of
 
 pytestmark = pytest.mark.real
@@ -70,7 +69,7 @@ def clock(bench: Bench, label: str, made: Signer) -> Clock:
     return Clock(made, bench.responder.base + path, root)
 
 
-def policy(verify: str = "always", stores: list[str] | None = None) -> dict[str, object]:
+def policy(verify: str = "always", stores: list[str] | None = None) -> Json:
     """One strict statement that names a timestamp store."""
     verification = {"level": "strict", "verifyTimestamp": verify}
     return statement(signatureVerification=verification, trustStores=stores or TSA_STORES)
@@ -102,13 +101,14 @@ def valid(bench: Bench, good: Clock, request: pytest.FixtureRequest) -> Signed:
 @pytest.fixture(scope="module", params=["jws", "cose"])
 def ended(bench: Bench, good: Clock, request: pytest.FixtureRequest) -> Signed:
     """A signing certificate that was valid when it signed, and no longer is."""
-    leaf = Profile(name("build.example.com"), key_number=200, ends=timedelta(seconds=4))
-    made = signer(leaf, ca_profile("Ended CA", key_number=201))
-    label = f"stamped-ended-{request.param}"
-    stamped = bench.signed(label, made, *good.options, envelope=request.param)
-    bare = bench.signed(f"{label}-not", made, envelope=request.param)
-    time.sleep(until(made.chain[0].not_valid_after_utc))
-    return Signed(made, stamped, bare)
+
+    def sign(made: Signer) -> Signed:
+        label = f"stamped-ended-{request.param}"
+        stamped = bench.signed(label, made, *good.options, envelope=request.param)
+        return Signed(made, stamped, bench.signed(f"{label}-not", made, envelope=request.param))
+
+    leaf = Profile(name("build.example.com"), key_number=200)
+    return signed_before_it_ended(leaf, ca_profile("Ended CA", key_number=201), sign)
 
 
 @pytest.mark.parametrize("verify", VERIFY)
@@ -178,6 +178,36 @@ def test_revoked_timestamp_authority(bench: Bench, source: str, depth: int) -> N
     agree(bench.judge(image, policy(), stores), accepted=True)
     bench.announce(keeper, source, depth, revoked=True)
     agree(bench.judge(image, policy(), stores), accepted=False, says="revoked", code="NS-2111")
+
+
+@pytest.fixture(scope="module")
+def unanswered(bench: Bench) -> tuple[Authority, Signed]:
+    """An image whose timestamp's authority is not known to be good any more: nobody answers."""
+    keeper = authority("tsa-unanswered", bench.responder.base, number=30, tsa=True, ocsp=(0,))
+    bench.announce(keeper, "ocsp", 0)
+    made = signer(Profile(name("build.example.com"), key_number=200), ca_profile("Valid CA", key_number=201))
+    image = bench.signed("stamped-unanswered", made, *clock(bench, keeper.label, keeper.signer).options)
+    bench.responder.serve(keeper.responder(0), b"", status=500)
+    return keeper, Signed(made, image, image)
+
+
+OVERRIDES = {
+    "none": ({}, False),
+    "revocation skipped": ({"revocation": "skip"}, False),  # that is about the signer's certificates
+    "timestamp logged": ({"authenticTimestamp": "log"}, True),
+}
+
+
+@pytest.mark.parametrize("override", OVERRIDES)
+def test_timestamp_authority_that_may_be_revoked(
+    bench: Bench, unanswered: tuple[Authority, Signed], override: str
+) -> None:
+    keeper, signed = unanswered
+    overridden, accepted = OVERRIDES[override]
+    asked = policy()
+    asked["trustPolicies"][0]["signatureVerification"]["override"] = overridden
+    verdicts = bench.judge(signed.stamped, asked, {"ca:acme": [signed.signer.root], "tsa:acme": [keeper.root]})
+    agree(verdicts, accepted=accepted, code="NS-0001" if accepted else "NS-3004")
 
 
 FLAWS = {
