@@ -1,7 +1,7 @@
 """Fuzzes one target in this process: `python -m tests.fuzz.one TARGET SECONDS FOLDER`.
 
-Guided by coverage with atheris; where there is none (CPython 3.14, other machines), hypothesis alters the examples.  The
-input that breaks a target is left in FOLDER.
+Guided by coverage with atheris; where there is none (CPython 3.14, other machines), hypothesis alters the examples.
+The input that breaks a target is left in FOLDER.
 """
 
 import importlib
@@ -71,7 +71,7 @@ def unguided(name: str, seconds: int, folder: pathlib.Path) -> int:
     last = b""
 
     @settings(
-        max_examples=500, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=HealthCheck
+        max_examples=500, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
     )
     @given(st.sampled_from(target.seeds()) | st.binary(max_size=200), edits)
     def altered(seed: bytes, places: list[tuple[int, int, bytes]]) -> None:

@@ -76,17 +76,21 @@ def _identity(text: str) -> None:
 
 
 def _proxy(text: str) -> None:
-    for variables in ({"HTTPS_PROXY": text}, {"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": text}):
-        ProxySettings.from_environment(variables).proxy_for(_ORIGIN)
+    ProxySettings.from_environment({"HTTPS_PROXY": text}).proxy_for(_ORIGIN)
+
+
+def _no_proxy(text: str) -> None:
+    ProxySettings.from_environment({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": text}).proxy_for(_ORIGIN)
 
 
 _GRAMMARS: tuple[tuple[Callable[[str], object], str], ...] = (
     (lambda text: challenge.parse(text.split("\n")), 'Bearer realm="https://a.example/t",service="x", Basic realm="y"'),
     (lambda text: Url.parse(text, "fuzz"), "https://[2001:db8::1]:8443/a/b?c=d"),
-    (lambda text: Url.parse("https://example.com/a/b?c", "fuzz").join(text, "fuzz"), "../x/./y?n=1&last=2"),
+    (lambda text: Url.parse("https://example.com/a/b?c", "fuzz").join(text, "fuzz"), "/x/y?n=1&last=2"),
     (Reference.parse, "registry.example.com:5000/team/app:1.2@sha256:" + "0" * 64),
     (Reference.parse_short, "busybox:1"),
-    (_proxy, "http://user:pass@proxy.example.com:3128,.example.com,10.0.0.0/8"),
+    (_proxy, "http://user:pass@proxy.example.com:3128"),
+    (_no_proxy, ".example.org:8443,10.0.0.0/8,2001:db8::/32,*.example.net"),
     (_identity, "C=US, ST=WA, O=Acme\\, Inc, CN=x"),
     (Digest.parse, "sha512:" + "0" * 128),
 )

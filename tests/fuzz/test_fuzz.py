@@ -26,9 +26,7 @@ def test_examples_are_good_and_rubbish_is_refused(name: str) -> None:
         run(target, rubbish)
 
 
-def test_examples_are_altered_without_a_guide_as_well(
-    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_examples_are_altered_without_a_guide(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert unguided("json", 1, tmp_path) == 0
     assert "number_of_executed_units" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -38,7 +36,7 @@ def test_what_is_wrong_is_found(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     def fragile(data: bytes) -> None:
         data.decode("ascii")
 
-    monkeypatch.setitem(TARGETS, "json", Target(fragile, (), lambda: [b"{}"]))  # type: ignore[arg-type]
+    monkeypatch.setitem(TARGETS, "json", Target(fragile, (), lambda: [b"{}"]))
     with pytest.raises(UnicodeDecodeError):
         unguided("json", 30, tmp_path)
     (found,) = tmp_path.iterdir()

@@ -14,7 +14,7 @@ def main() -> int:
         print(f"no {FINDINGS}: run pytest tests/hostile first")
         return 1
     lines = [
-        f"CPython {platform.python_version()}; MiB are above the group's base, a good input; seconds are wall-clock time.",
+        f"CPython {platform.python_version()}; MiB are above the base, a good input; seconds are wall-clock time.",
         "",
         "| group | inputs | base, MiB | most memory | MiB | longest | s |",
         "|---|---|---|---|---|---|---|",
