@@ -3,10 +3,12 @@
 import argparse
 import concurrent.futures
 import importlib.util
+import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 from typing import NamedTuple
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "out" / "fuzz"
@@ -29,7 +31,11 @@ def fuzz(target: str, seconds: int) -> Result:
     command = [sys.executable, "-m", "tests.fuzz.one", target, str(seconds), str(FOLDER)]
     before = set(FOLDER.glob(f"{target}-*"))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + _START)
+        with tempfile.TemporaryDirectory() as scratch:  # the corpus; the process does not end in an orderly way
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=seconds + _START,
+                env={**os.environ, "TMPDIR": scratch}, check=False,
+            )  # fmt: skip
         code, told = done.returncode, done.stdout + done.stderr
     except subprocess.TimeoutExpired:
         code, told = -1, "did not end"
