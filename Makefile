@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py build/licences.py
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
-.PHONY: help dev build demo test test-full soak lint fix bench lock clean
+.PHONY: help dev build demo test test-full hostile fuzz soak lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,13 @@ test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 
 test-full: out/nodeseal/.stamp ## the slow tests: the demonstration in fresh copies, as root and as an ordinary user
 	@$(PY) -m pytest -q -m full
+
+hostile: out/nodeseal/.stamp ## bad input of every kind, with the time and memory that it takes; figures into docs/performance.md
+	@$(PY) -m pytest -q tests/hostile
+	@$(PY) -m tests.hostile
+
+fuzz: $(VENV)/.stamp ## fuzz what reads bytes from outside; SECONDS=60 for each, TARGET=... for one; findings into out/fuzz
+	@$(PY) -m tests.fuzz $(TARGET) --seconds $(or $(SECONDS),60)
 
 soak: out/nodeseal/.stamp ## pulls without a pause while configurations change; MINUTES=10; figures into docs/performance.md
 	@$(PY) -m tests.soak $(or $(MINUTES),10)

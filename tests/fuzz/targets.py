@@ -1,0 +1,221 @@
+"""What is fuzzed: name -> function, what it may raise, valid examples to begin with.
+
+A function takes any bytes.  Only what its docstring promises may come out; small grammars share a target, the first
+byte picks one.  `MODULES` says which codec is reached by which target.
+"""
+
+import contextlib
+import json
+import pathlib
+import socket
+import tempfile
+import time
+from datetime import datetime, timezone
+from http.client import HTTPException
+from typing import Callable, Mapping, NamedTuple
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from agent.adapters.http_proxy import ProxySettings
+from agent.adapters.http_wire import Deadline, Wire
+from agent.codec import cms, cose, jose, pem, strictjson
+from agent.config import canonical
+from agent.errors import Malformed, Unavailable, UsageError
+from agent.formats import notation_cose, notation_envelope, notation_jws
+from agent.model.descriptor import Descriptor
+from agent.model.digest import Digest
+from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST, Manifest
+from agent.model.reference import Reference
+from agent.modes import config
+from agent.registry import challenge
+from agent.registry.urls import Origin, Url
+from agent.trust import chain, crl, identity, ocsp, timestamp, trustpolicy_document
+from agent.trust.revocationstatus import Unusable
+from tests.hostile import messages
+from tests.signing import envelope, signature_manifest, trust_policy, usual_signer, write_config
+from tests.trust.answers import ocsp_answer, revocation_list
+from tests.trust.tokens import authority, token
+
+LIMIT = 64 * 1024
+_CUT = b"--cut--"
+_SIGNER = usual_signer()
+_AUTHORITY = authority()
+_IMAGE = Descriptor(IMAGE_MANIFEST, Digest.of(b"image"), 500)
+_NOW = datetime.now(timezone.utc)
+_ORIGIN = Origin("https", "registry.example.com", 443)
+_ROOTS = frozenset([_AUTHORITY.root.public_bytes(Encoding.DER)])
+
+
+class Target(NamedTuple):
+    """One thing to be fuzzed: what reads the bytes, what that may raise, and examples of good bytes."""
+
+    read: Callable[[bytes], object]
+    raises: tuple[type[Exception], ...]
+    seeds: Callable[[], list[bytes]]
+
+
+def run(target: Target, data: bytes) -> None:
+    """Read `data`; whatever `target` may not raise passes through."""
+    try:
+        target.read(data)
+    except target.raises:
+        pass
+
+
+def _notation_jws(data: bytes) -> None:
+    notation_envelope.target_artifact(notation_envelope.checked(notation_jws.parse(data)).payload)
+
+
+def _notation_cose(data: bytes) -> None:
+    notation_envelope.target_artifact(notation_envelope.checked(notation_cose.parse(data)).payload)
+
+
+def _identity(text: str) -> None:
+    with contextlib.suppress(ValueError):
+        identity.parse_identity(text)
+
+
+def _proxy(text: str) -> None:
+    ProxySettings.from_environment({"HTTPS_PROXY": text}).proxy_for(_ORIGIN)
+
+
+def _no_proxy(text: str) -> None:
+    ProxySettings.from_environment({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": text}).proxy_for(_ORIGIN)
+
+
+_GRAMMARS: tuple[tuple[Callable[[str], object], str], ...] = (
+    (lambda text: challenge.parse(text.split("\n")), 'Bearer realm="https://a.example/t",service="x", Basic realm="y"'),
+    (lambda text: Url.parse(text, "fuzz"), "https://[2001:db8::1]:8443/a/b?c=d"),
+    (lambda text: Url.parse("https://example.com/a/b?c", "fuzz").join(text, "fuzz"), "/x/y?n=1&last=2"),
+    (Reference.parse, "registry.example.com:5000/team/app:1.2@sha256:" + "0" * 64),
+    (Reference.parse_short, "busybox:1"),
+    (_proxy, "http://user:pass@proxy.example.com:3128"),
+    (_no_proxy, ".example.org:8443,10.0.0.0/8,2001:db8::/32,*.example.net"),
+    (_identity, "C=US, ST=WA, O=Acme\\, Inc, CN=x"),
+    (Digest.parse, "sha512:" + "0" * 128),
+)
+
+
+def _grammar(data: bytes) -> None:
+    if data:
+        _GRAMMARS[data[0] % len(_GRAMMARS)][0](data[1:].decode("utf-8", "surrogateescape"))
+
+
+def _registry(data: bytes) -> None:
+    value = strictjson.decode(data[1:], "fuzz", limit=LIMIT)
+    kind = data[0] if data else 0
+    if kind % 2:
+        Manifest.from_json(value, IMAGE_INDEX if kind % 4 == 1 else IMAGE_MANIFEST)
+    else:
+        for entry in value if isinstance(value, list) else [value]:
+            Descriptor.from_json(entry, "fuzz")
+
+
+def _http(data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data[:LIMIT])
+        theirs.shutdown(socket.SHUT_WR)
+        wire = Wire(ours, Deadline(time.monotonic() + 5))
+        response, _ = wire.exchange(b"GET / HTTP/1.1\r\n\r\n", 4096, "fuzz")
+        assert len(response.body) <= LIMIT
+
+
+def _chain(data: bytes) -> None:
+    certificates = chain.parse_chain(data.split(_CUT))
+    chain.check_chain(certificates)
+    chain.not_valid_at(certificates, _NOW)
+
+
+def _timestamp(data: bytes) -> None:
+    cms.parse(data)
+    timestamp.check(data, b"signature", _ROOTS)
+
+
+def _revocation(data: bytes) -> None:
+    leaf, issuer = _SIGNER.chain[:2]
+    if data[:1] == b"l":
+        crl.status(leaf, crl.read_base(data[1:], leaf, issuer, _NOW), None, None)
+    else:
+        ocsp.read(data[1:], leaf, issuer, _NOW, None)
+
+
+def _trust_policy(data: bytes) -> None:
+    document = strictjson.decode(data, "fuzz", limit=LIMIT)
+    if not trustpolicy_document.check_form(document, "fuzz"):
+        assert isinstance(document, dict)
+        trustpolicy_document.parse(document, "fuzz")
+
+
+def _snapshots() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        found = config.read(str(write_config(pathlib.Path(folder), _SIGNER.root_pem)), folder)
+        assert found.config is not None
+        return [canonical.encode(found.config)]
+
+
+def _jws_messages() -> list[bytes]:
+    stamped = messages.stamped(_SIGNER, _IMAGE, lambda signature: token(signature, _AUTHORITY))
+    return [envelope(_SIGNER, _IMAGE), stamped]
+
+
+def _answers() -> list[bytes]:
+    leaf, issuer = _SIGNER.chain[:2]
+    return [b"l" + revocation_list(issuer, 1), b"o" + ocsp_answer(leaf, issuer, 1)]
+
+
+def _ders() -> list[bytes]:
+    return [each.public_bytes(Encoding.DER) for each in _SIGNER.chain]
+
+
+TARGETS: Mapping[str, Target] = {
+    "json": Target(
+        lambda data: strictjson.decode(data, "fuzz", limit=LIMIT), (Malformed,),
+        lambda: [b'{"a": [1, -2.5e3, "\\ud83d\\ude00", null, true, {}]}'],
+    ),
+    "jws": Target(lambda data: jose.parse(data, limit=LIMIT), (Malformed,), _jws_messages),
+    "notation-jws": Target(_notation_jws, (Malformed,), _jws_messages),
+    "cose": Target(
+        lambda data: cose.parse(data, limit=LIMIT), (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]
+    ),
+    "notation-cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
+    "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
+    "grammars": Target(
+        _grammar, (Malformed, UsageError, Unavailable),
+        lambda: [bytes([number]) + example.encode() for number, (_, example) in enumerate(_GRAMMARS)],
+    ),
+    "manifests": Target(
+        _registry, (Malformed,),
+        lambda: [b"\3" + signature_manifest(_IMAGE, _IMAGE), b"\0" + json.dumps([_entry()]).encode()],
+    ),
+    "http": Target(
+        _http, (Malformed, OSError, HTTPException),
+        lambda: [
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nX: y\r\n\r\n",
+            b"HTTP/1.1 307 Moved\r\nLocation: /x\r\nContent-Length: 2\r\n\r\n{}",
+        ],
+    ),
+    "chain": Target(_chain, (Malformed,), lambda: [_CUT.join(_ders())]),
+    "timestamp": Target(_timestamp, (Malformed,), lambda: [token(b"signature", _AUTHORITY)]),
+    "revocation": Target(_revocation, (Unusable,), _answers),
+    "trust-policy": Target(
+        _trust_policy, (Malformed,),
+        lambda: [json.dumps(trust_policy(trustedIdentities=["x509.subject: C=US, ST=WA, O=Acme"])).encode()],
+    ),
+    "snapshot": Target(
+        lambda data: canonical.decode(data, lambda _: b""), (Malformed,), _snapshots
+    ),
+}  # fmt: skip
+
+MODULES = {"strictjson": "json", "jose": "jws", "cose": "cose", "cms": "timestamp", "pem": "pem"}
+
+
+def _entry() -> dict[str, object]:
+    """A listing's entry."""
+    return {
+        "mediaType": IMAGE_MANIFEST,
+        "digest": str(_IMAGE.digest),
+        "size": 5,
+        "artifactType": "a/b",
+        "annotations": {"a": "b"},
+    }
