@@ -20,14 +20,12 @@ MAX_ACCURACY = timedelta(hours=24)
 """Widest accuracy that can be meant; real ones are seconds."""
 
 SHA256, SHA384, SHA512 = "2.16.840.1.101.3.4.2.1", "2.16.840.1.101.3.4.2.2", "2.16.840.1.101.3.4.2.3"
-SHA1 = "1.3.14.3.2.26"
 
 _SIGNED_DATA = "1.2.840.113549.1.7.2"
 _TST_INFO = "1.2.840.113549.1.9.16.1.4"
 _CONTENT_TYPE = "1.2.840.113549.1.9.3"
 _MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
-_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
-_SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
+_SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"  # the second version, whose hash is not SHA-1
 _BASELINE_POLICY = "0.4.0.2023.1.1"
 _SET = b"\x31"
 _SEQUENCE = 0x30
@@ -211,17 +209,15 @@ def _single(attributes: dict[str, list[asn1.TLV]], name: str, kind: type[_Kind])
 
 
 def _signing_certificate(attributes: dict[str, list[asn1.TLV]]) -> CertificateHash:
-    """What binds the token to one certificate: RFC 5816's attribute, else RFC 2634's with its SHA-1."""
-    second = _SIGNING_CERTIFICATE_V2 in attributes
-    name = _SIGNING_CERTIFICATE_V2 if second else _SIGNING_CERTIFICATE
-    certificates = _single(attributes, name, _SigningCertificate).certificates
+    """What binds the token to one certificate: RFC 5816's attribute."""
+    certificates = _single(attributes, _SIGNING_CERTIFICATE, _SigningCertificate).certificates
     if not certificates:
-        raise Malformed(f"timestamp: signed attribute {name} names no certificate")
+        raise Malformed(f"timestamp: signed attribute {_SIGNING_CERTIFICATE} names no certificate")
     # The first is the signer's: an algorithm that may be left out, a digest, a serial number that says nothing new.
     parts = _parts(bytes(certificates[0].data))
-    if second and parts and parts[0].tag_bytes == bytes([_SEQUENCE]):
+    if parts[0].tag_bytes == bytes([_SEQUENCE]):
         return CertificateHash(_algorithm(_parts(bytes(parts[0].data))), parts[1].parse(bytes))
-    return CertificateHash(SHA256 if second else SHA1, parts[0].parse(bytes))
+    return CertificateHash(SHA256, parts[0].parse(bytes))
 
 
 def _signed(signer: bytes) -> bytes:

@@ -63,8 +63,17 @@ def check(token: bytes, signature: bytes, roots: frozenset[bytes]) -> Timestamp:
     4. That certificate's chain ends at a trusted root.
     5. The chain is fit for timestamping, and was valid at the time that the token names.
 
-    Raises `TimestampInvalid`, or what else of `Malformed` describes the defect.
+    Raises `TimestampInvalid`.
     """
+    try:
+        return _checked(token, signature, roots)
+    except TimestampInvalid:
+        raise
+    except Malformed as error:  # of the token's encoding, or of its authority's certificates
+        raise TimestampInvalid(f"timestamp: {error.message.removeprefix('timestamp: ')}") from error
+
+
+def _checked(token: bytes, signature: bytes, roots: frozenset[bytes]) -> Timestamp:
     read = cms.parse(token)  # (1)
     if _digest(read.imprint_algorithm, signature, "imprint") != read.imprint:
         raise TimestampInvalid("timestamp: is of other bytes than this signature")
@@ -93,14 +102,10 @@ def outside_of(timestamp: Timestamp, chain: Sequence[Certificate]) -> str:
 
 
 def _signer(token: cms.Token, certificates: Sequence[Certificate]) -> Certificate:
-    """The certificate whose hash the token's signed attributes hold.  SHA-1 is taken in RFC 2634's attribute alone."""
+    """The certificate whose hash the token's signed attributes hold."""
     named = token.signing_certificate
     for certificate, der in zip(certificates, token.certificates, strict=True):
-        if named.algorithm == cms.SHA1:
-            found = hashlib.sha1(der, usedforsecurity=False).digest()
-        else:
-            found = _digest(named.algorithm, der, "certificate hash")
-        if found == named.digest:
+        if _digest(named.algorithm, der, "certificate hash") == named.digest:
             return certificate
     raise TimestampInvalid("timestamp: the certificate that it names as its signer's is not in it")
 

@@ -34,7 +34,6 @@ KNOWN_DIFFERENCES = {
     "above the trusted one": "a certificate above the highest one in the trust store is not asked about",
     "responder without the purpose": "an OCSP answer by a delegate without OCSPSigning",
     "answer of the future": "an OCSP answer, or a revocation list, of the future says nothing",
-    "older attribute": "a timestamp may name its signer's certificate by the older attribute",
     "policy for images": "`trustpolicy.oci.json` goes before `trustpolicy.json`",
     "list of another scope": "a revocation list whose scope (issuing distribution point) is not this certificate's",
 }

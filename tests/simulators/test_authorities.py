@@ -41,7 +41,7 @@ def test_good_token_counts(kind: str, hash_name: str) -> None:
     assert (read.earliest, read.latest) == (at - timedelta(seconds=2), at + timedelta(seconds=2))
 
 
-HARMLESS = ("", "imprecise", "signing_certificate_v1")
+HARMLESS = ("", "imprecise")
 
 
 @pytest.mark.parametrize("flaw", get_args(tsa.Flaw))

@@ -42,7 +42,6 @@ def test_good_token_proves_a_span_of_time_and_names_its_chain() -> None:
     {
         "sha384": Token(imprint_hash="sha384", digest="sha384"),
         "sha512": Token(imprint_hash="sha512", digest="sha512"),
-        "older attribute": Token(attribute="v1"),
         "attribute with sha512": Token(attribute_hash="sha512"),
         "root along": Token(certificates=GOOD.chain),
         "unordered certificates": Token(certificates=GOOD.chain[::-1]),
@@ -81,6 +80,7 @@ def test_accuracy_widens_the_span(accuracy: timedelta | None, policy: str, expec
         "version 2": (Token(version=2), "version 2"),
         "altered signature": (Token(flip=True), "does not hold"),
         "other content": (Token(content_digest=b"\0" * 32), "not its content"),
+        "older attribute": (Token(attribute="v1"), "0 values of the signed attribute"),
         "no signing certificate": (Token(attribute=""), "0 values of the signed attribute"),
         "another's certificate named": (Token(names=GOOD.root), "not in it"),
         "certificates missing": (Token(certificates=()), "no certificate"),
