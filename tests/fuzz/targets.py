@@ -18,16 +18,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.http_wire import Deadline, Wire
-from agent.codec import cms, cose, jose, pem, strictjson
+from agent.codec import cms, pem, strictjson
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
 from agent.formats import notation_cose, notation_envelope, notation_jws
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST, Manifest
-from agent.model.reference import Reference
+from agent.model.reference import Reference, Repository
 from agent.modes import config
-from agent.registry import challenge
+from agent.registry import challenge, credentials
 from agent.registry.urls import Origin, Url
 from agent.trust import chain, crl, identity, ocsp, timestamp, trustpolicy_document
 from agent.trust.revocationstatus import Unusable
@@ -147,6 +147,25 @@ def _trust_policy(data: bytes) -> None:
         trustpolicy_document.parse(document, "fuzz")
 
 
+_DOCKER_CONFIG = {
+    "auths": {
+        "https://index.docker.io/v1/": {"auth": "dXNlcjpwYXNz"},
+        "*.example.com:5000/team": {"username": "u", "password": "p"},
+        "registry.example.net": {"identitytoken": "t"},
+    },
+    "credHelpers": {"gcr.io": "gcloud"},
+    "credsStore": "desktop",
+    "nodeseal": {"realms": {"registry.example.com": ["auth.example.net"]}},
+}
+
+
+def _credentials(data: bytes) -> None:
+    keyring = credentials.Keyring([credentials.parse(data, "fuzz")])
+    for host in ("docker.io", "a.example.com:5000", "registry.example.net"):
+        keyring.credentials(Repository(host, "team/app"))
+        keyring.complaint(Repository(host, "team/app"))
+
+
 def _snapshots() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         found = config.read(str(write_config(pathlib.Path(folder), _SIGNER.root_pem)), folder)
@@ -173,12 +192,8 @@ TARGETS: Mapping[str, Target] = {
         lambda data: strictjson.decode(data, "fuzz", limit=LIMIT), (Malformed,),
         lambda: [b'{"a": [1, -2.5e3, "\\ud83d\\ude00", null, true, {}]}'],
     ),
-    "jws": Target(lambda data: jose.parse(data, limit=LIMIT), (Malformed,), _jws_messages),
-    "notation-jws": Target(_notation_jws, (Malformed,), _jws_messages),
-    "cose": Target(
-        lambda data: cose.parse(data, limit=LIMIT), (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]
-    ),
-    "notation-cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
+    "jws": Target(_notation_jws, (Malformed,), _jws_messages),
+    "cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
     "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
     "grammars": Target(
         _grammar, (Malformed, UsageError, Unavailable),
@@ -202,6 +217,7 @@ TARGETS: Mapping[str, Target] = {
         _trust_policy, (Malformed,),
         lambda: [json.dumps(trust_policy(trustedIdentities=["x509.subject: C=US, ST=WA, O=Acme"])).encode()],
     ),
+    "credentials": Target(_credentials, (Malformed,), lambda: [json.dumps(_DOCKER_CONFIG).encode()]),
     "snapshot": Target(
         lambda data: canonical.decode(data, lambda _: b""), (Malformed,), _snapshots
     ),
