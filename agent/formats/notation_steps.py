@@ -1,13 +1,14 @@
 """The numbered steps of verifying one Notary Project signature under one trust policy statement.
 
 Notary Project, trust store and trust policy specification, "Steps" of signature verification; the numbers are those of
-`agent.formats.notation`.  Loaded when there is a signature: `cryptography` comes with it.
+`agent.formats.notation`.  Loaded when there is a signature: `cryptography` comes with it.  What reads timestamps, and
+what asks about revocation, is loaded by the first signature that needs it.
 
 Pure: what revocation has to ask is yielded (`agent.model.revocation.Inquiry`).
 """
 
 from datetime import datetime
-from typing import Mapping, NamedTuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
@@ -20,12 +21,14 @@ from agent.model.evidence import Evidence
 from agent.model.outcome import Action, Check, CheckResult, Status
 from agent.model.revocation import Inquiry
 from agent.trust import chain as chains
-from agent.trust import identity, timestamp
-from agent.trust import revocation as revocations
+from agent.trust import identity
 from agent.trust.algorithms import verify_signature
 from agent.trust.revocationstatus import Status as Revoked
 from agent.trust.trustpolicy import AFTER_CERT_EXPIRY, TrustPolicy
 from agent.trust.truststore import TrustStores
+
+if TYPE_CHECKING:
+    from agent.trust.revocation import Revocation
 
 _JWS, _COSE = "application/jose+json", "application/cose"
 _STORE_OF_SCHEME = {envelopes.SCHEME_X509: "ca", envelopes.SCHEME_SIGNING_AUTHORITY: "signingAuthority"}
@@ -175,6 +178,9 @@ class _Steps:
         authorities = self._stores.certificates(self._policy.stores, _TSA)
         if not envelope.timestamp:
             return self._timestamp(Code.TIMESTAMP_INVALID, "the signature has no timestamp")
+
+        from agent.trust import revocation, timestamp
+
         try:
             stamp = timestamp.check(envelope.timestamp, envelope.signature, authorities)
         except Malformed as error:
@@ -182,7 +188,7 @@ class _Steps:
         outside = timestamp.outside_of(stamp, self._signature.chain)
         if outside:
             return self._timestamp(Code.TIMESTAMP_INVALID, f"at the time of the timestamp: {outside}")
-        found = yield from revocations.check(stamp.chain, authorities, self._now)
+        found = yield from revocation.check(stamp.chain, authorities, self._now)
         message = f"timestamped {stamp.earliest:%Y-%m-%dT%H:%M:%SZ} by {chains.subject_of(stamp.chain[0])}"
         return self._revoked(Check.AUTHENTIC_TIMESTAMP, found, message)
 
@@ -191,15 +197,20 @@ class _Steps:
         action = self._policy.actions[Check.REVOCATION]
         if action is Action.SKIP:
             return CheckResult(Check.REVOCATION, action, Status.SKIPPED, "the trust policy skips it")
-        if not self._is_authentic and revocations.names_source(self._signature.chain):
+        if not chains.names_revocation_source(self._signature.chain):
+            return self._result(Check.REVOCATION, None, "no certificate names a revocation source")
+        if not self._is_authentic:
             text = "revocation is not asked about for a signer who is not trusted"
             return self._result(Check.REVOCATION, Code.SIGNER_NOT_TRUSTED, text)
+
+        from agent.trust import revocation
+
         by_authority = self._signature.envelope.scheme == envelopes.SCHEME_SIGNING_AUTHORITY
         signed = self._signature.envelope.signing_time if by_authority else None
-        found = yield from revocations.check(self._signature.chain, self._trusted, self._now, signed)
+        found = yield from revocation.check(self._signature.chain, self._trusted, self._now, signed)
         return self._revoked(Check.REVOCATION, found, found.message)
 
-    def _revoked(self, check: Check, found: revocations.Revocation, message: str) -> CheckResult:
+    def _revoked(self, check: Check, found: "Revocation", message: str) -> CheckResult:
         if found.status is Revoked.REVOKED:
             return self._result(check, Code.CERTIFICATE_REVOKED, found.message)
         if found.status is Revoked.GOOD:

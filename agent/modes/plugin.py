@@ -151,13 +151,13 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, d
     from agent.engine import Engine
     from agent.judgement import judge
     from agent.modes.registry_access import open_registry
-    from agent.modes.revocation_access import revocation_source
+    from agent.modes.revocation_access import LateRevocation
 
     with open_registry(config, environment, deadline, root=root) as registry:
         engine = Engine(
             config,
             registry=registry,
-            revocation=revocation_source(environment, deadline, root),
+            revocation=LateRevocation(environment, deadline, root),
             concurrent=OneByOne(),
             clock=SystemClock(),
             trace=NoTrace(),

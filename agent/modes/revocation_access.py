@@ -1,34 +1,61 @@
-"""Puts the revocation client of a one-shot process together: environment, deadline and root in, a port out."""
+"""Puts the revocation client of a one-shot process together: environment, deadline and root in, a port out.
+
+Light until somebody has to be asked: most pulls never do.
+"""
 
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from agent.adapters.http_blocking import BlockingTransport
-from agent.adapters.http_proxy import ProxySettings
-from agent.adapters.registry import Transport
-from agent.adapters.revocation import RevocationClient
-from agent.adapters.revocation_cache import RevocationCache
-from agent.ports import RevocationSource
+from agent.model.revocation import Confirmed, Fetched, RevocationQuery
 
-_RESERVE = 1.0
+if TYPE_CHECKING:
+    from agent.adapters.http_blocking import BlockingTransport
+    from agent.adapters.revocation import RevocationClient
+
+RESERVE = 1.0
 """Seconds before the deadline at which asking ends: "not known" is a better answer than "no time"."""
 
 
-def revocation_source(environment: Mapping[str, str], deadline: float, cache_root: str | None) -> RevocationSource:
-    """A revocation client over blocking connections.
+class LateRevocation:
+    """`ports.RevocationSource` over blocking connections, made when it is first asked."""
 
-    `environment` is believed for its proxy variables alone; `deadline` is a time of `time.monotonic()`; answers are
-    kept under `cache_root`, or not on disk at all if that is None.
-    """
-    proxies = ProxySettings.from_environment(environment)
+    def __init__(self, environment: Mapping[str, str], deadline: float, cache_root: str | None) -> None:
+        """`environment` is believed for its proxy variables alone; `deadline` is a time of `time.monotonic()`.
+
+        Answers are kept under `cache_root`, or not on disk at all if that is None.
+        """
+        self._environment = environment
+        self._deadline = deadline
+        self._cache_root = cache_root
+
+    async def fetch(self, query: RevocationQuery) -> Fetched:
+        """See `ports.RevocationSource.fetch`."""
+        return await self._client.fetch(query)
+
+    async def keep(self, confirmed: Confirmed) -> None:
+        """See `ports.RevocationSource.keep`."""
+        await self._client.keep(confirmed)
+
+    @cached_property
+    def _client(self) -> "RevocationClient":
+        from agent.adapters.revocation import RevocationClient
+        from agent.adapters.revocation_cache import RevocationCache
+
+        cache = None if self._cache_root is None else RevocationCache(self._cache_root)
+        return RevocationClient(self._transport, cache=cache)
 
     @contextmanager
-    def transport(seconds: float) -> Iterator[Transport]:
-        opened = BlockingTransport(deadline=min(time.monotonic() + seconds, deadline - _RESERVE), proxies=proxies)
-        try:
-            yield opened
-        finally:
-            opened.close()
+    def _transport(self, seconds: float) -> "Iterator[BlockingTransport]":
+        from agent.adapters.http_blocking import BlockingTransport
+        from agent.adapters.http_proxy import ProxySettings
 
-    return RevocationClient(transport, cache=None if cache_root is None else RevocationCache(cache_root))
+        proxies = ProxySettings.from_environment(self._environment)
+        end = min(time.monotonic() + seconds, self._deadline - RESERVE)
+        transport = BlockingTransport(deadline=end, proxies=proxies)
+        try:
+            yield transport
+        finally:
+            transport.close()

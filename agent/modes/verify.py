@@ -21,7 +21,7 @@ from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Verdict
 from agent.modes.registry_access import open_registry
 from agent.modes.rendering import Step, as_json, as_text
-from agent.modes.revocation_access import revocation_source
+from agent.modes.revocation_access import LateRevocation
 from agent.rules import precedence
 
 DEADLINE = 30.0
@@ -96,7 +96,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
             config,
             registry=registry,
             # A person's own configuration is tried without the node's cache.
-            revocation=revocation_source(environment, deadline, None if personal else options.root),
+            revocation=LateRevocation(environment, deadline, None if personal else options.root),
             concurrent=OneByOne(),
             clock=SystemClock(),
             trace=trace,

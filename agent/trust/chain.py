@@ -10,7 +10,7 @@ from typing import Sequence, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ExtensionOID
 
 from agent.errors import Code, LimitExceeded, Malformed
 from agent.trust.algorithms import unfit_to_issue
@@ -106,6 +106,11 @@ def not_valid_at(chain: Sequence[x509.Certificate], moment: datetime) -> str:
     return ""
 
 
+def names_revocation_source(chain: Sequence[x509.Certificate]) -> bool:
+    """Whether a certificate of `chain`, the root left out, names anybody who could have revoked it."""
+    return any(_names_responder(each) or _names_list(each) for each in chain[:-1])
+
+
 def subject_of(certificate: x509.Certificate) -> str:
     """The subject as people write it (RFC 4514)."""
     return certificate.subject.rfc4514_string()
@@ -137,6 +142,18 @@ def is_ca(certificate: x509.Certificate) -> bool:
     """Whether the certificate says that it is a CA."""
     constraints = extension_of(certificate, x509.BasicConstraints)
     return constraints is not None and constraints.value.ca
+
+
+def _names_responder(certificate: x509.Certificate) -> bool:
+    access = extension_of(certificate, x509.AuthorityInformationAccess)
+    return access is not None and any(
+        description.access_method == AuthorityInformationAccessOID.OCSP for description in access.value
+    )
+
+
+def _names_list(certificate: x509.Certificate) -> bool:
+    kinds: tuple[type[x509.ExtensionType], ...] = (x509.CRLDistributionPoints, x509.FreshestCRL)
+    return any(extension_of(certificate, kind) is not None for kind in kinds)
 
 
 def _parse(der: bytes, where: str) -> x509.Certificate:

@@ -28,12 +28,6 @@ class RevocationList(NamedTuple):
     delta_urls: tuple[str, ...]
 
 
-def names_list(certificate: x509.Certificate) -> bool:
-    """Whether `certificate` says that it may be on a revocation list."""
-    kinds: tuple[type[x509.ExtensionType], ...] = (x509.CRLDistributionPoints, x509.FreshestCRL)
-    return any(chains.extension_of(certificate, kind) is not None for kind in kinds)
-
-
 def distribution_points(certificate: x509.Certificate) -> tuple[str, ...]:
     """The URLs of the lists that `certificate` may be on: all of them count.
 

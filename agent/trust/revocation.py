@@ -66,11 +66,6 @@ def check(
     return Revocation(Status.GOOD, "; ".join(told) or "no certificate names a revocation source")
 
 
-def names_source(chain: Sequence[Certificate]) -> bool:
-    """Whether a certificate of `chain`, the root left out, names anybody who could have revoked it."""
-    return any(ocsp.responders(each) or crl.names_list(each) for each in chain[:-1])
-
-
 def _check_one(
     certificate: Certificate, issuer: Certificate, now: datetime, signed: datetime | None
 ) -> Inquiry[Revocation]:

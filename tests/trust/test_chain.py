@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from agent.errors import Code, LimitExceeded, Malformed
 from agent.trust import chain as chains
 from agent.trust import identity
-from agent.trust.chain import ChainInvalid, check_chain, not_valid_at, parse_chain
-from agent.trust.revocation import names_source
+from agent.trust.chain import ChainInvalid, check_chain, names_revocation_source, not_valid_at, parse_chain
 from tests.signing import Profile, Signer, ca_profile, certificate, name, signer, usual_signer
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
@@ -285,14 +284,14 @@ ISSUERS = access(AuthorityInformationAccessOID.CA_ISSUERS)
 def test_certificates_that_name_a_revocation_source_are_found(
     named: bool, extensions: tuple[x509.ExtensionType, ...]
 ) -> None:
-    assert names_source(usual_signer(extensions=extensions).chain) is named
-    assert names_source(under(extensions=extensions).chain) is named
+    assert names_revocation_source(usual_signer(extensions=extensions).chain) is named
+    assert names_revocation_source(under(extensions=extensions).chain) is named
 
 
 def test_root_is_asked_for_no_revocation() -> None:
     root = signer(None, ROOT._replace(extensions=(CRL, OCSP)))
-    assert not names_source(root.chain)
-    assert not names_source(signer(Profile(name("x"), extensions=(CRL,))).chain)
+    assert not names_revocation_source(root.chain)
+    assert not names_revocation_source(signer(Profile(name("x"), extensions=(CRL,))).chain)
 
 
 def test_self_signed_means_signed_and_not_only_issued_by_itself() -> None:
@@ -316,7 +315,7 @@ def test_no_altered_certificate_makes_anything_but_a_typed_error(
     ders[number] = ders[number][:at] + inserted + ders[number][at + dropped :]
     try:
         chain = parse_chain(ders)
-        names_source(chain)
+        names_revocation_source(chain)
         not_valid_at(chain, NOW)
         assert [chains.is_self_signed(each) for each in chain][:2] == [False, False]
         check_chain(chain)
