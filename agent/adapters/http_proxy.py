@@ -106,7 +106,10 @@ def _basic(variable: str, userinfo: str) -> str:
     from urllib.parse import unquote_to_bytes
 
     name, _, password = userinfo.partition(":")
-    plain = unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
+    try:
+        plain = unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
+    except UnicodeEncodeError:  # bytes of the environment that are no UTF-8
+        raise _unusable(variable, "user information that is no UTF-8") from None
     if b"\r" in plain or b"\n" in plain:
         raise _unusable(variable, "user information with a line break")
     return "Basic " + b64encode(plain).decode("ascii")

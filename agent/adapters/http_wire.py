@@ -71,7 +71,7 @@ class Wire:
                 else:
                     body, whole = _start_of_body(response)
                     keep = keep and whole
-            except ValueError as error:  # a chunk of negative size
+            except (ValueError, OverflowError) as error:  # a chunk of negative size, or of more than memory can have
                 raise http_rules.not_framed(what) from error
             except IncompleteRead as error:
                 if self._ended:

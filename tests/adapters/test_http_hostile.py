@@ -196,6 +196,7 @@ def test_08_listing_that_breaks_off(registry: RegistrySimulator, image: Descript
         does.endless_chunks,
         does.endless_body,
         does.negative_chunk,
+        does.immense_negative_chunk,
         does.endless_extension,
         does.endless_trailers,
         does.endless_continue,

@@ -62,6 +62,7 @@ def test_what_is_read(value: str, host: str, port: int, authorization: str) -> N
     [
         "socks5://me:hunter2@proxy.example:1080",
         "socks5h://proxy.example?hunter2",
+        "http://me\udcff:hunter2@proxy.example",
         "https://me:hunter2@proxy.example",
         "ftp://hunter2.example",
         "hunter2://hunter2",

@@ -50,6 +50,14 @@ def fuzz(target: str, seconds: int) -> Result:
     return Result(target, executed[1] if executed else "0", new, finding)
 
 
+def _raised(target: str) -> str:
+    """The lines of its log that say what came out, and the input: the log itself may be gone by the time one looks."""
+    lines = (FOLDER / f"{target}.log").read_text().splitlines()
+    return "\n  ".join(
+        line for line in lines if re.match(r"[\w.]*(Error|Exception|TooSlow)|  File .*/agent/|Base64:", line)
+    )
+
+
 def main() -> int:
     """Run what was asked for; non-zero if anything was found."""
     from tests.fuzz.targets import TARGETS, run
@@ -81,6 +89,7 @@ def main() -> int:
             if result.finding:
                 failed += 1
                 print(f"  reproduce: python -m tests.fuzz {result.target} --input FILE")
+                print(f"  {_raised(result.target)}")
     return 1 if failed else 0
 
 

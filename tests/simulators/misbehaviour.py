@@ -162,6 +162,13 @@ def negative_chunk(handler: Handler) -> bool:
     return _pour(handler, b"a" * 65536)
 
 
+def immense_negative_chunk(handler: Handler) -> bool:
+    """A chunk of a negative size that no memory has."""
+    handler.head(200, INDEX, "Transfer-Encoding: chunked")
+    handler.wfile.write(b"-f" + b"9" * 60 + b"\r\n")
+    return _pour(handler, b"a" * 65536)
+
+
 def announced_length(length: int) -> Behaviour:
     """A Content-Length far beyond what is sent."""
 
