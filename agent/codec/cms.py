@@ -29,6 +29,8 @@ _SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"  # the second version, whose
 _BASELINE_POLICY = "0.4.0.2023.1.1"
 _SET = b"\x31"
 _SEQUENCE = 0x30
+_IDENTITIES = (b"\x30", b"\x80")  # issuer and serial number, key identifier
+_ATTRIBUTES = b"\xa0"
 _Kind = TypeVar("_Kind")
 
 
@@ -221,11 +223,15 @@ def _signing_certificate(attributes: dict[str, list[asn1.TLV]]) -> CertificateHa
 
 
 def _signed(signer: bytes) -> bytes:
-    """What a signer with signed attributes signs: these, as a SET (RFC 5652, section 5.4)."""
-    for part in _parts(signer):
-        if part.tag_bytes == b"\xa0":
-            return _tlv(_SET, bytes(part.data))
-    raise Malformed("timestamp: got a signer without signed attributes")
+    """What a signer with signed attributes signs: these, as a SET (RFC 5652, section 5.4).
+
+    Found by their place, the fourth, where `_Signer` read them: a tag alone may stand elsewhere too, and then what was
+    signed would be something else than what is believed.
+    """
+    identity, attributes = _parts(signer)[1:4:2]
+    if identity.tag_bytes not in _IDENTITIES or attributes.tag_bytes != _ATTRIBUTES:
+        raise Malformed("timestamp: got a signer without an identity or without signed attributes")
+    return _tlv(_SET, bytes(attributes.data))
 
 
 def _algorithm(parts: list[asn1.TLV]) -> str:

@@ -14,6 +14,7 @@ from agent.codec import cms
 from agent.errors import Code, LimitExceeded, Malformed
 from agent.trust import timestamp
 from tests.signing import Signer, ca_profile, certificate, name, usual_signer
+from tests.simulators.der import read, sequence, tlv
 from tests.trust.tokens import TSA, TSA_ISSUER, TSA_ROOT, Token, authority, token
 
 SIGNED = b"the signature"
@@ -108,6 +109,21 @@ def test_defective_token_proves_nothing(made: Token, said: str) -> None:
     with pytest.raises(Malformed) as raised:
         checked(made)
     assert said in raised.value.message
+
+
+def test_attributes_that_were_signed_must_be_those_that_are_read() -> None:
+    """An authority's signature of one token can't be carried over to another one, whatever stands as its identity."""
+    real = cms.parse(token(b"other bytes", GOOD))
+    attributes = read(real.signed)[1]
+    for tag in (0xA0, 0x31, 0x30, 0x80):
+        with pytest.raises(timestamp.TimestampInvalid):
+            checked(Token(time=TIME - timedelta(hours=1), identity=tlv(tag, attributes), signature=real.signature))
+
+
+@pytest.mark.parametrize("identity", [tlv(0x80, b"key identifier"), sequence()])
+def test_identity_of_the_signer_says_nothing(identity: bytes) -> None:
+    """Another signed attribute names its certificate; both forms of RFC 5652, section 5.3 are taken."""
+    assert checked(Token(identity=identity)).chain == GOOD.chain
 
 
 def test_token_over_other_bytes_proves_nothing() -> None:

@@ -57,6 +57,8 @@ class Token(NamedTuple):
     twice: bool = False
     critical_extension: bool = False
     signed_attributes: bool = True
+    identity: bytes = b""
+    signature: bytes = b""
 
 
 GOOD_TOKEN = Token()
@@ -85,11 +87,12 @@ def token(signed: bytes, signer: Signer, made: Token = GOOD_TOKEN) -> bytes:
         assert isinstance(private, ec.EllipticCurvePrivateKey)
         signature = private.sign(message, ec.ECDSA(_HASHES[made.digest]))
         algorithm = made.signature_algorithm or f"1.2.840.10045.4.3.{int(made.digest[3:]) // 128}"
+    signature = made.signature or signature
     if made.flip:
         signature = signature[:-1] + bytes([signature[-1] ^ 1])
     info = sequence(
         integer(1),
-        sequence(signer.chain[0].issuer.public_bytes(), integer(signer.chain[0].serial_number)),
+        made.identity or sequence(signer.chain[0].issuer.public_bytes(), integer(signer.chain[0].serial_number)),
         sequence(identifier(_OIDS[made.digest])),
         tlv(0xA0, signed_attributes) if made.signed_attributes else b"",
         sequence(identifier(algorithm)),
