@@ -77,13 +77,6 @@ class Closed:
         return kinds
 
 
-@pytest.fixture
-def registry() -> Iterator[RegistrySimulator]:
-    """An open one."""
-    with RegistrySimulator() as simulator:
-        yield simulator
-
-
 WARM = ["referrers", "manifest", "blob", "manifest", "blob"]
 
 

@@ -4,7 +4,6 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Iterator
 
 import pytest
 
@@ -19,19 +18,6 @@ from agent.registry.urls import Url
 from tests.simulators import misbehaviour as does
 from tests.simulators.certificates import Authority
 from tests.simulators.registry import RegistrySimulator
-
-
-@pytest.fixture
-def registry() -> Iterator[RegistrySimulator]:
-    """A registry on plain http."""
-    with RegistrySimulator() as running:
-        yield running
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """Who signs the certificates of a test."""
-    return Authority(tmp_path)
 
 
 def test_tls_context(authority: Authority) -> None:

@@ -2,44 +2,17 @@
 
 import re
 import socket
-import time
-from pathlib import Path
-from typing import Iterator
 
 import pytest
 
 from agent.adapters.http_proxy import ProxySettings
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry.urls import Origin
-from tests.adapters import transports
-from tests.adapters.http_client import Client, Make, cause_of
+from tests.adapters.http_client import Make, cause_of
 from tests.simulators.certificates import Authority
 from tests.simulators.network import NetworkSimulator
 from tests.simulators.proxy import ProxySimulator
 from tests.simulators.registry import RegistrySimulator
-
-
-@pytest.fixture(params=transports.KINDS)
-def make(request: pytest.FixtureRequest) -> Make:
-    """Makes clients over either transport."""
-
-    def of_this_kind(seconds: float, **options: object) -> Client:
-        return Client(transports.made(request.param, deadline=time.monotonic() + seconds, **options))  # type: ignore[arg-type]
-
-    return of_this_kind
-
-
-@pytest.fixture
-def registry() -> Iterator[RegistrySimulator]:
-    """A registry on plain http."""
-    with RegistrySimulator() as running:
-        yield running
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """Who signs the certificates of a test."""
-    return Authority(tmp_path)
 
 
 def through(proxy: ProxySimulator, *, userinfo: str = "", no_proxy: str = "") -> ProxySettings:

@@ -11,7 +11,6 @@ import pytest
 
 from agent.adapters.http_dial import Endpoint
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
-from tests.adapters import transports
 from tests.adapters.http_client import Client, Make, cause_of
 from tests.simulators import misbehaviour as does
 from tests.simulators.certificates import Authority
@@ -19,29 +18,6 @@ from tests.simulators.network import NetworkSimulator
 from tests.simulators.registry import Handler, RegistrySimulator
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(params=transports.KINDS)
-def make(request: pytest.FixtureRequest) -> Make:
-    """Makes clients over either transport."""
-
-    def of_this_kind(seconds: float, **options: object) -> Client:
-        return Client(transports.made(request.param, deadline=time.monotonic() + seconds, **options))  # type: ignore[arg-type]
-
-    return of_this_kind
-
-
-@pytest.fixture
-def registry() -> Iterator[RegistrySimulator]:
-    """A registry on plain http."""
-    with RegistrySimulator() as running:
-        yield running
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    """Who signs the certificates of a test."""
-    return Authority(tmp_path)
 
 
 @pytest.fixture
