@@ -1,8 +1,16 @@
-"""Unit tests run without a network: whatever leaves this machine's loopback fails the test that asked for it."""
+"""Unit tests run without a network: whatever leaves this machine's loopback fails the test that asked for it.
+
+Nor does a test fail for being slow: how long generated input takes is the machine's, and its other work's, doing.
+"""
 
 import ipaddress
 import sys
 from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _LOCAL_NAMES = ("localhost", "", None)
 

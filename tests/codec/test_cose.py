@@ -110,7 +110,7 @@ def test_message_above_the_limit_is_refused_unread() -> None:
     assert cose.parse(message(), limit=len(message())).payload == b"payload"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 200), st.binary(max_size=3), st.integers(0, 3))
 def test_no_altered_message_makes_anything_but_a_typed_error(position: int, inserted: bytes, dropped: int) -> None:
     good = message()
@@ -122,7 +122,7 @@ def test_no_altered_message_makes_anything_but_a_typed_error(position: int, inse
     assert isinstance(read.payload, bytes)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=64))
 def test_no_bytes_make_anything_but_a_typed_error(data: bytes) -> None:
     for candidate in (data, b"\xd2" + data, b"\xd2\x84\x41\xa0" + data):

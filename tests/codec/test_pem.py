@@ -117,7 +117,7 @@ def test_too_many_certificates_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
     assert pem.contents(_pem(ONE) * 3) == ((), ("3 certificates, more than 2",))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.one_of(

@@ -39,7 +39,7 @@ _CONFIGS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_CONFIGS)
 def test_nothing_is_lost(config: Config) -> None:
     form = canonical.encode(config)

@@ -353,7 +353,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted({path for path, *_ in UNUSABLE})), _JSON)
 def test_whatever_stands_anywhere_gives_a_configuration_or_problems(path: str, value: object) -> None:
     assert isinstance(problems(put(path, value)), list)

@@ -417,7 +417,7 @@ GOOD = envelope(TRUSTED, SUBJECT)
 VERIFIER = notation(TRUSTED)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
 def test_no_altered_byte_of_a_good_envelope_makes_an_exception(position: int, change: int) -> None:
     altered = bytearray(GOOD)
@@ -426,7 +426,7 @@ def test_no_altered_byte_of_a_good_envelope_makes_an_exception(position: int, ch
     assert outcome.status in (Status.FAILED, Status.PASSED)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_fail_and_make_no_exception(content: bytes) -> None:
     assert decided(VERIFIER.verify(request(), evidence(content), datetime.now(timezone.utc))).status is Status.FAILED

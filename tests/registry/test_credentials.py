@@ -306,7 +306,7 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(_JSON)
 def test_whatever_is_in_a_file(value: object) -> None:
     """It is read, or it is `Malformed`; looking something up never fails."""

@@ -72,7 +72,7 @@ def operations(to: Access) -> list[Steps[object]]:
     ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.one_of(_RESPONSES, _ERRORS), min_size=1, max_size=8))
 def test_every_operation_ends(responses: list[Response | NodesealError]) -> None:
     """The responses come again and again, as long as they are asked for."""

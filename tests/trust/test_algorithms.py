@@ -127,7 +127,7 @@ def test_elliptic_signature_out_of_range_does_not_hold(signature: bytes) -> None
         verify_signature(certificate_of("P-256"), "ES256", signature, SIGNED)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=300))
 def test_no_bytes_hold_and_none_make_another_exception(signature: bytes) -> None:
     for kind in ("RSA-2048", "P-521"):
