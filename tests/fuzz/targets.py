@@ -27,11 +27,15 @@ from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST, Manifest
 from agent.model.reference import Reference, Repository
 from agent.modes import config
+from agent.rego.compiler import compile_policy
+from agent.rego.evaluator import Program
+from agent.rego.faults import EvaluationFault, SyntaxFault
 from agent.registry import challenge, credentials
 from agent.registry.urls import Origin, Url
 from agent.trust import chain, crl, identity, ocsp, timestamp, trustpolicy_document
 from agent.trust.revocationstatus import Unusable
 from tests.hostile import messages
+from tests.rego.reports import POLICIES, REPORTS
 from tests.signing import envelope, signature_manifest, trust_policy, usual_signer, write_config
 from tests.trust.answers import ocsp_answer, revocation_list
 from tests.trust.tokens import authority, token
@@ -187,6 +191,24 @@ def _ders() -> list[bytes]:
     return [each.public_bytes(Encoding.DER) for each in _SIGNER.chain]
 
 
+def _rego(data: bytes) -> object:
+    """Compile a policy and evaluate it; few steps, so that time is spent on new ones."""
+    compiled = compile_policy(data.decode(errors="replace"))
+    return Program(json.loads(json.dumps(compiled)), max_steps=2_000).query(
+        ["ratify", "policy", "valid"], REPORTS["nested"], now_ns=0
+    )
+
+
+def _policies() -> list[bytes]:
+    """Those that come to an answer."""
+    found = []
+    for each in POLICIES.values():
+        with contextlib.suppress(SyntaxFault, EvaluationFault):
+            _rego(each.encode())
+            found.append(each.encode())
+    return found
+
+
 TARGETS: Mapping[str, Target] = {
     "json": Target(
         lambda data: strictjson.decode(data, "fuzz", limit=LIMIT), (Malformed,),
@@ -218,6 +240,7 @@ TARGETS: Mapping[str, Target] = {
         lambda: [json.dumps(trust_policy(trustedIdentities=["x509.subject: C=US, ST=WA, O=Acme"])).encode()],
     ),
     "credentials": Target(_credentials, (Malformed,), lambda: [json.dumps(_DOCKER_CONFIG).encode()]),
+    "rego": Target(_rego, (SyntaxFault, EvaluationFault), _policies),
     "snapshot": Target(
         lambda data: canonical.decode(data, lambda _: b""), (Malformed,), _snapshots
     ),

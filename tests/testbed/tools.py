@@ -71,7 +71,7 @@ def fetch() -> Tools:
     """The tools, from the cache or the archive.  Raises `ToolsMissing`."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "lock"):
+    with locked(cache / "lock"):
         root = cache / "root"
         if not (root / "complete").is_file():
             _fetch_into(root, cache)
@@ -82,12 +82,12 @@ def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
     print(f"testbed: fetching {', '.join(PACKAGES)} from Debian {SUITE} (about 150 MB, once) ...", flush=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         unpacked = pathlib.Path(folder) / "root"
-        _download(pathlib.Path(folder), SUITE, PACKAGES, unpacked)
+        download(pathlib.Path(folder), SUITE, PACKAGES, unpacked)
         if not _runs([str(unpacked / "usr" / "sbin" / "runc"), "--version"]):
             # Built for a newer glibc than this host's: the host's own suite has one that runs.
             for stale in unpacked.glob("usr/*bin/runc"):
                 stale.unlink()
-            _download(pathlib.Path(folder), _host_suite(), ("runc",), unpacked)
+            download(pathlib.Path(folder), _host_suite(), ("runc",), unpacked)
         for superfluous in ("usr/share", "usr/libexec"):
             shutil.rmtree(unpacked / superfluous, ignore_errors=True)
         (unpacked / "complete").touch()
@@ -95,8 +95,14 @@ def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
         unpacked.rename(root)
 
 
-def _download(folder: pathlib.Path, suite: str, packages: tuple[str, ...], into: pathlib.Path) -> None:
-    """Download packages of a suite with a private apt, and unpack them into `into`."""
+def download(
+    folder: pathlib.Path, suite: str, packages: tuple[str, ...], into: pathlib.Path, *, with_dependencies: str = ""
+) -> None:
+    """Download packages of a suite with a private apt, and unpack them into `into`.
+
+    `with_dependencies` is what the names of those dependencies begin with that are wanted as well; empty for none.
+    Raises `ToolsMissing`.
+    """
     private = folder / f"apt-{suite}"
     for part in (
         "etc/sources.list.d",
@@ -123,6 +129,10 @@ def _download(folder: pathlib.Path, suite: str, packages: tuple[str, ...], into:
     archives = private / "archives"
     archives.mkdir()
     _must(["apt-get", *options, "update"], folder)
+    if with_dependencies:
+        planned = _must(["apt-get", *options[1:], "-s", "--no-install-recommends", "install", *packages], folder)
+        names = {line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")}
+        packages = tuple(sorted(name for name in names if name.startswith(with_dependencies)))
     _must(["apt-get", *options, "download", *packages], archives)
     for archive in sorted(archives.glob("*.deb")):
         _must(["dpkg", "-x", str(archive), str(into)], folder)
@@ -166,10 +176,11 @@ def checked(root: pathlib.Path) -> Tools:
     return Tools(root, tuple(versions))
 
 
-def _must(command: list[str], folder: pathlib.Path) -> None:
+def _must(command: list[str], folder: pathlib.Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ToolsMissing(f"{command[0]}: {done.stderr.strip()[-400:]}")
+    return done.stdout
 
 
 def _runs(command: list[str]) -> bool:
@@ -177,7 +188,8 @@ def _runs(command: list[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Only one process at a time."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

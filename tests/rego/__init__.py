@@ -1,0 +1,1 @@
+"""Tests of `agent.rego`: what OPA answers, and what it would not."""
