@@ -11,6 +11,7 @@ Exceptions, one root::
     +-- Malformed                  bytes from outside are not what they must be  -> a failed outcome
     |   +-- LimitExceeded          ... because they are more than we take
     |   +-- DigestMismatch         ... because they are not the bytes the digest names
+    +-- PolicyFault                a policy came to no answer              -> a denial
     +-- Unavailable                the outside world did not answer; carries its Cause -> an inconclusive outcome
 
 "Deny" and "cannot tell" are values (`agent.model.verdict`), never exceptions.  An exception outside this tree is a
@@ -69,6 +70,8 @@ class Code(str, Enum):
     EVIDENCE_LIMIT = "NS-2004"
     EVIDENCE_UNSUPPORTED = "NS-2005"
     POLICY_NOT_SATISFIED = "NS-2006"
+    NO_RULE = "NS-2007"
+    POLICY_FAILED = "NS-2008"
     SIGNATURE_INVALID = "NS-2101"
     SIGNATURE_OF_ANOTHER_IMAGE = "NS-2102"
     SIGNER_NOT_TRUSTED = "NS-2103"
@@ -162,6 +165,13 @@ class DigestMismatch(Malformed):
     """Content is not what its digest says."""
 
     code = Code.EVIDENCE_DIGEST
+
+
+class PolicyFault(NodesealError):
+    """A policy that came to no answer: a function in it failed, or it took too long.  A denial, never "cannot tell".
+
+    What it stumbled over, or took so long with, is what it was given: content that others chose.
+    """
 
 
 class Unavailable(NodesealError):

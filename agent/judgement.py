@@ -25,5 +25,7 @@ async def judge(request: PullRequest, engine: Engine) -> Judgement:
     if early is not None:
         return Judgement(early, None)
     rule = precedence.rule_for(engine.config.rules, request.repository)
-    verdict = await engine.verify(request)
+    if rule is None:
+        return Judgement(precedence.no_rule(request), None)
+    verdict = await engine.verify(request, rule)
     return Judgement(precedence.conclude(verdict, rule, request), verdict)

@@ -24,6 +24,10 @@ class Registry(Protocol):
         """What a tag (or digest) names at this moment."""
         ...
 
+    async def tagged(self, reference: Reference) -> Descriptor | None:
+        """What a tag names at this moment, None if there is no such tag."""
+        ...
+
     async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
         """List what points at `subject`; `artifact_types` may be used to ask for less, never to trust the answer."""
         ...
@@ -63,6 +67,14 @@ class Concurrent(Protocol):
 
         However many ran at once: nothing behind that run is returned, so that every process comes to the same.
         """
+        ...
+
+
+class PolicyRunner(Protocol):
+    """Runs what can't be interrupted where it can be: a policy's evaluation, in bounded time and memory."""
+
+    async def run(self, evaluate: Callable[[], bool]) -> bool:
+        """What `evaluate` returns; it may raise `PolicyFault`.  Raises `PolicyFault`, also if it was too much."""
         ...
 
 

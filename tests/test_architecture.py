@@ -11,7 +11,8 @@ MODULES = sorted(AGENT.rglob("*.py"))
 MAX_LINES = 500
 
 # Who may do what nobody else may; a name that no longer exists fails the test, so that the list stays true.
-MAY_EXIT = {"cli.py", "fastpath.py", "modes/watchdog.py"}
+MAY_EXIT = {"cli.py", "fastpath.py", "modes/watchdog.py", "adapters/policy_worker.py"}
+MAY_FORK = {"adapters/policy_worker.py"}
 MAY_READ_THE_ENVIRONMENT = {"cli.py", "fastpath.py"}
 MAY_IMPORT_CRYPTOGRAPHY = {"trust", "formats", "codec/pem.py"}
 
@@ -53,15 +54,18 @@ def test_no_process_is_started_and_no_code_is_made_from_data(module: pathlib.Pat
     assert not imported & {"subprocess", "multiprocessing", "pickle", "marshal", "shelve", "ctypes", "pty"}
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not called & {"eval", "exec", "compile", "__import__"}
-    assert not set(dotted_names(tree)) & {"os.system", "os.popen", "os.execv", "os.spawnv", "os.fork"}
+    assert not set(dotted_names(tree)) & {"os.system", "os.popen", "os.execv", "os.spawnv"}
+    assert "os.fork" not in set(dotted_names(tree)) or name_of(module) in MAY_FORK
 
 
 def test_the_exceptions_to_the_rules_still_exist() -> None:
-    for name in MAY_EXIT | MAY_READ_THE_ENVIRONMENT | MAY_IMPORT_CRYPTOGRAPHY:
+    for name in MAY_EXIT | MAY_FORK | MAY_READ_THE_ENVIRONMENT | MAY_IMPORT_CRYPTOGRAPHY:
         assert (AGENT / name).exists(), name
 
 
-@pytest.mark.parametrize("layer", ["model", "codec", "trust", "formats", "policies", "rules", "registry"])
+@pytest.mark.parametrize(
+    "layer", ["model", "codec", "trust", "formats", "policies", "rules", "registry", "rego", "config"]
+)
 def test_core_opens_nothing_and_reads_no_clock(layer: str) -> None:
     for module in (AGENT / layer).rglob("*.py"):
         tree = ast.parse(module.read_text())

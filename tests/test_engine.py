@@ -8,17 +8,19 @@ from typing import Awaitable, Callable, Sequence
 import pytest
 
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
-from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
-from agent.engine import MAX_EVIDENCE, Engine
+from agent.config.config import Config, VerifierSettings
+from agent.engine import Engine
 from agent.errors import Cause, Code, DigestMismatch, LimitExceeded, Malformed, NodesealError, Unavailable
 from agent.formats.notation import NotationFormat
+from agent.gathering import MAX_EVIDENCE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Listing
 from agent.model.manifest import EMPTY_CONFIG, IMAGE_MANIFEST
 from agent.model.reference import Reference, Repository
 from agent.model.verdict import Decision, Verdict
-from agent.rules.rule import DEFAULT_RULE
+from agent.rules.rule import PolicySettings
+from tests.engines import OnTheSpot, one_rule, verdict_of
 from tests.formats.support import SUBJECT, Answers, GivenDocuments, request
 from tests.signing import (
     ARTIFACT_TYPE,
@@ -46,6 +48,7 @@ class MemoryRegistry:
         self.reliable = True
         self.defect: Malformed | None = None
         self.asked: list[str] = []
+        self.tags: dict[str, Descriptor] = {}
 
     def sign(self, signer: Signer, subject: Descriptor = SUBJECT, **manifest: object) -> Descriptor:
         """Add a signature."""
@@ -60,6 +63,11 @@ class MemoryRegistry:
         self.content[str(listed.digest)] = raw
         self.listed.append(listed)
         return listed
+
+    async def tagged(self, reference: Reference) -> Descriptor | None:
+        """What was tagged."""
+        self._answer(f"tag {reference.tag}")
+        return self.tags.get(reference.tag or "")
 
     async def resolve(self, reference: Reference) -> Descriptor:
         """Not asked by the engine."""
@@ -107,7 +115,7 @@ def configuration(requirement: str = "any", artifact_types: tuple[str, ...] = (A
     parsed = NotationFormat.parse(options, GivenDocuments(TRUSTED.root_pem), "v")
     verifier = VerifierSettings("notation", "notation", artifact_types, parsed.settings)
     policy = PolicySettings("configpolicy", {"artifactVerificationPolicies": {ARTIFACT_TYPE: requirement}})
-    return Config("g", StoreSettings("oras", False), policy, (verifier,), (DEFAULT_RULE,), parsed.certificates)
+    return one_rule(policy, (verifier,), parsed.certificates)
 
 
 def verdict_on(registry: MemoryRegistry, requirement: str = "any", now: datetime | None = None) -> Verdict:
@@ -117,10 +125,11 @@ def verdict_on(registry: MemoryRegistry, requirement: str = "any", now: datetime
         registry=registry,
         revocation=Answers(),
         concurrent=OneByOne(),
+        policies=OnTheSpot(),
         clock=clock,
         trace=NoTrace(),
     )
-    return run(engine.verify(request()))
+    return run(verdict_of(engine, request()))
 
 
 @pytest.fixture

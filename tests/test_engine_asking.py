@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent.adapters.inline import OneByOne, SystemClock, run
-from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.config.config import VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code
 from agent.formats.notation import NotationFormat
@@ -13,7 +13,8 @@ from agent.judgement import judge
 from agent.model.answer import Ground
 from agent.model.outcome import Status
 from agent.model.verdict import Decision, Verdict
-from agent.rules.rule import DEFAULT_RULE
+from agent.rules.rule import PolicySettings
+from tests.engines import OnTheSpot, one_rule, verdict_of
 from tests.formats.support import Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, trust_policy
 from tests.test_engine import MemoryRegistry
@@ -60,12 +61,13 @@ def engine(
     policy = PolicySettings("configpolicy", {"artifactVerificationPolicies": requirements})
     certificates = {name: der for _, each in verifiers for name, der in each.items()}
     settings = tuple(each for each, _ in verifiers)
-    config = Config("g", StoreSettings("oras", False), policy, settings, (DEFAULT_RULE,), certificates)
+    config = one_rule(policy, settings, certificates)
     return Engine(
         config,
         registry=registry,
         revocation=answers or Answers(),
         concurrent=OneByOne(),
+        policies=OnTheSpot(),
         clock=SystemClock(),
         trace=trace or Steps(),
     )
@@ -73,7 +75,7 @@ def engine(
 
 def verdict(*arguments: Any, **options: Any) -> Verdict:
     """What an engine makes of the image."""
-    return run(engine(*arguments, **options).verify(request()))
+    return run(verdict_of(engine(*arguments, **options), request()))
 
 
 ANY = {ARTIFACT_TYPE: "any"}

@@ -5,15 +5,17 @@ from typing import Any
 import pytest
 
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
-from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
-from agent.engine import LOOKED_AT_LEAST, MAX_EVIDENCE, MAX_MANIFEST_SIZE, PATIENCE, Engine
+from agent.config.config import VerifierSettings
+from agent.engine import Engine
 from agent.errors import Cause, Code, LimitExceeded, Malformed, Unavailable
 from agent.formats.notation import NotationFormat
+from agent.gathering import LOOKED_AT_LEAST, MAX_EVIDENCE, MAX_MANIFEST_SIZE, PATIENCE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_MANIFEST
 from agent.model.verdict import Decision, Verdict
-from agent.rules.rule import DEFAULT_RULE
+from agent.rules.rule import PolicySettings
+from tests.engines import OnTheSpot, one_rule, verdict_of
 from tests.formats.support import Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, trust_policy
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry
@@ -28,16 +30,17 @@ def verdict_on(registry: MemoryRegistry, requirements: dict[str, str], *types: s
     parsed = NotationFormat.parse(options, GivenDocuments(TRUSTED.root_pem), "v")
     verifiers = tuple(VerifierSettings(f"v{i}", "notation", (kind,), parsed.settings) for i, kind in enumerate(types))
     policy = PolicySettings("configpolicy", {"artifactVerificationPolicies": requirements})
-    config = Config("g", StoreSettings("oras", False), policy, verifiers, (DEFAULT_RULE,), parsed.certificates)
+    config = one_rule(policy, verifiers, parsed.certificates)
     engine = Engine(
         config,
         registry=registry,
         revocation=Answers(),
         concurrent=OneByOne(),
+        policies=OnTheSpot(),
         clock=clock or SystemClock(),
         trace=NoTrace(),
     )
-    return run(engine.verify(request()))
+    return run(verdict_of(engine, request()))
 
 
 def approval() -> dict[str, Any]:

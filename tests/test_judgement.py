@@ -7,6 +7,7 @@ from agent.judgement import judge
 from agent.model.answer import Ground
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
+from tests.engines import OnTheSpot
 from tests.formats.support import SUBJECT, Answers, request
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry, configuration
 
@@ -18,6 +19,7 @@ def engine_over(registry: MemoryRegistry) -> Engine:
         registry=registry,
         revocation=Answers(),
         concurrent=OneByOne(),
+        policies=OnTheSpot(),
         clock=SystemClock(),
         trace=NoTrace(),
     )

@@ -26,7 +26,12 @@ MAX_TOTAL = 16 * 1024 * 1024
 MAX_DEPTH = 8
 """Most levels of folders under one that a configuration names."""
 
-CONFIGURATION = "config.json"
+CONFIGURATIONS = ("config.json", "config.yaml")
+"""Names of a configuration of Ratify's form; one of them may be there."""
+
+OWN = ("nodeseal.yaml", "nodeseal.json")
+"""Names of a document with the section `nodeseal`, beside such a configuration or instead of it; one may be there."""
+
 CERTIFICATE_SUFFIXES = (".crt", ".pem", ".cer", ".der")
 
 _MOUNT = "..data"
@@ -38,19 +43,30 @@ class DocumentSet:
     """The documents of one configuration; implements `agent.model.documents.Documents`."""
 
     def __init__(
-        self, configuration: Document, others: tuple[Document, ...], *, folder: str, home: str | None = None
+        self,
+        configuration: Document,
+        others: tuple[Document, ...],
+        *,
+        folder: str,
+        home: str | None = None,
+        beside: Document | None = None,
     ) -> None:
-        """`home` is the person's, if paths of the host may be read; relative ones are under `folder`."""
+        """`home` is the person's, if paths of the host may be read; relative ones are under `folder`.
+
+        `beside` is a document of `OWN` beside a configuration of Ratify's form.
+        """
         self.configuration = configuration
-        self._documents = {document.name: document for document in (configuration, *others)}
-        self._used = {configuration.name}
+        self.beside = beside
+        both = (configuration, *([beside] if beside else []))
+        self._documents = {document.name: document for document in (*both, *others)}
+        self._used = {document.name for document in both}
         self._folder = folder
         self._home = home
         self._refusals: list[Problem] = []
 
     @classmethod
     def read(cls, path: str, *, home: str | None = None) -> "DocumentSet":
-        """Read a folder with `config.json` and what belongs to it, or one configuration file of any name.
+        """Read a folder with `config.json` or `nodeseal.yaml` and what belongs to it, or one file of any name.
 
         Give `home` for a person's command alone: then paths of the host count.  Raises `UsageError` if there is
         nothing at `path` or no configuration in it, `HostError` if it can't be read or is out of bounds,
@@ -64,17 +80,18 @@ class DocumentSet:
             documents, refusals = _read_folder(path)
         except FileNotFoundError:
             raise UsageError(
-                f"{path}: got nothing there; expected a configuration file, or a folder with {CONFIGURATION}"
+                f"{path}: got nothing there; expected a configuration file, or a folder with {CONFIGURATIONS[0]}"
             ) from None
         except OSError as error:
             raise HostError(f"{path}: got {_reason(error)}; expected to read the configuration") from None
-        configuration = documents.pop(CONFIGURATION, None)
-        if configuration is None and refusals:
+        main, own = (_only(documents, names, path) for names in (CONFIGURATIONS, OWN))
+        if main is None and own is None and refusals:
             raise ConfigurationError(f"{path}: got documents that can't be read", problems=tuple(refusals))
+        configuration = main or own
         if configuration is None:
             names = ", ".join(sorted(documents)[:5]) or "nothing"
-            raise UsageError(f"{path}: got {names}; expected {CONFIGURATION} in this folder")
-        found = cls(configuration, tuple(documents.values()), folder=path, home=home)
+            raise UsageError(f"{path}: got {names}; expected {CONFIGURATIONS[0]} or {OWN[0]} in this folder")
+        found = cls(configuration, tuple(documents.values()), folder=path, home=home, beside=own if main else None)
         found._refusals += refusals
         return found
 
@@ -84,6 +101,15 @@ class DocumentSet:
         if not found and self._home is not None:
             found = self._on_host(path)
         self._used.update(document.name for document in found)
+        return found
+
+    def file(self, path: str) -> Document | None:
+        """See `Documents.file`."""
+        found = self._documents.get(path.rpartition("/")[2])
+        if found is None and self._home is not None and not os.path.isdir(self._host_path(path)):
+            found = next(iter(self._on_host(path)), None)
+        if found is not None:
+            self._used.add(found.name)
         return found
 
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
@@ -133,6 +159,18 @@ class DocumentSet:
         if path == "~" or path.startswith("~/"):
             path = f"{self._home}{path[1:]}"
         return os.path.join(self._folder, path)
+
+
+def _only(documents: dict[str, Document], names: tuple[str, ...], path: str) -> Document | None:
+    """Take the one document that has one of `names` out of `documents`.
+
+    Raises `ConfigurationError` if there are two.
+    """
+    found = [name for name in names if name in documents]
+    if len(found) > 1:
+        problem = Problem(path, " and ".join(found), "one of them: they would contradict each other")
+        raise ConfigurationError(f"{path}: got two configurations", problems=(problem,))
+    return documents.pop(found[0]) if found else None
 
 
 def is_certificate(name: str) -> bool:

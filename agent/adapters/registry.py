@@ -59,6 +59,10 @@ class RegistryClient:
         """See `ports.Registry.resolve`."""
         return await self._drive(content.resolve(self._access(reference.repository), reference))
 
+    async def tagged(self, reference: Reference) -> Descriptor | None:
+        """See `ports.Registry.tagged`."""
+        return await self._drive(content.tagged(self._access(reference.repository), reference))
+
     async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
         """See `ports.Registry.referrers`."""
         return await self._drive(referrers.referrers(self._access(repository), subject, artifact_types))

@@ -16,14 +16,17 @@ MAX_VALUES = 100_000
 """Most values in one text, about: a byte of `[[],[]]` becomes fifty of memory, and a hundred times the time."""
 
 
-def decode(data: bytes, where: str, *, limit: int) -> object:
-    """Decode one JSON text of at most `limit` bytes.  Raises `Malformed` or `LimitExceeded`, naming `where`."""
+def decode(data: bytes, where: str, *, limit: int, most: int = MAX_VALUES) -> object:
+    """Decode one JSON text of at most `limit` bytes and about `most` values.
+
+    Raises `Malformed` or `LimitExceeded`, naming `where`.
+    """
     if len(data) > limit:
         raise LimitExceeded(f"{where}: got {len(data)} bytes; expected at most {limit}")
     # Each value but the first has one of these in front; those within strings count as well, which does no harm.
     values = data.count(b",") + data.count(b"[") + data.count(b"{")
-    if values > MAX_VALUES:
-        raise LimitExceeded(f"{where}: got JSON of {values} values; expected at most {MAX_VALUES}")
+    if values > most:
+        raise LimitExceeded(f"{where}: got JSON of {values} values; expected at most {most}")
     try:
         text = data.decode("utf-8")
         value = _DECODER.decode(text)

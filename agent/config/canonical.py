@@ -10,15 +10,19 @@ from hashlib import sha256
 from typing import cast
 
 from agent.codec import strictjson
-from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Malformed
-from agent.rules.rule import Rule
+from agent.rules.rule import PolicySettings, Rule
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the form.  A reader refuses any other."""
 
 MAX_SIZE = 8 * 1024 * 1024
 """Most bytes of a canonical form: a document of 1 MiB, its characters escaped, and room."""
+
+
+MAX_VALUES = 1_000_000
+"""Most values of a canonical form: a compiled policy has hundreds of thousands if its text is as long as it may be."""
 
 
 def encode(config: Config) -> bytes:
@@ -26,10 +30,9 @@ def encode(config: Config) -> bytes:
     return strictjson.canonical(
         {
             "formatVersion": FORMAT_VERSION,
-            "store": config.store._asdict(),
-            "policy": config.policy._asdict(),
+            "stores": [store._asdict() for store in config.stores],
             "verifiers": [verifier._asdict() for verifier in config.verifiers],
-            "rules": [rule._asdict() for rule in config.rules],
+            "rules": [rule._asdict() | {"policy": rule.policy._asdict()} for rule in config.rules],
             "certificates": sorted(config.certificates),
         }
     )
@@ -46,7 +49,7 @@ def decode(form: bytes, certificate: Callable[[str], bytes]) -> Config:
     `certificate` gives the DER bytes for a SHA-256 (hexadecimal), checked; what it raises passes through.  Raises
     `Malformed` for bytes that are no canonical form of `FORMAT_VERSION`.
     """
-    value = strictjson.decode(form, "snapshot", limit=MAX_SIZE)
+    value = strictjson.decode(form, "snapshot", limit=MAX_SIZE, most=MAX_VALUES)
     version = value.get("formatVersion") if isinstance(value, dict) else None
     if version != FORMAT_VERSION or isinstance(version, bool):
         raise Malformed(f"snapshot: got format version {ascii(version)[:20]}; expected {FORMAT_VERSION}")
@@ -62,16 +65,20 @@ def _config(value: Mapping[str, object], generation: str, certificate: Callable[
     names = cast("list[str]", value["certificates"])
     return Config(
         generation,
-        _store(**cast("dict[str, object]", value["store"])),  # type: ignore[arg-type]
-        PolicySettings(**cast("dict[str, object]", value["policy"])),  # type: ignore[arg-type]
+        tuple(_store(**store) for store in cast("list[dict[str, object]]", value["stores"])),  # type: ignore[arg-type]
         tuple(_verifier(**verifier) for verifier in verifiers),  # type: ignore[arg-type]
-        tuple(Rule(**rule) for rule in cast("list[dict[str, str]]", value["rules"])),
+        tuple(_rule(**rule) for rule in cast("list[dict[str, object]]", value["rules"])),  # type: ignore[arg-type]
         {name: certificate(name) for name in names},
     )
 
 
 def _store(*, ca_certificates: list[str], **others: object) -> StoreSettings:
     return StoreSettings(ca_certificates=tuple(ca_certificates), **others)  # type: ignore[arg-type]
+
+
+def _rule(*, match: list[str], verifiers: list[str], policy: dict[str, object], **others: object) -> Rule:
+    settings = PolicySettings(**policy)  # type: ignore[arg-type]
+    return Rule(match=tuple(match), verifiers=tuple(verifiers), policy=settings, **others)  # type: ignore[arg-type]
 
 
 def _verifier(*, artifact_types: list[str], **others: object) -> VerifierSettings:

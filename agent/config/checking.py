@@ -93,7 +93,7 @@ def _finding(error: ValidationError) -> Finding:
     path: Path = tuple(error.absolute_path)
     schema = error.schema if isinstance(error.schema, dict) else {}
     keyword, limit = cast("str", error.validator), error.validator_value
-    if keyword in ("required", "additionalProperties", "x-unknownKeys"):
+    if keyword in ("required", "dependentRequired", "additionalProperties", "x-unknownKeys"):
         return _key_finding(path, keyword, schema)
     if keyword == "x-warning":
         return Finding(path, shown(error.instance), str(limit), fatal=False)
@@ -104,7 +104,7 @@ def _finding(error: ValidationError) -> Finding:
 def _key_finding(path: Path, keyword: str, schema: Mapping[str, object]) -> Finding:
     key = str(path[-1])
     properties = cast("Mapping[str, object]", schema.get("properties", {}))
-    if keyword == "required":
+    if keyword in ("required", "dependentRequired"):
         subschema = properties.get(key)
         described = str(subschema.get("description", "")) if isinstance(subschema, dict) else ""
         return Finding(path, "nothing", described.split("  ")[0].rstrip(".") or f"the key {key!r}")
@@ -131,6 +131,8 @@ def _expected(keyword: str, limit: object) -> str:
         "minLength": lambda: "a text that is not empty",
         "maxLength": lambda: f"a text of at most {limit} characters",
         "minimum": lambda: f"at least {limit}",
+        "maximum": lambda: f"at most {limit}",
+        "uniqueItems": lambda: "each value once",
         "pattern": lambda: f"a text of the form {limit}",
     }
     return words[keyword]()
@@ -142,6 +144,15 @@ def _required(_: object, keys: Sequence[str], value: object, __: object) -> Iter
         for key in keys:
             if key not in value:
                 yield ValidationError("missing", path=(key,))
+
+
+def _dependent_required(
+    validator: object, dependents: Mapping[str, Sequence[str]], value: object, schema: object
+) -> Iterator[ValidationError]:
+    """One error per key that is missing beside another."""
+    for key, required in dependents.items():
+        if isinstance(value, dict) and key in value:
+            yield from _required(validator, required, value, schema)
 
 
 def _unknown_keys(_: object, __: object, value: object, schema: Mapping[str, object]) -> Iterator[ValidationError]:
@@ -179,6 +190,7 @@ _Validator = extend(
     Draft202012Validator,
     {
         "required": _required,
+        "dependentRequired": _dependent_required,
         "additionalProperties": _no_additional_properties,
         "pattern": _pattern,
         "x-unknownKeys": _unknown_keys,

@@ -12,6 +12,8 @@ from agent.rules.rule import Rule
 class StoreSettings(NamedTuple):
     """Where evidence is looked for.  `use_http`: plain HTTP instead of HTTPS, for every registry.
 
+    `cosign_tags`: what cosign's tag of an image names counts as a referrer as well.
+
     `ca_certificates` are the SHA-256 (hexadecimal) of certificates, in `Config.certificates`, that registries' TLS is
     verified against, on top of the host's own.
     """
@@ -19,25 +21,21 @@ class StoreSettings(NamedTuple):
     name: str
     use_http: bool
     ca_certificates: tuple[str, ...] = ()
-
-
-class PolicySettings(NamedTuple):
-    """Which policy decides (a key of `agent.policies.POLICIES`), and its settings, a JSON object."""
-
-    name: str
-    settings: Mapping[str, object]
+    cosign_tags: bool = False
 
 
 class VerifierSettings(NamedTuple):
     """One verifier: its name in messages, its type (a key of `agent.formats.FORMATS`), what it looks for.
 
-    `settings` is the JSON object that the format's `parse` returned.
+    `settings` is the JSON object that the format's `parse` returned.  `nested`: what refers to its evidence must be
+    verified too (Ratify's `nestedReferences`).
     """
 
     name: str
     type: str
     artifact_types: tuple[str, ...]
     settings: Mapping[str, object]
+    nested: bool = False
 
 
 class Config(NamedTuple):
@@ -47,8 +45,7 @@ class Config(NamedTuple):
     """
 
     generation: str
-    store: StoreSettings
-    policy: PolicySettings
+    stores: tuple[StoreSettings, ...]
     verifiers: tuple[VerifierSettings, ...]
     rules: tuple[Rule, ...]
     certificates: Mapping[str, bytes]

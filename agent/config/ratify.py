@@ -1,34 +1,41 @@
-"""The Ratify dialect: `config.json` and the documents beside it, to a `Config`.
+"""Configurations: Ratify's dialect and our own, `config.json` and the documents beside it, to a `Config`.
 
-In order: (1) strict JSON; (2) the schema; (3) names, as Ratify compares them; (4) each verifier's own options, by its
-format.  Every step collects problems; there is a `Config` only if none of them is fatal.  Pure: documents come in.
+In order: (1) strict JSON, or YAML with JSON's values; (2) the schema; (3) names, as Ratify compares them; (4) stores,
+policies, rules; (5) each verifier's own options, by its format.  Every step collects problems; there is a `Config`
+only if none of them is fatal.  Pure: documents come in.
+
+A configuration of Ratify's is one rule, "default", over everything.  The section `nodeseal` may stand in it, or be a
+document of its own, beside it or alone (`agent.config.dialect`).
 """
 
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import NamedTuple, cast
 
-from agent.codec import strictjson
-from agent.config import canonical, checking
+from agent.codec import strictjson, strictyaml
+from agent.config import canonical, checking, dialect, programs
 from agent.config.checking import Finding
-from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.config.config import Config, StoreSettings, VerifierSettings
+from agent.config.dialect import Placing
+from agent.config.plugins import Object, VerifierEntry, at, is_spoilt, read_verifiers, refuse_shared_names, resolved
 from agent.config.schema import MAX_VERIFIERS, SCHEMA
 from agent.config.sources import SECTION, VerifierSources, is_named, read_providers
 from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
-from agent.formats import FORMATS, Format, format_class
+from agent.formats import FORMATS, Format
 from agent.model.documents import Document, Documents
-from agent.policies import POLICIES, normalised
-from agent.rules.rule import DEFAULT_RULE
+from agent.policies import normalised
+from agent.rules.rule import EVERYTHING, PolicySettings, Rule
 from agent.trust import certificate_documents
 
 MAX_SIZE = 1024 * 1024
 """Most bytes of the document: a ConfigMap holds no more."""
 
-_POLICY_NAME = "policy.plugin.name"
-_VERIFIER_KEYS = ("name", "type", "artifactTypes", "version", "nestedReferences")
-_MAX_TYPE_LENGTH = 255
+YAML_SUFFIXES = (".yaml", ".yml")
+DEFAULT_RULE = "default"
+"""Name of the rule that a configuration of Ratify's is."""
 
-Object = Mapping[str, object]
+_RATIFYS = ("configpolicy", "regopolicy")
+_POLICY: checking.Path = ("policy", "plugin")
 
 
 class Checked(NamedTuple):
@@ -42,75 +49,213 @@ def read(
     document: Document,
     documents: Documents,
     *,
+    beside: Document | None = None,
     formats: Mapping[str, str | type[Format]] = FORMATS,
-    policies: Mapping[str, object] = POLICIES,
 ) -> Checked:
     """Read `document`; paths in it are looked up in `documents`.
 
-    `formats` and `policies` are the tables whose keys may be named; a format that stands there as a text is imported
-    once it is named.  Raises `ConfigurationError` with every problem found, warnings included.
+    `beside` is a document with the section `nodeseal` alone.  `formats` is the table whose keys may be named; what
+    stands there as a text is imported once it is named.  Raises `ConfigurationError` with every problem found, warnings
+    included.
     """
+    root = _joined(_decoded(document), document, beside)  # (1)
+    reading = _Reading(root, documents, Placing(document.name, (beside or document).name), formats)
+    config = reading.config()
+    if config is None or any(problem.fatal for problem in reading.problems):
+        raise _refused(tuple(reading.problems))
     try:
-        value = strictjson.decode(document.content, document.name, limit=MAX_SIZE)  # (1)
-    except Malformed as error:
-        too_big = isinstance(error, LimitExceeded)
-        got = error.message.removeprefix(f"{document.name}: ").removeprefix("got ").partition("; expected ")[0]
-        expected = f"JSON of at most {MAX_SIZE} bytes, nested no deeper than needed" if too_big else "JSON"
-        raise _refused((Problem(document.name, got, expected),)) from None
-    findings = list(checking.check(value, SCHEMA))  # (2)
-    root = value if isinstance(value, dict) else {}
-    policy = _policy(root, policies, findings)  # (3)
-    providers = read_providers(root, document.name, findings)
-    verifiers = _verifiers(root, formats, findings)
-    if not any(finding.fatal for finding in findings):  # else a verifier may be missing that a person did write
-        findings += _listed_in_vain(policy, verifiers)
-    use_http = _at(root, "store", "plugins", 0, "useHttp") is True
-    if use_http:
-        findings.append(_USE_HTTP)
-    problems = [finding.problem(document.name) for finding in findings]
-    paths = _ca_paths(root, findings)
-    cas, apart = _registry_cas(paths, documents, checking.place(document.name, _CA_CERTIFICATES), problems)
-    sources = VerifierSources(documents, providers, apart)
-    certificates: dict[str, bytes] = {}
-    settings: list[VerifierSettings] = []
-    for verifier in verifiers:  # (4)
-        if not _spoilt(verifier, findings):
-            where = checking.place(document.name, verifier.path)
-            entry = formats[verifier.type]
-            chosen = format_class(verifier.type) if isinstance(entry, str) else entry
-            parsed = chosen.parse(verifier.options, sources, where)
-            problems += parsed.problems
-            certificates |= parsed.certificates
-            settings.append(VerifierSettings(verifier.name, verifier.type, verifier.artifact_types, parsed.settings))
-    if any(problem.fatal for problem in problems):
-        raise _refused(tuple(problems))
-    problems += sources.problems()
-    if cas.keys() & certificates.keys():
-        problems.append(_SHARED_CA.problem(document.name))
-    certificates |= cas
-    config = Config(
-        "", StoreSettings("oras", use_http, tuple(sorted(cas))), policy, tuple(settings), (DEFAULT_RULE,), certificates
-    )
-    return Checked(_settled(config), tuple(problems))
+        return Checked(_settled(config), tuple(reading.problems))
+    except Malformed as error:  # too large: what no pull could read is not published
+        raise _refused((Problem(document.name, error.message.partition("; expected ")[0], "a smaller one"),)) from None
+
+
+class _Reading:
+    """Reads one configuration; `problems` is everything told so far."""
+
+    def __init__(
+        self, value: object, documents: Documents, place: Placing, formats: Mapping[str, str | type[Format]]
+    ) -> None:
+        self._value = value
+        self._root: Object = value if isinstance(value, dict) else {}
+        self._documents = documents
+        self._place = place
+        self._formats = formats
+        self._findings: list[Finding] = []
+        self.problems: list[Problem] = []
+
+    def config(self) -> Config | None:
+        """The configuration, None if there is none for what `problems` says."""
+        findings, root = self._findings, self._root
+        findings += checking.check(self._value, SCHEMA)  # (2)
+        dialect.check_version(root, findings)
+        providers = read_providers(root, self._place, findings)
+        ratifys = read_verifiers(
+            at(root, "verifier", "plugins"), ("verifier", "plugins"), self._formats, findings, MAX_VERIFIERS
+        )
+        own = read_verifiers(
+            at(root, dialect.SECTION, "verifiers"),
+            (dialect.SECTION, "verifiers"),
+            self._formats,
+            findings,
+            MAX_VERIFIERS,
+        )
+        verifiers = [*ratifys, *own]
+        refuse_shared_names(verifiers, findings)
+        has_rules = at(root, *dialect.RULES) is not None
+        policy_problems: list[Problem] = []
+        rules = self._rules(ratifys, verifiers, has_rules, policy_problems)  # (3), (4)
+        stores, cas, apart = self._stores()
+        self.problems += [self._place.problem(finding) for finding in findings]
+        self.problems += policy_problems
+        sources = VerifierSources(self._documents, providers, apart)
+        settings, certificates = self._verifiers(verifiers, sources)  # (5)
+        if any(problem.fatal for problem in self.problems):
+            return None
+        self.problems += sources.problems()
+        if cas.keys() & certificates.keys():
+            self.problems.append(self._place.problem(_SHARED_CA))
+        return Config("", stores, settings, rules, certificates | cas)
+
+    def _verifiers(
+        self, verifiers: list[VerifierEntry], sources: VerifierSources
+    ) -> tuple[tuple[VerifierSettings, ...], dict[str, bytes]]:
+        """Every verifier's settings, and the certificates that they refer to."""
+        certificates: dict[str, bytes] = {}
+        settings: list[VerifierSettings] = []
+        for verifier in verifiers:
+            if not is_spoilt(verifier, self._findings, SECTION):
+                where = self._place.text(verifier.path)
+                parsed = resolved(self._formats[verifier.type]).parse(verifier.options, sources, where)
+                self.problems += parsed.problems
+                certificates |= parsed.certificates
+                kinds = verifier.artifact_types
+                settings.append(VerifierSettings(verifier.name, verifier.type, kinds, parsed.settings, verifier.nested))
+        return tuple(settings), certificates
+
+    def _rules(
+        self, ratifys: list[VerifierEntry], verifiers: list[VerifierEntry], has_rules: bool, problems: list[Problem]
+    ) -> tuple[Rule, ...]:
+        """Our own rules or, if there are none, the one that Ratify's policy is."""
+        root, findings = self._root, self._findings
+        if has_rules:
+            if at(root, *_POLICY) is not None:
+                findings.append(_POLICY_UNUSED)
+            rules = dialect.read_rules(root, verifiers, self._documents, self._place, findings, problems)
+            used = {name for rule in rules for name in rule.verifiers}
+            if not any(finding.fatal for finding in findings):
+                findings += (
+                    Finding((*each.path, "name"), f"{checking.shown(each.name)}, which no rule names", _UNUSED, False)
+                    for each in verifiers
+                    if each.name not in used
+                )
+            return rules
+        policy = self._ratifys_policy(problems)
+        if policy.name == "configpolicy" and not any(finding.fatal for finding in findings):
+            findings += _listed_in_vain(policy, ratifys)  # else a verifier may be missing that a person did write
+        return (Rule(DEFAULT_RULE, (EVERYTHING,), tuple(each.name for each in verifiers), policy),)
+
+    def _ratifys_policy(self, problems: list[Problem]) -> PolicySettings:
+        plugin = at(self._root, *_POLICY)
+        given = at(plugin, "name")
+        if not isinstance(given, str) or not given:
+            return PolicySettings("", {})
+        name = normalised(given)
+        if name not in _RATIFYS:
+            expected = "one of configPolicy, regoPolicy (case and '-' don't matter): no other policy is supported"
+            self._findings.append(Finding((*_POLICY, "name"), checking.shown(given), expected))
+            return PolicySettings("", {})
+        if name == "regopolicy":
+            return self._rego(plugin, problems)
+        requirements = at(plugin, "artifactVerificationPolicies")
+        settings = {"artifactVerificationPolicies": requirements if isinstance(requirements, dict) else {}}
+        return PolicySettings(name, settings)
+
+    def _rego(self, plugin: object, problems: list[Problem]) -> PolicySettings:
+        """Ratify's rule: `policy`, a text, goes before `policyPath`."""
+        text, path = at(plugin, "policy"), at(plugin, "policyPath")
+        if at(plugin, "passthroughEnabled") is True:
+            return programs.passing_on(self._place.text((*_POLICY, "passthroughEnabled")), problems)
+        if isinstance(text, str) and text:
+            where = self._place.text((*_POLICY, "policy"))
+            return programs.rego_policy(Document("policy.rego", text.encode(), where), problems)
+        where = self._place.text((*_POLICY, "policyPath"))
+        if not isinstance(path, str) or not path:
+            problems.append(Problem(where, "no policy", "policy, the text of one, or policyPath, its path"))
+            return PolicySettings("", {})
+        document = programs.find_policy(path, self._documents, where, problems)
+        return programs.rego_policy(document, problems) if document else PolicySettings("", {})
+
+    def _stores(self) -> tuple[tuple[StoreSettings, ...], dict[str, bytes], set[str]]:
+        """The stores, the certificates of registries' CAs, and the documents that are for nothing else."""
+        plugins = at(self._root, "store", "plugins")
+        stores: list[StoreSettings] = []
+        certificates: dict[str, bytes] = {}
+        apart: set[str] = set()
+        for i, plugin in enumerate(plugins if isinstance(plugins, list) else [{}]):
+            path: checking.Path = ("store", "plugins", i)
+            use_http = at(plugin, "useHttp") is True
+            if use_http:
+                self._findings.append(_USE_HTTP._replace(path=(*path, "useHttp")))
+            where = (*path, "caCertificates")
+            found, own = _registry_cas(
+                _ca_paths(plugin, where, self._findings), self._documents, self._place.text(where), self.problems
+            )
+            certificates |= found
+            apart |= own
+            cosign_tags = at(plugin, "cosignEnabled") is True
+            stores.append(StoreSettings("oras", use_http, tuple(sorted(found)), cosign_tags))
+        return tuple(stores), certificates, apart
 
 
 _USE_HTTP = Finding(
-    ("store", "plugins", 0, "useHttp"),
+    (),
     "true",
     "false: over plain HTTP whoever is on the way can hide signatures and read credentials",
     fatal=False,
 )
-
-_CA_CERTIFICATES = ("store", "plugins", 0, "caCertificates")
 _SHARED_CA = Finding(
-    _CA_CERTIFICATES,
+    ("store", "plugins", 0, "caCertificates"),
     "certificates that signers are checked against as well",
     "other ones: who may issue for registries could sign images",
     fatal=False,
 )
+_POLICY_UNUSED = Finding(
+    _POLICY, "a policy beside rules", "to know that Ratify alone follows it: here the rules decide", fatal=False
+)
+_UNUSED = "its name in a rule, or no such verifier"
 
 
-def _listed_in_vain(policy: PolicySettings, verifiers: list["_Verifier"]) -> list[Finding]:
+def _decoded(document: Document) -> object:
+    """(1).  Raises `ConfigurationError`."""
+    is_yaml = document.name.lower().endswith(YAML_SUFFIXES)
+    decode = strictyaml.decode if is_yaml else strictjson.decode
+    kind = "YAML" if is_yaml else "JSON"
+    try:
+        return decode(document.content, document.name, limit=MAX_SIZE)
+    except Malformed as error:
+        too_big = isinstance(error, LimitExceeded)
+        got, _, wanted = error.message.removeprefix(f"{document.name}: ").removeprefix("got ").partition("; expected ")
+        expected = f"{kind} of at most {MAX_SIZE} bytes, nested no deeper than needed" if too_big else wanted or kind
+        raise _refused((Problem(document.name, got, expected if is_yaml or too_big else kind),)) from None
+
+
+def _joined(value: object, document: Document, beside: Document | None) -> object:
+    """The configuration with the section of the document beside it.  Raises `ConfigurationError`."""
+    if beside is None or not isinstance(value, dict):
+        return value
+    own = _decoded(beside)
+    others = [key for key in own if key not in (dialect.SECTION, "$schema")] if isinstance(own, dict) else []
+    if not isinstance(own, dict) or others:
+        got = f"the key {checking.shown(others[0])}" if others else "something else than an object"
+        expected = f"{dialect.SECTION} alone: everything else stands in {document.name}"
+        raise _refused((Problem(beside.name, got, expected),))
+    if dialect.SECTION in value and dialect.SECTION in own:
+        got = f"the section {dialect.SECTION}, which {document.name} has too"
+        raise _refused((Problem(beside.name, got, "it in one of the two"),))
+    return {**value, **own}
+
+
+def _listed_in_vain(policy: PolicySettings, verifiers: list[VerifierEntry]) -> list[Finding]:
     """Warn of types that the policy demands and no verifier looks at: no image can ever have them."""
     requirements = cast("Object", policy.settings["artifactVerificationPolicies"])
     looked_at = {artifact_type for verifier in verifiers for artifact_type in verifier.artifact_types}
@@ -128,10 +273,10 @@ def _listed_in_vain(policy: PolicySettings, verifiers: list["_Verifier"]) -> lis
     ]
 
 
-def _ca_paths(root: Object, findings: list[Finding]) -> list[str]:
+def _ca_paths(plugin: object, where: checking.Path, findings: list[Finding]) -> list[str]:
     """The paths of registries' CAs, if they have the form."""
-    paths = _at(root, *_CA_CERTIFICATES)
-    told = any(finding.path[: len(_CA_CERTIFICATES)] == _CA_CERTIFICATES for finding in findings)
+    paths = at(plugin, "caCertificates")
+    told = any(finding.path[: len(where)] == where for finding in findings)
     return [] if told or not isinstance(paths, list) else paths
 
 
@@ -144,99 +289,6 @@ def _registry_cas(
     apart = {each.origin for path in paths for each in documents.find(path) if is_named(each, path)}
     rule = certificate_documents.SERVERS
     return certificate_documents.read_paths(paths, documents, where, rule, problems), apart
-
-
-class _Verifier(NamedTuple):
-    """A verifier plugin whose common keys are read and whose options are not."""
-
-    path: checking.Path
-    name: str
-    type: str
-    artifact_types: tuple[str, ...]
-    options: Object
-
-
-def _policy(root: Object, policies: Mapping[str, object], findings: list[Finding]) -> PolicySettings:
-    plugin = _at(root, "policy", "plugin")
-    name = _at(plugin, "name")
-    if isinstance(name, str) and name and normalised(name) not in policies:
-        expected = f"one of {', '.join(sorted(policies))} (case and '-' don't matter): no other policy is supported"
-        findings.append(Finding(tuple(_POLICY_NAME.split(".")), checking.shown(name), expected))
-    requirements = _at(plugin, "artifactVerificationPolicies")
-    settings = {"artifactVerificationPolicies": requirements if isinstance(requirements, dict) else {}}
-    return PolicySettings(normalised(name) if isinstance(name, str) else "", settings)
-
-
-def _verifiers(root: Object, formats: Mapping[str, object], findings: list[Finding]) -> list[_Verifier]:
-    plugins = _at(root, "verifier", "plugins")
-    found: list[_Verifier] = []
-    names: dict[str, int] = {}
-    for i, plugin in enumerate(plugins[:MAX_VERIFIERS] if isinstance(plugins, list) else []):
-        path: checking.Path = ("verifier", "plugins", i)
-        name, given_type = _at(plugin, "name"), _at(plugin, "type")
-        if isinstance(name, str) and name:
-            if name in names:
-                findings.append(
-                    Finding(
-                        (*path, "name"),
-                        f"{checking.shown(name)}, which plugins[{names[name]}] has too",
-                        "a name that no other verifier has",
-                    )
-                )
-            names.setdefault(name, i)
-        verifier_type = name if given_type is None else given_type
-        if not isinstance(name, str) or not isinstance(verifier_type, str) or not verifier_type:
-            continue  # the schema's check has told
-        if verifier_type not in formats:
-            at = (*path, "name" if given_type is None else "type")
-            expected = f"one of {', '.join(sorted(formats))}: no other type of verifier is supported"
-            findings.append(Finding(at, checking.shown(verifier_type), expected))
-            continue
-        types = _artifact_types(_at(plugin, "artifactTypes"), (*path, "artifactTypes"), findings)
-        found.append(_Verifier(path, name, verifier_type, types, _options(cast("Object", plugin), path, findings)))
-    return found
-
-
-def _artifact_types(value: object, path: checking.Path, findings: list[Finding]) -> tuple[str, ...]:
-    types = [each.strip() for each in value.split(",")] if isinstance(value, str) and value else []
-    findings += (
-        Finding(path, checking.shown(each), "artifact types, separated by single commas, or *")
-        for each in types
-        if not each or len(each) > _MAX_TYPE_LENGTH or not (each.isascii() and each.isprintable()) or " " in each
-    )
-    return tuple(dict.fromkeys(types))
-
-
-def _options(plugin: Object, path: checking.Path, findings: list[Finding]) -> Object:
-    """What the format gets: the keys that are not every verifier's, without those that the schema's check told of."""
-    told = {finding.path for finding in findings if not finding.structural or not finding.fatal}
-    return {key: value for key, value in plugin.items() if key not in _VERIFIER_KEYS and (*path, key) not in told}
-
-
-def _spoilt(verifier: _Verifier, findings: list[Finding]) -> bool:
-    """Whether some option has not even the form that the format relies on (or nobody looked that far).
-
-    So has an option that names key providers while something is wrong with these.
-    """
-    depth = len(verifier.path)
-    for finding in findings:
-        if finding.fatal and finding.path[:1] == (SECTION,) and "verificationCertStores" in verifier.options:
-            return True
-        if finding.fatal and finding.structural:
-            inside = len(finding.path) > depth and finding.path[:depth] == verifier.path
-            if not finding.path or (inside and finding.path[depth] not in _VERIFIER_KEYS):
-                return True
-    return False
-
-
-def _at(value: object, *path: str | int) -> object:
-    """What stands at `path`, None if nothing does."""
-    for step in path:
-        if isinstance(step, int):
-            value = value[step] if isinstance(value, list) and step < len(value) else None
-        else:
-            value = value.get(step) if isinstance(value, dict) else None
-    return value
 
 
 def _settled(config: Config) -> Config:

@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of the configuration that Ratify users have: `config.json`.
+"""The JSON Schema (2020-12) of configurations: Ratify's `config.json`, and our own section in it or beside it.
 
 One schema for everything: checking (`agent.config.checking`), `config schema`, completion in editors, the docs.  What
 is standard in it says what is valid.  Three keywords are ours, and editors pass over them:
@@ -12,11 +12,15 @@ Plain data: nothing is checked here.
 
 from collections.abc import Mapping
 
+from agent.config.dialectschema import DIALECT
 from agent.config.verifierschema import NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS
 from agent.config.words import Schema, not_supported, obj, server_only, text
 
 MAX_VERIFIERS = 64
 """Most verifiers of one configuration."""
+
+MAX_STORES = 8
+"""Most stores of one configuration."""
 
 MAX_KEY_PROVIDERS = 64
 """Most key providers of one configuration."""
@@ -65,11 +69,10 @@ _STORE_PLUGIN = obj(
         },
         "cosignEnabled": {
             "title": "Cosign tags",
-            "description": "Look for cosign's signature tags too.  Not supported yet: nothing but `false` is taken.",
+            "description": "What cosign's tag of an image names counts as a referrer too.  Verifiers and Rego policies "
+            "see it under the type `application/vnd.dev.cosign.artifact.sig.v1+json`.",
             "type": "boolean",
-            "const": False,
             "default": False,
-            "x-expected": "false: this version does not support cosign signatures",
         },
         "caCertificates": {
             "title": "Certificates of CAs",
@@ -101,12 +104,12 @@ _STORE = obj(
         "pluginBinDirs": _PLUGIN_DIRECTORIES,
         "plugins": {
             "title": "Store plugins",
-            "description": "The stores; exactly one is supported.",
+            "description": "The stores.  An image is resolved by the first that can; its referrers are those of all.",
             "type": "array",
             "minItems": 1,
-            "maxItems": 1,
+            "maxItems": MAX_STORES,
             "items": _STORE_PLUGIN,
-            "x-expected": "a list of exactly one store: this version does not support several",
+            "x-expected": f"a list of 1 to {MAX_STORES} stores",
         },
     },
     required=("plugins",),
@@ -118,7 +121,7 @@ _POLICY_PLUGIN = obj(
     {
         "name": text(
             "Name",
-            "Which policy decides: `configPolicy`.  Compared in lower case and without '-'.",
+            "Which policy decides: `configPolicy` or `regoPolicy`.  Compared in lower case and without '-'.",
             examples=["configPolicy"],
         ),
         "artifactVerificationPolicies": {
@@ -139,9 +142,20 @@ _POLICY_PLUGIN = obj(
             "additionalProperties": {"title": "Requirement", "enum": ["any", "all"]},
             "examples": [{"application/vnd.cncf.notary.signature": "any"}],
         },
-        "policy": not_supported("Rego policy", "Text of a Rego policy.", "Rego policies"),
-        "policyPath": not_supported("Rego policy file", "Path of a Rego policy.", "Rego policies"),
-        "passthroughEnabled": not_supported("Pass-through", "Report without deciding.", "passing undecided reports on"),
+        "policy": text("Rego policy", "Text of a Rego policy, for `regoPolicy`.  It goes before `policyPath`."),
+        "policyPath": text(
+            "Rego policy file",
+            "Path of a Rego policy, for `regoPolicy`.  It names a document of the same configuration by its last "
+            "component.",
+            maxLength=4096,
+            examples=["policy.rego"],
+        ),
+        "passthroughEnabled": {
+            "title": "Pass-through",
+            "description": "Report without deciding: every image is denied.",
+            "type": "boolean",
+            "default": False,
+        },
         "version": _VERSION,
         "source": _SOURCE,
     },
@@ -155,40 +169,46 @@ _POLICY = obj(
     required=("plugin",),
 )
 
+_VERIFIER_KEYS = (
+    "name", "type", "artifactTypes", "version", "nestedReferences", "nestedArtifactTypes", "source", "address",
+)  # fmt: skip
+
+_VERIFIER_PROPERTIES: Schema = {
+    "name": text(
+        "Name",
+        "The verifier's name in messages and reports; also its type if there is no `type`.  Unique.",
+        pattern=r"^[^/\x00-\x1f\x7f]+$",
+        maxLength=128,
+        examples=["notation"],
+    )
+    | {"x-expected": "1 to 128 characters without '/'"},
+    "type": text("Type", "Kind of the verifier: `notation`.  `name` if it is missing.", examples=["notation"]),
+    "artifactTypes": text(
+        "Artifact types",
+        "The artifact types that this verifier looks at, separated by commas; `*` means all.",
+        maxLength=4096,
+        examples=["application/vnd.cncf.notary.signature"],
+    ),
+    "version": _VERSION,
+    "nestedReferences": {
+        "title": "Nested references",
+        "description": "If this is no empty text, what refers to this verifier's evidence is verified too, under the "
+        "same policy.",
+        "type": "string",
+        "maxLength": 4096,
+    },
+    "nestedArtifactTypes": not_supported(
+        "Nested artifact types", "Types of what refers to signatures.", "verifying what refers to signatures"
+    ),
+    "source": _SOURCE,
+    "address": not_supported("Plugin address", "Where an external plugin listens.", "external plugins"),
+}
+
 _VERIFIER_PLUGIN: Schema = {
     "title": "Verifier",
     "description": "One verifier: what it is called, what it looks at, whom it trusts.",
     "type": "object",
-    "properties": {
-        "name": text(
-            "Name",
-            "The verifier's name in messages and reports; also its type if there is no `type`.  Unique.",
-            pattern=r"^[^/\x00-\x1f\x7f]+$",
-            maxLength=128,
-            examples=["notation"],
-        )
-        | {"x-expected": "1 to 128 characters without '/'"},
-        "type": text("Type", "Kind of the verifier: `notation`.  `name` if it is missing.", examples=["notation"]),
-        "artifactTypes": text(
-            "Artifact types",
-            "The artifact types that this verifier looks at, separated by commas; `*` means all.",
-            maxLength=4096,
-            examples=["application/vnd.cncf.notary.signature"],
-        ),
-        "version": _VERSION,
-        "nestedReferences": {
-            "title": "Nested references",
-            "description": "Verify signatures of signatures too.  Not supported: nothing but an empty text is taken.",
-            "type": "string",
-            "maxLength": 0,
-            "x-expected": "no such key: this version does not verify what refers to signatures",
-        },
-        "nestedArtifactTypes": not_supported(
-            "Nested artifact types", "Types of what refers to signatures.", "verifying what refers to signatures"
-        ),
-        "source": _SOURCE,
-        "address": not_supported("Plugin address", "Where an external plugin listens.", "external plugins"),
-    },
+    "properties": _VERIFIER_PROPERTIES,
     "required": ["name", "artifactTypes"],
     "if": {
         "anyOf": [
@@ -297,30 +317,40 @@ SCHEMA: Mapping[str, object] = {
             "crl": _CRL,
             "logger": _LOGGER,
             "keyManagementProvider": _KEY_PROVIDERS,
-            "nodeseal": not_supported("Nodeseal's own section", "Rules and what Ratify has no word for.", "rules"),
+            "nodeseal": DIALECT,
         },
-        required=("store", "policy", "verifier"),
     ),
+    "if": {"properties": {"nodeseal": {"required": ["rules"]}}, "required": ["nodeseal"]},
+    "else": {
+        "required": ["store", "policy", "verifier"],
+        "properties": {
+            "store": {"description": _STORE["description"]},
+            "policy": {"description": _POLICY["description"]},
+            "verifier": {"description": _VERIFIER["description"]},
+        },
+    },
     "$defs": {
         "verifier": _VERIFIER_PLUGIN,
         # Listed keys of the verifier itself are true here: they are checked above, and known.
         "notationVerifier": {
             **NOTATION_VERIFIER,
+            "properties": {**dict.fromkeys(_VERIFIER_KEYS, True), **NOTATION_VERIFIER_KEYS},
+        },
+        "ownVerifier": {
+            "title": "Verifier",
+            "description": "One verifier: what it is called, what kind it is, whom it trusts.",
+            "type": "object",
             "properties": {
-                **dict.fromkeys(
-                    (
-                        "name",
-                        "type",
-                        "artifactTypes",
-                        "version",
-                        "nestedReferences",
-                        "nestedArtifactTypes",
-                        "source",
-                        "address",
-                    ),
-                    True,
-                ),
-                **NOTATION_VERIFIER_KEYS,
+                "name": _VERIFIER_PROPERTIES["name"],
+                "type": text("Type", "Kind of the verifier: `notation`.", examples=["notation"]),
+                "artifactTypes": _VERIFIER_PROPERTIES["artifactTypes"],
+            },
+            "required": ["name", "type"],
+            "if": {"properties": {"type": {"const": "notation"}}, "required": ["type"]},
+            "then": {
+                **{key: value for key, value in NOTATION_VERIFIER.items() if key != "x-unknownKeys"},
+                "properties": {**dict.fromkeys(("name", "type", "artifactTypes"), True), **NOTATION_VERIFIER_KEYS},
+                "additionalProperties": False,
             },
         },
     },

@@ -5,6 +5,7 @@ One type: `inline`, whose certificates stand right there, under Ratify's names. 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 from agent.config import checking
 from agent.config.checking import Finding
@@ -35,6 +36,10 @@ class VerifierSources:
         found = self._documents.find(path)
         return tuple(each for each in found if each.origin not in self._apart or is_named(each, path))
 
+    def file(self, path: str) -> Document | None:
+        """See `Documents.file`."""
+        return self._documents.file(path)
+
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """See `Documents.tree`."""
         return self._documents.tree(path, wanted)
@@ -58,10 +63,18 @@ def is_named(document: Document, path: str) -> bool:
     return not path.endswith("/") and _last(path) == _last(document.name)
 
 
-def read_providers(root: Mapping[str, object], document: str, findings: list[Finding]) -> dict[str, Document]:
+class Placing(Protocol):
+    """Says where a path of keys stands, as people read it."""
+
+    def text(self, path: checking.Path) -> str:
+        """The place."""
+        ...
+
+
+def read_providers(root: Mapping[str, object], place: Placing, findings: list[Finding]) -> dict[str, Document]:
     """The key providers in `root`, as far as they have the form: name -> what it holds, with its place as origin.
 
-    `document` is the configuration's name.  Adds to `findings` what the schema can't tell.
+    Adds to `findings` what the schema can't tell.
     """
     section = root.get(SECTION)
     plugins = section.get("plugins") if isinstance(section, dict) else None
@@ -74,7 +87,7 @@ def read_providers(root: Mapping[str, object], document: str, findings: list[Fin
         if name in found:
             got = f"{checking.shown(name)}, which another key provider has too"
             findings.append(Finding((*path, "name"), got, "a name that no other key provider has"))
-        found[name] = Document(name, value.encode(), checking.place(document, (*path, "value")))
+        found[name] = Document(name, value.encode(), place.text((*path, "value")))
     return found
 
 

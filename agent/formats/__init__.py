@@ -33,7 +33,12 @@ class ParsedOptions(NamedTuple):
 
 
 class Format(Protocol):
-    """Verifies one kind of evidence.  Pure: bytes and the time come in, an outcome goes out."""
+    """Verifies one kind of evidence.  Pure: bytes and the time come in, an outcome goes out.
+
+    `artifact_types` are those that it looks at where a configuration of our own doesn't say.
+    """
+
+    artifact_types: tuple[str, ...]
 
     @classmethod
     def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
@@ -63,5 +68,10 @@ class Format(Protocol):
 
 def format_class(verifier_type: str) -> type[Format]:
     """The class behind a key of `FORMATS`.  Raises `KeyError` for a type that is not there."""
-    module, _, name = FORMATS[verifier_type].partition(":")
+    return loaded(FORMATS[verifier_type])
+
+
+def loaded(entry: str) -> type[Format]:
+    """The class that an entry of such a table, "module:class", names."""
+    module, _, name = entry.partition(":")
     return cast("type[Format]", getattr(import_module(module), name))

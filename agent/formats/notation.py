@@ -41,6 +41,8 @@ _SUCCESS = "Notation signature verification success"  # Ratify's words
 class NotationFormat:
     """Verifies Notary Project signatures under trust policies and trust stores."""
 
+    artifact_types = (ARTIFACT_TYPE,)
+
     def __init__(self, name: str, policies: Sequence[trustpolicy.TrustPolicy], stores: TrustStores) -> None:
         """`name` is the verifier's."""
         self._name = name

@@ -25,6 +25,7 @@ MAX_POLICY_SIZE = 1024 * 1024
 
 _POLICY_FILES = ("trustpolicy.oci.json", "trustpolicy.json")  # the first that is there counts
 _STORE_FOLDER = "truststore/x509"
+_CERTIFICATE_SUFFIXES = (".crt", ".pem", ".cer", ".der")
 _WANTED = (*_POLICY_FILES, *(f"{_STORE_FOLDER}/{kind}/*/*" for kind in TYPES))
 
 
@@ -36,16 +37,24 @@ class _Store(NamedTuple):
 
 
 class _Offer(NamedTuple):
-    """What a configuration offers: statements and where they stand, stores by `TYPE:NAME`, unnamed certificates.
+    """What a configuration offers: statements and where they stand, stores by `TYPE:NAME`, certificates by path.
 
-    `unnamed` is None if there is no such option.  `strict`: what may not be in a store is an error.
+    `paths` is None if there is no such option.  `strict`: what may not be in a store is an error.
     """
 
     policies: tuple[TrustPolicy, ...]
     policies_at: str
     named: Mapping[str, _Store]
-    unnamed: Mapping[str, bytes] | None
+    paths: "tuple[_Path, ...] | None"
     strict: bool
+
+
+class _Path(NamedTuple):
+    """A path of certificates: the name that it ends with, its documents' origins, what they hold."""
+
+    name: str
+    origins: frozenset[str]
+    certificates: Mapping[str, bytes]
 
 
 def parse(options: Mapping[str, object], sources: Sources, where: str) -> ParsedOptions:
@@ -72,13 +81,28 @@ def _ratify(options: Mapping[str, object], sources: Sources, where: str, problem
     at = f"{where}.{POLICY}"
     policies, found = trustpolicy_document.parse(document if isinstance(document, dict) else {}, at)
     problems += found
-    unnamed = None
+    paths = None
     if CERTIFICATES in options:
-        unnamed = certificate_documents.read_paths(
-            options[CERTIFICATES], sources, f"{where}.{CERTIFICATES}", SIGNERS, problems
-        )
+        paths = _paths(options[CERTIFICATES], sources, f"{where}.{CERTIFICATES}", problems)
     named = _provided_stores(options.get(STORES), sources, f"{where}.{STORES}", problems)
-    return _Offer(policies, at, named, unnamed, strict=False)
+    return _Offer(policies, at, named, paths, strict=False)
+
+
+def _paths(given: object, sources: Sources, where: str, problems: list[Problem]) -> tuple[_Path, ...]:
+    """What each path of `verificationCerts` leads to.  None with a certificate is an error."""
+    found = []
+    for i, path in enumerate(given if isinstance(given, list) else []):
+        documents = sources.find(str(path))
+        if not documents:
+            got = f"{str(path)[:120]!r}, which names nothing"
+            problems.append(Problem(f"{where}[{i}]", got, "a certificate file or directory"))
+        certificates = certificate_documents.read(documents, f"{where}[{i}]", SIGNERS, problems)
+        name = str(path).rstrip("/").rpartition("/")[2]
+        stem = name.rpartition(".")[0] if name.lower().endswith(_CERTIFICATE_SUFFIXES) else name
+        found.append(_Path(stem, frozenset(each.origin for each in documents), certificates))
+    if not any(path.certificates for path in found):
+        problems.append(Problem(where, "no usable certificate", f"at least one certificate: {SIGNERS.expected}"))
+    return tuple(found)
 
 
 def _provided_stores(value: object, sources: Sources, where: str, problems: list[Problem]) -> dict[str, _Store]:
@@ -158,28 +182,60 @@ def _policies_in(document: Document, where: str, problems: list[Problem]) -> tup
 
 def _resolved(offer: _Offer, where: str, problems: list[Problem]) -> tuple[TrustStores, dict[str, bytes]]:
     """The stores that statements name, with their certificates, and all of these by SHA-256."""
-    certificates: dict[str, bytes] = {}
-    named: dict[str, frozenset[bytes]] = {}
-    unnamed: Mapping[str, bytes] = {}
+    stores: dict[str, Mapping[str, bytes]] = {}
+    by_path: dict[str, str] = {}
     for store, at in _named_by(offer).items():
-        rule = ROOTS if store.startswith(f"{TSA}:") else SIGNERS
         if store in offer.named:
-            found = _certificates(offer.named[store], rule._replace(error=offer.strict), problems)
-        elif offer.unnamed is None:
+            rule = _rule(store)._replace(error=offer.strict)
+            stores[store] = _certificates(offer.named[store], rule, problems)
+        elif offer.paths is None:
             problems.append(_undefined(store, at, offer, where))
+        else:
+            by_path[store] = at
+    if offer.paths is not None:
+        stores |= _shared_out(offer.paths, by_path, problems)
+    _warn_of_unused(offer, bool(by_path), where, problems)
+    certificates = {name: der for each in stores.values() for name, der in each.items()}
+    return TrustStores({store: frozenset(each.values()) for store, each in stores.items()}), certificates
+
+
+def _shared_out(
+    paths: Sequence[_Path], stores: Mapping[str, str], problems: list[Problem]
+) -> dict[str, Mapping[str, bytes]]:
+    """The certificates of `verificationCerts` for each of `stores` (and where a statement names it).
+
+    A path that is called like a store is that store's alone.  All others belong together to the one store without a
+    path of its own: whatever its name, if it is the only one, as Ratify has it.  In Ratify every certificate serves
+    every store; here those of one don't serve another.
+    """
+    names = {store: store.partition(":")[2] for store in stores}
+    others = [path for path in paths if path.name not in names.values()]
+    found: dict[str, Mapping[str, bytes]] = {}
+    origins: dict[str, str] = {}
+    nameless = [store for store, name in names.items() if not any(path.name == name for path in paths)]
+    for store, at in stores.items():
+        own = [path for path in paths if path.name == names[store]] if store not in nameless else others
+        if len(stores) > 1 and (len(nameless) > 1 and store in nameless or not own):
+            got = f"{store!r}, of which nothing says which certificates are its own"
+            expected = f"a path of {CERTIFICATES} that ends with {names[store]}, or the store under {STORES}"
+            problems.append(Problem(at, got, f"{expected}: those of one store don't serve another"))
             continue
-        elif rule is SIGNERS:
-            unnamed = offer.unnamed
-            continue
-        else:  # notation asks more of certificates that vouch for time: such a store gets its own choice of them
-            found = certificate_documents.accepted(offer.unnamed, rule)
-            if offer.unnamed and not found:
-                problems.append(Problem(at, f"{store!r}, for which {CERTIFICATES} hold nothing", rule.expected))
-        named[store] = frozenset(found.values())
-        certificates |= found
-    certificates |= unnamed
-    _warn_of_unused(offer, unnamed, where, problems)
-    return TrustStores(named, frozenset(unnamed.values())), certificates
+        for origin in (origin for path in own for origin in path.origins):
+            if origins.setdefault(origin, store) != store:
+                got = f"{store!r} with {origin[-80:]}, which is {origins[origin]}'s as well"
+                problems.append(Problem(at, got, "files of its own: those of one store don't serve another"))
+        certificates = {name: der for path in own for name, der in path.certificates.items()}
+        if store.startswith(f"{TSA}:"):  # notation asks more of certificates that vouch for time
+            roots = certificate_documents.accepted(certificates, ROOTS)
+            if certificates and not roots:
+                problems.append(Problem(at, f"{store!r}, for which {CERTIFICATES} hold nothing", ROOTS.expected))
+            certificates = roots
+        found[store] = certificates
+    return found
+
+
+def _rule(store: str) -> Rule:
+    return ROOTS if store.startswith(f"{TSA}:") else SIGNERS
 
 
 def _named_by(offer: _Offer) -> dict[str, str]:
@@ -207,7 +263,7 @@ def _undefined(store: str, at: str, offer: _Offer, where: str) -> Problem:
     return Problem(at, f"{store!r}, behind which is no certificate", f"{where}: {expected}")
 
 
-def _warn_of_unused(offer: _Offer, unnamed: Mapping[str, bytes], where: str, problems: list[Problem]) -> None:
+def _warn_of_unused(offer: _Offer, by_path: bool, where: str, problems: list[Problem]) -> None:
     named = _named_by(offer)
     for store, (at, _) in offer.named.items():
         if offer.policies and store not in named:
@@ -215,7 +271,7 @@ def _warn_of_unused(offer: _Offer, unnamed: Mapping[str, bytes], where: str, pro
             problems.append(
                 Problem(at, got, "a statement that has it among trustStores, or no such store", fatal=False)
             )
-    if offer.policies and offer.unnamed and not unnamed and not any(s not in offer.named for s in named):
+    if offer.policies and any(path.certificates for path in offer.paths or ()) and not by_path:
         got = "certificates that stand behind no store"
         expected = f"a statement that names a store not under {STORES}, or no such certificates"
         problems.append(Problem(f"{where}.{CERTIFICATES}", got, expected, fatal=False))

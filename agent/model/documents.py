@@ -22,6 +22,10 @@ class Documents(Protocol):
         """
         ...
 
+    def file(self, path: str) -> Document | None:
+        """The one document that `path` names by its last component, whatever it holds; None if there is none."""
+        ...
+
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """The files below the host's folder `path` that `wanted` describes, each named by its path below it.
 

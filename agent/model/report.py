@@ -1,19 +1,58 @@
-"""Reports: a subject and every outcome about it; the policy's input."""
+"""Reports: a subject and everything that was found about it; the policy's input."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from agent.model.digest import Digest
 from agent.model.outcome import Outcome, Status
+
+
+class Artifact(NamedTuple):
+    """One referrer of `subject` (`repository@digest`): `digest` is its manifest's.
+
+    `outcomes` are those of the verifiers that look at its type, in the configuration's order; none if nobody does.
+    `nested` are its own referrers, as far as a policy wants to know of them.
+    """
+
+    subject: str
+    digest: Digest
+    artifact_type: str
+    outcomes: tuple[Outcome, ...]
+    nested: "tuple[Artifact, ...]" = ()
+
+    def all_outcomes(self) -> Iterator[Outcome]:
+        """Its own outcomes, and those of what is nested in it."""
+        yield from self.outcomes
+        for artifact in self.nested:
+            yield from artifact.all_outcomes()
 
 
 class Report(NamedTuple):
     """What is known of `subject` (`repository@digest`).
 
-    `outcomes` are ordered by the digest of their evidence, so that equal facts give equal bytes.
+    `artifacts` are ordered by digest, so that equal facts give equal bytes.  `defects` are failed outcomes of content
+    whose type nobody knows: a list that is broken, more referrers than are looked at.  `seen_whole`: the policy saw
+    every artifact and all that is nested in it, which is told in Ratify's nested form.
     """
 
     subject: str
-    outcomes: tuple[Outcome, ...]
+    artifacts: tuple[Artifact, ...] = ()
+    defects: tuple[Outcome, ...] = ()
+    seen_whole: bool = False
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The outcomes of the subject's own referrers, and the defects."""
+        return (*(outcome for artifact in self.artifacts for outcome in artifact.outcomes), *self.defects)
 
     def with_status(self, status: Status) -> tuple[Outcome, ...]:
-        """The outcomes that have `status`."""
+        """Those of `outcomes` that have `status`."""
         return tuple(outcome for outcome in self.outcomes if outcome.status is status)
+
+    def everything(self) -> tuple[Outcome, ...]:
+        """All outcomes, nested ones and defects too."""
+        return (*(each for artifact in self.artifacts for each in artifact.all_outcomes()), *self.defects)
+
+    def anywhere(self, *statuses: Status) -> tuple[Outcome, ...]:
+        """All outcomes that have one of `statuses`, nested ones too."""
+        return tuple(outcome for outcome in self.everything() if outcome.status in statuses)

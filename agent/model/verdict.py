@@ -16,10 +16,14 @@ class Decision(str, Enum):
 
 
 class Verdict(NamedTuple):
-    """What verification found.  `code` and `message` say why; `causes` is not empty iff we cannot tell."""
+    """What verification found.  `code` and `message` say why; `causes` is not empty iff we cannot tell.
+
+    `fresh_for` is for how many seconds it may be believed, None if nothing in it depends on the time of asking.
+    """
 
     decision: Decision
     code: Code
     message: str
     causes: tuple[Cause, ...] = ()
     report: Report | None = None
+    fresh_for: float | None = None

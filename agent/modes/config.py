@@ -123,7 +123,7 @@ def read(path: str, home: str) -> Findings:
     except ConfigurationError as error:
         return Findings(None, _sorted(error.problems))
     try:
-        config, told = ratify.read(documents.configuration, documents)
+        config, told = ratify.read(documents.configuration, documents, beside=documents.beside)
     except ConfigurationError as error:
         # Documents that nobody named are no news here: whoever names them may not have been read.
         return Findings(None, _sorted((*error.problems, *(each for each in documents.problems() if each.fatal))))

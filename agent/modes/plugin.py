@@ -148,6 +148,7 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, d
 
     without_openssh()
     from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+    from agent.adapters.policy_worker import ForkedWorker
     from agent.engine import Engine
     from agent.judgement import judge
     from agent.modes.registry_access import open_registry
@@ -159,6 +160,7 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, d
             registry=registry,
             revocation=LateRevocation(environment, deadline, root),
             concurrent=OneByOne(),
+            policies=ForkedWorker(),
             clock=SystemClock(),
             trace=NoTrace(),
         )

@@ -25,17 +25,27 @@ def open_registry(
     Credentials are the node's, below `root`; a person's own come behind them if `personal`.  Otherwise `environment`
     is believed for its proxy variables alone.  `deadline` is a time of `time.monotonic()`.
     """
-    store = config.store
-    transport = BlockingTransport(
-        deadline=deadline,
-        proxies=ProxySettings.from_environment(environment),
-        extra_cas=[config.certificates[name] for name in store.ca_certificates],
-    )
+    proxies = ProxySettings.from_environment(environment)
     credentials = _credentials(root, environment if personal else {})
+    transports: list[BlockingTransport] = []
+    clients: list[Registry] = []
+    # Stores that differ in nothing that matters here are one.
+    for use_http, cas in dict.fromkeys((store.use_http, store.ca_certificates) for store in config.stores):
+        extra = [config.certificates[name] for name in cas]
+        transports.append(BlockingTransport(deadline=deadline, proxies=proxies, extra_cas=extra))
+        client = RegistryClient(transports[-1], use_http=use_http, monotonic=time.monotonic, credentials=credentials)
+        clients.append(client)
     try:
-        yield RegistryClient(transport, use_http=store.use_http, monotonic=time.monotonic, credentials=credentials)
+        yield clients[0] if len(clients) == 1 else _union(clients)
     finally:
-        transport.close()
+        for transport in transports:
+            transport.close()
+
+
+def _union(clients: "list[Registry]") -> Registry:
+    from agent.adapters.union import UnionRegistry  # most configurations have one store
+
+    return UnionRegistry(clients)
 
 
 def _credentials(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":

@@ -1,15 +1,18 @@
 """A judgement as people and programs read it.
 
-The JSON form is Ratify's verification report, field by field (`isSuccess`, `verifierReports` with the flat items of a
-config policy), with `isSuccess: false` spelled out, and what Ratify has no word for under `nodeseal`.
+The JSON form is Ratify's verification report, field by field:  `isSuccess`, and `verifierReports` with the flat items
+of a config policy or, under a Rego policy, the nested ones that it saw.  `isSuccess: false` is spelled out, and what
+Ratify has no word for stands under `nodeseal`.
 """
 
-from typing import NamedTuple, Sequence
+from typing import Iterator, NamedTuple, Sequence
 
 from agent.errors import Code
 from agent.judgement import Judgement
 from agent.model.answer import printable
 from agent.model.outcome import Outcome, Status
+from agent.model.report import Artifact, Report
+from agent.policies.ratifyreport import nested_reports, reason
 
 SCHEMA_VERSION = "1"
 
@@ -22,7 +25,9 @@ REMEDIES: dict[Code, str] = {
     Code.EVIDENCE_DIGEST: "the registry or something before it alters content: compare with another client",
     Code.EVIDENCE_LIMIT: "delete superfluous signatures of this image from the registry",
     Code.EVIDENCE_UNSUPPORTED: "sign the image in a supported form (docs/notation.md)",
-    Code.POLICY_NOT_SATISFIED: "compare policy.plugin.artifactVerificationPolicies with the signatures listed above",
+    Code.POLICY_NOT_SATISFIED: "compare the policy with what was found, listed above",
+    Code.NO_RULE: "write a rule that matches this repository, or one for everything: match: ['**']",
+    Code.POLICY_FAILED: "correct the policy at the line that is named; nodeseal config check tells more",
     Code.SIGNATURE_INVALID: "the signature was altered after signing: sign again, and find out who changed it",
     Code.SIGNATURE_OF_ANOTHER_IMAGE: "sign this image itself; find out who attached another image's signature",
     Code.SIGNER_NOT_TRUSTED: "add the signer's root certificate to verificationCerts, or sign with a trusted key",
@@ -58,8 +63,9 @@ class Step(NamedTuple):
 def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence[Step]) -> dict[str, object]:
     """The report on `subject` (`repository@digest`) as a JSON value."""
     answer, verdict = judgement
-    outcomes = verdict.report.outcomes if verdict and verdict.report else ()
-    items = [_item(outcome, subject) for outcome in outcomes]
+    report = verdict.report if verdict else None
+    outcomes = report.everything() if report else ()
+    items = _items(report) if report else []
     if not items and answer.ground is None:
         items = [_error_item(subject, answer.message, answer.code)]
     return {
@@ -76,6 +82,7 @@ def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence
             "ground": answer.ground.value if answer.ground else None,
             "reason": answer.line(),
             "causes": [cause.value for cause in verdict.causes] if verdict else [],
+            "freshForSeconds": verdict.fresh_for if verdict else None,
             "generation": generation,
             "checks": {f"{o.verifier} {o.digest}": [_check(c) for c in o.checks] for o in outcomes},
             "steps": [step._asdict() for step in steps],
@@ -87,26 +94,51 @@ def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence
     """The report on `subject` for people; with `explain`, every step and check.  Printable ASCII alone."""
     answer, verdict = judgement
     lines = [printable(subject)]
-    outcomes = verdict.report.outcomes if verdict and verdict.report else ()
+    report = verdict.report if verdict else None
+    shown = _shown(report) if report else []
     if explain:
         lines += ["", f"configuration {printable(generation[:12])}, rule {printable(answer.rule)}", "", "steps"]
         for step in steps:
             lines.append(f"  {step.milliseconds:8.1f} ms  {printable(step.name)}")
             lines.append(f"               looked for: {printable(step.looked_for)}")
             lines.append(f"               found:      {printable(step.found)}")
-        lines += ["", "checks"] if outcomes else []
-    for outcome in outcomes:
-        lines.append(f"  {_MARKS[outcome.status]:8} {printable(outcome.verifier)}  {outcome.digest}")
+        lines += ["", "checks"] if shown else []
+    for outcome, depth in shown:
+        indent = "  " * depth
+        lines.append(f"  {indent}{_MARKS[outcome.status]:8} {printable(outcome.verifier)}  {outcome.digest}")
         if explain:
-            lines += _explained(outcome)
+            lines += (f"{indent}{line}" for line in _explained(outcome))
         elif outcome.status is not Status.PASSED:
-            lines.append(f"           {printable(outcome.message)}")
+            lines.append(f"           {indent}{printable(outcome.message)}")
     lines += [""] if explain else []
     lines.append(printable(answer._replace(image="").line()))
     remedy = REMEDIES.get(answer.code)
     if remedy and answer.ground is None:
         lines.append(f"next step: {remedy}")
     return "\n".join(lines) + "\n"
+
+
+def _shown(report: Report) -> list[tuple[Outcome, int]]:
+    """Every outcome, each with how deep it is nested."""
+
+    def below(artifacts: Sequence[Artifact], depth: int) -> Iterator[tuple[Outcome, int]]:
+        for artifact in artifacts:
+            yield from ((outcome, depth) for outcome in artifact.outcomes)
+            yield from below(artifact.nested, depth + 1)
+
+    return [*below(report.artifacts, 0), *((defect, 0) for defect in report.defects)]
+
+
+def _items(report: Report) -> list[dict[str, object]]:
+    """The items of `verifierReports`."""
+    flat = [_item(defect, report.subject, ()) for defect in report.defects]
+    if report.seen_whole:
+        return nested_reports(report) + flat
+    return _flat(report.artifacts) + flat
+
+
+def _flat(artifacts: Sequence[Artifact]) -> list[dict[str, object]]:
+    return [_item(outcome, each.subject, each.nested) for each in artifacts for outcome in each.outcomes]
 
 
 def _explained(outcome: Outcome) -> list[str]:
@@ -119,7 +151,7 @@ def _explained(outcome: Outcome) -> list[str]:
     return lines
 
 
-def _item(outcome: Outcome, subject: str) -> dict[str, object]:
+def _item(outcome: Outcome, subject: str, nested: Sequence[Artifact]) -> dict[str, object]:
     """One item of `verifierReports`, in the flat form that Ratify uses under a config policy."""
     item: dict[str, object] = {
         "subject": subject,
@@ -133,10 +165,12 @@ def _item(outcome: Outcome, subject: str) -> dict[str, object]:
         "message": outcome.message,
     }
     if not item["isSuccess"]:
-        code = outcome.code or (Code.of(outcome.cause) if outcome.cause else Code.POLICY_NOT_SATISFIED)
+        code = reason(outcome)
         item |= {"errorReason": f"{code.value}: {outcome.message}", "remediation": REMEDIES[code]}
     if outcome.extensions:
         item["extensions"] = dict(outcome.extensions)
+    if nested:
+        item["nestedResults"] = _flat(nested)
     return item
 
 

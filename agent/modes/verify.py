@@ -11,6 +11,7 @@ import time
 from typing import Mapping, Sequence, TextIO
 
 from agent.adapters.inline import OneByOne, SystemClock, run
+from agent.adapters.policy_worker import ForkedWorker
 from agent.config.config import Config
 from agent.engine import Engine
 from agent.errors import Exit, Unavailable
@@ -98,6 +99,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
             # A person's own configuration is tried without the node's cache.
             revocation=LateRevocation(environment, deadline, None if personal else options.root),
             concurrent=OneByOne(),
+            policies=ForkedWorker(),
             clock=SystemClock(),
             trace=trace,
         )

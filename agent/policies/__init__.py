@@ -1,32 +1,53 @@
 """Policies: what is enough.  A report comes in, yes or no goes out.
 
-`POLICIES` is the only list of them: normalised plugin name -> "module:class" of a `Policy`.
+`POLICIES` is the only list of them: name -> "module:class" of a `Policy`.  Ratify's have its plugins' names,
+normalised; `nodeseal` is the one of our own rules.
 """
 
+from datetime import datetime
 from importlib import import_module
 from typing import Mapping, Protocol, Sequence, cast
 
-from agent.model.outcome import Outcome
+from agent.model.report import Report
 
 POLICIES: Mapping[str, str] = {
     "configpolicy": "agent.policies.configpolicy:ConfigPolicy",
+    "nodeseal": "agent.policies.threshold:ThresholdPolicy",
+    "regopolicy": "agent.policies.regopolicy:RegoPolicy",
 }
 
 
 class Policy(Protocol):
-    """Decides whether outcomes are enough."""
+    """Decides whether what was found is enough.
+
+    `one_verifier`: the first verifier that looks at a type takes an artifact, as in Ratify; else all that do.
+    `sees_everything`: artifacts that nobody verifies count too, and what is nested in each.  `is_program`: evaluating
+    takes time and memory that others have a say in.  `fresh_for`: seconds for which its word counts, None for ever.
+    """
+
+    one_verifier: bool
+    sees_everything: bool
+    is_program: bool
+    fresh_for: float | None
 
     @classmethod
     def load(cls, settings: Mapping[str, object]) -> "Policy":
         """Make a policy from its settings in the snapshot."""
         ...
 
-    def evaluate(self, outcomes: Sequence[Outcome], *, inconclusive_passes: bool) -> bool:
-        """Whether the outcomes satisfy the policy, with inconclusive ones taken as failed or as passed."""
+    def evaluate(self, report: Report, *, inconclusive_passes: bool, now: datetime) -> bool:
+        """Whether the report satisfies the policy, with inconclusive outcomes taken as failed or as passed.
+
+        Raises `PolicyFault`.
+        """
         ...
 
     def allow_stands(self, artifact_types: Sequence[str]) -> bool:
         """Whether a yes stands however unknown outcomes of these artifact types turn out; "*" is every type."""
+        ...
+
+    def refusal(self, report: Report) -> str:
+        """What it asks for that the report has not, though nothing in it failed."""
         ...
 
 

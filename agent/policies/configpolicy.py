@@ -5,9 +5,11 @@ types that are not listed fall under `default`, and must be satisfied once they 
 A skipped outcome counts as passed: the configuration itself asked for no more.
 """
 
+from datetime import datetime
 from typing import Mapping, Sequence
 
-from agent.model.outcome import Outcome, Status
+from agent.model.outcome import Status
+from agent.model.report import Report
 
 ANY, ALL = "any", "all"
 DEFAULT_KEY = "default"
@@ -16,6 +18,11 @@ ANY_TYPE = "*"
 
 class ConfigPolicy:
     """`requirements` maps artifact types to "any" or "all"; `default` (itself "all" by default) is for the others."""
+
+    one_verifier = True
+    sees_everything = False
+    is_program = False
+    fresh_for = None
 
     def __init__(self, requirements: Mapping[str, str]) -> None:
         """Keep the requirements; the key "default" is taken out of them."""
@@ -28,12 +35,13 @@ class ConfigPolicy:
         requirements = settings.get("artifactVerificationPolicies", {})
         return cls(dict(requirements) if isinstance(requirements, dict) else {})
 
-    def evaluate(self, outcomes: Sequence[Outcome], *, inconclusive_passes: bool) -> bool:
+    def evaluate(self, report: Report, *, inconclusive_passes: bool, now: datetime) -> bool:
         """See `Policy.evaluate`."""
         passing = {Status.PASSED, Status.SKIPPED} | ({Status.INCONCLUSIVE} if inconclusive_passes else set())
         by_type: dict[str, list[bool]] = {}
-        for outcome in outcomes:
-            by_type.setdefault(outcome.artifact_type, []).append(outcome.status in passing)
+        for artifact in report.artifacts:
+            for outcome in artifact.outcomes:
+                by_type.setdefault(artifact.artifact_type, []).append(outcome.status in passing)
         if not by_type:
             return False
         return all(
@@ -46,6 +54,10 @@ class ConfigPolicy:
         if ANY_TYPE in artifact_types and ALL in (self._default, *self._requirements.values()):
             return False
         return all(self._requirement(artifact_type) == ANY for artifact_type in artifact_types)
+
+    def refusal(self, report: Report) -> str:
+        """See `Policy.refusal`."""
+        return f"the policy asks for more than the {len(report.outcomes)} signatures found"
 
     def _satisfied(self, artifact_type: str, passed: Sequence[bool]) -> bool:
         if not passed:

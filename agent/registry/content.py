@@ -23,6 +23,10 @@ _ACCEPT_MANIFEST = ", ".join(MANIFEST_TYPES)
 _GENERIC_TYPES = ("application/json", "application/octet-stream")
 
 
+class _NotFound(Malformed):
+    """There is no such manifest."""
+
+
 def resolve(access: Access, reference: Reference) -> Steps[Descriptor]:
     """What `reference` names now: by its digest, else by its tag.
 
@@ -39,7 +43,7 @@ def resolve(access: Access, reference: Reference) -> Steps[Descriptor]:
     )
     where = f"{access.repository}: manifest {name}"
     if response.status == status.NOT_FOUND:
-        raise Malformed(f"{where}: not found", hint="check repository and tag; private images are hidden")
+        raise _NotFound(f"{where}: not found", hint="check repository and tag; private images are hidden")
     if response.status != status.OK:
         raise status.failure(response, where)
     digest = reference.digest or Digest.of(response.body)
@@ -48,6 +52,14 @@ def resolve(access: Access, reference: Reference) -> Steps[Descriptor]:
     check_content_digest(response, where)
     media_type, _ = document(response, where)
     return Descriptor(media_type, digest, len(response.body))
+
+
+def tagged(access: Access, reference: Reference) -> Steps[Descriptor | None]:
+    """What the tag of `reference` names now, None if there is no such tag.  Raises as `resolve` does."""
+    try:
+        return (yield from resolve(access, reference))
+    except _NotFound:
+        return None
 
 
 def manifest(access: Access, descriptor: Descriptor) -> Steps[bytes]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agent.rego import builtins
+from agent.rego.documents import Rules, Tree, items_of, replaced, value_at
 from agent.rego.faults import EvaluationFault
 from agent.rego.terms import Node
 from agent.rego.values import Object, Set, Value, decimal, from_json, same
@@ -30,7 +31,7 @@ class Program:
     def __init__(self, compiled: Node, *, max_steps: int = MAX_STEPS) -> None:
         """`compiled` is what `agent.rego.compiler.compile_policy` returned."""
         self._max_steps = max_steps
-        self._root = _Documents()
+        self._root = Rules()
         for rule in compiled["rules"]:
             self._root.add(rule)
 
@@ -63,39 +64,10 @@ class _Steps:
             raise EvaluationFault(f"more than {self._most} steps")
 
 
-class _Documents:
-    """The rules at one path below `data`, and the documents below it."""
-
-    __slots__ = ("below", "functions", "partial", "values")
-
-    def __init__(self) -> None:
-        self.below: dict[str, _Documents] = {}
-        self.functions: list[Node] = []
-        self.values: list[Node] = []
-        self.partial: list[Node] = []
-
-    def add(self, rule: Node) -> None:
-        node = self
-        for step in rule["path"]:
-            node = node.below.setdefault(step, _Documents())
-        if rule["args"] is not None:
-            node.functions.append(rule)
-        elif rule["suffix"] or rule["set"]:
-            node.partial.append(rule)
-        else:
-            node.values.append(rule)
-
-    def at(self, path: Sequence[str]) -> "_Documents":
-        node = self
-        for step in path:
-            node = node.below[step]
-        return node
-
-
 class _Evaluation:
     """One evaluation under one input."""
 
-    def __init__(self, root: _Documents, value: Value, context: "builtins.Context", steps: "_Steps") -> None:
+    def __init__(self, root: Rules, value: Value, context: "builtins.Context", steps: "_Steps") -> None:
         self._root = root
         self._input = value
         self._context = context
@@ -105,7 +77,7 @@ class _Evaluation:
 
     # Documents
 
-    def _document(self, node: _Documents) -> Value:
+    def _document(self, node: Rules) -> Value:
         """The value of the rules at `node`, and of what is below it."""
         known = self._known
         found = known.get(id(node), known)
@@ -113,12 +85,12 @@ class _Evaluation:
             found = known[id(node)] = self._find_document(node)
         return found
 
-    def _find_document(self, node: _Documents) -> Value:
+    def _find_document(self, node: Rules) -> Value:
         if node.values:
             return self._one_value(node.values, [{} for _ in node.values])
         if node.partial and all(rule["set"] and not rule["suffix"] for rule in node.partial) and not node.below:
             return Set(value for rule in node.partial for _, value in self._solutions(rule))
-        tree = _Tree()
+        tree = Tree()
         for rule in node.partial:
             tree.declare(rule)
             for path, value in self._solutions(rule):
@@ -218,7 +190,7 @@ class _Evaluation:
     def _some(self, expression: Node, bindings: _Bindings) -> Iterator[None]:
         key, pattern, term = expression[3:6]
         for collection in self.values(term, bindings):
-            for index, value in _items(collection):
+            for index, value in items_of(collection):
                 self._steps.count()
                 pairs = [(pattern, value)] if key is None else [(key, index), (pattern, value)]
                 for _ in self._matching(pairs, bindings):
@@ -228,7 +200,7 @@ class _Evaluation:
         key, pattern, _, body = expression[3:7]
         if not isinstance(collection, (tuple, Set, Object)):
             return False
-        for index, value in _items(collection):
+        for index, value in items_of(collection):
             self._steps.count()
             pairs = [(pattern, value)] if key is None else [(key, index), (pattern, value)]
             own = dict(bindings)
@@ -241,7 +213,7 @@ class _Evaluation:
         for found in self._all([term for _, term in expression[4]], None, bindings):
             value = self._input
             for path, new in zip(targets, found, strict=True):
-                value = _replaced(value, path, new)
+                value = replaced(value, path, new)
             inner = _Evaluation(self._root, value, self._context, self._steps)
             yield from inner._expression(expression[3], bindings)
 
@@ -353,7 +325,7 @@ class _Evaluation:
             path, each = waiting.pop()
             yield (path, each)
             if isinstance(each, (tuple, Set, Object)):
-                waiting += reversed([((*path, index), below) for index, below in _items(each)])
+                waiting += reversed([((*path, index), below) for index, below in items_of(each)])
 
     def _comprehension(self, term: Node, bindings: _Bindings) -> Value:
         kind, body = term[0], term[-1]
@@ -397,53 +369,15 @@ class _Evaluation:
             return
         arg = args[position]
         if _is_pattern(arg, bindings):
-            for index, below in _items(value):
+            for index, below in items_of(value):
                 self._steps.count()
                 for _ in self._match(arg, index, bindings):
                     yield from self._below(below, args, position + 1, bindings)
             return
         for index in self.values(arg, bindings):
-            below = _at(value, index)
+            below = value_at(value, index)
             if below is not UNDEFINED:
                 yield from self._below(below, args, position + 1, bindings)
-
-
-class _Tree:
-    """A document put together from rules whose paths have variables: objects, and sets at their leaves."""
-
-    __slots__ = ("below", "members", "whole")
-
-    def __init__(self) -> None:
-        self.below: dict[Any, tuple[Value, _Tree]] = {}
-        self.members: list[Value] | None = None
-        self.whole: Value = UNDEFINED
-
-    def declare(self, rule: Node) -> None:
-        if rule["set"] and not rule["suffix"] and self.members is None:
-            self.members = []
-
-    def insert(self, path: tuple[Value, ...], value: Value, *, is_set: bool) -> None:
-        node = self
-        for step in path:
-            if node.whole is not UNDEFINED or node.members is not None:
-                raise EvaluationFault("rules give one path two kinds of values")
-            _, node = node.below.setdefault(builtins.rank(step), (step, _Tree()))
-        if is_set:
-            node.members = [] if node.members is None else node.members
-            node.members.append(value)
-        elif node.below or (node.whole is not UNDEFINED and not same(node.whole, value)):
-            raise EvaluationFault("rules give one key of an object two values")
-        else:
-            node.whole = value
-        if node.members is not None and (node.below or node.whole is not UNDEFINED):
-            raise EvaluationFault("rules give one path two kinds of values")
-
-    def value(self) -> Value:
-        if self.whole is not UNDEFINED:
-            return self.whole
-        if self.members is not None:
-            return Set(self.members)
-        return Object((step, node.value()) for step, node in self.below.values())
 
 
 def _have_one_constant(rules: Sequence[Node]) -> bool:
@@ -470,35 +404,3 @@ def _is_pattern(term: Node, bindings: _Bindings) -> bool:
     if term[0] == "arr":
         return any(_is_pattern(each, bindings) for each in term[1])
     return term[0] == "obj" and any(_is_pattern(each, bindings) for _, each in term[1])
-
-
-def _items(value: Value) -> Iterator[tuple[Value, Value]]:
-    """Indexes and values of a collection; nothing for a value that is none."""
-    if isinstance(value, tuple):
-        return enumerate(value)
-    if isinstance(value, Object):
-        return iter(value)
-    if isinstance(value, Set):
-        return ((each, each) for each in value)
-    return iter(())
-
-
-def _at(value: Value, index: Value) -> Value:
-    if isinstance(value, tuple):
-        whole = isinstance(index, int) and not isinstance(index, bool)
-        return value[index] if whole and 0 <= index < len(value) else UNDEFINED
-    if isinstance(value, Object):
-        pair = value.get(index)
-        return UNDEFINED if pair is None else pair[1]
-    if isinstance(value, Set):
-        return index if index in value else UNDEFINED
-    return UNDEFINED
-
-
-def _replaced(value: Value, path: Sequence[str], new: Value) -> Value:
-    """`value` with `new` at `path`; objects are made on the way."""
-    if not path:
-        return new
-    pairs = value if isinstance(value, Object) else ()
-    inner = _at(value, path[0])
-    return Object([*pairs, (path[0], _replaced(inner, path[1:], new))])

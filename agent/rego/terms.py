@@ -33,6 +33,7 @@ _LEVELS: tuple[dict[str, str], ...] = (
     {"+": "plus", "-": "minus"},
     {"*": "mul", "/": "div", "%": "rem"},
 )
+_SHORT = 18  # digits of a number that every reader of JSON takes
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
@@ -346,7 +347,7 @@ def _call_path(head: Node, args: list[Node]) -> str | None:
 
 def _number(token: Token, sign: str = "") -> Node:
     text = sign + token.text
-    if text.lstrip("-").isdigit():
+    if text.lstrip("-").isdigit() and len(text) <= _SHORT:
         return ["lit", int(text)]
     mantissa, _, exponent = text.lower().partition("e")
     if abs(int(exponent or "0")) + len(mantissa) > MAX_WHOLE_DIGITS:

@@ -9,7 +9,8 @@ from agent.model.answer import Answer, Ground
 from agent.model.reference import Repository
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Verdict
-from agent.rules.rule import DEFAULT_RULE, Rule
+from agent.rules import matching
+from agent.rules.rule import Rule
 
 CANARY = 1
 VERIFICATION = 7
@@ -32,10 +33,21 @@ def before_verification(repository: Repository) -> Answer | None:
     return CANARY_ANSWER if _is_canary(repository) else None
 
 
-def rule_for(rules: tuple[Rule, ...], repository: Repository) -> Rule:
-    """The rule that stands for `repository`."""
-    del repository  # this version's only rule is for everything
-    return rules[0] if rules else DEFAULT_RULE
+def rule_for(rules: tuple[Rule, ...], repository: Repository) -> Rule | None:
+    """The rule that stands for `repository`: the one with the most specific pattern that matches; None if none does."""
+    found = (
+        (matching.specificity(pattern), rule)
+        for rule in rules
+        for pattern in rule.match
+        if matching.matches(pattern, repository)
+    )
+    return max(found, key=lambda each: each[0], default=(None, None))[1]
+
+
+def no_rule(request: PullRequest) -> Answer:
+    """What containerd gets where no rule is for the image: it blocks."""
+    text = f"no rule is for {request.repository}"
+    return Answer(Exit.DENY, Code.NO_RULE, _NO_RULE, text, VERIFICATION, image=request.name)
 
 
 def conclude(verdict: Verdict, rule: Rule, request: PullRequest) -> Answer:

@@ -1,9 +1,8 @@
 """Trust stores: which certificates stand behind a name such as `ca:prod`.
 
-Notary Project, trust store and trust policy specification 1.0, "Trust Store".  Two kinds, as Ratify has them: named
-stores, and certificates without a name, which stand behind every name that has no store of its own.  What may be in a
-store is decided when a configuration is published (`agent.formats.notation_options`).  Behind the pull path: DER bytes
-alone, no `cryptography`.
+Notary Project, trust store and trust policy specification 1.0, "Trust Store".  What is in a store is decided when a
+configuration is published (`agent.formats.notation_options`).  Behind the pull path: DER bytes alone, no
+`cryptography`.
 """
 
 from hashlib import sha256
@@ -15,34 +14,23 @@ TYPES = (CA, SIGNING_AUTHORITY, TSA)
 
 
 class TrustStores(NamedTuple):
-    """All trust stores of one verifier.
-
-    `named` maps `TYPE:NAME` to certificates as DER; `unnamed` are those behind every name that is not in `named`.
-    """
+    """All trust stores of one verifier: `TYPE:NAME` -> certificates as DER."""
 
     named: Mapping[str, frozenset[bytes]]
-    unnamed: frozenset[bytes] = frozenset()
 
     def certificates(self, stores: Sequence[str], store_type: str) -> frozenset[bytes]:
         """The certificates, as DER, of those `stores` (`TYPE:NAME`) that are of `store_type`."""
-        found = (self.named.get(store, self.unnamed) for store in stores if store.startswith(f"{store_type}:"))
+        found = (self.named.get(store, frozenset()) for store in stores if store.startswith(f"{store_type}:"))
         return frozenset().union(*found)
 
     def to_json(self) -> dict[str, object]:
         """The JSON form that a snapshot holds: certificates by their SHA-256."""
-        named = {store: _names(certificates) for store, certificates in self.named.items()}
-        return {"named": named, "unnamed": _names(self.unnamed)}
+        return {store: _names(certificates) for store, certificates in self.named.items()}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, object], certificates: Mapping[str, bytes]) -> "TrustStores":
+    def from_json(cls, value: Mapping[str, Sequence[str]], certificates: Mapping[str, bytes]) -> "TrustStores":
         """Read back what `to_json` wrote; `certificates` maps SHA-256 (hexadecimal) to DER."""
-
-        def found(names: Sequence[str]) -> frozenset[bytes]:
-            return frozenset(certificates[name] for name in names)
-
-        named: Mapping[str, Sequence[str]] = value["named"]  # type: ignore[assignment]
-        unnamed: Sequence[str] = value["unnamed"]  # type: ignore[assignment]
-        return cls({store: found(names) for store, names in named.items()}, found(unnamed))
+        return cls({store: frozenset(certificates[name] for name in names) for store, names in value.items()})
 
 
 def _names(certificates: Collection[bytes]) -> list[str]:

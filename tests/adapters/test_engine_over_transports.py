@@ -20,6 +20,7 @@ from agent.model.descriptor import Descriptor
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Verdict
+from tests.engines import OnTheSpot, verdict_of
 from tests.formats.support import Answers
 from tests.signing import attach_signature, envelope
 from tests.simulators import misbehaviour as does
@@ -38,7 +39,7 @@ def one_by_one(request: PullRequest, requirement: str) -> Verdict:
     transport = BlockingTransport(deadline=time.monotonic() + SECONDS)
     try:
         client = RegistryClient(transport, use_http=True)
-        return run(engine(client, OneByOne(), requirement).verify(request))
+        return run(verdict_of(engine(client, OneByOne(), requirement), request))
     finally:
         transport.close()
 
@@ -49,7 +50,7 @@ def side_by_side(request: PullRequest, requirement: str, at_once: int) -> Verdic
     async def verify() -> Verdict:
         async with ConnectionPool() as pool:
             client = RegistryClient(PooledTransport(pool, deadline=time.monotonic() + SECONDS), use_http=True)
-            return await engine(client, SideBySide(at_once), requirement).verify(request)
+            return await verdict_of(engine(client, SideBySide(at_once), requirement), request)
 
     return anyio.run(verify)
 
@@ -62,6 +63,7 @@ def engine(client: RegistryClient, concurrent: OneByOne | SideBySide, requiremen
         registry=client,
         revocation=Answers(),
         concurrent=concurrent,
+        policies=OnTheSpot(),
         clock=clock,
         trace=NoTrace(),
     )

@@ -17,18 +17,17 @@ import pytest
 from agent.adapters import files, snapshots
 from agent.adapters.snapshots import SnapshotStore
 from agent.config import canonical
-from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.config.config import Config, VerifierSettings
 from agent.errors import Cause, HostError, Unavailable
-from agent.rules.rule import DEFAULT_RULE
+from agent.rules.rule import PolicySettings
+from tests.engines import one_rule
 
 
 def _config(name: str, certificates: int = 2) -> Config:
     ders = [f"{name}-{n}".encode() for n in range(certificates)]
     by_name = {sha256(der).hexdigest(): der for der in ders}
     verifier = VerifierSettings(name, "notation", ("*",), {"certificates": sorted(by_name)})
-    config = Config(
-        "", StoreSettings("oras", False), PolicySettings("configpolicy", {}), (verifier,), (DEFAULT_RULE,), by_name
-    )
+    config = one_rule(PolicySettings("configpolicy", {}), (verifier,), by_name)._replace(generation="")
     return config._replace(generation=canonical.generation_of(canonical.encode(config)))
 
 

@@ -53,6 +53,7 @@ STATEMENT = "verifier.plugins[0].trustPolicyDoc.trustPolicies[0]"
 class FakeFormat:
     """Takes every option into its settings, with one certificate; an option `trustPolicyDoc.spoil` is a problem."""
 
+    artifact_types = ("application/vnd.example.fake",)
     calls: list[Mapping[str, object]] = []
 
     @classmethod
@@ -79,6 +80,10 @@ class NoDocuments:
     def find(self, path: str) -> tuple[Document, ...]:
         """Nothing."""
         return ()
+
+    def file(self, path: str) -> Document | None:
+        """Nothing."""
+        return None
 
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """Nothing."""

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import canonical
-from agent.config.config import Config, PolicySettings, StoreSettings, VerifierSettings
+from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Malformed
-from agent.rules.rule import Rule
+from agent.rules.rule import PolicySettings, Rule
 from tests.config.support import GOOD, STATEMENT, put, read
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
@@ -26,15 +26,14 @@ _SETTINGS = st.dictionaries(
     ),
     max_size=3,
 )
+_TEXTS = st.lists(_TEXT, max_size=3).map(tuple)
+_POLICIES = st.builds(PolicySettings, _TEXT, _SETTINGS)
 _CONFIGS = st.builds(
     Config,
     st.just(""),
-    st.builds(StoreSettings, _TEXT, st.booleans()),
-    st.builds(PolicySettings, _TEXT, _SETTINGS),
-    st.lists(
-        st.builds(VerifierSettings, _TEXT, _TEXT, st.lists(_TEXT, max_size=3).map(tuple), _SETTINGS), max_size=3
-    ).map(tuple),
-    st.lists(st.builds(Rule, _TEXT, _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(StoreSettings, _TEXT, st.booleans(), _TEXTS, st.booleans()), max_size=2).map(tuple),
+    st.lists(st.builds(VerifierSettings, _TEXT, _TEXT, _TEXTS, _SETTINGS, st.booleans()), max_size=3).map(tuple),
+    st.lists(st.builds(Rule, _TEXT, _TEXTS, _TEXTS, _POLICIES, st.booleans(), _TEXT), max_size=2).map(tuple),
     st.dictionaries(st.text("0123456789abcdef", min_size=64, max_size=64), st.binary(max_size=9), max_size=3),
 )
 
@@ -81,14 +80,15 @@ def test_another_certificate_changes_the_generation() -> None:
     "change",
     [
         {"formatVersion": 1},
-        {"formatVersion": "2"},
+        {"formatVersion": "3"},
         {"formatVersion": True},
         {"formatVersion": None},
-        {"store": {"name": "oras"}},
-        {"store": None},
+        {"stores": [{"name": "oras"}]},
+        {"stores": None},
         {"verifiers": None},
         {"verifiers": [{}]},
         {"rules": [1]},
+        {"rules": [{"name": "x"}]},
         {"certificates": None},
     ],
 )

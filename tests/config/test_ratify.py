@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +18,7 @@ from tests.config.support import (
     NAME,
     STATEMENT,
     FakeFormat,
+    NoDocuments,
     errors,
     problems,
     put,
@@ -33,12 +33,13 @@ STORE = "store.plugins[0]"
 def test_a_good_configuration_is_read_without_a_word() -> None:
     config, told = read(GOOD)
     assert told == ()
-    assert config.store == StoreSettings("oras", use_http=False)
-    assert config.policy.name == "configpolicy"
-    assert config.policy.settings == {
+    assert config.stores == (StoreSettings("oras", use_http=False),)
+    (rule,) = config.rules
+    assert (rule.name, rule.match, rule.verifiers) == ("default", ("**",), ("notation",))
+    assert rule.policy.name == "configpolicy"
+    assert rule.policy.settings == {
         "artifactVerificationPolicies": {"default": "any", "application/vnd.cncf.notary.signature": "all"}
     }
-    assert [rule.match for rule in config.rules] == ["**"]
     assert config.verifiers[0].artifact_types == ("application/vnd.cncf.notary.signature",)
     assert config.certificates == {NAME: CERTIFICATE}
 
@@ -80,7 +81,7 @@ def test_a_certificate_under_a_wrong_name_is_our_bug(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", ["configPolicy", "config-policy", "CONFIG-POLICY", "configpolicy"])
 def test_a_policy_is_named_as_ratify_compares_names(name: str) -> None:
-    assert read(put("policy.plugin.name", name)).config.policy.name == "configpolicy"
+    assert read(put("policy.plugin.name", name)).config.rules[0].policy.name == "configpolicy"
 
 
 def test_a_verifier_is_of_the_type_that_it_is_named_after() -> None:
@@ -97,7 +98,7 @@ def test_artifact_types_are_separated_by_commas() -> None:
 
 UNUSABLE: list[tuple[str, object, str]] = [
     # what this version does not support is named, never passed over
-    (f"{STORE}.cosignEnabled", True, "cosign signatures"),
+    (f"{STORE}.cosignEnabled", "true", "true or false"),
     (f"{STORE}.authProvider", {"name": "azureWorkloadIdentity"}, "no credentials of clouds"),
     (f"{STORE}.authProvider", {"name": "k8Secrets"}, "Kubernetes Secrets"),
     (f"{STORE}.authProvider", {}, "dockerConfig"),
@@ -106,19 +107,18 @@ UNUSABLE: list[tuple[str, object, str]] = [
     (f"{STORE}.auth-provider", {"name": "awsEcrBasic"}, "no credentials of clouds"),
     (f"{STORE}.name", "other", '"oras"'),
     (f"{STORE}.source", {"artifact": "x"}, "plugins that are downloaded"),
-    ("store.plugins", [{"name": "oras"}, {"name": "oras"}], "does not support several"),
-    ("store.plugins", [], "exactly one store"),
+    ("store.plugins", [{"name": "oras"}] * 9, "a list of 1 to 8 stores"),
+    ("store.plugins", [], "a list of 1 to 8 stores"),
     ("store.pluginBinDirs", ["/bin"], "no external plugins"),
     ("verifier.pluginBinDirs", ["/bin"], "no external plugins"),
-    ("policy.plugin.name", "regoPolicy", "configpolicy"),
-    ("policy.plugin.policyPath", "/policy.rego", "Rego policies"),
-    ("policy.plugin.policy", "package x", "Rego policies"),
-    ("policy.plugin.passthroughEnabled", False, "no such key"),
+    ("policy.plugin.name", "nodeseal", "one of configPolicy, regoPolicy"),
+    ("policy.plugin.policy", "", "not empty"),
+    ("policy.plugin.passthroughEnabled", "yes", "true or false"),
     (f"{PLUGIN}.verificationCertStores", ["ca"], "stores by type and name"),
     (f"{PLUGIN}.verificationCertStores", {"ca:prod": ["p"]}, "a name of letters"),
     (f"{PLUGIN}.notationDirectory", "", "not empty"),
     (f"{PLUGIN}.type", "cosign", "one of notation, other"),
-    (f"{PLUGIN}.nestedReferences", "application/x", "refers to signatures"),
+    (f"{PLUGIN}.nestedReferences", ["application/x"], "a text"),
     (f"{PLUGIN}.nestedArtifactTypes", ["application/x"], "refers to signatures"),
     (f"{PLUGIN}.source", {"artifact": "x"}, "plugins that are downloaded"),
     (f"{PLUGIN}.address", "/run/x.sock", "external plugins"),
@@ -135,7 +135,6 @@ UNUSABLE: list[tuple[str, object, str]] = [
     ("keyManagementProvider", {"plugins": [{"name": "k", "value": ""}]}, "not empty"),
     ("keyManagementProvider", {"plugins": [{"name": "k", "value": "x"}] * 2}, "no other key provider"),
     ("keyManagementProvider", {"pluginBinDirs": ["/bin"]}, "no external plugins"),
-    ("nodeseal", {"rules": []}, "rules"),
     # what is simply wrong
     ("store", ..., "Where signatures are looked for"),
     ("policy", ..., "Which policy decides"),
@@ -195,7 +194,7 @@ def test_every_problem_is_told_at_once() -> None:
     value = GOOD
     for path, spoilt in [
         ("nodeseal", {}),
-        (f"{STORE}.cosignEnabled", True),
+        (f"{STORE}.cosignEnabled", 1),
         ("policy.plugin.name", "x"),
         (f"{STATEMENT}.signatureVerification.level", "lax"),
         (f"{STATEMENT}.name", ""),
@@ -203,7 +202,7 @@ def test_every_problem_is_told_at_once() -> None:
         value = put(path, spoilt, value)
     value = put("verifier.plugins", [*value["verifier"]["plugins"], {"name": "cosign"}], value)  # type: ignore[index]
     assert set(errors(value)) == {
-        "nodeseal",
+        "nodeseal.apiVersion",
         f"{STORE}.cosignEnabled",
         "policy.plugin.name",
         f"{STATEMENT}.signatureVerification.level",
@@ -216,7 +215,7 @@ def test_every_problem_is_told_at_once() -> None:
 def test_two_verifiers_of_one_name_are_refused() -> None:
     plugins = GOOD["verifier"]["plugins"]  # type: ignore[index]
     found = errors(put("verifier.plugins", [*plugins, *plugins]))
-    assert "which plugins[0] has too" in found["verifier.plugins[1].name"]
+    assert "which verifier.plugins[0] has too" in found["verifier.plugins[1].name"]
 
 
 NO_EFFECT: list[tuple[str, object]] = [
@@ -279,7 +278,7 @@ def test_verifier_of_everything_looks_at_every_type() -> None:
 
 def test_plain_http_is_told() -> None:
     config, told = read(put(f"{STORE}.useHttp", True))
-    assert config.store.use_http
+    assert config.stores[0].use_http
     assert "plain HTTP" in told[0].expected
 
 
@@ -360,12 +359,9 @@ def test_whatever_stands_anywhere_gives_a_configuration_or_problems(path: str, v
 
 
 def test_warnings_of_formats_are_passed_on() -> None:
-    class One:
+    class One(NoDocuments):
         def find(self, path: str) -> tuple[Document, ...]:
             return (Document("ca.crt", b"", path),)
-
-        def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
-            return ()
 
     checked = ratify.read(Document("c.json", json.dumps(GOOD).encode(), ""), One(), formats=FORMATS)
     assert [str(each) for each in checked.warnings] == [

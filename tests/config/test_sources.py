@@ -29,6 +29,10 @@ class Folder:
         name = path.rpartition("/")[2]
         return (self._files[name],) if name in self._files else tuple(self._files.values()) if not name else ()
 
+    def file(self, path: str) -> Document | None:
+        """The document of that name."""
+        return self._files.get(path.rpartition("/")[2])
+
     def tree(self, path: str, wanted: object) -> tuple[Document, ...]:
         """Nothing."""
         return ()
@@ -70,14 +74,14 @@ def trusted(config: Config | None) -> set[bytes]:
     """The certificates that the only verifier trusts signers by."""
     assert config
     stores = config.verifiers[0].settings["trustStores"]
-    names = {name for each in (*stores["named"].values(), stores["unnamed"]) for name in each}  # type: ignore[index]
+    names = {name for each in stores.values() for name in each}  # type: ignore[attr-defined]
     return {config.certificates[name] for name in names}
 
 
 def cas(config: Config | None) -> set[bytes]:
     """The certificates that registries are trusted by."""
     assert config
-    return {config.certificates[name] for name in config.store.ca_certificates}
+    return {config.certificates[name] for name in config.stores[0].ca_certificates}
 
 
 def der(each: Any) -> bytes:

@@ -35,6 +35,11 @@ class GivenDocuments:
         del path
         return self._found
 
+    def file(self, path: str) -> Document | None:
+        """Nothing."""
+        del path
+        return None
+
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """Nothing."""
         del path, wanted

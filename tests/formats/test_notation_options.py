@@ -51,6 +51,10 @@ class Given:
         """The file of exactly that path."""
         return (Document(path, self._files[path], path),) if path in self._files else ()
 
+    def file(self, path: str) -> Document | None:
+        """Nothing: no option names a document that is no certificate."""
+        return None
+
     def provided(self, provider: str) -> Document | None:
         """What a key provider holds."""
         content = self._providers.get(provider)
@@ -249,7 +253,7 @@ def test_folder_of_notation_gives_the_policy_and_its_stores() -> None:
     assert stores.certificates(["ca:prod"], "ca") == {der(ROOT), der(OTHER)}
     assert stores.certificates(["tsa:time"], "tsa") == {der(OTHER)}
     assert stores.certificates(["signingAuthority:sa"], "signingAuthority") == {der(SELF_SIGNED)}
-    assert stores.unnamed == frozenset()
+    assert stores.named.keys() == {"ca:prod", "tsa:time", "signingAuthority:sa"}
 
 
 def test_of_a_folder_of_notation_only_policies_and_stores_are_asked_for() -> None:

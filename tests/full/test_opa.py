@@ -1,4 +1,7 @@
-"""A real OPA is asked again: the recorded answers are its answers, and policies made by chance mean the same to both."""
+"""A real OPA is asked again:
+
+the recorded answers are its answers, and policies made by chance mean the same to both.
+"""
 
 import os
 

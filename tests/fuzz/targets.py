@@ -27,11 +27,11 @@ from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST, Manifest
 from agent.model.reference import Reference, Repository
 from agent.modes import config
+from agent.registry import challenge, credentials
+from agent.registry.urls import Origin, Url
 from agent.rego.compiler import compile_policy
 from agent.rego.evaluator import Program
 from agent.rego.faults import EvaluationFault, SyntaxFault
-from agent.registry import challenge, credentials
-from agent.registry.urls import Origin, Url
 from agent.trust import chain, crl, identity, ocsp, timestamp, trustpolicy_document
 from agent.trust.revocationstatus import Unusable
 from tests.hostile import messages

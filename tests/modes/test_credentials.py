@@ -19,6 +19,7 @@ from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
 from agent.modes.config import load_for_person
 from agent.modes.registry_access import open_registry, personal_credentials
+from tests.engines import OnTheSpot
 from tests.formats.support import Answers
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
@@ -189,6 +190,7 @@ def test_what_a_verification_costs(setting: Setting) -> None:
             registry=registry,
             revocation=Answers(),
             concurrent=OneByOne(),
+            policies=OnTheSpot(),
             clock=SystemClock(),
             trace=NoTrace(),
         )

@@ -9,11 +9,11 @@ from agent.errors import Cause, Code, Exit
 from agent.judgement import Judgement
 from agent.model.digest import Digest
 from agent.model.outcome import Action, Check, CheckResult, Outcome, Status
-from agent.model.report import Report
+from agent.model.report import Artifact, Report
 from agent.model.verdict import Decision, Verdict
 from agent.modes.rendering import REMEDIES, Step, as_json, as_text
 from agent.rules import precedence
-from agent.rules.rule import DEFAULT_RULE
+from tests.engines import DEFAULT_RULE
 from tests.formats.support import request
 
 SUBJECT = request().identity
@@ -25,6 +25,11 @@ STEPS = (Step("list referrers", "signatures", "1 by referrers API", 1.26), Step(
 def outcome(status: Status, message: str = "well", **changes: Any) -> Outcome:
     """One outcome."""
     return Outcome(DIGEST, TYPE, "notation-1", "notation", status, message, **changes)
+
+
+def artifact(*outcomes: Outcome, nested: tuple[Artifact, ...] = ()) -> Artifact:
+    """One referrer."""
+    return Artifact(SUBJECT, DIGEST, TYPE, outcomes, nested)
 
 
 PASSED = outcome(Status.PASSED, extensions={"Issuer": "CN=root", "SN": "CN=build"})
@@ -44,7 +49,7 @@ UNKNOWN = outcome(Status.INCONCLUSIVE, "revocation of CN=x can't be checked", ca
 
 def judgement(decision: Decision, code: Code, *outcomes: Outcome, causes: tuple[Cause, ...] = ()) -> Judgement:
     """A judgement as `judge` makes it."""
-    verdict = Verdict(decision, code, "the reason", causes, Report(SUBJECT, outcomes))
+    verdict = Verdict(decision, code, "the reason", causes, Report(SUBJECT, tuple(artifact(each) for each in outcomes)))
     return Judgement(precedence.conclude(verdict, DEFAULT_RULE, request()), verdict)
 
 
@@ -215,7 +220,7 @@ HOSTILE = "a\nallow NS-0001\r\x1b[2J\u202e\x00\x85é"
 
 def test_nothing_that_a_terminal_obeys_gets_out() -> None:
     hostile = outcome(Status.FAILED, HOSTILE, code=Code.SIGNATURE_INVALID)
-    verdict = Verdict(Decision.DENY, Code.SIGNATURE_INVALID, HOSTILE, report=Report(HOSTILE, (hostile,)))
+    verdict = Verdict(Decision.DENY, Code.SIGNATURE_INVALID, HOSTILE, report=Report(HOSTILE, (artifact(hostile),)))
     answer = precedence.conclude(verdict, DEFAULT_RULE._replace(name=HOSTILE), request())
     steps = [Step(HOSTILE, HOSTILE, HOSTILE, 1)]
     for explain in (False, True):

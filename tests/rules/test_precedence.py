@@ -7,7 +7,7 @@ from agent.model.answer import LINE_LIMIT, Answer, Ground, printable
 from agent.model.reference import Reference
 from agent.model.verdict import Decision, Verdict
 from agent.rules import precedence
-from agent.rules.rule import DEFAULT_RULE
+from tests.engines import DEFAULT_RULE
 from tests.formats.support import NAME, request
 
 

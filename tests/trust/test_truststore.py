@@ -1,5 +1,6 @@
 """Trust stores: what stands behind a name."""
 
+import json
 import subprocess
 import sys
 from hashlib import sha256
@@ -9,7 +10,7 @@ import pytest
 from agent.trust.truststore import TrustStores
 
 A, B, C = b"a", b"b", b"c"
-STORES = TrustStores({"ca:prod": frozenset({A}), "tsa:prod": frozenset({B}), "ca:other": frozenset()}, frozenset({C}))
+STORES = TrustStores({"ca:prod": frozenset({A}), "tsa:prod": frozenset({B}), "ca:other": frozenset({C})})
 
 
 @pytest.mark.parametrize(
@@ -19,26 +20,20 @@ STORES = TrustStores({"ca:prod": frozenset({A}), "tsa:prod": frozenset({B}), "ca
         (["ca:prod"], "tsa", set()),
         (["ca:prod"], "c", set()),
         (["tsa:prod", "ca:prod"], "tsa", {B}),
-        (["ca:prod", "ca:unknown"], "ca", {A, C}),
-        (["signingAuthority:prod"], "signingAuthority", {C}),
-        (["ca:other"], "ca", set()),
-        (["ca:Prod"], "ca", {C}),
+        (["ca:prod", "ca:other"], "ca", {A, C}),
+        (["ca:prod", "ca:unknown"], "ca", {A}),
+        (["signingAuthority:prod"], "signingAuthority", set()),
+        (["ca:Prod"], "ca", set()),
         ([], "ca", set()),
     ],
 )
-def test_a_store_of_its_own_stands_before_certificates_without_one(
-    stores: list[str], store_type: str, expected: set[bytes]
-) -> None:
+def test_certificates_of_one_store_serve_no_other(stores: list[str], store_type: str, expected: set[bytes]) -> None:
     assert STORES.certificates(stores, store_type) == expected
-
-
-def test_without_unnamed_certificates_an_unknown_store_is_empty() -> None:
-    assert TrustStores({"ca:prod": frozenset({A})}).certificates(["ca:unknown"], "ca") == frozenset()
 
 
 def test_stores_survive_their_json_form() -> None:
     by_name = {sha256(each).hexdigest(): each for each in (A, B, C)}
-    assert TrustStores.from_json(STORES.to_json(), by_name) == STORES
+    assert TrustStores.from_json(json.loads(json.dumps(STORES.to_json())), by_name) == STORES
 
 
 def test_nothing_slow_is_imported_for_a_pull() -> None:

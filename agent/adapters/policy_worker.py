@@ -1,0 +1,109 @@
+"""`ports.PolicyRunner` in a process of its own, which can be killed: a policy's program may take any time and memory.
+
+The process is a copy of this one (`fork`) that works the answer out, writes it to a pipe and ends.  Bounds: seconds by
+the clock, for which it is waited; seconds of work and bytes of memory, by the kernel.  It has no open files but the
+pipe.  A policy that is too slow is told as its fault: what makes it slow is what others attached to
+the image.
+"""
+
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from agent.errors import PolicyFault
+
+SECONDS = 3.0
+"""Longest evaluation.  Two may be needed within a pull's deadline of 8 s."""
+
+MEMORY = 512 * 1024 * 1024
+"""Most bytes of memory on top of what this process has mapped."""
+
+MAX_DEPTH = 5_000
+"""Python calls in each other: enough for 500 expressions in each other."""
+
+_YES, _NO, _FAULT = b"+", b"-", b"!"
+_MAX_MESSAGE = 4096
+
+
+class ForkedWorker:
+    """Evaluates each policy in a process of its own."""
+
+    def __init__(self, *, seconds: float = SECONDS, memory: int = MEMORY) -> None:
+        """Keep the bounds."""
+        self._seconds = seconds
+        self._memory = memory
+
+    async def run(self, evaluate: Callable[[], bool]) -> bool:
+        """See `ports.PolicyRunner.run`."""
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        worker = os.fork()
+        if worker == 0:
+            self._work(evaluate, writing)
+        os.close(writing)
+        try:
+            told = self._answer(reading)
+        finally:
+            os.close(reading)
+            os.kill(worker, signal.SIGKILL)
+            os.waitpid(worker, 0)
+        if told in (_YES, _NO):
+            return told == _YES
+        if told[:1] == _FAULT:
+            raise PolicyFault(told[1:].decode(errors="replace"))
+        raise PolicyFault("the policy's evaluation ended without an answer: it took too much memory or time")
+
+    def _answer(self, reading: int) -> bytes:
+        """What the worker wrote until it closed the pipe.  Raises `PolicyFault` if it took too long."""
+        end = time.monotonic() + self._seconds
+        poll = select.poll()
+        poll.register(reading, select.POLLIN | select.POLLHUP)
+        told = b""
+        while len(told) <= _MAX_MESSAGE:
+            left = end - time.monotonic()
+            if left <= 0 or not poll.poll(left * 1000):
+                raise PolicyFault(f"the policy took more than {self._seconds:g} s")
+            chunk = os.read(reading, _MAX_MESSAGE)
+            if not chunk:
+                break
+            told += chunk
+        return told
+
+    def _work(self, evaluate: Callable[[], bool], writing: int) -> None:
+        """The worker's whole life.  Does not return."""
+        told = b""
+        try:
+            _keep_only(writing)
+            seconds = int(self._seconds) + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+            resource.setrlimit(resource.RLIMIT_AS, (_mapped() + self._memory,) * 2)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            sys.setrecursionlimit(MAX_DEPTH)
+            told = _YES if evaluate() is True else _NO
+        except PolicyFault as fault:
+            told = _FAULT + fault.message.encode()[: _MAX_MESSAGE - 1]
+        except BaseException as error:  # noqa: BLE001 - a fault like any other: the answer is no
+            told = _FAULT + f"unexpected {type(error).__name__} in the policy's evaluation".encode()
+        finally:
+            try:
+                os.write(writing, told)
+            finally:
+                os._exit(0)
+
+
+def _mapped() -> int:
+    """Bytes of address space of this process."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _keep_only(descriptor: int) -> None:
+    """Close every other file."""
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)

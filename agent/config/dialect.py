@@ -1,0 +1,151 @@
+"""Our own dialect: the section `nodeseal`, in `config.json` or in a document of its own.
+
+What Ratify has no word for: rules for repositories, each with its verifiers and what is enough.  The form is checked by
+the schema; here is what a schema can't tell: names that are used, patterns, rules that contradict each other, versions.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import cast
+
+from agent import __version__
+from agent.config import checking, programs
+from agent.config.checking import Finding
+from agent.config.plugins import VerifierEntry, at
+from agent.errors import Problem, UsageError
+from agent.model.documents import Documents
+from agent.model.reference import Reference
+from agent.rules import matching
+from agent.rules.rule import PolicySettings, Rule
+
+SECTION = "nodeseal"
+RULES: checking.Path = (SECTION, "rules")
+
+_EVERYTHING_OF = {"any": lambda names: 1, "all": len}
+
+
+def check_version(root: Mapping[str, object], findings: list[Finding]) -> None:
+    """Whether this version is new enough for what `requires` says."""
+    required = at(root, SECTION, "requires")
+    if isinstance(required, str) and (match := re.fullmatch(r">=([0-9]+(?:\.[0-9]+){0,2})", required)):
+        wanted = tuple(map(int, match[1].split(".")))
+        ours = tuple(map(int, re.findall(r"[0-9]+", __version__)[:3]))
+        if ours < wanted:
+            findings.append(Finding((SECTION, "requires"), checking.shown(required), f"at most >={__version__}"))
+
+
+def read_rules(
+    root: Mapping[str, object],
+    verifiers: Sequence[VerifierEntry],
+    documents: Documents,
+    place: "Placing",
+    findings: list[Finding],
+    problems: list[Problem],
+) -> tuple[Rule, ...]:
+    """The rules, as far as they have the form.  `findings` and `problems` get what is wrong with them."""
+    listed = at(root, *RULES)
+    known = {verifier.name for verifier in verifiers}
+    rules: list[Rule] = []
+    patterns: list[tuple[str, checking.Path]] = []
+    names: dict[str, int] = {}
+    for i, given in enumerate(listed if isinstance(listed, list) else []):
+        path = (*RULES, i)
+        name = at(given, "name")
+        if isinstance(name, str) and names.setdefault(name, i) != i:
+            got = f"{checking.shown(name)}, which rules[{names[name]}] has too"
+            findings.append(Finding((*path, "name"), got, "a name that no other rule has"))
+        if any(each.fatal and each.structural and each.path[: len(path)] == path for each in findings):
+            continue  # the schema's check has told
+        own = _patterns(cast("list[str]", at(given, "match")), (*path, "match"), findings)
+        patterns += own
+        wanted = cast("list[str]", at(given, "verifiers"))
+        for j, each in enumerate(wanted):
+            if each not in known:
+                near = checking.nearest(each, sorted(known)) or f"one of {', '.join(sorted(known)) or 'none'}"
+                got = f"{checking.shown(each)}, which no verifier is called"
+                findings.append(Finding((*path, "verifiers", j), got, near))
+        policy = _policy(at(given, "policy"), wanted, (*path, "policy"), documents, place, findings, problems)
+        repository = _repository(at(given, "evidenceRepository"), (*path, "evidenceRepository"), findings)
+        in_order = tuple(verifier.name for verifier in verifiers if verifier.name in wanted)
+        lenient = at(given, "allowWithoutEvidence") is True
+        rules.append(Rule(str(name), tuple(each for each, _ in own), in_order, policy, lenient, repository))
+    for (left, at_left), (right, at_right) in combinations(patterns, 2):
+        if matching.ties(left, right):
+            both = "the same as" if left == right else "no more specific, and no less, than"
+            got = f"{checking.shown(right)}, {both} {checking.shown(left)} in {checking.place('', at_left)[2:]}"
+            findings.append(Finding(at_right, got, "patterns of which one is more specific wherever both match"))
+    return tuple(rules)
+
+
+class Placing:
+    """Says where a path of keys stands, as people read it: the section may be a document of its own."""
+
+    def __init__(self, document: str, section_document: str) -> None:
+        """The names of the configuration, and of the document that the section stands in."""
+        self._document = document
+        self._section_document = section_document
+
+    def problem(self, finding: Finding) -> Problem:
+        """A finding with its place."""
+        return finding.problem(self._name(finding.path))
+
+    def text(self, path: checking.Path) -> str:
+        """A place."""
+        return checking.place(self._name(path), path)
+
+    def _name(self, path: checking.Path) -> str:
+        return self._section_document if path[:1] == (SECTION,) else self._document
+
+
+def _patterns(given: Sequence[str], path: checking.Path, findings: list[Finding]) -> list[tuple[str, checking.Path]]:
+    found = []
+    for i, pattern in enumerate(given):
+        complaint = matching.complaint(pattern)
+        if complaint:
+            findings.append(Finding((*path, i), checking.shown(pattern), complaint))
+        else:
+            found.append((matching.canonical(pattern), (*path, i)))
+    return found
+
+
+def _policy(
+    given: object,
+    verifiers: Sequence[str],
+    path: checking.Path,
+    documents: Documents,
+    place: Placing,
+    findings: list[Finding],
+    problems: list[Problem],
+) -> PolicySettings:
+    """What is enough: a Rego document, or how many of the rule's verifiers."""
+    if isinstance(given, str):
+        document = programs.find_policy(given, documents, place.text(path), problems)
+        return programs.rego_policy(document, problems) if document else PolicySettings("", {})
+    policy = cast("Mapping[str, object]", given)
+    key = next(key for key in ("any", "all", "of") if key in policy)
+    of = cast("list[str]", policy[key])
+    for i, name in enumerate(of):
+        if name not in verifiers:
+            got = f"{checking.shown(name)}, which is not among the rule's verifiers"
+            findings.append(Finding((*path, key, i), got, f"one of {', '.join(verifiers)}"))
+    threshold = cast("int", policy["threshold"]) if key == "of" else _EVERYTHING_OF[key](of)
+    if threshold > len(of):
+        findings.append(Finding((*path, "threshold"), str(threshold), f"at most {len(of)}, as many as there are in of"))
+    return PolicySettings("nodeseal", {"threshold": threshold, "of": of})
+
+
+def _repository(given: object, path: checking.Path, findings: list[Finding]) -> str:
+    """The repository that a rule's evidence lies in; empty for the image's own."""
+    if not isinstance(given, str):
+        return ""
+    try:
+        if "@" in given or "*" in given:
+            raise UsageError("no reference")
+        reference = Reference.parse(f"{given}@sha256:{'0' * 64}")
+        if reference.tag is not None:
+            raise UsageError("a tag")
+    except UsageError:
+        findings.append(Finding(path, checking.shown(given), "HOST/REPOSITORY, without tag and digest"))
+        return ""
+    return str(reference.repository)

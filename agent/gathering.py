@@ -1,0 +1,414 @@
+"""Steps 4 to 6 of a verification: what is looked for, what was found, what that says.
+
+Awaits ports and imports no event loop, like the engine whose part it is.  A *gap* is something that nobody answered:
+more may exist than was seen.  A *defect* is content that can't be looked at (a broken list, too many referrers): its
+author's choice, so it counts as failed evidence of any type.
+
+How far it looks is the policy's: under Ratify's config policy the first verifier that looks at a type takes an
+artifact, and what no verifier looks at is passed over; our own rules ask all of them; a Rego policy sees every
+referrer of every type, and the referrers of these.
+"""
+
+from datetime import datetime
+from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence, cast
+
+from agent.codec import strictjson
+from agent.config.config import VerifierSettings
+from agent.errors import Cause, Code, LimitExceeded, Malformed, NodesealError, Unavailable
+from agent.formats import Format, format_class
+from agent.model.descriptor import Descriptor
+from agent.model.digest import Digest
+from agent.model.evidence import Blob, Evidence, Listing
+from agent.model.manifest import Manifest
+from agent.model.outcome import Outcome, Status
+from agent.model.reference import Reference, Repository
+from agent.model.report import Artifact, Report
+from agent.model.request import PullRequest
+from agent.model.revocation import Confirmed, Fetched, Inquiry
+from agent.model.verdict import Decision, Verdict
+from agent.policies import Policy
+from agent.ports import Clock, Concurrent, Registry, RevocationSource, Trace
+
+MAX_EVIDENCE = 50
+"""Most referrers fetched for one subject.  `notation` stops at 100 by default; each costs two requests."""
+
+MAX_NESTED = 200
+"""Most referrers fetched for one image, those of its referrers among them."""
+
+MAX_NESTING = 4
+"""Most referrers in each other: an SBOM's signature is the second."""
+
+PATIENCE = 5.0
+"""Seconds after which no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were.
+
+More signatures than can be looked at in our time are their authors' choice: not a deadline, which says "cannot tell".
+"""
+
+LOOKED_AT_LEAST = 10
+
+MAX_MANIFEST_SIZE = 256 * 1024
+"""Largest manifest of evidence taken, in bytes; real ones have one or two KiB."""
+
+COSIGN_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
+"""The artifact type that Ratify gives to what cosign's tag names, whatever its manifest says."""
+
+_ALL_TYPES = "*"
+
+
+class Verifier:
+    """A configured verifier: what it looks for, and the format that verifies it.
+
+    The format is loaded when there is evidence for it: its cryptography costs an unsigned image nothing.
+    """
+
+    __slots__ = ("_certificates", "_format", "_settings")
+
+    def __init__(self, settings: VerifierSettings, certificates: Mapping[str, bytes]) -> None:
+        """Keep the settings, and the certificates that they refer to."""
+        self._settings = settings
+        self._certificates = certificates
+        self._format: Format | None = None
+
+    @property
+    def name(self) -> str:
+        """The verifier's name in messages."""
+        return self._settings.name
+
+    @property
+    def type(self) -> str:
+        """Its format, a key of `agent.formats.FORMATS`."""
+        return self._settings.type
+
+    @property
+    def artifact_types(self) -> tuple[str, ...]:
+        """What it looks for."""
+        return self._settings.artifact_types
+
+    @property
+    def format(self) -> Format:
+        """Its format, loaded on first use."""
+        if self._format is None:
+            kind = format_class(self._settings.type)
+            self._format = kind.load(self._settings.name, self._settings.settings, self._certificates)
+        return self._format
+
+    @property
+    def nested(self) -> bool:
+        """Whether what refers to its evidence must be verified too."""
+        return self._settings.nested
+
+    def handles(self, artifact_type: str) -> bool:
+        """Whether evidence of this type is for this verifier."""
+        return artifact_type in self.artifact_types or _ALL_TYPES in self.artifact_types
+
+
+class Gap(NamedTuple):
+    """Something that could not be looked at: more evidence may exist than was seen."""
+
+    cause: Cause
+    message: str
+
+
+class Found(NamedTuple):
+    """What was found for one subject: its report, what could not be looked at, where it was listed."""
+
+    report: Report
+    gaps: tuple[Gap, ...]
+    source: str
+
+
+class Ports(NamedTuple):
+    """What gathering asks the world through."""
+
+    registry: Registry
+    revocation: RevocationSource
+    concurrent: Concurrent
+    clock: Clock
+    trace: Trace
+
+
+class Ask(NamedTuple):
+    """One subject, and how it is asked about.
+
+    `repository` is where its evidence lies.  `depth` is 1 for an image, 2 for its referrers' referrers.  `left` counts
+    down what may still be fetched, together with whoever asks about the other subjects of one image.
+    """
+
+    request: PullRequest
+    repository: Repository
+    verifiers: Sequence[Verifier]
+    policy: Policy
+    now: datetime
+    cosign_tags: bool
+    depth: int
+    left: list[int]
+
+    def about(self, descriptor: Descriptor) -> "Ask":
+        """The same about a referrer."""
+        reference = Reference(self.repository, None, descriptor.digest)
+        return self._replace(request=PullRequest(str(reference), reference, descriptor), depth=self.depth + 1)
+
+
+class _Look(NamedTuple):
+    """What came of one referrer: an artifact, unless it is of no type that anyone asked for."""
+
+    artifact: Artifact | None = None
+    gaps: tuple[Gap, ...] = ()
+    defects: tuple[Outcome, ...] = ()
+
+
+_NOTHING = _Look()
+
+
+class Gathering:
+    """Steps 4 to 6 for one subject.
+
+    A verifier that exempts the image is sent nothing, and its types are not looked for.
+    """
+
+    def __init__(self, ask: Ask, ports: Ports, nested: Callable[[Ask], Awaitable[Verdict]]) -> None:
+        """`nested` verifies what an artifact's verifier wants to know of the artifact's own referrers."""
+        self._ask = ask
+        self._ports = ports
+        self._nested = nested
+        self._trace = ports.trace
+        self._subject = ask.request.subject.digest
+        self._exemptions: list[Artifact] = []
+        self._exempting: set[Verifier] = set()
+        for verifier in ask.verifiers:
+            exemption = verifier.format.exemption(ask.request)
+            if exemption is not None:
+                self._exempting.add(verifier)
+                if ask.depth == 1:
+                    self._exemptions += self._exempted(verifier, exemption)
+        asked = [each for each in ask.verifiers if each not in self._exempting]
+        kinds = tuple(dict.fromkeys(kind for each in asked for kind in each.artifact_types))
+        self.wanted = (_ALL_TYPES,) if kinds and ask.policy.sees_everything else kinds
+
+    async def gather(self) -> Found:
+        """(5) and (6)."""
+        if not self.wanted:
+            self._trace.step("list referrers", "nothing", "the configuration asks for no evidence of this image")
+            return self._found([], (), "no listing")
+        try:
+            listing = await self._listed()
+        except Unavailable as error:
+            self._trace.step("list referrers", ", ".join(self.wanted), f"{error.cause.value}: {error.message}")
+            return self._found([], (Gap(error.cause, error.message),), "no listing")
+        if listing.descriptors and self._ask.depth > MAX_NESTING:
+            excess = LimitExceeded(f"{listing.source}: got more than {MAX_NESTING} referrers in each other")
+            return self._found([self._defect(self._subject, excess)], (), listing.source)
+        chosen, defect = self._choose(listing)
+        self._trace.step(
+            "list referrers" if self._ask.depth == 1 else f"list referrers of {self._subject}",
+            ", ".join(self.wanted),
+            f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at",
+        )
+        clock = self._ports.clock
+        start = clock.monotonic()
+
+        async def look(numbered: tuple[int, Descriptor]) -> _Look:
+            number, descriptor = numbered
+            if number >= LOOKED_AT_LEAST and clock.monotonic() - start > PATIENCE:
+                text = f"{listing.source}: looked at {number} of {len(chosen)} referrers in {PATIENCE:g} s"
+                return self._defect(descriptor.digest, LimitExceeded(f"{text}; expected fewer"))
+            return await self._look_at(descriptor)
+
+        def enough(results: Sequence[_Look]) -> bool:
+            policy = self._ask.policy
+            return policy.allow_stands(self.wanted) and policy.evaluate(
+                self._found(results, (), "").report, inconclusive_passes=False, now=self._ask.now
+            )
+
+        results = await self._ports.concurrent.map(look, list(enumerate(chosen)), enough=enough)
+        defects = [] if defect is None else [self._defect(self._subject, defect)]
+        return self._found([*results, *defects], (), listing.source)
+
+    def _found(self, looks: Sequence[_Look], gaps: tuple[Gap, ...], source: str) -> Found:
+        artifacts = sorted(
+            (*self._exemptions, *(look.artifact for look in looks if look.artifact)),
+            key=lambda artifact: (str(artifact.digest), artifact.outcomes[0].verifier if artifact.outcomes else ""),
+        )
+        defects = sorted((each for look in looks for each in look.defects), key=lambda each: str(each.digest))
+        whole = self._ask.policy.sees_everything
+        report = Report(self._ask.request.identity, tuple(artifacts), tuple(defects), seen_whole=whole)
+        return Found(report, (*gaps, *(gap for look in looks for gap in look.gaps)), source)
+
+    async def _listed(self) -> Listing:
+        """The subject's referrers, cosign's tag among them.  Raises `Unavailable`."""
+        ask, registry = self._ask, self._ports.registry
+        try:
+            listing = await registry.referrers(ask.repository, self._subject, self.wanted)
+        except Malformed as error:
+            listing = Listing((), "referrers API", types_are_reliable=True, defect=error)
+        if not ask.cosign_tags or not {COSIGN_TYPE, _ALL_TYPES} & set(self.wanted):
+            return listing
+        tag = f"{self._subject.algorithm}-{self._subject.encoded}.sig"
+        try:
+            tagged = await registry.tagged(Reference(ask.repository, tag, None))
+        except Malformed as error:
+            return listing._replace(defect=listing.defect or error)
+        if tagged is None or any(each.digest == tagged.digest for each in listing.descriptors):
+            return listing
+        return listing._replace(descriptors=(*listing.descriptors, tagged._replace(artifact_type=COSIGN_TYPE)))
+
+    def _choose(self, listing: Listing) -> tuple[list[Descriptor], Malformed | None]:
+        """What is worth fetching: where listed types can't be relied on, everything, up to the limit."""
+        chosen = [
+            each
+            for each in listing.descriptors
+            if not listing.types_are_reliable or each.artifact_type is None or self._concerns(each.artifact_type)
+        ]
+        if len(chosen) <= MAX_EVIDENCE:
+            return chosen, listing.defect
+        excess = LimitExceeded(
+            f"{listing.source}: got {len(chosen)} referrers to look at; expected at most {MAX_EVIDENCE}"
+        )
+        return chosen[:MAX_EVIDENCE], listing.defect or excess
+
+    async def _look_at(self, descriptor: Descriptor) -> _Look:
+        """Fetch one referrer and verify it."""
+        self._ask.left[0] -= 1
+        if self._ask.left[0] < 0:
+            return self._defect(descriptor.digest, LimitExceeded(f"got more than {MAX_NESTED} referrers of referrers"))
+        artifact_type = descriptor.artifact_type or ""
+        try:
+            manifest = await self._manifest(descriptor)
+            artifact_type = artifact_type if artifact_type == COSIGN_TYPE else manifest.artifact_type
+            if not self._concerns(artifact_type):
+                self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
+                return _NOTHING
+            self._check_subject(manifest, artifact_type)
+            outcomes = [await self._verified(each, descriptor, manifest) for each in self._handlers(artifact_type)]
+        except Unavailable as error:
+            self._trace.step(f"fetch {descriptor.digest}", "manifest and blob", f"{error.cause.value}: {error.message}")
+            return _Look(gaps=(Gap(error.cause, error.message),))
+        except Malformed as error:
+            if artifact_type and not self._concerns(artifact_type):
+                return _NOTHING
+            handlers = self._handlers(artifact_type) if artifact_type else []
+            if not handlers:
+                return self._defect(descriptor.digest, error)
+            outcomes = [self._failed(descriptor.digest, artifact_type, each, error) for each in handlers]
+        for outcome in outcomes:
+            told = f"{outcome.status.value}: {outcome.message}"
+            self._trace.step(f"verify {descriptor.digest}", outcome.verifier, told)
+        artifact = Artifact(self._ask.request.identity, descriptor.digest, artifact_type, tuple(outcomes))
+        return await self._with_nested(artifact, descriptor)
+
+    async def _with_nested(self, artifact: Artifact, descriptor: Descriptor) -> _Look:
+        """The artifact with what refers to it, as far as the policy or a verifier wants to know."""
+        if self._ask.policy.sees_everything:
+            found = await Gathering(self._ask.about(descriptor), self._ports, self._nested).gather()
+            return _Look(artifact._replace(nested=found.report.artifacts), found.gaps, found.report.defects)
+        asking = {each.name for each in self._handlers(artifact.artifact_type) if each.nested}
+        if not any(each.verifier in asking and each.status is not Status.FAILED for each in artifact.outcomes):
+            return _Look(artifact)
+        verdict = await self._nested(self._ask.about(descriptor))
+        outcomes = tuple(_told(each, verdict) if each.verifier in asking else each for each in artifact.outcomes)
+        nested = verdict.report.artifacts if verdict.report else ()
+        return _Look(artifact._replace(outcomes=outcomes, nested=nested))
+
+    async def _manifest(self, descriptor: Descriptor) -> Manifest:
+        """A referrer's manifest.  Raises `Malformed`, `Unavailable`."""
+        if descriptor.size > MAX_MANIFEST_SIZE:
+            raise LimitExceeded(f"manifest: listed with {descriptor.size} bytes; expected at most {MAX_MANIFEST_SIZE}")
+        content = await self._ports.registry.manifest(self._ask.repository, descriptor)
+        value = strictjson.decode(content, "manifest", limit=MAX_MANIFEST_SIZE)
+        return Manifest.from_json(value, descriptor.media_type)
+
+    def _check_subject(self, manifest: Manifest, artifact_type: str) -> None:
+        """Raises `Malformed` unless the manifest points at our subject; what a tag names need not."""
+        if artifact_type == COSIGN_TYPE and manifest.subject is None:
+            return
+        if manifest.subject is None or manifest.subject.digest != self._subject:
+            raise _WrongSubject(
+                f"the signature's manifest points at another image ({manifest.subject and manifest.subject.digest})"
+            )
+
+    async def _verified(self, verifier: Verifier, descriptor: Descriptor, manifest: Manifest) -> Outcome:
+        """What one verifier says of a referrer.  Raises `Unavailable`."""
+        ask = self._ask
+        try:
+            limit = verifier.format.blob_limit(len(manifest.blobs))
+            blobs = [
+                Blob(blob, await self._ports.registry.blob(ask.repository, blob, limit)) for blob in manifest.blobs
+            ]
+        except Malformed as error:
+            return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
+        evidence = Evidence(descriptor.digest, manifest, tuple(blobs))
+        return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
+
+    async def _inquire(self, inquiry: Inquiry[Outcome]) -> Outcome:
+        """Run a verification to its end, and ask what it has to ask."""
+        source = self._ports.revocation
+        try:
+            step = next(inquiry)
+            while True:
+                if isinstance(step, Confirmed):
+                    await source.keep(step)
+                    step = inquiry.send(Fetched(b""))
+                    continue
+                try:
+                    fetched = await source.fetch(step)
+                except NodesealError as error:
+                    self._trace.step("ask about revocation", step.url, error.message)
+                    step = inquiry.throw(error)
+                else:
+                    told = f"{len(fetched.content)} bytes{', kept from before' if fetched.kept else ''}"
+                    self._trace.step("ask about revocation", step.url, told)
+                    step = inquiry.send(fetched)
+        except StopIteration as finished:
+            return cast("Outcome", finished.value)
+
+    def _handlers(self, artifact_type: str) -> list[Verifier]:
+        """Who verifies evidence of this type."""
+        found = [each for each in self._ask.verifiers if each.handles(artifact_type)]
+        if self._ask.policy.one_verifier:
+            found = found[:1]
+        return [each for each in found if each not in self._exempting]
+
+    def _concerns(self, artifact_type: str) -> bool:
+        """Whether anyone wants to know of artifacts of this type."""
+        return self._ask.policy.sees_everything or bool(self._handlers(artifact_type))
+
+    def _exempted(self, verifier: Verifier, exemption: Outcome) -> list[Artifact]:
+        """What stands in the report for evidence that is not looked for: one artifact for each type."""
+        kinds = [exemption.artifact_type if kind == _ALL_TYPES else kind for kind in verifier.artifact_types]
+        identity = self._ask.request.identity
+        return [
+            Artifact(identity, self._subject, kind, (exemption._replace(artifact_type=kind),))
+            for kind in dict.fromkeys(kinds)
+        ]
+
+    def _defect(self, digest: Digest, error: Malformed) -> _Look:
+        """Content whose type nobody knows, in the name of the first verifier."""
+        return _Look(defects=(self._failed(digest, "", self._ask.verifiers[0], error),))
+
+    @staticmethod
+    def _failed(digest: Digest, artifact_type: str, verifier: Verifier, error: Malformed) -> Outcome:
+        return Outcome(
+            digest=digest,
+            artifact_type=artifact_type,
+            verifier=verifier.name,
+            verifier_type=verifier.type,
+            status=Status.FAILED,
+            message=error.message,
+            code=error.code,
+        )
+
+
+class _WrongSubject(Malformed):
+    """A referrer of another image, listed as one of ours."""
+
+    code = Code.SIGNATURE_OF_ANOTHER_IMAGE
+
+
+def _told(outcome: Outcome, nested: Verdict) -> Outcome:
+    """The outcome of evidence once it is known what its own referrers are worth."""
+    if nested.decision is Decision.ALLOW or outcome.status is Status.FAILED:
+        return outcome
+    message = f"nested verification failed: {nested.message}"  # Ratify's words
+    if nested.decision is Decision.DENY:
+        return outcome._replace(status=Status.FAILED, message=message, code=nested.code, cause=None)
+    return outcome._replace(status=Status.INCONCLUSIVE, message=message, cause=outcome.cause or nested.causes[0])
