@@ -208,6 +208,7 @@ class Gathering:
         start = clock.monotonic()
 
         async def look(numbered: tuple[int, Descriptor]) -> _Look:
+            """One referrer, unless patience has run out."""
             number, descriptor = numbered
             if number >= LOOKED_AT_LEAST and clock.monotonic() - start > PATIENCE:
                 text = f"{listing.source}: looked at {number} of {len(chosen)} referrers in {PATIENCE:g} s"
@@ -215,6 +216,7 @@ class Gathering:
             return await self._look_at(descriptor)
 
         def enough(results: Sequence[_Look]) -> bool:
+            """Whether no further referrer can change the answer."""
             policy = self._ask.policy
             return policy.allow_stands(self.wanted) and policy.evaluate(
                 self._found(results, (), "").report, inconclusive_passes=False, now=self._ask.now

@@ -14,6 +14,8 @@ MAX_RULES = 500
 _NAME = {"pattern": r"^[^/\x00-\x1f\x7f]+$", "maxLength": 128, "x-expected": "1 to 128 characters without '/'"}
 
 _NAMES: Schema = {
+    "title": "Names",
+    "description": "Names of verifiers of the rule.",
     "type": "array",
     "minItems": 1,
     "maxItems": 64,
@@ -36,7 +38,13 @@ _FAILURE_POLICY: Schema = {
         {"const": "Fail"},
         {
             "type": "object",
-            "properties": {"default": {"const": "Fail"}},
+            "properties": {
+                "default": {
+                    "title": "Default",
+                    "description": "For every cause without a word of its own.",
+                    "const": "Fail",
+                }
+            },
             "required": ["default"],
             "additionalProperties": False,
         },
@@ -56,7 +64,13 @@ _POLICY: Schema = {
             "Threshold",
             "A number of these verifiers.",
             {
-                "threshold": {"title": "Threshold", "type": "integer", "minimum": 1, "maximum": 64},
+                "threshold": {
+                    "title": "Threshold",
+                    "description": "How many of them must have verified something.",
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 64,
+                },
                 "of": _NAMES,
             },
             required=("threshold", "of"),

@@ -230,7 +230,7 @@ def test_folders_without_end_are_refused(tmp_path: Path) -> None:
 def test_what_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing there"):
         DocumentSet.read(str(tmp_path / "nowhere"))
-    with pytest.raises(UsageError, match=r"config\.json in this folder"):
+    with pytest.raises(UsageError, match=r"expected config\.json or nodeseal\.yaml in this folder"):
         DocumentSet.read(str(tmp_path))
 
 

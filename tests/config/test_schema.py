@@ -40,7 +40,7 @@ def test_it_survives_json() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("store.plugins[0].cosignEnabled", True),
+        ("store.plugins[0].cosignEnabled", "true"),
         ("nodeseal", {}),
         ("verifier.plugins[0].source", {}),
         (f"{STATEMENT}.signatureVerification.level", "lax"),

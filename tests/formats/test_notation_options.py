@@ -90,11 +90,45 @@ def warnings(parsed: ParsedOptions) -> list[Problem]:
     return [problem for problem in parsed.problems if not problem.fatal]
 
 
-def test_verification_certs_stand_behind_every_name_without_a_store() -> None:
-    given = Given({"certs": pem(ROOT, OTHER)})
-    stores = stores_of(parse(given, ["ca:a", "signingAuthority:b"], verificationCerts=["certs"]))
-    for store_type, store in (("ca", "ca:a"), ("signingAuthority", "signingAuthority:b")):
-        assert stores.certificates([store], store_type) == {der(ROOT), der(OTHER)}
+def test_all_verification_certs_belong_to_the_only_store_whatever_it_is_called() -> None:
+    given = Given({"certs": pem(ROOT), "more": pem(OTHER)})
+    stores = stores_of(parse(given, ["ca:a"], verificationCerts=["certs", "more"]))
+    assert stores.certificates(["ca:a"], "ca") == {der(ROOT), der(OTHER)}
+    assert stores.certificates(["ca:b"], "ca") == frozenset()
+
+
+@pytest.mark.parametrize("path", ["a", "/etc/certs/a", "certs/a/", "a.crt", "/root/.ratify/certs/a.PEM"])
+def test_path_that_is_called_like_a_store_is_that_stores_alone(path: str) -> None:
+    given = Given({path: pem(ROOT), "certs": pem(OTHER)})
+    stores = stores_of(parse(given, ["ca:a", "signingAuthority:b"], verificationCerts=[path, "certs"]))
+    assert stores.certificates(["ca:a"], "ca") == {der(ROOT)}
+    assert stores.certificates(["signingAuthority:b"], "signingAuthority") == {der(OTHER)}
+
+
+@pytest.mark.parametrize(
+    ("stores", "paths", "at_fault"),
+    [
+        (["ca:a", "ca:b"], ["certs"], [0, 1]),
+        (["ca:a", "tsa:t"], ["certs", "more"], [0, 1]),
+        (["ca:certs", "ca:b"], ["certs"], [1]),
+        (["ca:certs", "ca:b", "ca:c"], ["certs", "more"], [1, 2]),
+    ],
+    ids=["one path", "two paths", "nothing left", "two nameless ones"],
+)
+def test_stores_whose_certificates_nothing_tells_apart_are_refused(
+    stores: list[str], paths: list[str], at_fault: list[int]
+) -> None:
+    given = Given({"certs": pem(ROOT), "more": pem(OTHER)})
+    found = errors(parse(given, stores, verificationCerts=paths))
+    places = [f"{V}.trustPolicyDoc.trustPolicies[0].trustStores[{i}]: " for i in at_fault]
+    assert [each[: len(place)] for each, place in zip(found, places, strict=True)] == places
+    assert all("those of one store don't serve another" in each for each in found)
+
+
+def test_one_file_for_two_stores_is_refused() -> None:
+    found = errors(parse(Given({"a": pem(ROOT)}), ["ca:a", "signingAuthority:a"], verificationCerts=["a"]))
+    assert len(found) == 1
+    assert "which is ca:a's as well" in found[0]
 
 
 def test_store_of_its_own_overrides_verification_certs() -> None:
@@ -199,8 +233,8 @@ def test_verification_certs_that_stand_behind_no_store_are_left_out_with_a_warni
 def test_certificate_that_may_not_be_in_a_store_is_left_out_with_a_warning(how: str) -> None:
     content = pem(ROOT, LEAF, INTERMEDIATE, SELF_SIGNED)
     stores_by_provider = {"ca": {"prod": ["k"]}, "tsa": {"t": ["k"]}}
-    options: dict[str, Any] = {how: ["certs"] if how == "verificationCerts" else stores_by_provider}
-    parsed = parse(Given({"certs": content}, {"k": content}), ["ca:prod", "tsa:t"], **options)
+    options: dict[str, Any] = {how: ["prod", "t"] if how == "verificationCerts" else stores_by_provider}
+    parsed = parse(Given({"prod": content, "t": content}, {"k": content}), ["ca:prod", "tsa:t"], **options)
     stores = stores_of(parsed)
     assert stores.certificates(["ca:prod"], "ca") == {der(ROOT), der(INTERMEDIATE), der(SELF_SIGNED)}
     assert stores.certificates(["tsa:t"], "tsa") == {der(ROOT)}
@@ -209,7 +243,8 @@ def test_certificate_that_may_not_be_in_a_store_is_left_out_with_a_warning(how: 
 
 @pytest.mark.parametrize("each", [INTERMEDIATE, SELF_SIGNED], ids=["intermediate", "self-signed, no CA"])
 def test_timestamps_need_a_root_among_verification_certs(each: x509.Certificate) -> None:
-    (found,) = errors(parse(Given({"certs": pem(each)}), ["ca:prod", "tsa:t"], verificationCerts=["certs"]))
+    given = Given({"prod": pem(ROOT), "t": pem(each)})
+    (found,) = errors(parse(given, ["ca:prod", "tsa:t"], verificationCerts=["prod", "t"]))
     assert found.startswith(f"{V}.trustPolicyDoc.trustPolicies[0].trustStores[1]: got 'tsa:t'")
     assert "a root" in found
 

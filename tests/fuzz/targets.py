@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.http_wire import Deadline, Wire
-from agent.codec import cms, pem, strictjson
+from agent.codec import cms, pem, strictjson, strictyaml
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
 from agent.formats import notation_cose, notation_envelope, notation_jws
@@ -214,6 +214,10 @@ TARGETS: Mapping[str, Target] = {
         lambda data: strictjson.decode(data, "fuzz", limit=LIMIT), (Malformed,),
         lambda: [b'{"a": [1, -2.5e3, "\\ud83d\\ude00", null, true, {}]}'],
     ),
+    "yaml": Target(
+        lambda data: strictyaml.decode_all(data, "fuzz", limit=LIMIT), (Malformed,),
+        lambda: [b'a: [1, -2.5e3, "x\\u00e9", null]\nb: |\n  two\n  lines\n---\n- {c: true}\n'],
+    ),
     "jws": Target(_notation_jws, (Malformed,), _jws_messages),
     "cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
     "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
@@ -246,7 +250,7 @@ TARGETS: Mapping[str, Target] = {
     ),
 }  # fmt: skip
 
-MODULES = {"strictjson": "json", "jose": "jws", "cose": "cose", "cms": "timestamp", "pem": "pem"}
+MODULES = {"strictjson": "json", "strictyaml": "yaml", "jose": "jws", "cose": "cose", "cms": "timestamp", "pem": "pem"}
 
 
 def _entry() -> dict[str, object]:

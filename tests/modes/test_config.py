@@ -114,7 +114,7 @@ def test_problems_are_told_errors_first_and_in_order(tmp_path: Path) -> None:
     told = [line for line in result.out.splitlines() if ": config.json: " in line]
     assert result.exit is Exit.CONFIGURATION
     assert [line.split(": got")[0] for line in told] == [
-        "error: config.json: nodeseal",
+        "error: config.json: nodeseal.apiVersion",
         "error: config.json: verifier.plugins[0].name",
         "error: config.json: verifier.plugins[0].name",
         "WARNING: config.json: store.plugins[0].useHttp",
@@ -129,7 +129,7 @@ def test_programs_get_the_same_problems(tmp_path: Path) -> None:
     assert result.exit is Exit.CONFIGURATION
     assert (report["schemaVersion"], report["usable"], report["generation"]) == ("1", False, None)
     assert [(each["severity"], each["path"]) for each in report["problems"]] == [
-        ("error", "config.json: nodeseal"),
+        ("error", "config.json: nodeseal.apiVersion"),
         ("warning", "config.json: store.plugins[0].useHttp"),
     ]
 
@@ -189,7 +189,7 @@ def test_a_configuration_is_loaded_for_a_person(good: str, tmp_path: Path) -> No
     assert config.load_for_person(good, "/") == checked.config
     with pytest.raises(ConfigurationError) as caught:
         config.load_for_person(_write(tmp_path / "bad", put("nodeseal", {})), "/")
-    assert [problem.path for problem in caught.value.problems] == ["config.json: nodeseal"]
+    assert [problem.path for problem in caught.value.problems] == ["config.json: nodeseal.apiVersion"]
 
 
 def test_nothing_to_read_is_a_usage_error(tmp_path: Path) -> None:

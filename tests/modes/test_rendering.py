@@ -99,6 +99,7 @@ def test_allowance_says_what_it_rests_on() -> None:
         "ground": "verified",
         "reason": "allow NS-0001 rule=default ground=verified: the reason",
         "causes": [],
+        "freshForSeconds": None,
         "generation": "f" * 64,
         "checks": {f"notation-1 {DIGEST}": []},
         "steps": [],
