@@ -45,13 +45,16 @@ def decode(data: bytes, what: str, *, limit: int) -> object:
     return found[0]
 
 
-def decode_all(data: bytes, what: str, *, limit: int) -> list[object]:
-    """The values of all documents in `data`, those that are empty left out.  Raises `Malformed`, `LimitExceeded`."""
+def decode_all(data: bytes, what: str, *, limit: int, nothing_is_null: bool = False) -> list[object]:
+    """The values of all documents in `data`, those that are empty left out.  Raises `Malformed`, `LimitExceeded`.
+
+    `nothing_is_null`: a key without a value has the value null, as Kubernetes reads it.
+    """
     if len(data) > limit:
         raise LimitExceeded(f"{what}: got {len(data)} bytes; expected at most {limit}")
     try:
         text = data.decode("utf-8")
-        return list(_Builder(what, yaml.parse(text, Loader=_Loader)).documents())
+        return list(_Builder(what, yaml.parse(text, Loader=_Loader), nothing_is_null).documents())
     except UnicodeDecodeError:
         raise Malformed(f"{what}: got bytes that are no UTF-8; expected YAML") from None
     except yaml.MarkedYAMLError as error:
@@ -65,9 +68,10 @@ def decode_all(data: bytes, what: str, *, limit: int) -> list[object]:
 class _Builder:
     """Builds values from events."""
 
-    def __init__(self, what: str, events: Iterator[Any]) -> None:
+    def __init__(self, what: str, events: Iterator[Any], nothing_is_null: bool) -> None:
         self._what = what
         self._events = events
+        self._nothing_is_null = nothing_is_null
         self._count = 0
 
     def documents(self) -> Iterator[object]:
@@ -121,6 +125,8 @@ class _Builder:
             return _CONSTANTS[text]
         if _NUMBER.match(text) and len(text) <= MAX_DIGITS:
             return self._number(event, text)
+        if not text and self._nothing_is_null:
+            return None
         if not text:
             raise self._wrong(event, "nothing", 'a value: null, "" or another')
         if _DOUBTFUL.match(text):

@@ -324,9 +324,8 @@ SCHEMA: Mapping[str, object] = {
     "else": {
         "required": ["store", "policy", "verifier"],
         "properties": {
-            "store": {"description": _STORE["description"]},
-            "policy": {"description": _POLICY["description"]},
-            "verifier": {"description": _VERIFIER["description"]},
+            key: {"title": section["title"], "description": section["description"]}
+            for key, section in (("store", _STORE), ("policy", _POLICY), ("verifier", _VERIFIER))
         },
     },
     "$defs": {

@@ -1,4 +1,4 @@
-"""`nodeseal config`: check a configuration, put it in force, print its schema.
+"""`nodeseal config`: check a configuration, put it in force, print its schema, import Ratify's resources.
 
 Everything that is wrong is told at once, errors first, and then the next step.  `check` and `apply` read the same way,
 so that what was checked is what is put in force.
@@ -6,20 +6,26 @@ so that what was checked is what is put in force.
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TextIO
 
 from agent.adapters.documents import DocumentSet
 from agent.adapters.snapshots import SnapshotStore
-from agent.config import ratify
+from agent.codec import strictjson, strictyaml
+from agent.config import importing, ratify
 from agent.config.config import Config
 from agent.config.ratify import Checked
 from agent.config.schema import SCHEMA
-from agent.errors import ConfigurationError, Exit, Problem
+from agent.errors import ConfigurationError, Exit, HostError, Malformed, Problem, UsageError
 from agent.model.answer import printable
+from agent.model.documents import Document
 
 SCHEMA_VERSION = "1"
 """Version of what `config check --format json` prints."""
+
+MAX_IMPORT = 8 * 1024 * 1024
+"""Most bytes of one file with resources."""
 
 _PATH_HELP = "folder with config.json and the documents that it names, or one configuration file"
 _EXITS = "exit codes: 0 ok, 2 usage, 3 configuration, 5 host operation failed, 70 bug"
@@ -41,7 +47,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     """Add `config` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
     parser = subparsers.add_parser(
         "config",
-        help="check a configuration, put it in force, print its schema",
+        help="check a configuration, put it in force, print its schema, import Ratify's",
         description="Work with configurations: what Ratify's command line reads from config.json, with the "
         "certificates that it names beside it.",
     )
@@ -76,6 +82,25 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         epilog=_EXITS,
     )
     one.set_defaults(handler=schema)
+    one = commands.add_parser(
+        "import",
+        help="turn Ratify's Kubernetes resources into a config.json",
+        description="Read Ratify's Kubernetes resources (Store, Verifier, Policy, KeyManagementProvider and "
+        "CertificateStore, v1alpha1 and v1beta1, also those of a namespace) and print the config.json that says the "
+        "same. What is left to do is told on standard error. Changes nothing.",
+        epilog=f"{_EXITS}; example: kubectl get stores,verifiers,policies,keymanagementproviders -o yaml | "
+        "nodeseal config import - > config.json",
+    )
+    one.add_argument(
+        "files", metavar="FILE", nargs="+", help="file with resources, as YAML or JSON; - is standard input"
+    )
+    one.add_argument(
+        "--namespace",
+        metavar="NS",
+        default="",
+        help="take the resources of this namespace, and the cluster's where it has none of a kind",
+    )
+    one.set_defaults(handler=import_resources)
 
 
 def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
@@ -116,12 +141,70 @@ def schema(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     return Exit.ALLOW
 
 
+def import_resources(
+    options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO
+) -> Exit:
+    """Print the configuration that Ratify's resources in `options.files` mean on `stdout`, problems on `stderr`.
+
+    Raises `UsageError`, `HostError`.
+    """
+    documents: list[tuple[str, object]] = []
+    problems: list[Problem] = []
+    for file in options.files:
+        name = "standard input" if file == "-" else file
+        content = _import_file(file)
+        try:
+            if file.endswith(".json"):
+                values = [strictjson.decode(content, name, limit=MAX_IMPORT)]
+            else:
+                values = strictyaml.decode_all(content, name, limit=MAX_IMPORT, nothing_is_null=True)
+        except Malformed as error:
+            got, _, expected = error.message.removeprefix(f"{name}: ").removeprefix("got ").partition("; expected ")
+            problems.append(Problem(name, got, expected or "Kubernetes resources, as YAML or JSON"))
+            continue
+        documents += ((name, value) for value in values)
+    # What a file holds that can't be read is not missing.
+    imported = importing.convert([] if problems else documents, options.namespace)
+    problems += () if problems else imported.problems
+    stderr.write(_as_text(_sorted(problems)))
+    if any(problem.fatal for problem in problems):
+        stderr.write("nothing was written.\nnext step: correct the errors, then nodeseal config import again\n")
+        return Exit.CONFIGURATION
+    content = json.dumps(imported.config, indent=2).encode() + b"\n"
+    stdout.write(content.decode())
+    configuration = Document("config.json", content, "what was written")
+    found = _checked(DocumentSet(configuration, (), folder=environment.get("HOME", "/")))
+    stderr.write(_as_text(found.problems))
+    first = f"correct {_counted(found.errors, 'error')} in it, and " if found.errors else ""
+    stderr.write(f"next step: {first}save it as config.json in a folder, with the documents beside it that it names;\n")
+    stderr.write("           then nodeseal config check that folder\n")
+    return Exit.ALLOW
+
+
+def _import_file(path: str) -> bytes:
+    """Raises `UsageError`, `HostError`."""
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(MAX_IMPORT + 1)
+        with open(path, "rb") as file:
+            return file.read(MAX_IMPORT + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: got nothing there; expected a file with Ratify's resources") from None
+    except OSError as error:
+        raise HostError(f"{path}: got {error.strerror}; expected to read Ratify's resources") from None
+
+
 def read(path: str, home: str) -> Findings:
     """Read a person's configuration; paths of the host count in it.  Raises `UsageError`, `HostError`."""
     try:
         documents = DocumentSet.read(path, home=home)
     except ConfigurationError as error:
         return Findings(None, _sorted(error.problems))
+    return _checked(documents)
+
+
+def _checked(documents: DocumentSet) -> Findings:
+    """What `read` makes of documents."""
     try:
         config, told = ratify.read(documents.configuration, documents, beside=documents.beside)
     except ConfigurationError as error:

@@ -36,6 +36,44 @@ def _certificate() -> bytes:
 
 CERTIFICATE = _certificate()
 
+RESOURCES = """
+apiVersion: config.ratify.deislabs.io/v1beta1
+kind: Store
+metadata:
+  name: store-oras
+  creationTimestamp:
+spec: {name: oras}
+---
+apiVersion: config.ratify.deislabs.io/v1beta1
+kind: Policy
+metadata: {name: ratify-policy}
+spec:
+  type: rego-policy
+  parameters:
+    policy: |
+      package ratify.policy
+      default valid := false
+      valid { count(input.verifierReports) > 0; not failed }
+      failed { input.verifierReports[_].verifierReports[_].isSuccess == false }
+---
+apiVersion: config.ratify.deislabs.io/v1beta1
+kind: Verifier
+metadata: {name: verifier-notation}
+spec:
+  name: notation
+  artifactTypes: application/vnd.cncf.notary.signature
+  parameters:
+    verificationCertStores: {certs: [company]}
+    trustPolicyDoc:
+      version: "1.0"
+      trustPolicies:
+      - name: default
+        registryScopes: ["*"]
+        signatureVerification: {level: strict}
+        trustStores: ["ca:certs"]
+        trustedIdentities: ["*"]
+"""
+
 
 class Result(NamedTuple):
     """How a command ended, and what it said."""
@@ -218,3 +256,67 @@ def test_every_command_has_help(words: list[str], capsys: pytest.CaptureFixture[
         _run(*words)
     assert caught.value.code == 0
     assert len(capsys.readouterr().out) > 200
+
+
+def _resources(folder: Path, certificate: bytes = CERTIFICATE) -> list[str]:
+    """Files with resources: YAML, and JSON as `kubectl` prints it."""
+    provider = {
+        "apiVersion": "config.ratify.deislabs.io/v1beta1",
+        "kind": "KeyManagementProvider",
+        "metadata": {"name": "company"},
+        "spec": {"type": "inline", "parameters": {"contentType": "certificate", "value": certificate.decode()}},
+    }
+    (folder / "ratify.yaml").write_text(RESOURCES)
+    (folder / "provider.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [provider]}))
+    return [str(folder / "ratify.yaml"), str(folder / "provider.json")]
+
+
+def test_imported_resources_are_a_configuration_that_can_be_put_in_force(tmp_path: Path) -> None:
+    result = _run("import", *_resources(tmp_path))
+    assert result.exit is Exit.ALLOW
+    assert result.err.startswith("next step: save it as config.json")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.json").write_text(result.out)
+    applied = _run("apply", str(tmp_path / "config"), "--root", str(tmp_path / "node"))
+    assert (applied.exit, applied.err) == (Exit.ALLOW, "")
+    config_in_force = SnapshotStore(str(tmp_path / "node")).load()
+    assert [each.name for each in config_in_force.verifiers] == ["verifier-notation"]
+    assert config_in_force.rules[0].policy.name == "regopolicy"
+
+
+def test_resources_can_come_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    yaml, other = _resources(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(Path(yaml).read_bytes())))
+    assert _run("import", "-", other).out == _run("import", yaml, other).out
+
+
+def test_what_the_check_would_refuse_is_told_with_the_import(tmp_path: Path) -> None:
+    result = _run("import", *_resources(tmp_path, b"rubbish"))
+    assert result.exit is Exit.ALLOW
+    assert json.loads(result.out)["keyManagementProvider"]
+    assert "error: config.json: verifier.plugins[0].verificationCertStores.certs" in result.err
+    assert "next step: correct 2 errors in it" in result.err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"kind: Store\n", "error: FILE: got an object; expected a Kubernetes resource"),
+        (b"a: yes\n", "error: FILE: got line 1: 'yes', which is read in different ways"),
+        (b"\xff", "error: FILE: got bytes that are no UTF-8; expected YAML"),
+        (b"", "error: these files: got no Store"),
+    ],
+)
+def test_files_that_can_not_be_imported_write_nothing(tmp_path: Path, content: bytes, told: str) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_bytes(content)
+    result = _run("import", str(file))
+    assert (result.exit, result.out) == (Exit.CONFIGURATION, "")
+    assert told in result.err.replace(str(file), "FILE")
+
+
+def test_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing there"):
+        _run("import", str(tmp_path / "nowhere"))
+    with pytest.raises(HostError, match="directory"):
+        _run("import", str(tmp_path))
