@@ -60,7 +60,7 @@ def distributions() -> list[Component]:
 
 def libraries(internal: pathlib.Path) -> list[Component]:
     """The host's shared libraries that PyInstaller took along; Debian keeps a text for each of its packages."""
-    names = sorted(path.name for path in internal.glob("*.so*") if re.match(r"lib(?!python)\w+\.so", path.name))
+    names = sorted(path.name for path in internal.glob("*.so*") if re.match(r"lib(?!python)[\w+-]+\.so", path.name))
     if not names:
         return []
     if shutil.which("dpkg") is None:

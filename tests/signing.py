@@ -9,7 +9,7 @@ import functools
 import json
 import pathlib
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple
+from typing import Any, Mapping, NamedTuple, Sequence
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -243,19 +243,31 @@ def trust_policy(**changes: Any) -> dict[str, Any]:
     return {"version": "1.0", "trustPolicies": [statement | changes]}
 
 
-def write_config(folder: pathlib.Path, root_pem: bytes, *, requirement: str = "any", **changes: Any) -> pathlib.Path:
-    """A configuration as Ratify users have it, over plain HTTP; returns its folder."""
+def write_config(
+    folder: pathlib.Path,
+    root_pem: bytes,
+    *,
+    requirement: str = "any",
+    paths: Sequence[str] = ("/root/.ratify/certs",),
+    policy: Mapping[str, object] | None = None,
+    **changes: Any,
+) -> pathlib.Path:
+    """A configuration as Ratify users have it, over plain HTTP; returns its folder.
+
+    `paths` are its verificationCerts, `policy` is its policy plugin if not the config policy, `changes` go into the
+    statement.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     notation = {
         "name": "notation",
         "artifactTypes": ARTIFACT_TYPE,
-        "verificationCerts": ["/root/.ratify/certs"],
+        "verificationCerts": list(paths),
         "trustPolicyDoc": trust_policy(**changes),
     }
-    policy = {"name": "configPolicy", "artifactVerificationPolicies": {ARTIFACT_TYPE: requirement}}
+    default = {"name": "configPolicy", "artifactVerificationPolicies": {ARTIFACT_TYPE: requirement}}
     config = {
         "store": {"version": "1.0.0", "plugins": [{"name": "oras", "useHttp": True}]},
-        "policy": {"version": "1.0.0", "plugin": policy},
+        "policy": {"version": "1.0.0", "plugin": policy or default},
         "verifier": {"version": "1.0.0", "plugins": [notation]},
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2))

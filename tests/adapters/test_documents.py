@@ -241,3 +241,53 @@ def test_what_can_not_be_read_is_an_error_of_the_host(folder: Path, monkeypatch:
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(HostError, match="Permission denied"):
         DocumentSet.read(str(folder))
+
+
+@pytest.mark.parametrize("name", ["config.json", "config.yaml", "nodeseal.yaml", "nodeseal.json"])
+def test_one_configuration_of_any_known_name_is_the_configuration(tmp_path: Path, name: str) -> None:
+    found = DocumentSet.read(str(_write(tmp_path / "set", **{name: "{}", "other.txt": "x"})))
+    assert found.configuration.name == name
+    assert found.beside is None
+
+
+@pytest.mark.parametrize("main", ["config.json", "config.yaml"])
+@pytest.mark.parametrize("own", ["nodeseal.yaml", "nodeseal.json"])
+def test_our_own_document_lies_beside_ratifys(tmp_path: Path, main: str, own: str) -> None:
+    found = DocumentSet.read(str(_write(tmp_path / "set", **{main: "{}", own: "own"})))
+    assert found.configuration.name == main
+    assert found.beside is not None
+    assert (found.beside.name, found.beside.content) == (own, b"own")
+    assert found.problems() == ()
+
+
+@pytest.mark.parametrize("names", [["config.json", "config.yaml"], ["nodeseal.yaml", "nodeseal.json"]])
+def test_two_configurations_are_refused(tmp_path: Path, names: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        DocumentSet.read(str(_write(tmp_path / "set", **dict.fromkeys(names, "{}"))))
+    assert caught.value.problems[0].got == " and ".join(names)
+
+
+@pytest.mark.parametrize("path", ["policy.rego", "/root/.ratify/policy.rego", "~/policy.rego"])
+def test_a_path_of_a_file_names_one_document_whatever_it_holds(folder: Path, path: str) -> None:
+    found = DocumentSet.read(str(folder))
+    document = found.file(path)
+    assert document is not None
+    assert document.content == b"three"
+    assert "policy.rego" not in [problem.path for problem in found.problems()]
+
+
+@pytest.mark.parametrize("path", ["other.rego", "", "/", "certs/"])
+def test_a_path_that_names_no_document_is_none(folder: Path, path: str) -> None:
+    assert DocumentSet.read(str(folder)).file(path) is None
+
+
+def test_a_persons_command_may_read_a_file_of_the_host(folder: Path, tmp_path: Path) -> None:
+    elsewhere = _write(tmp_path / "elsewhere", p_rego="four")
+    mine = DocumentSet.read(str(folder), home=str(elsewhere))
+    for path in (f"{elsewhere}/p.rego", "../elsewhere/p.rego", "~/p.rego"):
+        document = mine.file(path)
+        assert document is not None
+        assert document.content == b"four"
+    assert mine.file(str(elsewhere)) is None
+    assert mine.file("~/nothing.rego") is None
+    assert DocumentSet.read(str(folder)).file(f"{elsewhere}/p.rego") is None

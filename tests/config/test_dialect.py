@@ -99,7 +99,7 @@ def test_types_of_a_verifier_are_its_formats_unless_they_are_named() -> None:
 
 
 def test_section_in_ratifys_configuration_decides_alone_and_says_so() -> None:
-    both = GOOD | copy.deepcopy(OWN)
+    both: dict[str, Any] = GOOD | copy.deepcopy(OWN)
     both["nodeseal"]["rules"][1]["verifiers"] = ["notation", "company"]
     checked = ratify.read(Document("config.json", json.dumps(both).encode(), "t"), WithPolicy(), formats=FORMATS)
     assert [each.name for each in checked.config.rules] == ["payments", "rest"]

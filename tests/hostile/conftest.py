@@ -22,7 +22,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         configuration = write_config(
             folder / "config",
             trusted.root_pem,
-            trustStores=["ca:certs", "tsa:certs"],
+            paths=["trusted.crt", "clock.crt"],
+            trustStores=["ca:trusted", "tsa:clock"],
             trustedIdentities=["x509.subject: C=US, ST=WA, O=Acme"],
             signatureVerification={"level": "strict", "verifyTimestamp": "afterCertExpiry"},
         )

@@ -106,6 +106,52 @@ def test_allowance_says_what_it_rests_on() -> None:
     }
 
 
+NESTED = artifact(PASSED, nested=(artifact(FAILED)._replace(subject="r.example/x@sha256:1"),))
+
+
+def on(report: Report, decision: Decision = Decision.DENY, **verdict: Any) -> Judgement:
+    """A judgement on a report."""
+    found = Verdict(decision, Code.POLICY_NOT_SATISFIED, "the reason", report=report, **verdict)
+    return Judgement(precedence.conclude(found, DEFAULT_RULE, request()), found)
+
+
+def test_nested_evidence_stands_in_the_flat_form_below_what_it_refers_to() -> None:
+    (item,) = rendered(on(Report(SUBJECT, (NESTED,))))["verifierReports"]
+    (inner,) = item["nestedResults"]
+    assert (item["isSuccess"], inner["isSuccess"], inner["subject"]) == (True, False, "r.example/x@sha256:1")
+    assert inner["errorReason"].startswith("NS-2103: ")
+
+
+def test_report_that_a_program_saw_has_the_nested_form() -> None:
+    unlooked = Artifact(SUBJECT, Digest.of(b"sbom"), "application/spdx+json", ())
+    items = rendered(on(Report(SUBJECT, (NESTED, unlooked), seen_whole=True)))["verifierReports"]
+    assert [list(each) for each in items] == [
+        ["subject", "referenceDigest", "artifactType", "verifierReports", "nestedReports"]
+    ] * 2
+    assert items[0]["verifierReports"][0]["isSuccess"] is True
+    assert items[0]["nestedReports"][0]["verifierReports"][0]["isSuccess"] is False
+    assert items[1]["verifierReports"] == []
+
+
+def test_what_could_not_be_looked_at_is_told_in_the_nested_form_too() -> None:
+    broken = outcome(Status.FAILED, "referrers API: broken", code=Code.EVIDENCE_MALFORMED)
+    (item,) = rendered(on(Report(SUBJECT, (), (broken,), seen_whole=True)))["verifierReports"]
+    assert item["errorReason"] == "NS-2002: referrers API: broken"
+
+
+def test_how_long_an_answer_holds_is_told() -> None:
+    assert rendered(on(Report(SUBJECT), fresh_for=60.0))["nodeseal"]["freshForSeconds"] == 60
+
+
+def test_nested_evidence_is_indented_for_people() -> None:
+    shown = as_text(SUBJECT, on(Report(SUBJECT, (NESTED,))), "f" * 64, (), explain=False).splitlines()
+    assert shown[1:4] == [
+        f"  ok       notation-1  {DIGEST}",
+        f"    FAILED   notation-1  {DIGEST}",
+        "             signer not trusted (CN=x)",
+    ]
+
+
 def test_failed_signature_has_reason_and_remedy() -> None:
     report = rendered(DENIED)
     (item,) = report["verifierReports"]

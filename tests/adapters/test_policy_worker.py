@@ -1,0 +1,154 @@
+"""Where policies are evaluated: in a process that can be killed; the same contract for the one that tests use."""
+
+import os
+import pathlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent.adapters.inline import run
+from agent.adapters.policy_worker import ForkedWorker
+from agent.errors import PolicyFault
+from agent.ports import PolicyRunner
+from tests.engines import OnTheSpot
+
+RUNNERS = {"in a process of its own": ForkedWorker, "on the spot": OnTheSpot}
+
+
+@pytest.fixture(params=RUNNERS)
+def runner(request: pytest.FixtureRequest) -> PolicyRunner:
+    """Each of them."""
+    made: PolicyRunner = RUNNERS[request.param]()
+    return made
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_answer_is_the_evaluations(runner: PolicyRunner, answer: bool) -> None:
+    assert run(runner.run(lambda: answer)) is answer
+
+
+def test_fault_is_told_in_its_words(runner: PolicyRunner) -> None:
+    def evaluate() -> bool:
+        raise PolicyFault("p.rego: line 3: \u00fcber")
+
+    with pytest.raises(PolicyFault, match="p.rego: line 3: \u00fcber"):
+        run(runner.run(evaluate))
+
+
+def test_what_is_known_here_is_known_there(runner: PolicyRunner) -> None:
+    facts = {"a": [1, 2]}
+    assert run(runner.run(lambda: facts == {"a": [1, 2]})) is True
+
+
+def worker(**bounds: float) -> ForkedWorker:
+    """One with other bounds."""
+    return ForkedWorker(**bounds)  # type: ignore[arg-type]
+
+
+def refused(evaluate: Callable[[], bool], **bounds: float) -> str:
+    """What is told of an evaluation that came to no answer."""
+    with pytest.raises(PolicyFault) as caught:
+        run(worker(**bounds).run(evaluate))
+    return caught.value.message
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No process and no open file stays behind."""
+    before = len(os.listdir("/proc/self/fd")), children()
+    yield
+    assert (len(os.listdir("/proc/self/fd")), children()) == before
+
+
+def children() -> set[str]:
+    """The processes that this one started, finished ones too unless they were waited for."""
+    return {
+        child
+        for thread in os.listdir("/proc/self/task")
+        for child in pathlib.Path(f"/proc/self/task/{thread}/children").read_text().split()
+    }
+
+
+def busy() -> bool:
+    """Never ends."""
+    while True:
+        pass
+
+
+def asleep() -> bool:
+    """Ends long after anyone waits."""
+    time.sleep(60)
+    return True
+
+
+@pytest.mark.parametrize("evaluate", [busy, asleep])
+def test_evaluation_that_does_not_end_is_killed(evaluate: Callable[[], bool]) -> None:
+    start = time.monotonic()
+    assert refused(evaluate, seconds=0.3) == "the policy took more than 0.3 s"
+    assert time.monotonic() - start < 10
+
+
+def test_evaluation_that_takes_too_much_memory_ends_without_an_answer() -> None:
+    def evaluate() -> bool:
+        return len(b"x" * (256 * 1024 * 1024)) > 0
+
+    assert "MemoryError" in refused(evaluate, memory=64 * 1024 * 1024)
+
+
+def test_evaluation_that_crashes_ends_without_an_answer() -> None:
+    def evaluate() -> bool:
+        os.kill(os.getpid(), 11)
+        return True
+
+    assert "ended without an answer" in refused(evaluate)
+
+
+def test_mistake_of_ours_is_no_yes_and_tells_no_more_than_its_kind() -> None:
+    def evaluate() -> bool:
+        raise KeyError("a secret")
+
+    assert refused(evaluate) == "unexpected KeyError in the policy's evaluation"
+
+
+@pytest.mark.parametrize("answer", [1, "+", None, [True]])
+def test_only_true_is_yes(answer: object) -> None:
+    assert run(worker().run(lambda: answer)) is False  # type: ignore[arg-type, return-value]
+
+
+def test_deep_recursion_is_no_crash() -> None:
+    def deep(level: int) -> int:
+        return 0 if level == 0 else 1 + deep(level - 1)
+
+    assert run(worker().run(lambda: deep(3000) == 3000)) is True
+    assert "RecursionError" in refused(lambda: deep(100_000) > 0)
+
+
+def test_worker_has_no_file_but_its_pipe_and_no_standard_streams() -> None:
+    with open(os.devnull, "rb") as kept:
+        number = kept.fileno()
+
+        def evaluate() -> bool:
+            streams = {os.readlink(f"/proc/self/fd/{each}") for each in (0, 1, 2)}
+            return not os.path.exists(f"/proc/self/fd/{number}") and streams == {os.devnull}
+
+        assert run(worker().run(evaluate)) is True
+
+
+def test_long_fault_is_cut_and_not_waited_for() -> None:
+    def evaluate() -> bool:
+        raise PolicyFault("x" * 1_000_000)
+
+    assert len(refused(evaluate)) < 5000
+
+
+def test_other_threads_do_not_disturb() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        assert run(worker().run(lambda: True)) is True
+    finally:
+        stop.set()
+        thread.join()
