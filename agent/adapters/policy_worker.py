@@ -7,7 +7,6 @@ the image.
 """
 
 import os
-import resource
 import select
 import signal
 import sys
@@ -76,6 +75,8 @@ class ForkedWorker:
         """The worker's whole life.  Does not return."""
         told = b""
         try:
+            import resource  # a pull without a program has no use for it
+
             _keep_only(writing)
             seconds = int(self._seconds) + 1
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
@@ -96,6 +97,8 @@ class ForkedWorker:
 
 def _mapped() -> int:
     """Bytes of address space of this process."""
+    import resource
+
     with open("/proc/self/statm", "rb") as file:
         return int(file.read().split()[0]) * resource.getpagesize()
 

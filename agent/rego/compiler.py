@@ -14,9 +14,9 @@ The result is JSON::
 
 from agent.rego import safety
 from agent.rego.faults import SyntaxFault
+from agent.rego.nodes import Node
 from agent.rego.parser import Module, parse
 from agent.rego.resolver import Resolver
-from agent.rego.terms import Node
 
 FORMAT = 1
 """Version of the result's form."""

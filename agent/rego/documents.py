@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.rego.builtins import UNDEFINED, rank
 from agent.rego.faults import EvaluationFault
-from agent.rego.terms import Node
+from agent.rego.nodes import Node
 from agent.rego.values import Object, Set, Value, same
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from agent.rego import builtins
 from agent.rego.documents import Rules, Tree, items_of, replaced, value_at
 from agent.rego.faults import EvaluationFault
-from agent.rego.terms import Node
+from agent.rego.nodes import Node
 from agent.rego.values import Object, Set, Value, decimal, from_json, same
 
 MAX_STEPS = 2_000_000

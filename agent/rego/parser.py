@@ -14,7 +14,8 @@ A rule is a dict, see `Parser._rule`.
 
 from agent.rego.faults import SyntaxFault
 from agent.rego.lexer import Token, tokens
-from agent.rego.terms import Dialect, Node, TermParser
+from agent.rego.nodes import Node
+from agent.rego.terms import Dialect, TermParser
 
 MAX_RULES = 2_000
 """Most rules of one policy."""

@@ -7,8 +7,8 @@ to a built-in, by its name.
 
 from agent.rego import builtins
 from agent.rego.faults import SyntaxFault
+from agent.rego.nodes import Node
 from agent.rego.parser import Module
-from agent.rego.terms import Node
 
 Scope = dict[str, str]
 """Declared names and what they are called in the result."""

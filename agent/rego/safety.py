@@ -8,7 +8,7 @@ variables that stand outside it as well.
 from collections.abc import Iterable
 
 from agent.rego.faults import SyntaxFault
-from agent.rego.terms import Node
+from agent.rego.nodes import Node
 
 EXPECTED = "each variable bound by an expression that is not negated"
 

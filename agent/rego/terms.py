@@ -1,23 +1,15 @@
 """Tokens to terms: literals, references, calls, collections, comprehensions, infix operators.
 
-A term is a list that JSON can hold; the first element says what it is::
-
-    lit [null, bool, whole number or text]   num [decimal text]   var [name, line, column]
-    ref [head term, [bracket terms]]         call [name or path, [arguments], line, column]
-    arr [terms]   set [terms]   obj [[key, value]]   arrc [term, body]   setc [term, body]   objc [key, value, body]
-
-Operators are calls of their built-in function (`plus`, `equal`, ...), as in OPA.
+Their form is that of `agent.rego.nodes`.  Operators are calls of their built-in function (`plus`, `equal`, ...), as in
+OPA.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from agent.rego.faults import SyntaxFault
 from agent.rego.lexer import Token
-
-Node = Any
-"""A piece of a syntax tree: lists and dicts of what JSON can hold."""
+from agent.rego.nodes import Node
 
 MAX_DEPTH = 100
 """Deepest nesting of terms and bodies."""

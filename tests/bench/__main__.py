@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tests.bench.measure import Command, Samples
 from tests.documents import put_between
 from tests.frozen.program import Program, descriptor, plugin_words
+from tests.frozen.test_policies import INSTALLED
 from tests.signing import write_config
 from tests.testbed.node import REGISTRY, Node
 from tests.testbed.signatures import Signer
@@ -21,6 +22,7 @@ from tests.testbed.tools import Tools, fetch, unavailable
 
 ROUNDS = 40
 _OURS, _UNSIGNED, _CANARY = "nodeseal, signed image", "nodeseal, unsigned image", "nodeseal, canary"
+_REGO = "nodeseal, signed image, Rego policy"
 _NOTATION, _PYTHON, _TRUE = "notation verify, signed image", "python3 -S -I -c pass", "/bin/true"
 _TRUST_POLICY = {
     "version": "1.0",
@@ -74,14 +76,16 @@ def prepare(node: Node) -> tuple[dict[str, Command], int]:
     signed, unsigned = node.push_image("bench/signed"), node.push_image("bench/unsigned")
     signer.sign("bench/signed", signed)
     (node.work / "notation" / "trustpolicy.json").write_text(json.dumps(_TRUST_POLICY))
-    program = Program(node.root)
+    program, under_rego = Program(node.root), Program(node.work / "rego")
     program.apply(write_config(node.work / "config", signer.certificate))
+    rego = {"name": "regoPolicy", "policy": INSTALLED}
+    under_rego.apply(write_config(node.work / "rego-config", signer.certificate, policy=rego))
 
-    def pull(repository: str, digest: str, exit_code: int) -> Command:
+    def pull(repository: str, digest: str, exit_code: int, asked: Program = program) -> Command:
         raw, _ = node.get_manifest(repository, digest) if repository != "nodeseal-canary" else (b"", None)
         words = plugin_words(f"{REGISTRY}/{repository}:1", digest)
         stdin = descriptor(digest, len(raw)).decode()
-        return {"argv": [str(program.path), *words], "stdin": stdin, "env": {}, "exit": exit_code}
+        return {"argv": [str(asked.path), *words], "stdin": stdin, "env": {}, "exit": exit_code}
 
     environment = {"XDG_CONFIG_HOME": str(node.work), "HOME": str(node.work)}
 
@@ -94,6 +98,7 @@ def prepare(node: Node) -> tuple[dict[str, Command], int]:
         _PYTHON: other(sys.executable, "-S", "-I", "-c", "pass"),
         _CANARY: pull("nodeseal-canary", signed, 10),
         _OURS: pull("bench/signed", signed, 0),
+        _REGO: pull("bench/signed", signed, 0, under_rego),
         _UNSIGNED: pull("bench/unsigned", unsigned, 10),
         _NOTATION: other(*notation),
     }

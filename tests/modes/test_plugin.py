@@ -262,20 +262,22 @@ def test_pull_before_anything_is_published_is_cannot_tell(installed: Installed) 
     assert canary[0] == 10
 
 
-def test_modules_behind_the_cold_door() -> None:
+@pytest.mark.parametrize("policy", ["configpolicy", "threshold", "regopolicy"])
+def test_modules_behind_the_cold_door(policy: str) -> None:
     """What containerd's child loads for a whole verification: none of the slow ones, unless something changed."""
-    script = """
+    script = f"""
 import sys
 from agent.modes.lean import without_openssh
 without_openssh()
 import agent.modes.plugin, agent.modes.place, agent.adapters.snapshots, agent.adapters.inline, agent.engine
-import agent.judgement, agent.modes.registry_access, agent.formats.notation, agent.policies.configpolicy
+import agent.judgement, agent.modes.registry_access, agent.formats.notation, agent.policies.{policy}
+import agent.adapters.policy_worker
 slow = ("dataclasses", "inspect", "logging", "structlog", "yaml", "asyncio", "anyio", "aiohttp", "jsonschema",
         "argparse", "pathlib", "tempfile", "subprocess", "shutil", "multiprocessing", "unittest", "urllib.request",
         "agent.codec.pem", "agent.config.schema", "agent.config.ratify", "agent.modes.verify", "importlib.metadata",
         "decimal", "publicsuffixlist", "agent.adapters.credentials", "agent.registry.credentials",
         "agent.registry.login", "agent.registry.tokens", "agent.registry.realms", "agent.registry.challenge",
-        "agent.registry.secret")
+        "agent.registry.secret", "agent.rego.compiler", "agent.rego.lexer", "difflib", "re2", "resource")
 print(sorted(name for name in slow if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n" + script],
