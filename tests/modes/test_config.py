@@ -18,6 +18,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.errors import ConfigurationError, Exit, HostError, UsageError
 from agent.modes import config
 from tests.config.support import GOOD, STATEMENT, put
+from tests.frozen.test_policies import INSTALLED
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 KEY_PEM = KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -320,3 +321,24 @@ def test_file_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
         _run("import", str(tmp_path / "nowhere"))
     with pytest.raises(HostError, match="directory"):
         _run("import", str(tmp_path))
+
+
+def test_proof_of_concepts_documents_are_taken_as_they_are(tmp_path: Path) -> None:
+    """The keys of its ConfigMap; the paths in them are those of its nodes, and `executor` is empty."""
+    value = put("policy.plugin", {"name": "regoPolicy", "policyPath": "/root/.ratify/policy.rego"})
+    value = {"executor": {}} | put("verifier.plugins[0].verificationCerts", ["/root/.ratify/certs"], value)
+    folder = _write(tmp_path / "config", value)
+    (tmp_path / "config" / "ca.crt").rename(tmp_path / "config" / "notation-test.crt")
+    (tmp_path / "config" / "policy.rego").write_text(INSTALLED)
+    result = _run("check", folder)
+    assert (result.exit, result.err) == (Exit.ALLOW, "")
+    assert "0 errors, 0 warnings" in result.out
+
+
+def test_policy_that_ratify_would_answer_otherwise_is_told(tmp_path: Path) -> None:
+    value = put("policy.plugin", {"name": "regoPolicy", "policyPath": "policy.rego"})
+    folder = _write(tmp_path / "config", value)
+    (tmp_path / "config" / "policy.rego").write_text(INSTALLED.partition("failed_verify(reports) {\n")[0])
+    told = _run("check", folder).out
+    assert "WARNING: " in told
+    assert "denied all the same, unlike in Ratify" in told
