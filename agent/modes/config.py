@@ -27,7 +27,7 @@ SCHEMA_VERSION = "1"
 MAX_IMPORT = 8 * 1024 * 1024
 """Most bytes of one file with resources."""
 
-_PATH_HELP = "folder with config.json and the documents that it names, or one configuration file"
+_PATH_HELP = "folder with config.json or nodeseal.yaml and the documents that they name, or one configuration file"
 _EXITS = "exit codes: 0 ok, 2 usage, 3 configuration, 5 host operation failed, 70 bug"
 
 
@@ -47,7 +47,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     """Add `config` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
     parser = subparsers.add_parser(
         "config",
-        help="check a configuration, put it in force, print its schema, import Ratify's",
+        help="check a configuration, put it in force, import Ratify's",
         description="Work with configurations: what Ratify's command line reads from config.json, with the "
         "certificates that it names beside it.",
     )
