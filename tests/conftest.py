@@ -4,10 +4,14 @@ Nor does a test fail for being slow: how long generated input takes is the machi
 """
 
 import ipaddress
+import os
 import sys
 from typing import Any
 
 from hypothesis import HealthCheck, settings
+
+# gRPC, with which the CRI is spoken to, aborts processes that are forked from one in which it has threads.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

@@ -1,6 +1,7 @@
 """One judgement: what decides before verification, and what a verdict becomes."""
 
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.config.config import Config
 from agent.engine import Engine
 from agent.errors import Cause, Code, Exit, Unavailable
 from agent.judgement import judge
@@ -12,10 +13,10 @@ from tests.formats.support import SUBJECT, Answers, request
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry, configuration
 
 
-def engine_over(registry: MemoryRegistry) -> Engine:
+def engine_over(registry: MemoryRegistry, config: Config | None = None) -> Engine:
     """An engine that trusts `TRUSTED`."""
     return Engine(
-        configuration(),
+        config or configuration(),
         registry=registry,
         revocation=Answers(),
         concurrent=OneByOne(),
@@ -56,3 +57,23 @@ def test_canary_is_denied_before_anything_is_asked() -> None:
     answer, verdict = run(judge(canary, engine_over(registry)))
     assert (answer.exit, answer.code, verdict) == (Exit.DENY, Code.CANARY, None)
     assert registry.asked == []
+
+
+def test_image_that_no_rule_is_for_is_denied_before_anything_is_asked() -> None:
+    registry = MemoryRegistry()
+    registry.sign(TRUSTED)
+    config = configuration()
+    elsewhere = config._replace(rules=(config.rules[0]._replace(match=("other.example/**",)),))
+    answer, verdict = run(judge(request(), engine_over(registry, elsewhere)))
+    assert (answer.exit, answer.ground, answer.code, verdict) == (Exit.DENY, None, Code.NO_RULE, None)
+    assert answer.line().startswith("deny NS-2007 rule=-: no rule is for registry.example.com/shop/cart; see: ")
+    assert registry.asked == []
+
+
+def test_most_specific_rule_decides_and_stands_in_the_line() -> None:
+    registry = MemoryRegistry()
+    registry.sign(TRUSTED)
+    config = configuration()
+    shop = config.rules[0]._replace(name="shop", match=("registry.example.com/shop/**",), verifiers=())
+    answer, _ = run(judge(request(), engine_over(registry, config._replace(rules=(*config.rules, shop)))))
+    assert (answer.exit, answer.rule) == (Exit.DENY, "shop")

@@ -1,9 +1,9 @@
 """`ports.PolicyRunner` in a process of its own, which can be killed: a policy's program may take any time and memory.
 
 The process is a copy of this one (`fork`) that works the answer out, writes it to a pipe and ends.  Bounds: seconds by
-the clock, for which it is waited; seconds of work and bytes of memory, by the kernel.  It has no open files but the
-pipe.  A policy that is too slow is told as its fault: what makes it slow is what others attached to
-the image.
+the clock, for which it is waited and after which it ends by itself; seconds of work and bytes of memory, by the kernel.
+It has no open files but the pipe.  A policy that is too slow is told as its fault: what makes it slow is what others
+attached to the image.
 """
 
 import os
@@ -48,12 +48,13 @@ class ForkedWorker:
         finally:
             os.close(reading)
             os.kill(worker, signal.SIGKILL)
-            os.waitpid(worker, 0)
+            _, status = os.waitpid(worker, 0)
         if told in (_YES, _NO):
             return told == _YES
         if told[:1] == _FAULT:
             raise PolicyFault(told[1:].decode(errors="replace"))
-        raise PolicyFault("the policy's evaluation ended without an answer: it took too much memory or time")
+        ended = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
+        raise PolicyFault(f"the policy's evaluation ended {ended}, without an answer: it took too much memory or time")
 
     def _answer(self, reading: int) -> bytes:
         """What the worker wrote until it closed the pipe.  Raises `PolicyFault` if it took too long."""
@@ -79,6 +80,7 @@ class ForkedWorker:
 
             _keep_only(writing)
             seconds = int(self._seconds) + 1
+            signal.alarm(seconds)  # ends it even if whoever waits is gone
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
             resource.setrlimit(resource.RLIMIT_AS, (_mapped() + self._memory,) * 2)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

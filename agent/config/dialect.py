@@ -12,6 +12,7 @@ from typing import cast
 from agent import __version__
 from agent.config import checking, programs
 from agent.config.checking import Finding
+from agent.config.dialectschema import MAX_PATTERNS
 from agent.config.plugins import VerifierEntry, at
 from agent.errors import Problem, UsageError
 from agent.model.documents import Documents
@@ -28,7 +29,7 @@ _EVERYTHING_OF = {"any": lambda names: 1, "all": len}
 def check_version(root: Mapping[str, object], findings: list[Finding]) -> None:
     """Whether this version is new enough for what `requires` says."""
     required = at(root, SECTION, "requires")
-    if isinstance(required, str) and (match := re.fullmatch(r">=([0-9]+(?:\.[0-9]+){0,2})", required)):
+    if isinstance(required, str) and (match := re.fullmatch(r">=([0-9]{1,9}(?:\.[0-9]{1,9}){0,2})", required)):
         wanted = tuple(map(int, match[1].split(".")))
         ours = tuple(map(int, re.findall(r"[0-9]+", __version__)[:3]))
         if ours < wanted:
@@ -49,6 +50,7 @@ def read_rules(
     rules: list[Rule] = []
     patterns: list[tuple[str, checking.Path]] = []
     names: dict[str, int] = {}
+    compiled: dict[str, PolicySettings] = {}
     for i, given in enumerate(listed if isinstance(listed, list) else []):
         path = (*RULES, i)
         name = at(given, "name")
@@ -65,16 +67,21 @@ def read_rules(
                 near = checking.nearest(each, sorted(known)) or f"one of {', '.join(sorted(known)) or 'none'}"
                 got = f"{checking.shown(each)}, which no verifier is called"
                 findings.append(Finding((*path, "verifiers", j), got, near))
-        policy = _policy(at(given, "policy"), wanted, (*path, "policy"), documents, place, findings, problems)
+        wanted_policy = at(given, "policy")
+        if isinstance(wanted_policy, str):
+            if wanted_policy not in compiled:
+                compiled[wanted_policy] = _program(wanted_policy, documents, place.text((*path, "policy")), problems)
+            policy = compiled[wanted_policy]
+        else:
+            policy = _counted(cast("Mapping[str, object]", wanted_policy), wanted, (*path, "policy"), findings)
         repository = _repository(at(given, "evidenceRepository"), (*path, "evidenceRepository"), findings)
         in_order = tuple(verifier.name for verifier in verifiers if verifier.name in wanted)
         lenient = at(given, "allowWithoutEvidence") is True
         rules.append(Rule(str(name), tuple(each for each, _ in own), in_order, policy, lenient, repository))
-    for (left, at_left), (right, at_right) in combinations(patterns, 2):
-        if matching.ties(left, right):
-            both = "the same as" if left == right else "no more specific, and no less, than"
-            got = f"{checking.shown(right)}, {both} {checking.shown(left)} in {checking.place('', at_left)[2:]}"
-            findings.append(Finding(at_right, got, "patterns of which one is more specific wherever both match"))
+    if len(patterns) > MAX_PATTERNS:
+        findings.append(Finding(RULES, f"{len(patterns)} patterns", f"at most {MAX_PATTERNS} in all rules together"))
+    else:
+        findings += _ties(patterns)
     return tuple(rules)
 
 
@@ -109,20 +116,28 @@ def _patterns(given: Sequence[str], path: checking.Path, findings: list[Finding]
     return found
 
 
-def _policy(
-    given: object,
-    verifiers: Sequence[str],
-    path: checking.Path,
-    documents: Documents,
-    place: Placing,
-    findings: list[Finding],
-    problems: list[Problem],
+def _ties(patterns: Sequence[tuple[str, checking.Path]]) -> list[Finding]:
+    """One for each pattern that an earlier one ties with."""
+    found: dict[checking.Path, Finding] = {}
+    for (left, at_left), (right, at_right) in combinations(patterns, 2):
+        if at_right not in found and matching.ties(left, right):
+            both = "the same as" if left == right else "no more specific, and no less, than"
+            got = f"{checking.shown(right)}, {both} {checking.shown(left)} in {checking.place('', at_left)[2:]}"
+            expected = "patterns of which one is more specific wherever both match"
+            found[at_right] = Finding(at_right, got, expected)
+    return list(found.values())
+
+
+def _program(path: str, documents: Documents, where: str, problems: list[Problem]) -> PolicySettings:
+    """What is enough: what a Rego document says."""
+    document = programs.find_policy(path, documents, where, problems)
+    return programs.rego_policy(document, problems) if document else PolicySettings("", {})
+
+
+def _counted(
+    policy: Mapping[str, object], verifiers: Sequence[str], path: checking.Path, findings: list[Finding]
 ) -> PolicySettings:
-    """What is enough: a Rego document, or how many of the rule's verifiers."""
-    if isinstance(given, str):
-        document = programs.find_policy(given, documents, place.text(path), problems)
-        return programs.rego_policy(document, problems) if document else PolicySettings("", {})
-    policy = cast("Mapping[str, object]", given)
+    """What is enough: a number of the rule's verifiers."""
     key = next(key for key in ("any", "all", "of") if key in policy)
     of = cast("list[str]", policy[key])
     for i, name in enumerate(of):

@@ -11,6 +11,9 @@ API_VERSION = "nodeseal.dev/v1alpha1"
 MAX_RULES = 500
 """Most rules of one configuration."""
 
+MAX_PATTERNS = 1_000
+"""Most patterns of all rules together: each is compared with each, and on a pull with the image's repository."""
+
 _NAME = {"pattern": r"^[^/\x00-\x1f\x7f]+$", "maxLength": 128, "x-expected": "1 to 128 characters without '/'"}
 
 _NAMES: Schema = {
@@ -126,7 +129,7 @@ DIALECT = strict_obj(
         "requires": text(
             "Required version",
             "The oldest version of this program that may use the configuration.",
-            pattern=r"^>=[0-9]+(\.[0-9]+){0,2}$",
+            pattern=r"^>=[0-9]{1,9}(\.[0-9]{1,9}){0,2}$",
             examples=[">=0.1"],
         )
         | {"x-expected": 'a text like ">=0.1"'},

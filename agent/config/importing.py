@@ -108,7 +108,7 @@ def _resources(document: object, where: str, problems: list[Problem], depth: int
     group, _, version = api.rpartition("/")
     metadata = given.get("metadata")
     name, namespace = (metadata.get(key) if isinstance(metadata, dict) else None for key in ("name", "namespace"))
-    label = f"{where}: {kind} {name}" if isinstance(name, str) else f"{where}: {kind}"
+    label = f"{where}: {kind[:64]} {name[:64]}" if isinstance(name, str) else f"{where}: {kind[:64]}"
     if not group.startswith("config.ratify."):
         got = f"{shown(kind)} of {shown(api)}"
         problems.append(Problem(label, got, f"resources of {GROUP}; this one is left out", fatal=False))
@@ -147,8 +147,9 @@ def _counts(resource: _Resource, namespace: str, problems: list[Problem]) -> boo
     """Whether a resource is for images of `namespace`; CertificateStores serve whoever names them."""
     if resource.namespace in ("", namespace) or resource.kind == _CERTIFICATES:
         return True
-    expected = f"--namespace {resource.namespace} for what holds there; this one is left out"
-    problems.append(Problem(resource.where, f"a resource of namespace {resource.namespace}", expected, fatal=False))
+    namespace = resource.namespace[:64]
+    expected = f"--namespace {namespace} for what holds there; this one is left out"
+    problems.append(Problem(resource.where, f"a resource of namespace {namespace}", expected, fatal=False))
     return False
 
 

@@ -18,6 +18,7 @@ from agent.rego.nodes import Node
 from agent.rego.terms import Dialect, TermParser
 
 MAX_RULES = 2_000
+MAX_EXPRESSIONS = 1_000
 """Most rules of one policy."""
 
 
@@ -58,7 +59,10 @@ class Parser(TermParser):
 
     def module(self) -> Module:
         """The whole module.  Raises `SyntaxFault`."""
-        self.expect_word("package")
+        if not self.is_word("package"):
+            # Not what stands there: a path may have led to something that is no policy, and secret.
+            raise self.fault("something else than a policy", "package and its name first")
+        self.next()
         package = self._path()
         imports: dict[str, list[str]] = {}
         while self.is_word("import"):
@@ -254,6 +258,8 @@ class Parser(TermParser):
         found = []
         while True:
             found.append(self._literal())
+            if len(found) > MAX_EXPRESSIONS:
+                raise self.fault(f"a body of more than {MAX_EXPRESSIONS} expressions", "fewer")
             if self.is_mark(";"):
                 self.next()
             elif self.is_mark(closing):

@@ -102,7 +102,7 @@ def test_evaluation_that_crashes_ends_without_an_answer() -> None:
         os.kill(os.getpid(), 11)
         return True
 
-    assert "ended without an answer" in refused(evaluate)
+    assert "ended by signal 11, without an answer" in refused(evaluate)
 
 
 def test_mistake_of_ours_is_no_yes_and_tells_no_more_than_its_kind() -> None:

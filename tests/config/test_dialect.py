@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-import yaml
 
 from agent import __version__
-from agent.config import ratify
+from agent.config import canonical, ratify
 from agent.errors import ConfigurationError, Problem
 from agent.model.documents import Document
+from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings, Rule
 from tests.config.support import FORMATS, GOOD, NoDocuments, put
 
@@ -53,7 +53,7 @@ class WithPolicy(NoDocuments):
 
 def read(value: object, name: str = "nodeseal.yaml", documents: Any = None) -> ratify.Checked:
     """Read a document of our own."""
-    content = value if isinstance(value, str) else yaml.safe_dump(value)
+    content = value if isinstance(value, str) else json.dumps(value)
     return ratify.read(Document(name, content.encode(), "test"), documents or WithPolicy(), formats=FORMATS)
 
 
@@ -110,10 +110,10 @@ def test_section_in_ratifys_configuration_decides_alone_and_says_so() -> None:
 
 
 def test_section_may_be_a_document_beside_ratifys() -> None:
-    own = Document("nodeseal.yaml", yaml.safe_dump(OWN).encode(), "t")
+    own = Document("nodeseal.yaml", json.dumps(OWN).encode(), "t")
     main = Document("config.json", json.dumps(GOOD).encode(), "t")
     assert ratify.read(main, WithPolicy(), beside=own, formats=FORMATS).config.rules[0].name == "payments"
-    spoilt = Document("nodeseal.yaml", yaml.safe_dump(rule(match=["*"])).encode(), "t")
+    spoilt = Document("nodeseal.yaml", json.dumps(rule(match=["*"])).encode(), "t")
     with pytest.raises(ConfigurationError) as caught:
         ratify.read(main, WithPolicy(), beside=spoilt, formats=FORMATS)
     assert [each.path for each in caught.value.problems if each.fatal] == ["nodeseal.yaml: nodeseal.rules[0].match[0]"]
@@ -129,7 +129,7 @@ def test_section_may_be_a_document_beside_ratifys() -> None:
     ids=["another section", "a list", "in both"],
 )
 def test_document_beside_ratifys_holds_the_section_alone(own: object, main: dict[str, Any], told_: str) -> None:
-    beside = Document("nodeseal.yaml", yaml.safe_dump(own).encode(), "t")
+    beside = Document("nodeseal.yaml", json.dumps(own).encode(), "t")
     with pytest.raises(ConfigurationError) as caught:
         ratify.read(Document("config.json", json.dumps(GOOD | main).encode(), "t"), NoDocuments(), beside=beside)
     (problem,) = caught.value.problems
@@ -273,6 +273,36 @@ def test_patterns_of_which_neither_is_more_specific_are_refused(matches: Sequenc
     assert "nodeseal.rules[0].match[0]" in found
 
 
+def test_patterns_have_a_limit_and_each_is_told_once() -> None:
+    same = copy.deepcopy(OWN)
+    same["nodeseal"]["rules"][0]["match"] = ["r.example/a"] * 100
+    assert len(errors(same)) == 99
+    rules = [
+        OWN["nodeseal"]["rules"][1] | {"name": f"r{i}", "match": [f"r{i}.example/*/{j}" for j in range(100)]}
+        for i in range(11)
+    ]
+    (found,) = errors(changed("nodeseal.rules", rules)).values()
+    assert found == "got 1100 patterns; expected at most 1000 in all rules together"
+
+
+def test_policy_of_several_rules_is_compiled_and_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def counted(text: str) -> object:
+        calls.append(text)
+        return compile_policy(text)
+
+    monkeypatch.setattr("agent.config.programs.compile_policy", counted)
+    rules = [
+        OWN["nodeseal"]["rules"][1] | {"name": f"r{i}", "match": [f"r{i}.example/**"], "policy": "policy.rego"}
+        for i in range(50)
+    ]
+    config = read(changed("nodeseal.rules", rules)).config
+    assert calls == [REGO]
+    assert len({id(each.policy) for each in config.rules}) == 1
+    assert canonical.encode(config).count(b'"readsTime"') == 1
+
+
 @pytest.mark.parametrize("missing", ["apiVersion", "default", "name", "match", "verifiers", "policy"])
 def test_key_that_must_be_there_is_named(missing: str) -> None:
     value = changed(f"nodeseal.{missing}" if missing in ("apiVersion", "default") else f"{RULE}.{missing}", ...)
@@ -298,7 +328,7 @@ def test_newer_version_that_is_required_is_refused(requires: str, good: bool) ->
     assert set(found) <= {"nodeseal.yaml: nodeseal.requires"}
 
 
-@pytest.mark.parametrize("requires", ["0.1", ">0.1", ">=a", ">=1.2.3.4", 1])
+@pytest.mark.parametrize("requires", ["0.1", ">0.1", ">=a", ">=1.2.3.4", 1, ">=" + "9" * 10_000])
 def test_requirement_of_another_form_is_refused(requires: object) -> None:
     assert list(errors(changed("nodeseal.requires", requires))) == ["nodeseal.yaml: nodeseal.requires"]
 

@@ -131,6 +131,11 @@ def test_policy_that_is_too_much_is_refused_and_not_a_bug(policy: str) -> None:
     assert read({"policy": policy})[0] is None
 
 
+def test_what_stands_in_a_document_that_is_no_policy_is_not_shown() -> None:
+    (problem,) = read({"policyPath": "policy.rego"}, policy_rego=b"s3cret-token\n")[1]
+    assert problem.got == "something else than a policy"
+
+
 def test_policy_that_is_true_for_nothing_at_all_is_told() -> None:
     assert surprises(QUICK_START) == ["a policy that is true for an image to which nothing refers"]
     assert surprises("package ratify.policy\nvalid := true\n") == [

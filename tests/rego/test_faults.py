@@ -17,7 +17,7 @@ from tests.rego.support import answer, fault_of
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("", "line 1, column 1: got the end of the policy; expected package"),
+        ("", "line 1, column 1: got something else than a policy; expected package and its name first"),
         ("package t\nx := 1 2", "line 2, column 8: got '2'; expected a rule"),
         ("package t\nx {\n  y > 1\n}", "line 3, column 3: got unsafe y, without a value here"),
         ("package t\nx = y { true }", "line 2, column 1: got a head with unsafe y, without a value here"),
