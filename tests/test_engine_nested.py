@@ -157,6 +157,19 @@ def test_nested_evidence_that_nobody_serves_is_cannot_tell(registry: Tree) -> No
     assert (found.decision, found.causes) == (Decision.CANNOT_TELL, (Cause.REGISTRY_UNAVAILABLE,))
 
 
+def test_rule_that_asks_for_nothing_asks_for_what_a_verifier_wants_nested(registry: Tree) -> None:
+    registry.sign(TRUSTED)
+    nested = verifier("v", nested=True)
+    assert decided(registry, ratifys(), nested, allow_without_evidence=True) == (Decision.DENY, Code.NO_EVIDENCE)
+
+
+def test_exemption_is_the_images_and_not_that_of_its_evidence(registry: Tree) -> None:
+    sbom, signature = verifier("sbom", SBOM, nested=True), verifier("signature", ARTIFACT_TYPE, **SKIP)
+    signed = registry.sign(TRUSTED, config={"mediaType": SBOM, "digest": EMPTY_DIGEST, "size": 2})
+    registry.listed[0] = signed._replace(artifact_type=SBOM)
+    assert decided(registry, ratifys(default="all"), sbom, signature) == (Decision.DENY, Code.NO_EVIDENCE)
+
+
 def test_failed_evidence_is_not_asked_for_its_own(registry: Tree) -> None:
     registry.sign(STRANGER)
     assert decided(registry, ratifys(), verifier("v", nested=True)) == (Decision.DENY, Code.SIGNER_NOT_TRUSTED)
@@ -389,6 +402,8 @@ def test_tag_of_another_images_signature_is_no_evidence(registry: Tree) -> None:
         Decision.DENY,
         Code.SIGNATURE_OF_ANOTHER_IMAGE,
     )
+    envelopes = [digest for digest, content in registry.content.items() if b"payload" in content]
+    assert not set(envelopes) & set(registry.asked)
 
 
 def test_tag_is_not_asked_for_if_no_verifier_looks_at_its_type(registry: Tree) -> None:
@@ -427,3 +442,22 @@ def test_content_that_no_store_has_is_cannot_tell_if_one_did_not_answer() -> Non
     without.broken[str(listed.digest)] = Malformed("not here")
     for order in ([silent, without], [without, silent]):
         assert verdict(UnionRegistry(order), ratifys(), verifier("v")).decision is Decision.CANNOT_TELL
+
+
+def test_list_that_is_broken_in_one_store_is_a_defect() -> None:
+    broken, full = Tree(), Tree()
+    full.sign(TRUSTED)
+    broken.defect = Malformed("referrers API: broken")
+    strict = ratifys(default="all")
+    for order in ([broken, full], [full, broken]):
+        assert decided(UnionRegistry(order), strict, verifier("v")) == (Decision.DENY, Code.EVIDENCE_MALFORMED)
+
+
+def test_types_are_believed_only_if_every_store_is_to_be_believed() -> None:
+    by_tag, by_api = Tree(), Tree()
+    by_tag.reliable = False
+    hidden = by_tag.sign(TRUSTED)
+    by_tag.listed[0] = hidden._replace(artifact_type="application/vnd.example.other")
+    by_api.broken |= dict.fromkeys(by_tag.content, Malformed("not here"))
+    for order in ([by_tag, by_api], [by_api, by_tag]):
+        assert verdict(UnionRegistry(order), ratifys(), verifier("v")).decision is Decision.ALLOW
