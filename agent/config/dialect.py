@@ -64,7 +64,8 @@ def read_rules(
         wanted = cast("list[str]", at(given, "verifiers"))
         for j, each in enumerate(wanted):
             if each not in known:
-                near = checking.nearest(each, sorted(known)) or f"one of {', '.join(sorted(known)) or 'none'}"
+                known_names = f"one of {', '.join(sorted(known))}" if known else "a verifier of that name"
+                near = checking.nearest(each, sorted(known)) or known_names
                 got = f"{checking.shown(each)}, which no verifier is called"
                 findings.append(Finding((*path, "verifiers", j), got, near))
         wanted_policy = at(given, "policy")
