@@ -58,7 +58,8 @@ class Engine:
         verifiers = [self._verifiers[name] for name in rule.verifiers]
         cosign_tags = any(store.cosign_tags for store in self.config.stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
-        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, depth=1, left=[MAX_NESTED])
+        left, since = [MAX_NESTED], self._clock.monotonic()
+        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, depth=1, left=left, since=since)
         return await self._verify(ask, rule)
 
     async def _verify(self, ask: Ask, rule: Rule) -> Verdict:

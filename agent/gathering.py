@@ -131,7 +131,8 @@ class Ask(NamedTuple):
     """One subject, and how it is asked about.
 
     `repository` is where its evidence lies.  `depth` is 1 for an image, 2 for its referrers' referrers.  `left` counts
-    down what may still be fetched, together with whoever asks about the other subjects of one image.
+    down what may still be fetched, and `since` is when it began (the clock's monotonic seconds), both together with
+    whoever asks about the other subjects of one image.
     """
 
     request: PullRequest
@@ -142,6 +143,7 @@ class Ask(NamedTuple):
     cosign_tags: bool
     depth: int
     left: list[int]
+    since: float
 
     def about(self, descriptor: Descriptor) -> "Ask":
         """The same about a referrer."""
@@ -205,13 +207,12 @@ class Gathering:
             f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at",
         )
         clock = self._ports.clock
-        start = clock.monotonic()
 
-        async def look(numbered: tuple[int, Descriptor]) -> _Look:
+        async def look(descriptor: Descriptor) -> _Look:
             """One referrer, unless patience has run out."""
-            number, descriptor = numbered
-            if number >= LOOKED_AT_LEAST and clock.monotonic() - start > PATIENCE:
-                text = f"{listing.source}: looked at {number} of {len(chosen)} referrers in {PATIENCE:g} s"
+            looked_at = MAX_NESTED - self._ask.left[0]
+            if looked_at >= LOOKED_AT_LEAST and clock.monotonic() - self._ask.since > PATIENCE:
+                text = f"{listing.source}: looked at {looked_at} referrers in {PATIENCE:g} s"
                 return self._defect(descriptor.digest, LimitExceeded(f"{text}; expected fewer"))
             return await self._look_at(descriptor)
 
@@ -222,7 +223,7 @@ class Gathering:
                 self._found(results, (), "").report, inconclusive_passes=False, now=self._ask.now
             )
 
-        results = await self._ports.concurrent.map(look, list(enumerate(chosen)), enough=enough)
+        results = await self._ports.concurrent.map(look, chosen, enough=enough)
         defects = [] if defect is None else [self._defect(self._subject, defect)]
         return self._found([*results, *defects], (), listing.source)
 

@@ -12,20 +12,21 @@ from agent.config.config import StoreSettings, VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code, DigestMismatch, Malformed, Unavailable
 from agent.formats.notation import NotationFormat
-from agent.gathering import COSIGN_TYPE, MAX_EVIDENCE, MAX_NESTED, MAX_NESTING
+from agent.gathering import COSIGN_TYPE, LOOKED_AT_LEAST, MAX_EVIDENCE, MAX_NESTED, MAX_NESTING, PATIENCE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Listing
 from agent.model.manifest import IMAGE_MANIFEST
 from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
-from agent.ports import Registry
+from agent.ports import Clock, Registry
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings
 from tests.engines import OnTheSpot, one_rule, verdict_of
 from tests.formats.support import SUBJECT, Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, Signer, trust_policy
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE, MemoryRegistry
+from tests.test_engine_unseen import SlowClock
 
 SBOM = "application/vnd.example.sbom"
 SKIP: dict[str, Any] = {"signatureVerification": {"level": "skip"}, "trustStores": [], "trustedIdentities": []}
@@ -90,14 +91,20 @@ def ratifys(**requirements: str) -> PolicySettings:
 
 
 def verdict(
-    registry: Registry, policy: PolicySettings, *verifiers: Any, stores: Sequence[StoreSettings] = (), **rule: Any
+    registry: Registry,
+    policy: PolicySettings,
+    *verifiers: Any,
+    stores: Sequence[StoreSettings] = (),
+    clock: Clock | None = None,
+    **rule: Any,
 ) -> Verdict:
     """What an engine makes of the image."""
     certificates = {name: der for _, each in verifiers for name, der in each.items()}
     config = one_rule(policy, [each for each, _ in verifiers], certificates, **rule)
     engine = Engine(
         config._replace(stores=tuple(stores) or config.stores),
-        registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(), clock=SystemClock(),
+        registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(),
+        clock=clock or SystemClock(),
         trace=NoTrace(),
     )  # fmt: skip
     return run(verdict_of(engine, request()))
@@ -320,6 +327,21 @@ def test_deep_referrers_are_bounded_under_a_program(registry: Tree) -> None:
         subject = registry.attach(subject)
     registry.sign(TRUSTED)
     assert decided(registry, rego(YES), verifier("v")) == (Decision.DENY, Code.EVIDENCE_LIMIT)
+
+
+@pytest.mark.parametrize("policy", [rego(YES), ratifys(default="all")], ids=["a program", "nested references"])
+def test_patience_with_all_of_an_images_evidence_is_one(registry: Tree, policy: PolicySettings) -> None:
+    """However much there is of it, and however slowly it comes: its authors don't choose "cannot tell"."""
+    for _ in range(LOOKED_AT_LEAST):
+        first = registry.sign(TRUSTED)
+        for _ in range(LOOKED_AT_LEAST):
+            registry.sign(TRUSTED, first)
+    clock = SlowClock(PATIENCE + 1)
+    found = verdict(registry, policy, verifier("v", nested=True), clock=clock)
+    assert found.decision is Decision.DENY
+    assert f"looked at {LOOKED_AT_LEAST} referrers in 5 s" in str(found.report)
+    fetched = {each for each in registry.asked if each in {str(listed.digest) for listed in registry.listed}}
+    assert len(fetched) == LOOKED_AT_LEAST
 
 
 # --- rules that ask for nothing, evidence elsewhere
