@@ -116,7 +116,8 @@ def test_stranger_without_revocation_source_passes_where_authenticity_is_only_lo
 
 
 def test_nobody_is_asked_before_what_costs_nothing_was_looked_at() -> None:
-    expired = envelope(SIGNER, SUBJECT, expiry=NOW - timedelta(minutes=1))
+    signed_at = {PREFIX + "signingTime": rfc3339(NOW - HOUR)}
+    expired = envelope(SIGNER, SUBJECT, expiry=NOW - timedelta(minutes=1), protected=signed_at)
     found = outcome(Nobody(), signature=expired)
     assert found.code is Code.SIGNATURE_EXPIRED
 
