@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent import __version__
 from agent.config import canonical, ratify
@@ -366,3 +368,25 @@ def test_first_useful_policy_is_few_lines() -> None:
 """
     assert len(text.splitlines()) <= 12
     assert read(text).config.rules[0].name == "everything"
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "x", "**", "r.example/a", "shop-key", "p.rego"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["any", "of", "name"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+_PLACES = [
+    "nodeseal", "nodeseal.apiVersion", "nodeseal.default", "nodeseal.requires", "nodeseal.verifiers",
+    "nodeseal.verifiers[0]", "nodeseal.verifiers[0].name", "nodeseal.verifiers[0].type",
+    "nodeseal.verifiers[0].artifactTypes", "nodeseal.verifiers[0].trustPolicyDoc", "nodeseal.rules", RULE,
+    *(f"{RULE}.{key}" for key in OWN["nodeseal"]["rules"][0]), f"{RULE}.match[0]", f"{RULE}.verifiers[0]",
+    f"{RULE}.policy.any", f"{RULE}.enforcement", f"{RULE}.failurePolicy", f"{RULE}.evidenceRepository",
+]  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(_PLACES), _JSON)
+def test_whatever_stands_anywhere_gives_a_configuration_or_problems(place: str, value: object) -> None:
+    assert isinstance(told(changed(place, value)), list)

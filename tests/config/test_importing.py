@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.config import importing
 from agent.errors import Problem
@@ -288,3 +290,35 @@ def test_unknown_fields_and_intervals_are_told() -> None:
         ("all.yaml: Store store-oras: spec.colour", "an unknown field", False),
         ("all.yaml: KeyManagementProvider certs", 'refreshInterval "1h"', False),
     ]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=3) | st.sampled_from(["inline", "oras", "certs"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "type", "parameters", "verificationCertStores"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "apiVersion": st.sampled_from([f"{GROUP}/v1beta1", f"{GROUP}/v1alpha1"]),
+                "kind": st.sampled_from(
+                    ["Store", "NamespacedVerifier", "Verifier", "Policy", "CertificateStore", "List"]
+                ),
+                "metadata": _JSON | st.just({"name": "ratify-policy"}),
+                "spec": _JSON,
+            },
+            optional={"items": _JSON},
+        ),
+        max_size=4,
+    )
+)
+def test_whatever_resources_hold_gives_a_configuration_or_problems(documents: list[Any]) -> None:
+    found = imported(*documents)
+    assert isinstance(found.config, dict)
+    assert all(isinstance(each, Problem) for each in found.problems)
