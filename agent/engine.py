@@ -8,7 +8,7 @@ What can be inconclusive here: a listing or a fetch that nobody answered (a *gap
 be made.  A gap never ends in a denial, since what was not seen might have been enough.
 """
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Sequence
 
 from agent import RELEASED
@@ -72,7 +72,17 @@ class Engine:
         found = await gathering.gather()  # (5), (6)
         verdict = await _Conclusion(self._runner, ask, rule, gathering.wanted, found).verdict()  # (7), (8)
         self._trace.step("evaluate policy", rule.policy.name, f"{verdict.decision.value}: {verdict.message}")
-        return verdict._replace(fresh_for=ask.policy.fresh_for)
+        return _with_ends(verdict, ask)
+
+
+def _with_ends(verdict: Verdict, ask: Ask) -> Verdict:
+    """The verdict, with what its policy and the evidence that passed say of how long it may be believed."""
+    passed = verdict.report.anywhere(Status.PASSED) if verdict.report else ()
+    ends = [outcome.valid_until for outcome in passed if outcome.valid_until is not None]
+    fresh_for = ask.policy.fresh_for
+    if fresh_for is not None:
+        ends.append(ask.now + timedelta(seconds=fresh_for))
+    return verdict._replace(fresh_for=fresh_for, usable_until=min(ends, default=None))
 
 
 class _Conclusion:

@@ -1,15 +1,36 @@
 """One judgement: a pull request becomes an answer, the same way behind every door.
 
-Steps 2 and 9 of docs/architecture.md, "One pull", around the engine's.
+Steps 2, 3 and 9 of docs/architecture.md, "One pull", around the engine's.  A door opens a case (`opened`): then it is
+known what will be said if there is no configuration to verify with, or no time; `judge` does the rest.
 """
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from agent.engine import Engine
+from agent.errors import Code
 from agent.model.answer import Answer
 from agent.model.request import PullRequest
-from agent.model.verdict import Verdict
+from agent.model.verdict import Decision, Remembered, Verdict
+from agent.ports import VerdictStore
 from agent.rules import precedence
+from agent.rules.precedence import Standing, Terms
+
+KNOWN_FOR = timedelta(minutes=10)
+"""For how long a verification that is remembered is not written again: each write is paid for by a pull."""
+
+
+class Case(NamedTuple):
+    """A request that nothing decided before verification, and all that is known of it by then."""
+
+    request: PullRequest
+    standing: Standing
+    terms: Terms
+    before: Remembered | None
+
+    def answer(self, verdict: Verdict) -> Answer:
+        """What containerd gets for a verdict."""
+        return precedence.conclude(verdict, self.terms, self.request.name, self.standing, self.before)
 
 
 class Judgement(NamedTuple):
@@ -19,13 +40,32 @@ class Judgement(NamedTuple):
     verdict: Verdict | None
 
 
-async def judge(request: PullRequest, engine: Engine) -> Judgement:
-    """Decide one pull.  Raises nothing but bugs."""
-    early = precedence.before_verification(request.repository)
+async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStore) -> Answer | Case:
+    """The answer, if one is due before any network; otherwise the case that verification has to decide."""
+    early = precedence.before_verification(request.repository, str(request.subject.digest), standing)  # (2)
     if early is not None:
-        return Judgement(early, None)
-    rule = precedence.rule_for(engine.config.rules, request.repository)
+        return early
+    terms = precedence.terms_for(request.repository, standing)
+    before = await verdicts.recall(terms.rule.ground, request.identity) if terms.rule else None  # (3)
+    return Case(request, standing, terms, before)
+
+
+async def judge(case: Case, engine: Engine, verdicts: VerdictStore) -> Judgement:
+    """Decide a case.  Raises nothing but bugs."""
+    rule = case.terms.rule
     if rule is None:
-        return Judgement(precedence.no_rule(request), None)
-    verdict = await engine.verify(request, rule)
-    return Judgement(precedence.conclude(verdict, rule, request), verdict)
+        verdict = precedence.no_rule(case.request.repository)
+        return Judgement(case.answer(verdict), verdict)
+    verdict = await engine.verify(case.request, rule)
+    remembered = Remembered(case.standing.moment.wall, verdict.usable_until)
+    if verdict.code is Code.VERIFIED and _is_news(case.before, remembered):  # (9)
+        await verdicts.remember(rule.ground, case.request.identity, remembered)
+    elif verdict.decision is Decision.DENY:
+        await verdicts.forget(rule.ground, case.request.identity)
+    return Judgement(case.answer(verdict), verdict)
+
+
+def _is_news(before: Remembered | None, found: Remembered) -> bool:
+    if before is None or before.usable_until != found.usable_until:
+        return True
+    return not timedelta(0) <= found.verified_at - before.verified_at < KNOWN_FOR

@@ -12,6 +12,7 @@ from agent.model.digest import Digest
 from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
 from agent.model.revocation import Confirmed, Fetched, RevocationQuery
+from agent.model.verdict import Remembered
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,6 +76,25 @@ class PolicyRunner(Protocol):
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """What `evaluate` returns; it may raise `PolicyFault`.  Raises `PolicyFault`, also if it was too much."""
+        ...
+
+
+class VerdictStore(Protocol):
+    """Remembers which images were verified, for the time when nobody can be asked.  Never raises.
+
+    `ground` names what the verdict rested on (`agent.rules.rule.Rule.ground`), `image` is `repository@digest`.
+    """
+
+    async def recall(self, ground: str, image: str) -> Remembered | None:
+        """What is remembered of an image on the same ground; None if nothing is, or nobody knows."""
+        ...
+
+    async def remember(self, ground: str, image: str, remembered: Remembered) -> None:
+        """Remember an image that was verified."""
+        ...
+
+    async def forget(self, ground: str, image: str) -> None:
+        """Forget an image, since it was refused."""
         ...
 
 

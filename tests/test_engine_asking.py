@@ -9,12 +9,11 @@ from agent.config.config import VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code
 from agent.formats.notation import NotationFormat
-from agent.judgement import judge
 from agent.model.answer import Ground
 from agent.model.outcome import Status
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import PolicySettings
-from tests.engines import OnTheSpot, one_rule, verdict_of
+from tests.engines import OnTheSpot, judged, one_rule, verdict_of
 from tests.formats.support import Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, trust_policy
 from tests.test_engine import MemoryRegistry
@@ -115,7 +114,7 @@ def test_good_signature_beside_one_nobody_can_tell_of_is_enough_under_any_and_no
 
 
 def test_exempted_image_costs_no_request_and_says_that_it_was_not_verified(registry: MemoryRegistry) -> None:
-    answer, found = run(judge(request(), engine(registry, ANY, SKIPPING)))
+    answer, found = run(judged(request(), engine(registry, ANY, SKIPPING)))
     assert registry.asked == []
     assert (answer.ground, answer.code) == (Ground.DISABLED, Code.NOT_VERIFIED)
     assert "not verified: trust policy 'default' skips verification" in answer.line()

@@ -82,6 +82,20 @@ def make_private_folder(path: str) -> None:
         raise PermissionError(f"{path}: got a folder that {complaint}; expected one that root or this user owns alone")
 
 
+def read_own(path: str, limit: int) -> bytes:
+    """A regular file that only root or this user could have written; its first `limit` bytes and one more.
+
+    Raises `OSError`, `PermissionError` for a file of somebody else's or of another kind.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        complaint = foreign(found) if stat.S_ISREG(found.st_mode) else "is no regular file"
+        if complaint:
+            raise PermissionError(f"{path}: got something that {complaint}; expected a file of root's or this user's")
+        return file.read(limit + 1)
+
+
 def foreign(found: os.stat_result) -> str:
     """Why others could have put something there, as the end of a sentence; empty if they couldn't."""
     if found.st_uid not in (0, os.geteuid()):

@@ -5,6 +5,7 @@
     var/lib/nodeseal/current -> snapshots/<generation>     replaced atomically
     var/lib/nodeseal/snapshots/<generation>/snapshot.json  canonical form; its SHA-256 is the generation
     var/lib/nodeseal/snapshots/<generation>/certificates/<sha256>.der
+    var/lib/nodeseal/rules.json                            copy of the rule set that was published last
 
 `load` is on the pull path: it imports os, hashlib and json, and reads through descriptors alone, so that the folder
 it began with is the one it ends with.  It believes nothing that anybody but root or its own user could have written,
@@ -19,9 +20,10 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 from agent.adapters import files
-from agent.config import canonical
+from agent.config import canonical, rulesetform
 from agent.config.config import Config
 from agent.errors import Cause, HostError, Malformed, Unavailable
+from agent.rules.ruleset import RuleSet
 
 STATE = "var/lib/nodeseal"
 """Where all of it is, under the root."""
@@ -32,6 +34,7 @@ KEPT_AT_LEAST = 60.0
 """Seconds for which a snapshot that was replaced stays: longer than any pull may read from it."""
 
 _CURRENT, _SNAPSHOTS, _LOCK = "current", "snapshots", "publish.lock"
+_RULES = "rules.json"
 _FORM, _CERTIFICATES = "snapshot.json", "certificates"
 _LOCK_WAIT = 10.0
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
@@ -51,8 +54,8 @@ class SnapshotStore:
     def load(self) -> Config:
         """The configuration in force.
 
-        Raises `Unavailable`: configurationMissing if nothing was published, configurationInvalid if what is there is
-        damaged, of another form, or could have been written by others.
+        Raises `Unavailable`: configurationMissing if nothing was published or what is there is damaged or of another
+        form, configurationInvalid if others could have written it or this user may not read it.
         """
         try:
             try:
@@ -61,7 +64,7 @@ class SnapshotStore:
                 return self._load()  # swept while it was read: what `current` names now is younger
         except FileNotFoundError as error:
             if error.filename in (_FORM, _CERTIFICATES) or str(error.filename).endswith(".der"):
-                raise _invalid(f"{self.state}: got a snapshot without {error.filename}; expected a whole one") from None
+                raise _missing(f"{self.state}: got a snapshot without {error.filename}; expected a whole one") from None
             raise Unavailable(
                 f"{self.state}: got no configuration; expected a published one",
                 cause=Cause.CONFIGURATION_MISSING,
@@ -71,8 +74,30 @@ class SnapshotStore:
             hint = "run as root, or name a configuration: --config DIR" if isinstance(error, PermissionError) else ""
             message = f"{self.state}: got {error.strerror} ({error.filename}); expected a snapshot"
             raise _invalid(message, hint or _NEXT_STEP) from None
-        except Malformed as error:
+        except _Foreign as error:
             raise _invalid(f"{self.state}: {error.message}") from None
+        except Malformed as error:
+            raise _missing(f"{self.state}: {error.message}") from None
+
+    def last_rules(self) -> RuleSet | None:
+        """The rule set that was published last, from the copy that outlives its snapshot; None if there is no copy.
+
+        It says what an image is allowed while the snapshot is missing or damaged, with nobody to verify it.
+        """
+        try:
+            return rulesetform.decode_copy(files.read_own(f"{self.state}/{_RULES}", rulesetform.MAX_COPY_SIZE))
+        except (OSError, Malformed):
+            return None
+
+    def was_published(self) -> bool:
+        """Whether a configuration was ever published here; whoever can't tell must take it that there was one."""
+        try:
+            names = os.listdir(self.state)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return bool({_CURRENT, _RULES} & set(names))
 
     def publish(self, config: Config) -> str:
         """Put `config` in force and return its generation.
@@ -87,6 +112,7 @@ class SnapshotStore:
             files.make_private_folder(self._snapshots)
             with files.locked(f"{self.state}/{_LOCK}", wait=_LOCK_WAIT):
                 self._place(generation, form, config)
+                files.replace(f"{self.state}/{_RULES}", rulesetform.encode_copy(config.ruleset))
                 before = self._switch(generation)
                 self._sweep({generation, before})
         except (OSError, Malformed) as error:
@@ -228,10 +254,18 @@ def _opened(path: str, flags: int, folder: int | None = None) -> Iterator[int]:
         kind = stat.S_ISDIR if flags & os.O_DIRECTORY else stat.S_ISREG
         complaint = files.foreign(found) if kind(found.st_mode) else "is no regular file"
         if complaint:
-            raise Malformed(f"{path}: got something that {complaint}; expected what root or this user wrote")
+            raise _Foreign(f"{path}: got something that {complaint}; expected what root or this user wrote")
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+class _Foreign(Malformed):
+    """Something that others could have put there."""
+
+
+def _missing(message: str) -> Unavailable:
+    return Unavailable(message, cause=Cause.CONFIGURATION_MISSING, hint=_NEXT_STEP)
 
 
 def _invalid(message: str, hint: str = _NEXT_STEP) -> Unavailable:

@@ -5,17 +5,21 @@ these bytes, so it names the certificates too.  Behind the pull path: reads back
 the standard library's json and hashlib, nothing else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, cast
 
 from agent.codec import strictjson
+from agent.config import rulesetform
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Malformed
 from agent.rules.rule import PolicySettings, Rule
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of the form.  A reader refuses any other."""
+
+GROUND_VERSION = 1
+"""Raised when verification itself changes so that earlier verdicts no longer count."""
 
 MAX_SIZE = 8 * 1024 * 1024
 """Most bytes of a canonical form: a document of 1 MiB, its characters escaped, and room."""
@@ -28,21 +32,46 @@ MAX_VALUES = 1_000_000
 def encode(config: Config) -> bytes:
     """The canonical form of `config`.  Its `generation` is left out: it is what these bytes are hashed to."""
     policies: dict[bytes, PolicySettings] = {}
-    rules = []
-    for rule in config.rules:
-        form = strictjson.canonical(rule.policy._asdict())
-        policies.setdefault(form, rule.policy)
-        rules.append(rule._asdict() | {"policy": list(policies).index(form)})
+
+    def number(policy: PolicySettings) -> int:
+        form = strictjson.canonical(policy._asdict())
+        policies.setdefault(form, policy)
+        return list(policies).index(form)
+
+    ruleset = rulesetform.to_json(config.ruleset, number)
     return strictjson.canonical(
         {
             "formatVersion": FORMAT_VERSION,
             "stores": [store._asdict() for store in config.stores],
             "verifiers": [verifier._asdict() for verifier in config.verifiers],
             "policies": [policy._asdict() for policy in policies.values()],
-            "rules": rules,
+            "ruleset": ruleset,
             "certificates": sorted(config.certificates),
         }
     )
+
+
+def with_grounds(config: Config) -> Config:
+    """`config`, each rule with the name of what a verdict under it rests on.
+
+    An edit that changes nothing of that keeps the name, and so what is remembered of images.
+    """
+    verifiers = {verifier.name: _hash(verifier._asdict()) for verifier in config.verifiers}
+    policies = {id(rule.policy): _hash(rule.policy._asdict()) for rule in config.rules}
+    stores = [store._asdict() for store in config.stores]
+
+    def named(rule: Rule) -> Rule:
+        rests_on = {
+            "groundVersion": GROUND_VERSION,
+            "stores": stores,
+            "verifiers": [verifiers[name] for name in rule.verifiers],
+            "policy": policies[id(rule.policy)],
+            "allowWithoutEvidence": rule.allow_without_evidence,
+            "evidenceRepository": rule.evidence_repository,
+        }
+        return rule._replace(ground=_hash(rests_on))
+
+    return config._replace(ruleset=config.ruleset._replace(rules=tuple(map(named, config.rules))))
 
 
 def generation_of(form: bytes) -> str:
@@ -62,9 +91,13 @@ def decode(form: bytes, certificate: Callable[[str], bytes]) -> Config:
         raise Malformed(f"snapshot: got format version {ascii(version)[:20]}; expected {FORMAT_VERSION}")
     try:
         return _config(cast("Mapping[str, object]", value), generation_of(form), certificate)
-    except (TypeError, KeyError, IndexError, AttributeError) as error:
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
         shown = ascii(error)[:80]
         raise Malformed(f"snapshot: got no configuration ({shown}); expected what publishing writes") from None
+
+
+def _hash(value: object) -> str:
+    return sha256(strictjson.canonical(value)).hexdigest()
 
 
 def _config(value: Mapping[str, object], generation: str, certificate: Callable[[str], bytes]) -> Config:
@@ -75,20 +108,13 @@ def _config(value: Mapping[str, object], generation: str, certificate: Callable[
         generation,
         tuple(_store(**store) for store in cast("list[dict[str, object]]", value["stores"])),  # type: ignore[arg-type]
         tuple(_verifier(**verifier) for verifier in verifiers),  # type: ignore[arg-type]
-        tuple(_rule(policies, **rule) for rule in cast("list[dict[str, Any]]", value["rules"])),
+        rulesetform.from_json(cast("Mapping[str, Any]", value["ruleset"]), policies.__getitem__),
         {name: certificate(name) for name in names},
     )
 
 
 def _store(*, ca_certificates: list[str], **others: object) -> StoreSettings:
     return StoreSettings(ca_certificates=tuple(ca_certificates), **others)  # type: ignore[arg-type]
-
-
-def _rule(
-    policies: Sequence[PolicySettings], *, match: list[str], verifiers: list[str], policy: int, **others: object
-) -> Rule:
-    settings = policies[policy]
-    return Rule(match=tuple(match), verifiers=tuple(verifiers), policy=settings, **others)  # type: ignore[arg-type]
 
 
 def _verifier(*, artifact_types: list[str], **others: object) -> VerifierSettings:

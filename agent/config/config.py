@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent.rules.rule import Rule
+from agent.rules.ruleset import RuleSet
 
 
 class StoreSettings(NamedTuple):
@@ -47,5 +48,10 @@ class Config(NamedTuple):
     generation: str
     stores: tuple[StoreSettings, ...]
     verifiers: tuple[VerifierSettings, ...]
-    rules: tuple[Rule, ...]
+    ruleset: RuleSet
     certificates: Mapping[str, bytes]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of its rule set."""
+        return self.ruleset.rules

@@ -1,27 +1,33 @@
 """Our own dialect: the section `nodeseal`, in `config.json` or in a document of its own.
 
-What Ratify has no word for: rules for repositories, each with its verifiers and what is enough.  The form is checked by
-the schema; here is what a schema can't tell: names that are used, patterns, rules that contradict each other, versions.
+What Ratify has no word for: rules for repositories, each with its verifiers, what is enough, and what a denial and
+"cannot tell" mean; and lists of images.  The form is checked by the schema; here is what a schema can't tell: names
+that are used, patterns, rules that contradict each other, versions, and what is below the floor.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import combinations
-from typing import cast
+from typing import NamedTuple, cast
 
 from agent import __version__
-from agent.config import checking, programs
+from agent.config import checking, floorcheck, programs
 from agent.config.checking import Finding
 from agent.config.dialectschema import MAX_PATTERNS
+from agent.config.lists import Lists, read_staleness
 from agent.config.plugins import VerifierEntry, at
-from agent.errors import Problem, UsageError
+from agent.errors import Cause, Problem, UsageError
 from agent.model.documents import Documents
 from agent.model.reference import Reference
 from agent.rules import matching
-from agent.rules.rule import PolicySettings, Rule
+from agent.rules.floor import Floor
+from agent.rules.rule import EVERYTHING, Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
+from agent.rules.ruleset import RuleSet, Staleness
 
 SECTION = "nodeseal"
 RULES: checking.Path = (SECTION, "rules")
+DEFAULT: checking.Path = (SECTION, "default")
 
 _EVERYTHING_OF = {"any": lambda names: 1, "all": len}
 
@@ -34,6 +40,66 @@ def check_version(root: Mapping[str, object], findings: list[Finding]) -> None:
         ours = tuple(map(int, re.findall(r"[0-9]+", __version__)[:3]))
         if ours < wanted:
             findings.append(Finding((SECTION, "requires"), checking.shown(required), f"at most >={__version__}"))
+
+
+class Node(NamedTuple):
+    """What is known of the node that a configuration is for: its floor (None if nobody asks), and the time."""
+
+    floor: Floor | None
+    now: datetime
+
+
+def read_default(root: Mapping[str, object], findings: list[Finding]) -> Default:
+    """What holds where no rule matches, strict as far as it does not have the form."""
+    given = at(root, *DEFAULT)
+    if any(each.fatal and each.structural and each.path[: len(DEFAULT)] == DEFAULT for each in findings):
+        return Default()
+    return Default(_enforcement(given), _failure_policy(given))
+
+
+def read_lists(
+    root: Mapping[str, object],
+    rules: tuple[Rule, ...],
+    default: Default,
+    node: Node,
+    findings: list[Finding],
+    *,
+    use_http: bool,
+) -> RuleSet:
+    """The whole rule set: `rules` and `default` with the lists beside them."""
+    lists = Lists(at(root, SECTION), (SECTION,), findings, now=node.now, use_http=use_http)
+    serial = at(root, SECTION, "serial")
+    return RuleSet(
+        rules,
+        default,
+        lists.deny(),
+        lists.allow(),
+        lists.exempt(),
+        lists.break_glass(),
+        Staleness(**read_staleness(at(root, SECTION))),
+        serial if isinstance(serial, int) and not isinstance(serial, bool) else None,
+    )
+
+
+def below_the_floor(root: Mapping[str, object], ruleset: RuleSet, node: Node) -> Iterator[Finding]:
+    """What of the section, and of the rule set that was read from it, is below the node's floor."""
+    floor = node.floor or Floor()
+    listed = at(root, *RULES)
+    names_host = {rule.name: EVERYTHING not in rule.match for rule in ruleset.rules}
+    yield from floorcheck.terms(at(root, *DEFAULT), DEFAULT, floor, exact_host=False)
+    for i, given in enumerate(listed if isinstance(listed, list) else []):
+        exact_host = names_host.get(str(at(given, "name")), False)
+        yield from floorcheck.terms(given, (*RULES, i), floor, exact_host=exact_host)
+        if at(given, "enforcement") == Enforcement.DISABLED.value:
+            got = '"Disabled": these images pass unverified'
+            yield Finding((*RULES, i, "enforcement"), got, '"Audit", which shows what enforcing would do', False)
+    if node.floor is None:
+        return
+    for exemption in ruleset.exempt:
+        if found := floorcheck.exemption(exemption, (SECTION, "exempt"), floor):
+            yield found
+    for glass in ruleset.break_glass:
+        yield from floorcheck.break_glass(glass, (SECTION, "breakGlass"), floor, node.now)
 
 
 def read_rules(
@@ -78,7 +144,24 @@ def read_rules(
         repository = _repository(at(given, "evidenceRepository"), (*path, "evidenceRepository"), findings)
         in_order = tuple(verifier.name for verifier in verifiers if verifier.name in wanted)
         lenient = at(given, "allowWithoutEvidence") is True
-        rules.append(Rule(str(name), tuple(each for each, _ in own), in_order, policy, lenient, repository))
+        match = tuple(each for each, _ in own)
+        rollout = at(given, "rollout", "percent")
+        rules.append(
+            Rule(
+                str(name),
+                match,
+                in_order,
+                policy,
+                lenient,
+                repository,
+                _enforcement(given),
+                _failure_policy(given),
+                rollout if isinstance(rollout, int) else 100,
+            )
+        )
+        if rollout is not None and at(given, "enforcement") not in (None, Enforcement.ENFORCE.value):
+            got = f"a rollout of {checking.shown(at(given, 'enforcement'))}"
+            findings.append(Finding((*path, "rollout"), got, "enforcement: Enforce, which is what is rolled out"))
     if len(patterns) > MAX_PATTERNS:
         findings.append(Finding(RULES, f"{len(patterns)} patterns", f"at most {MAX_PATTERNS} in all rules together"))
     else:
@@ -104,6 +187,25 @@ class Placing:
 
     def _name(self, path: checking.Path) -> str:
         return self._section_document if path[:1] == (SECTION,) else self._document
+
+
+def _enforcement(given: object) -> Enforcement:
+    """The enforcement that a rule or default writes; the strict one if it writes none."""
+    word = at(given, "enforcement")
+    return Enforcement(word) if word in [each.value for each in Enforcement] else Enforcement.ENFORCE
+
+
+def _failure_policy(given: object) -> FailurePolicy:
+    """The failure policy that a rule or default writes; the strict one as far as it writes none."""
+    words = at(given, "failurePolicy")
+    if isinstance(words, str):
+        words = {"default": words}
+    known = [each.value for each in FailureAction]
+    actions = (
+        {key: FailureAction(word) for key, word in words.items() if word in known} if isinstance(words, dict) else {}
+    )
+    causes = {cause: actions[cause.value] for cause in Cause if cause.value in actions}
+    return FailurePolicy(actions.get("default", FailureAction.FAIL), causes)
 
 
 def _patterns(given: Sequence[str], path: checking.Path, findings: list[Finding]) -> list[tuple[str, checking.Path]]:

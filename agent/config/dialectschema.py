@@ -4,7 +4,10 @@ Unknown keys are errors here, with the nearest known name: nobody else's words s
 versions will take is listed and refused by name.  What needs more than form is checked by `agent.config.dialect`.
 """
 
+from agent.config.times import END_PATTERN, LENGTH_PATTERN
 from agent.config.words import Schema, not_supported, strict_obj, text
+from agent.errors import Cause
+from agent.rules.rule import Enforcement, FailureAction
 
 API_VERSION = "nodeseal.dev/v1alpha1"
 
@@ -27,33 +30,147 @@ _NAMES: Schema = {
     "x-expected": "a list of 1 to 64 different names of verifiers",
 }
 
-_ENFORCEMENT: Schema = {
+MAX_LISTED = 1_000
+"""Most entries of one list of images."""
+
+_DIGEST = r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
+
+ENFORCEMENT: Schema = {
     "title": "Enforcement",
-    "description": "What a denial means: `Enforce`, the pull is refused.",
-    "const": "Enforce",
-    "x-expected": '"Enforce": this version always enforces',
+    "description": "What a denial means: `Enforce`, the pull is refused; `Audit`, the image is verified and passes, "
+    "and the line says what would have been; `Disabled`, it passes unverified.",
+    "enum": [each.value for each in Enforcement],
+    "default": "Enforce",
 }
 
-_FAILURE_POLICY: Schema = {
-    "title": "Failure policy",
-    "description": 'What "cannot tell" means: `Fail`, the pull is refused.',
-    "anyOf": [
-        {"const": "Fail"},
-        {
-            "type": "object",
-            "properties": {
-                "default": {
-                    "title": "Default",
-                    "description": "For every cause without a word of its own.",
-                    "const": "Fail",
-                }
-            },
-            "required": ["default"],
-            "additionalProperties": False,
-        },
-    ],
-    "x-expected": '"Fail": this version never lets an image pass that it could not verify',
+_ACTION: Schema = {
+    "title": "Action",
+    "description": "`Fail`: the pull is refused.  `Ignore`: the image passes.  `IgnoreIfVerifiedBefore`: it passes if "
+    "it was verified before on the same ground.",
+    "enum": [each.value for each in FailureAction],
 }
+
+FAILURE_POLICY: Schema = {
+    "title": "Failure policy",
+    "description": 'What "cannot tell" means: one word for every cause, or a word for each.',
+    "anyOf": [
+        _ACTION,
+        strict_obj(
+            "By cause",
+            'What "cannot tell" means, by its cause.',
+            {
+                "default": _ACTION
+                | {"title": "Default", "description": "For every cause without a word of its own.", "default": "Fail"},
+                **{
+                    cause.value: _ACTION | {"title": cause.value, "description": f"For the cause `{cause.value}`."}
+                    for cause in Cause
+                },
+            },
+        ),
+    ],
+    "x-expected": f"Fail, Ignore or IgnoreIfVerifiedBefore; or one of them for default or each of "
+    f"{', '.join(cause.value for cause in Cause)}",
+    "examples": [{"default": "Fail", "registryUnavailable": "IgnoreIfVerifiedBefore"}],
+}
+
+_PATTERN = text(
+    "Pattern",
+    "Pattern over repositories, as under `match` of a rule.",
+    maxLength=512,
+    examples=["registry.example.com/shop/**"],
+)
+_UNTIL = text(
+    "End", "When it ends: RFC 3339, with seconds and zone.", pattern=END_PATTERN, examples=["2026-12-01T12:00:00Z"]
+) | {"x-expected": 'a time like "2026-12-01T12:00:00Z"'}
+_REASON = text("Reason", "Why: it stands in every message.", maxLength=200, examples=["INC-4711"])
+
+LENGTH_EXPECTED = 'a length of time like "24h": a number and s, m, h or d'
+
+
+def length_of_time(title: str, description: str, **keywords: object) -> Schema:
+    """A length of time."""
+    return text(title, description, pattern=LENGTH_PATTERN, **keywords) | {"x-expected": LENGTH_EXPECTED}
+
+
+def _list(title: str, description: str, items: Schema, **keywords: object) -> Schema:
+    return {
+        "title": title,
+        "description": description,
+        "type": "array",
+        "maxItems": MAX_LISTED,
+        "items": items,
+        "x-expected": f"a list of at most {MAX_LISTED}",
+        **keywords,
+    }
+
+
+_LISTS: Schema = {
+    "deny": _list(
+        "Denied images",
+        "Images that are always refused, before anything else: patterns, each with a digest or without.",
+        text("Image", "`PATTERN` or `PATTERN@DIGEST`.", maxLength=700, examples=["registry.example.com/x@sha256:..."]),
+    ),
+    "allow": _list(
+        "Allowed images",
+        "Images that pass unverified until an end, each by its digest.",
+        strict_obj(
+            "Allowed image",
+            "One image that passes.",
+            {
+                "image": text("Image", "`HOST/REPOSITORY@DIGEST`.", maxLength=1024),
+                "until": _UNTIL,
+                "reason": _REASON,
+            },
+            required=("image", "until", "reason"),
+        ),
+    ),
+    "exempt": _list(
+        "Exemptions",
+        "Repositories whose images are not verified.  They cost no network.",
+        strict_obj(
+            "Exemption",
+            "Repositories that are not verified.",
+            {
+                "match": _PATTERN,
+                "digests": {
+                    "title": "Digests",
+                    "description": "The contents that are exempt; without it all of the repositories' images are.",
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": 1_000,
+                    "items": {"type": "string", "pattern": f"^{_DIGEST}$", "x-expected": "a digest like sha256:..."},
+                },
+                "insecure": {
+                    "title": "Insecure",
+                    "description": "Needed if the registry is on loopback or spoken to over plain HTTP: whoever is on "
+                    "the way chooses what the image is.",
+                    "type": "boolean",
+                    "default": False,
+                },
+            },
+            required=("match",),
+        ),
+    ),
+    "breakGlass": _list(
+        "Break-glass",
+        "Images that pass unverified for a while; `nodeseal break-glass` does the same on one node.",
+        strict_obj(
+            "Break-glass",
+            "For which images, until when, and why.",
+            {"match": _PATTERN, "until": _UNTIL, "reason": _REASON},
+            required=("match", "until", "reason"),
+        ),
+    ),
+}
+
+_STALE = strict_obj(
+    "Stale if error",
+    "For how long an earlier verification counts while it can't be repeated.",
+    {
+        "registry": length_of_time("Registry", "Because the registry does not answer.", default="24h"),
+        "revocation": length_of_time("Revocation", "Because revocation is not known.", default="0s"),
+    },
+)
 
 _POLICY: Schema = {
     "title": "Policy",
@@ -102,8 +219,8 @@ _RULE = strict_obj(
         "verifiers": _NAMES
         | {"title": "Verifiers", "description": "Names of the verifiers that look at these images' evidence."},
         "policy": _POLICY,
-        "enforcement": _ENFORCEMENT,
-        "failurePolicy": _FAILURE_POLICY,
+        "enforcement": ENFORCEMENT,
+        "failurePolicy": FAILURE_POLICY,
         "allowWithoutEvidence": {
             "title": "Allow without evidence",
             "description": "Let images pass that nothing refers to; a Rego policy alone says then what is enough.",
@@ -116,7 +233,20 @@ _RULE = strict_obj(
             maxLength=512,
             examples=["registry.example.com/signatures"],
         ),
-        "rollout": not_supported("Rollout", "Share of nodes that enforce.", "enforcing on a share of nodes"),
+        "rollout": strict_obj(
+            "Rollout",
+            "Enforce on a share of nodes; the others audit.  Which ones is decided by the node's name, and stays.",
+            {
+                "percent": {
+                    "title": "Percent",
+                    "description": "Share of nodes that enforce.",
+                    "type": "integer",
+                    "minimum": 0,
+                    "maximum": 100,
+                }
+            },
+            required=("percent",),
+        ),
     },
     required=("name", "match", "verifiers", "policy"),
 )
@@ -135,8 +265,8 @@ DIALECT = strict_obj(
         | {"x-expected": 'a text like ">=0.1"'},
         "default": strict_obj(
             "Default",
-            "What holds where no rule matches: the pull is refused.",
-            {"enforcement": _ENFORCEMENT, "failurePolicy": _FAILURE_POLICY},
+            "What holds where no rule matches; without rules, for every image.",
+            {"enforcement": ENFORCEMENT, "failurePolicy": FAILURE_POLICY},
             required=("enforcement", "failurePolicy"),
         ),
         "verifiers": {
@@ -157,17 +287,35 @@ DIALECT = strict_obj(
             "items": _RULE,
             "x-expected": f"a list of 1 to {MAX_RULES} rules",
         },
+        "serial": {
+            "title": "Serial",
+            "description": "Number of a signed configuration: it never goes down.  Only where the node's floor asks "
+            "for a signature.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 2**53,
+        },
+        **_LISTS,
+        "cache": strict_obj(
+            "Memory",
+            "How long what was found counts.",
+            {
+                "staleIfError": _STALE,
+                **{
+                    key: not_supported(key, description, "a cache of answers")
+                    for key, description in (
+                        ("allow", "How long an allowance is kept."),
+                        ("deny", "How long a denial is kept."),
+                        ("cannotTell", 'How long a "cannot tell" is kept.'),
+                    )
+                },
+            },
+        ),
         **{
             key: not_supported(key, description, what)
             for key, description, what in (
-                ("serial", "Number of a signed configuration.", "signed configurations"),
                 ("whenMissing", "What holds while there is no configuration.", "choosing that: the last one stays"),
                 ("maxSnapshotAge", "How old a configuration may become.", "configurations that grow old"),
-                ("breakGlass", "Letting images pass for a while.", "break-glass"),
-                ("deny", "Images that are always refused.", "lists of images"),
-                ("allow", "Images that always pass.", "lists of images"),
-                ("exempt", "Repositories that are not verified.", "exemptions"),
-                ("cache", "How long answers are kept.", "a cache"),
             )
         },
     },

@@ -9,6 +9,7 @@ document of its own, beside it or alone (`agent.config.dialect`).
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from hashlib import sha256
 from typing import NamedTuple, cast
 
@@ -16,7 +17,7 @@ from agent.codec import strictjson, strictyaml
 from agent.config import canonical, checking, dialect, programs
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
-from agent.config.dialect import Placing
+from agent.config.dialect import Node, Placing
 from agent.config.plugins import Object, VerifierEntry, at, is_spoilt, read_verifiers, refuse_shared_names, resolved
 from agent.config.schema import MAX_VERIFIERS, SCHEMA
 from agent.config.sources import SECTION, VerifierSources, is_named, read_providers
@@ -24,13 +25,16 @@ from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
 from agent.formats import FORMATS, Format
 from agent.model.documents import Document, Documents
 from agent.policies import normalised
-from agent.rules.rule import EVERYTHING, PolicySettings, Rule
+from agent.rules.rule import EVERYTHING, Default, PolicySettings, Rule
 from agent.trust import certificate_documents
 
 MAX_SIZE = 1024 * 1024
 """Most bytes of the document: a ConfigMap holds no more."""
 
 YAML_SUFFIXES = (".yaml", ".yml")
+NO_NODE = Node(None, datetime.min.replace(tzinfo=timezone.utc))
+"""No node in particular: no floor is asked, and no end is over."""
+
 DEFAULT_RULE = "default"
 """Name of the rule that a configuration of Ratify's is."""
 
@@ -50,16 +54,17 @@ def read(
     documents: Documents,
     *,
     beside: Document | None = None,
+    node: Node = NO_NODE,
     formats: Mapping[str, str | type[Format]] = FORMATS,
 ) -> Checked:
     """Read `document`; paths in it are looked up in `documents`.
 
-    `beside` is a document with the section `nodeseal` alone.  `formats` is the table whose keys may be named; what
-    stands there as a text is imported once it is named.  Raises `ConfigurationError` with every problem found, warnings
-    included.
+    `beside` is a document with the section `nodeseal` alone.  `node` is the one that it is for.  `formats` is the
+    table whose keys may be named; what stands there as a text is imported once it is named.  Raises
+    `ConfigurationError` with every problem found, warnings included.
     """
     root = _joined(_decoded(document), document, beside)  # (1)
-    reading = _Reading(root, documents, Placing(document.name, (beside or document).name), formats)
+    reading = _Reading(root, documents, Placing(document.name, (beside or document).name), formats, node)
     config = reading.config()
     if config is None or any(problem.fatal for problem in reading.problems):
         raise _refused(tuple(reading.problems))
@@ -73,8 +78,14 @@ class _Reading:
     """Reads one configuration; `problems` is everything told so far."""
 
     def __init__(
-        self, value: object, documents: Documents, place: Placing, formats: Mapping[str, str | type[Format]]
+        self,
+        value: object,
+        documents: Documents,
+        place: Placing,
+        formats: Mapping[str, str | type[Format]],
+        node: Node,
     ) -> None:
+        self._node = node
         self._value = value
         self._root: Object = value if isinstance(value, dict) else {}
         self._documents = documents
@@ -103,8 +114,12 @@ class _Reading:
         refuse_shared_names(verifiers, findings)
         has_rules = at(root, *dialect.RULES) is not None
         policy_problems: list[Problem] = []
-        rules = self._rules(ratifys, verifiers, has_rules, policy_problems)  # (3), (4)
+        default = dialect.read_default(root, findings)
+        rules = self._rules(ratifys, verifiers, has_rules, default, policy_problems)  # (3), (4)
         stores, cas, apart = self._stores()
+        use_http = any(store.use_http for store in stores)
+        ruleset = dialect.read_lists(root, rules, default, self._node, findings, use_http=use_http)
+        findings += dialect.below_the_floor(root, ruleset, self._node)
         self.problems += [self._place.problem(finding) for finding in findings]
         self.problems += policy_problems
         sources = VerifierSources(self._documents, providers, apart)
@@ -114,7 +129,7 @@ class _Reading:
         self.problems += sources.problems()
         if cas.keys() & certificates.keys():
             self.problems.append(self._place.problem(_SHARED_CA))
-        return Config("", stores, settings, rules, certificates | cas)
+        return canonical.with_grounds(Config("", stores, settings, ruleset, certificates | cas))
 
     def _verifiers(
         self, verifiers: list[VerifierEntry], sources: VerifierSources
@@ -133,9 +148,14 @@ class _Reading:
         return tuple(settings), certificates
 
     def _rules(
-        self, ratifys: list[VerifierEntry], verifiers: list[VerifierEntry], has_rules: bool, problems: list[Problem]
+        self,
+        ratifys: list[VerifierEntry],
+        verifiers: list[VerifierEntry],
+        has_rules: bool,
+        default: Default,
+        problems: list[Problem],
     ) -> tuple[Rule, ...]:
-        """Our own rules or, if there are none, the one that Ratify's policy is."""
+        """Our own rules or, if there are none, the one that Ratify's policy is, under the terms of `default`."""
         root, findings = self._root, self._findings
         if has_rules:
             if at(root, *_POLICY) is not None:
@@ -152,7 +172,9 @@ class _Reading:
         policy = self._ratifys_policy(problems)
         if policy.name == "configpolicy" and not any(finding.fatal for finding in findings):
             findings += _listed_in_vain(policy, ratifys)  # else a verifier may be missing that a person did write
-        return (Rule(DEFAULT_RULE, (EVERYTHING,), tuple(each.name for each in verifiers), policy),)
+        names = tuple(each.name for each in verifiers)
+        only = Rule(DEFAULT_RULE, (EVERYTHING,), names, policy, enforcement=default.enforcement)
+        return (only._replace(failure_policy=default.failure_policy),)
 
     def _ratifys_policy(self, problems: list[Problem]) -> PolicySettings:
         plugin = at(self._root, *_POLICY)

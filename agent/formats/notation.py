@@ -109,7 +109,9 @@ class NotationFormat:
                 )
         logged = [result for result in found.checks if result.status in (Status.FAILED, Status.INCONCLUSIVE)]
         notes = "".join(f"; only logged: {result.check.value} ({result.message})" for result in logged)
-        return self._outcome(evidence, found.checks, Status.PASSED, f"{_SUCCESS}{notes}", extensions=found.signer)
+        message = f"{_SUCCESS}{notes}"
+        passed = self._outcome(evidence, found.checks, Status.PASSED, message, extensions=found.signer)
+        return passed._replace(valid_until=found.valid_until)
 
     def _failed(self, evidence: Evidence, results: Sequence[CheckResult], code: Code, message: str) -> Outcome:
         return self._outcome(evidence, results, Status.FAILED, message, code=code)

@@ -51,13 +51,15 @@ class Finding(NamedTuple):
     """What the steps came to: every check, and what failed, if anything.
 
     `code` is None unless an enforced check, or one that no policy can lower, failed; then `message` says how.  Else
-    `signer` holds the signer's issuer and subject, under Ratify's names.
+    `signer` holds the signer's issuer and subject, under Ratify's names, and `valid_until` is when an enforced check
+    will fail: the end of the signature, and of the certificates unless an authentic time stands for them.
     """
 
     signer: Mapping[str, str]
     checks: tuple[CheckResult, ...]
     code: Code | None = None
     message: str = ""
+    valid_until: datetime | None = None
 
 
 def verify(
@@ -90,7 +92,7 @@ def verify(
         text = f"the signature is for another image ({_difference(target, subject)})"
         return Finding({}, tuple(checks), Code.SIGNATURE_OF_ANOTHER_IMAGE, text)
     names = {"Issuer": signature.signer.issuer.rfc4514_string(), "SN": signature.signer.subject.rfc4514_string()}
-    return Finding(names, tuple(checks))
+    return Finding(names, tuple(checks), valid_until=min(steps.ends, default=None))
 
 
 def _check_integrity(evidence: Evidence) -> Signature:
@@ -127,6 +129,8 @@ class _Steps:
         self._now = now
         self._trusted = stores.certificates(policy.stores, _STORE_OF_SCHEME[signature.envelope.scheme])
         self._is_authentic = False
+        self.ends: list[datetime] = []
+        """Ends of what enforced checks that passed rested on."""
 
     def authenticity(self) -> Inquiry[CheckResult]:
         """(4)"""
@@ -157,6 +161,7 @@ class _Steps:
         if self._now >= expiry:
             text = f"the signature expired {expiry:%Y-%m-%dT%H:%M:%SZ}; it is {self._now:%Y-%m-%dT%H:%M:%SZ}"
             return self._result(Check.EXPIRY, Code.SIGNATURE_EXPIRED, text)
+        self._note_end(Check.EXPIRY, expiry)
         return self._result(Check.EXPIRY, None, f"the signature ends {expiry:%Y-%m-%dT%H:%M:%SZ}")
 
     def authentic_timestamp(self) -> Inquiry[CheckResult]:
@@ -170,6 +175,7 @@ class _Steps:
             timestamped = any(self._now > certificate.not_valid_after_utc for certificate in chain)
         if not timestamped:
             outside = chains.not_valid_at(chain, self._now)
+            self._note_end(Check.AUTHENTIC_TIMESTAMP, min(each.not_valid_after_utc for each in chain))
             return self._valid(outside, "every certificate of the chain is valid now")
         return (yield from self._countersignature())
 
@@ -209,6 +215,10 @@ class _Steps:
         signed = self._signature.envelope.signing_time if by_authority else None
         found = yield from revocation.check(self._signature.chain, self._trusted, self._now, signed)
         return self._revoked(Check.REVOCATION, found, found.message)
+
+    def _note_end(self, check: Check, end: datetime) -> None:
+        if self._policy.actions[check] is Action.ENFORCE:
+            self.ends.append(end)
 
     def _revoked(self, check: Check, found: "Revocation", message: str) -> CheckResult:
         if found.status is Revoked.REVOKED:

@@ -17,14 +17,21 @@ class Ground(str, Enum):
     """What an exit code of 0 rests on."""
 
     VERIFIED = "verified"
+    EXEMPT = "exempt"
+    ALLOWED_BY_DIGEST = "allowedByDigest"
+    AUDIT = "audit"
     DISABLED = "disabled"
+    BREAK_GLASS = "breakGlass"
+    FAILURE_POLICY = "failurePolicy"
+    STALE = "stale"
 
 
 class Answer(NamedTuple):
     """Exit code, and the parts of the line.
 
     `rule` is the rule that was applied, "-" where none was picked yet; `ground` is set iff the exit code is 0;
-    `precedence` is the number in the order of precedence that decided (docs/architecture.md), 0 before any.
+    `precedence` is the number in the order of precedence that decided (docs/architecture.md), 0 before any.  `would` is
+    the exit code that enforcing would have given, None unless the ground is `audit`.
     """
 
     exit: Exit
@@ -34,6 +41,7 @@ class Answer(NamedTuple):
     precedence: int = 0
     ground: Ground | None = None
     image: str = ""
+    would: Exit | None = None
 
     def line(self) -> str:
         """The line that containerd shows.  Raises `NodesealError` for an allowance that names no ground."""

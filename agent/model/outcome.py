@@ -4,6 +4,7 @@ The five checks and the two actions are the Notary Project's (trust store and tr
 Verification details"); other formats use those that they have.
 """
 
+from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
 from typing import Mapping, NamedTuple
@@ -54,7 +55,8 @@ class Outcome(NamedTuple):
     """What one verifier found about one piece of evidence.
 
     `status` is passed, failed (then `code` says how) or inconclusive (then `cause` says why).  `extensions` is what the
-    format adds to the report for people and policies, for example issuer and subject of the signer.
+    format adds to the report for people and policies, for example issuer and subject of the signer.  `valid_until` is
+    the moment from which the same checks would no longer pass, as far as the evidence tells: None if it names no end.
     """
 
     digest: Digest
@@ -67,3 +69,4 @@ class Outcome(NamedTuple):
     cause: Cause | None = None
     checks: tuple[CheckResult, ...] = ()
     extensions: Mapping[str, str] = MappingProxyType({})
+    valid_until: datetime | None = None

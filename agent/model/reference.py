@@ -37,12 +37,14 @@ class Repository(NamedTuple):
 
     @property
     def scope(self) -> str:
-        """What trust policies match on: `host/path` in one spelling, so that nobody chooses a policy by another.
+        """What rules and trust policies match on: `host/path` in one spelling, so that nobody chooses by another.
 
-        Port 443 is what no port means; Docker Hub goes by three names.
+        Port 443 is what no port means; Docker Hub goes by three names, and what has one segment there is in `library`.
         """
         host = self.host.removesuffix(":443")
-        return f"{_DOCKER_HUB if host in _DOCKER_HUB_ALIASES else host}/{self.path}"
+        if host != _DOCKER_HUB and host not in _DOCKER_HUB_ALIASES:
+            return f"{host}/{self.path}"
+        return f"{_DOCKER_HUB}/{self.path if '/' in self.path else f'library/{self.path}'}"
 
 
 class Reference(NamedTuple):

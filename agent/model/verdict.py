@@ -1,5 +1,6 @@
-"""Verdicts: allow, deny, or cannot tell with its cause."""
+"""Verdicts: allow, deny, or cannot tell with its cause; and what is remembered of them."""
 
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ class Verdict(NamedTuple):
     """What verification found.  `code` and `message` say why; `causes` is not empty iff we cannot tell.
 
     `fresh_for` is for how many seconds it may be believed, None if nothing in it depends on the time of asking.
+    `usable_until` is the end of signatures and certificates that it rests on, None if they have none.
     """
 
     decision: Decision
@@ -27,3 +29,15 @@ class Verdict(NamedTuple):
     causes: tuple[Cause, ...] = ()
     report: Report | None = None
     fresh_for: float | None = None
+    usable_until: datetime | None = None
+
+
+class Remembered(NamedTuple):
+    """An image that was verified: when, and until when signatures and certificates let that count, None for no end."""
+
+    verified_at: datetime
+    usable_until: datetime | None
+
+    def counts(self, now: datetime) -> bool:
+        """Whether it may still be believed at all.  One from the future is no memory of ours."""
+        return self.verified_at <= now and (self.usable_until is None or now < self.usable_until)

@@ -11,15 +11,20 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TextIO
 
 from agent.adapters.documents import DocumentSet
+from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.codec import strictjson, strictyaml
-from agent.config import importing, ratify
+from agent.config import bootstrap, checking, importing, ratify
+from agent.config.bootstrapschema import BOOTSTRAP_SCHEMA
 from agent.config.config import Config
-from agent.config.ratify import Checked
+from agent.config.dialect import Node
+from agent.config.ratify import NO_NODE, Checked
 from agent.config.schema import SCHEMA
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, Problem, UsageError
 from agent.model.answer import printable
 from agent.model.documents import Document
+from agent.rules import lists
+from agent.rules.floor import Bootstrap, Floor
 
 SCHEMA_VERSION = "1"
 """Version of what `config check --format json` prints."""
@@ -61,6 +66,9 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     one.add_argument("path", metavar="DIR|FILE", help=_PATH_HELP)
     one.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
+    one.add_argument(
+        "--root", metavar="DIR", default="/", help="root that the node's floor is under (default: %(default)s)"
+    )
     one.set_defaults(handler=check)
     one = commands.add_parser(
         "apply",
@@ -81,6 +89,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         "'config check' checks more than it can say: names, certificates, trust policies.",
         epilog=_EXITS,
     )
+    one.add_argument("--bootstrap", action="store_true", help="that of the node's bootstrap document instead")
     one.set_defaults(handler=schema)
     one = commands.add_parser(
         "import",
@@ -105,11 +114,16 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Tell what is wrong with `options.path`, on `stdout`.  Raises `UsageError`, `HostError` if it can't be read."""
-    found = read(options.path, environment.get("HOME", "/"))
+    floor, told = _floor(options.root)
+    found = read(options.path, environment.get("HOME", "/"), Node(floor, moment().wall))
+    found = found._replace(problems=_sorted((*told, *found.problems)))
+    if any(problem.fatal for problem in told):
+        found = found._replace(config=None)
     if options.format == "json":
         stdout.write(json.dumps(_as_json(found), indent=2) + "\n")
     else:
         stdout.write(_as_text(found.problems))
+        stdout.write(_exemptions_as_text(found.config))
         name = printable(options.path)
         if found.config:
             stdout.write(f"generation {found.config.generation}\n")
@@ -120,15 +134,18 @@ def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
 def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Put `options.path` in force under `options.root`: problems on `stderr`, what was done on `stdout`.
 
-    Raises `UsageError`, `HostError`.
+    Raises `UsageError`, `HostError`, `ConfigurationError` for a bootstrap document that can't be believed.
     """
-    found = read(options.path, environment.get("HOME", "/"))
+    state = NodeState(options.root)
+    floor = _bootstrap(state).floor
+    found = read(options.path, environment.get("HOME", "/"), Node(floor, moment().wall))
     stderr.write(_as_text(found.problems))
     if found.config is None:
         stderr.write(_next_step(found, "", f"config apply {printable(options.path)}"))
         stderr.write("Nothing was changed: the configuration in force stays.\n")
         return Exit.CONFIGURATION
     store = SnapshotStore(options.root)
+    state.begin(found.config.ruleset.break_glass)
     generation = store.publish(found.config)
     stdout.write(f"generation {generation}\nin force under {printable(store.state)}\n")
     stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
@@ -137,7 +154,7 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
 
 def schema(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Print the schema on `stdout`."""
-    stdout.write(json.dumps(SCHEMA, indent=2) + "\n")
+    stdout.write(json.dumps(BOOTSTRAP_SCHEMA if options.bootstrap else SCHEMA, indent=2) + "\n")
     return Exit.ALLOW
 
 
@@ -194,19 +211,19 @@ def _import_file(path: str) -> bytes:
         raise HostError(f"{path}: got {error.strerror}; expected to read Ratify's resources") from None
 
 
-def read(path: str, home: str) -> Findings:
-    """Read a person's configuration; paths of the host count in it.  Raises `UsageError`, `HostError`."""
+def read(path: str, home: str, node: Node = NO_NODE) -> Findings:
+    """Read a person's configuration for `node`; paths of the host count in it.  Raises `UsageError`, `HostError`."""
     try:
         documents = DocumentSet.read(path, home=home)
     except ConfigurationError as error:
         return Findings(None, _sorted(error.problems))
-    return _checked(documents)
+    return _checked(documents, node)
 
 
-def _checked(documents: DocumentSet) -> Findings:
+def _checked(documents: DocumentSet, node: Node = NO_NODE) -> Findings:
     """What `read` makes of documents."""
     try:
-        config, told = ratify.read(documents.configuration, documents, beside=documents.beside)
+        config, told = ratify.read(documents.configuration, documents, beside=documents.beside, node=node)
     except ConfigurationError as error:
         # Documents that nobody named are no news here: whoever names them may not have been read.
         return Findings(None, _sorted((*error.problems, *(each for each in documents.problems() if each.fatal))))
@@ -229,6 +246,55 @@ def read_for_person(path: str, home: str) -> Checked:
 def load_for_person(path: str, home: str) -> Config:
     """The configuration of a person who names one by hand.  Raises what `read_for_person` raises."""
     return read_for_person(path, home).config
+
+
+def _bootstrap(state: NodeState) -> Bootstrap:
+    """The node's bootstrap document.  Raises `HostError`, `ConfigurationError` if it is not of the form."""
+    content = state.bootstrap_content()
+    if content is None:
+        return Bootstrap()
+    try:
+        return bootstrap.decode(content)
+    except Malformed as error:
+        problems = _problems_of_bootstrap(content, state.bootstrap_path) or (
+            Problem(state.bootstrap_path, error.message, "the form of its schema"),
+        )
+        raise ConfigurationError(
+            f"{state.bootstrap_path}: the bootstrap document can't be used: the strictest floor is in force",
+            problems=problems,
+            hint="correct it; nodeseal config schema --bootstrap prints its form",
+        ) from None
+
+
+def _problems_of_bootstrap(content: bytes, where: str) -> tuple[Problem, ...]:
+    try:
+        value = strictjson.decode(content, where, limit=bootstrap.MAX_SIZE)
+    except Malformed as error:
+        return (Problem(where, error.message.removeprefix(f"{where}: "), "a JSON object"),)
+    return tuple(finding.problem(where) for finding in checking.check(value, BOOTSTRAP_SCHEMA))
+
+
+def _floor(root: str) -> tuple[Floor | None, tuple[Problem, ...]]:
+    """The floor that a configuration is compared with, and what should be told of the bootstrap document."""
+    state = NodeState(root)
+    try:
+        return _bootstrap(state).floor, ()
+    except ConfigurationError as error:
+        return None, error.problems
+    except HostError as error:
+        return None, (Problem(state.bootstrap_path, error.message, "to compare with the node's floor", fatal=False),)
+
+
+def _exemptions_as_text(config: Config | None) -> str:
+    """What will not be verified, built-in exemptions too: nobody should have to look for that."""
+    if config is None:
+        return ""
+    lines = []
+    for entry in (*config.ruleset.exempt, *lists.BUILT_IN):
+        how = f"by {_counted(len(entry.digests), 'digest')}" if entry.digests else "not verified"
+        why = f" (built in: {entry.why})" if entry.why else ""
+        lines.append(f"{printable(f'exempt: {entry.match}, {how}{why}')}\n")
+    return "".join(lines)
 
 
 def _sorted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -257,6 +323,9 @@ def _as_json(found: Findings) -> dict[str, object]:
         "schemaVersion": SCHEMA_VERSION,
         "usable": found.config is not None,
         "generation": found.config.generation if found.config else None,
+        "exemptions": [
+            entry._asdict() for entry in (*(found.config.ruleset.exempt if found.config else ()), *lists.BUILT_IN)
+        ],
         "problems": [
             {
                 "severity": "error" if problem.fatal else "warning",

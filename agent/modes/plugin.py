@@ -8,14 +8,20 @@ happens, it ends within `DEADLINE` seconds of its start with an exit code and on
 import os
 import select
 import time
-from typing import Mapping, NamedTuple, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
 
 from agent.codec import strictjson
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable, UsageError
 from agent.model.answer import Answer, printable
+from agent.model.record import Record
 from agent.model.request import PullRequest
 from agent.modes.watchdog import Watchdog
 from agent.rules import precedence
+
+if TYPE_CHECKING:
+    from agent.adapters.spool import Spool
+    from agent.judgement import Case
 
 DEADLINE = 8.0
 """Seconds from our start to our answer.  containerd's default limit is 10; past it, our reason is lost."""
@@ -43,17 +49,13 @@ def run(argv: Sequence[str], environment: Mapping[str, str], *, frozen: bool) ->
 
     `frozen` is whether this is the frozen program, whose place decides where its configuration is.
     """
-    name = ""
-
-    def too_late() -> tuple[int, bytes]:
-        return _rendered(precedence.out_of_time(DEADLINE, name))
-
-    watchdog = Watchdog(DEADLINE, too_late)
+    pull = _Pull()
+    watchdog = Watchdog(DEADLINE, lambda: _rendered(pull.out_of_time()))
     try:
         watchdog.start()
         arguments = parse_arguments(argv)
-        name = arguments.name
-        code, line = _rendered(_judge(arguments, environment, frozen, watchdog.deadline))
+        pull.name = arguments.name
+        code, line = _rendered(pull.told(_judge(pull, arguments, environment, frozen, watchdog.deadline)))
     except UsageError as error:
         code, line = _rendered(precedence.bad_request(error.message))
     except BaseException as error:  # noqa: BLE001 - deny by default: a bug blocks, with a line that says so
@@ -119,38 +121,71 @@ def read_descriptor(stdin: int = 0) -> object:
                     raise UsageError(error.message) from error
 
 
-def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, deadline: float) -> Answer:
+class _Pull:
+    """What is known of the pull so far, for whoever has to answer when time is up, and for the spool."""
+
+    __slots__ = ("case", "image", "name", "spool")
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.image = ""
+        self.spool: Spool | None = None
+        self.case: Case | None = None
+
+    def out_of_time(self) -> Answer:
+        """The answer if our own deadline passed before anything was decided.  Runs in the watchdog's thread."""
+        said = f"no answer within {DEADLINE:g} s"
+        if self.case is None:
+            return precedence.blocked(Cause.DEADLINE, said, self.name)
+        return self.told(self.case.answer(precedence.cannot_tell(Cause.DEADLINE, said)))
+
+    def told(self, answer: Answer) -> Answer:
+        """The answer, once the spool was told."""
+        if self.spool is not None:
+            now = datetime.now(timezone.utc)
+            self.spool.append(Record.of(answer, now=now, door="plugin", image=self.image, name=self.name))
+        return answer
+
+
+def _judge(pull: _Pull, arguments: Arguments, environment: Mapping[str, str], frozen: bool, deadline: float) -> Answer:
     """From containerd's words to the answer.  Imports what a verification needs only when it is needed.
 
     Raises `UsageError` if containerd's words don't fit together.
     """
     request = PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, read_descriptor())
-    early = precedence.before_verification(request.repository)
-    if early is not None:
-        return early
+    if precedence.is_canary(request.repository):
+        return precedence.CANARY_ANSWER
 
-    from agent.adapters.snapshots import SnapshotStore
-    from agent.modes import place
+    from agent.modes import node, place
 
     root = "/"
     if frozen:
         program = place.running_program()
         danger = place.unsafe(program)
         if danger:
-            return precedence.cannot_tell(Cause.CONFIGURATION_INVALID, danger, request.name)
+            return precedence.blocked(Cause.CONFIGURATION_INVALID, danger, request.name)
         root = place.root_of(program)
-    try:
-        config = SnapshotStore(root).load()
-    except Unavailable as error:
-        return precedence.cannot_tell(error.cause, error.message, request.name)
+
+    from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+    from agent.adapters.spool import Spool
+    from agent.adapters.verdicts import VerdictFolder
+    from agent.judgement import judge, opened
+
+    pull.spool, pull.image = Spool(root), request.identity
+    found, verdicts = node.opened(root), VerdictFolder(root)
+    case = run(opened(request, found.standing, verdicts))
+    if isinstance(case, Answer):
+        return case
+    pull.case = case
+    config = found.config
+    if isinstance(config, Unavailable):
+        return case.answer(precedence.cannot_tell(config.cause, config.message))
 
     from agent.modes.lean import without_openssh
 
     without_openssh()
-    from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
     from agent.adapters.policy_worker import ForkedWorker
     from agent.engine import Engine
-    from agent.judgement import judge
     from agent.modes.registry_access import open_registry
     from agent.modes.revocation_access import LateRevocation
 
@@ -164,7 +199,7 @@ def _judge(arguments: Arguments, environment: Mapping[str, str], frozen: bool, d
             clock=SystemClock(),
             trace=NoTrace(),
         )
-        return run(judge(request, engine)).answer
+        return run(judge(case, engine, verdicts)).answer
 
 
 def _rendered(answer: Answer) -> tuple[int, bytes]:

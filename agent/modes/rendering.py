@@ -9,9 +9,10 @@ from typing import Iterator, NamedTuple, Sequence
 
 from agent.errors import Code
 from agent.judgement import Judgement
-from agent.model.answer import printable
+from agent.model.answer import Ground, printable
 from agent.model.outcome import Outcome, Status
 from agent.model.report import Artifact, Report
+from agent.model.verdict import Decision
 from agent.policies.ratifyreport import nested_reports, reason
 
 SCHEMA_VERSION = "1"
@@ -26,6 +27,11 @@ REMEDIES: dict[Code, str] = {
     Code.EVIDENCE_LIMIT: "delete superfluous signatures of this image from the registry",
     Code.EVIDENCE_UNSUPPORTED: "sign the image in a supported form (docs/notation.md)",
     Code.POLICY_NOT_SATISFIED: "compare the policy with what was found, listed above",
+    Code.NOT_VERIFIED: "nothing to do, if that is meant; to have it verified, change what the line names",
+    Code.EXEMPT: "nothing to do; nodeseal config check lists the exemptions, built-in ones too",
+    Code.ALLOWED_BY_DIGEST: "sign the image before the entry ends",
+    Code.BREAK_GLASS: "end it as soon as it is not needed: nodeseal break-glass off",
+    Code.ON_DENY_LIST: "take another image; if this one is meant, remove its entry from deny",
     Code.NO_RULE: "write a rule that matches this repository, or one for everything: match: ['**']",
     Code.POLICY_FAILED: "correct the policy at the line that is named; nodeseal config check tells more",
     Code.SIGNATURE_INVALID: "the signature was altered after signing: sign again, and find out who changed it",
@@ -42,7 +48,7 @@ REMEDIES: dict[Code, str] = {
     Code.REGISTRY_UNAVAILABLE: "check name, network, proxy and certificates between this host and the registry",
     Code.UNAUTHORIZED: "write credentials that may pull into /etc/nodeseal/docker-config.json, see docs/credentials.md",
     Code.THROTTLED: "wait, or ask the registry for a higher limit",
-    Code.REVOCATION_UNKNOWN: "override revocation to 'log' or 'skip' in the trust policy until it can be checked",
+    Code.REVOCATION_UNKNOWN: "make the responders that the certificates name reachable from this host",
     Code.DEADLINE: "find out what is slow: run this command again with --explain",
     Code.CONFIGURATION_MISSING: "publish a configuration: nodeseal config apply DIR",
     Code.CONFIGURATION_INVALID: "publish the configuration again: nodeseal config apply DIR",
@@ -74,8 +80,9 @@ def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence
         "verifierReports": items,
         "nodeseal": {
             "subject": subject,
-            "decision": verdict.decision.value if verdict else "deny",
+            "decision": _decision(judgement),
             "exitCode": int(answer.exit),
+            "wouldExitCode": None if answer.would is None else int(answer.would),
             "code": answer.code.value,
             "rule": answer.rule,
             "precedence": answer.precedence,
@@ -113,9 +120,17 @@ def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence
     lines += [""] if explain else []
     lines.append(printable(answer._replace(image="").line()))
     remedy = REMEDIES.get(answer.code)
-    if remedy and answer.ground is None:
+    if remedy and answer.ground in (None, Ground.AUDIT, Ground.FAILURE_POLICY, Ground.STALE):
         lines.append(f"next step: {remedy}")
     return "\n".join(lines) + "\n"
+
+
+def _decision(judgement: Judgement) -> str:
+    """What verification found; what a list said, if nothing was verified."""
+    answer, verdict = judgement
+    if verdict is not None:
+        return str(verdict.decision.value)
+    return str((Decision.ALLOW if answer.ground else Decision.DENY).value)
 
 
 def _shown(report: Report) -> list[tuple[Outcome, int]]:

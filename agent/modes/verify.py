@@ -7,23 +7,29 @@ ordinary user with `--config`.
 import argparse
 import json
 import math
+import os
 import time
 from typing import Mapping, Sequence, TextIO
 
 from agent.adapters.inline import OneByOne, SystemClock, run
+from agent.adapters.nodestate import moment
 from agent.adapters.policy_worker import ForkedWorker
+from agent.adapters.verdicts import NoVerdicts, VerdictFolder
 from agent.config.config import Config
 from agent.engine import Engine
 from agent.errors import Exit, Unavailable
-from agent.judgement import Judgement, judge
-from agent.model.answer import printable
+from agent.judgement import Judgement, judge, opened
+from agent.model.answer import Answer, printable
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
-from agent.model.verdict import Decision, Verdict
+from agent.modes import node
 from agent.modes.registry_access import open_registry
 from agent.modes.rendering import Step, as_json, as_text
 from agent.modes.revocation_access import LateRevocation
+from agent.ports import VerdictStore
 from agent.rules import precedence
+from agent.rules.floor import Floor
+from agent.rules.precedence import Standing
 
 DEADLINE = 30.0
 """Seconds that a person waits at most, unless `--timeout` says otherwise."""
@@ -81,17 +87,22 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Run `verify`.  Raises `UsageError`, `ConfigurationError`, `HostError`, `Malformed`."""
     reference = Reference.parse_short(options.image)
-    early = precedence.before_verification(reference.repository)
+    if precedence.is_canary(reference.repository):
+        return _show(options, stdout, str(reference), Judgement(precedence.CANARY_ANSWER, None), "", ())
+    personal = bool(options.config)
+    found = _personal(options.config, environment) if personal else node.opened(options.root)
+    config, standing = found.config, found.standing
+    verdicts = NoVerdicts() if personal else VerdictFolder(options.root)
+    early = _before_any_network(reference, standing)
     if early is not None:
-        return _show(options, stdout, str(reference), Judgement(early, None), "", ())
-    try:
-        config = _configuration(options, environment)
-    except Unavailable as error:
-        return _show(options, stdout, str(reference), _cannot_tell(error), "", ())
+        generation = config.generation if isinstance(config, Config) else ""
+        return _show(options, stdout, str(reference), Judgement(early, None), generation, ())
+    if isinstance(config, Unavailable):
+        judgement = _unverified(options.image, reference, config, standing, verdicts)
+        return _show(options, stdout, str(reference), judgement, "", ())
     trace = StepTrace()
     trace.step("read configuration", options.config or f"snapshot under {options.root}", config.generation[:12])
     deadline = time.monotonic() + options.timeout
-    personal = bool(options.config)
     with open_registry(config, environment, deadline, root=options.root, personal=personal) as registry:
         engine = Engine(
             config,
@@ -104,10 +115,11 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
             trace=trace,
         )
         try:
-            request, judgement = run(_resolve_and_judge(options.image, reference, engine, trace))
+            subject, judgement = run(_resolve_and_judge(options.image, reference, engine, trace, standing, verdicts))
         except Unavailable as error:
-            return _show(options, stdout, str(reference), _cannot_tell(error), config.generation, trace.steps)
-    return _show(options, stdout, request.identity, judgement, config.generation, trace.steps)
+            subject = str(reference)
+            judgement = _unverified(options.image, reference, error, standing, verdicts)
+    return _show(options, stdout, subject, judgement, config.generation, trace.steps)
 
 
 def _seconds(text: str) -> float:
@@ -137,27 +149,45 @@ def _show(
 
 
 async def _resolve_and_judge(
-    name: str, reference: Reference, engine: Engine, trace: StepTrace
-) -> tuple[PullRequest, Judgement]:
+    name: str,
+    reference: Reference,
+    engine: Engine,
+    trace: StepTrace,
+    standing: Standing,
+    verdicts: VerdictStore,
+) -> tuple[str, Judgement]:
     """Step 1 for a person: what the reference names now; then the judgement.  Raises `Unavailable`, `Malformed`."""
     subject = await engine.registry.resolve(reference)
     trace.step("resolve", str(reference), f"{subject.digest} ({subject.media_type}, {subject.size} bytes)")
     request = PullRequest(name, reference, subject)
-    return request, await judge(request, engine)
+    case = await opened(request, standing, verdicts)
+    if isinstance(case, Answer):
+        return request.identity, Judgement(case, None)
+    return request.identity, await judge(case, engine, verdicts)
 
 
-def _configuration(options: argparse.Namespace, environment: Mapping[str, str]) -> Config:
-    """The configuration to verify under.  Raises `ConfigurationError`, `Unavailable`."""
-    if options.config:
-        from agent.modes.config import load_for_person
-
-        return load_for_person(options.config, environment.get("HOME", "/"))
-
-    from agent.adapters.snapshots import SnapshotStore
-
-    return SnapshotStore(options.root).load()
+def _before_any_network(reference: Reference, standing: Standing) -> Answer | None:
+    """The answer that is due without asking anybody; None as well if the digest has to be known first."""
+    if reference.digest is None and precedence.depends_on_digest(reference.repository, standing):
+        return None
+    return precedence.before_verification(reference.repository, str(reference.digest or ""), standing)
 
 
-def _cannot_tell(error: Unavailable) -> Judgement:
-    answer = precedence.cannot_tell(error.cause, error.message, "")
-    return Judgement(answer, Verdict(Decision.CANNOT_TELL, answer.code, answer.message, (error.cause,)))
+def _personal(path: str, environment: Mapping[str, str]) -> node.Node:
+    """A person's own configuration, on no node in particular.  Raises `ConfigurationError`, `UsageError`."""
+    from agent.modes.config import load_for_person
+
+    config = load_for_person(path, environment.get("HOME", "/"))
+    return node.Node(config, Standing(config.ruleset, Floor(), moment(), os.uname().nodename))
+
+
+def _unverified(
+    name: str, reference: Reference, error: Unavailable, standing: Standing, verdicts: VerdictStore
+) -> Judgement:
+    """What is said of an image if there is nothing to verify it with, or nobody says what its name means."""
+    verdict = precedence.cannot_tell(error.cause, error.message)
+    terms = precedence.terms_for(reference.repository, standing)
+    before = None
+    if terms.rule and reference.digest:
+        before = run(verdicts.recall(terms.rule.ground, f"{reference.repository}@{reference.digest}"))
+    return Judgement(precedence.conclude(verdict, terms, name, standing, before), verdict)

@@ -46,6 +46,8 @@ def complaint(pattern: str) -> str:
             return "no empty segments"
     if "" in before:
         return "no empty segments"
+    if path == _ANY and _is_docker_hub(host):
+        return f"{host}/library/*: on Docker Hub what has one segment is in library"
     try:
         Reference.parse(f"{host}/x@sha256:{'0' * 64}")
     except UsageError:
@@ -58,7 +60,12 @@ def canonical(pattern: str) -> str:
     if pattern == _REST:
         return pattern
     host, _, path = pattern.partition("/")
-    return f"{Repository(host.lower(), 'x').scope.partition('/')[0]}/{path}"
+    repository = Repository(host.lower(), path)
+    return f"{repository.scope.partition('/')[0]}/{path}" if path == _REST else repository.scope
+
+
+def _is_docker_hub(host: str) -> bool:
+    return Repository(host.lower(), "x").scope != f"{host.lower().removesuffix(':443')}/x"
 
 
 def matches(pattern: str, repository: Repository) -> bool:
@@ -78,6 +85,11 @@ def ties(left: str, right: str) -> bool:
     """Whether there are repositories that both match, and neither is more specific; equal patterns tie."""
     a, b = left.split("/"), right.split("/")
     return _share(a, b) and _contains(a, b) == _contains(b, a)
+
+
+def includes(general: str, special: str) -> bool:
+    """Whether all that `special` matches, `general` matches."""
+    return _contains(general.split("/"), special.split("/"))
 
 
 def _share(a: list[str], b: list[str]) -> bool:

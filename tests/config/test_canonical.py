@@ -1,6 +1,7 @@
 """The canonical form: nothing is lost in it, equal configurations have equal names, others are refused."""
 
 import json
+from datetime import timezone
 
 import pytest
 from hypothesis import given, settings
@@ -8,8 +9,9 @@ from hypothesis import strategies as st
 
 from agent.config import canonical
 from agent.config.config import Config, StoreSettings, VerifierSettings
-from agent.errors import Malformed
-from agent.rules.rule import PolicySettings, Rule
+from agent.errors import Cause, Malformed
+from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
+from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, RuleSet, Staleness
 from tests.config.support import GOOD, STATEMENT, put, read
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
@@ -28,12 +30,30 @@ _SETTINGS = st.dictionaries(
 )
 _TEXTS = st.lists(_TEXT, max_size=3).map(tuple)
 _POLICIES = st.builds(PolicySettings, _TEXT, _SETTINGS)
+_ACTIONS = st.sampled_from(FailureAction)
+_FAILURE_POLICIES = st.builds(FailurePolicy, _ACTIONS, st.dictionaries(st.sampled_from(Cause), _ACTIONS, max_size=3))
+_TIMES = st.datetimes(timezones=st.just(timezone.utc))
+_RULES = st.builds(
+    Rule, _TEXT, _TEXTS, _TEXTS, _POLICIES, st.booleans(), _TEXT, st.sampled_from(Enforcement), _FAILURE_POLICIES,
+    st.integers(0, 100), _TEXT,
+)  # fmt: skip
+_RULESETS = st.builds(
+    RuleSet,
+    st.lists(_RULES, max_size=2).map(tuple),
+    st.builds(Default, st.sampled_from(Enforcement), _FAILURE_POLICIES),
+    st.lists(st.builds(Denied, _TEXT, _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(Allowed, _TEXT, _TEXT, _TIMES, _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(Exemption, _TEXT, _TEXTS, st.booleans(), _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(ConfiguredBreakGlass, _TEXT, _TIMES, _TEXT), max_size=2).map(tuple),
+    st.builds(Staleness, st.floats(0, 1e6), st.floats(0, 1e6)),
+    st.none() | st.integers(0, 2**53),
+)
 _CONFIGS = st.builds(
     Config,
     st.just(""),
     st.lists(st.builds(StoreSettings, _TEXT, st.booleans(), _TEXTS, st.booleans()), max_size=2).map(tuple),
     st.lists(st.builds(VerifierSettings, _TEXT, _TEXT, _TEXTS, _SETTINGS, st.booleans()), max_size=3).map(tuple),
-    st.lists(st.builds(Rule, _TEXT, _TEXTS, _TEXTS, _POLICIES, st.booleans(), _TEXT), max_size=2).map(tuple),
+    _RULESETS,
     st.dictionaries(st.text("0123456789abcdef", min_size=64, max_size=64), st.binary(max_size=9), max_size=3),
 )
 
@@ -80,15 +100,16 @@ def test_another_certificate_changes_the_generation() -> None:
     "change",
     [
         {"formatVersion": 1},
-        {"formatVersion": "3"},
+        {"formatVersion": "4"},
         {"formatVersion": True},
         {"formatVersion": None},
         {"stores": [{"name": "oras"}]},
         {"stores": None},
         {"verifiers": None},
         {"verifiers": [{}]},
-        {"rules": [1]},
-        {"rules": [{"name": "x"}]},
+        {"ruleset": None},
+        {"ruleset": {"rules": [1]}},
+        {"ruleset": {"rules": [{"name": "x"}]}},
         {"certificates": None},
     ],
 )

@@ -13,13 +13,12 @@ from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
 from agent.adapters.snapshots import SnapshotStore
 from agent.engine import Engine
 from agent.errors import NodesealError
-from agent.judgement import judge
 from agent.model.descriptor import Descriptor
 from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
 from agent.modes.config import load_for_person
 from agent.modes.registry_access import open_registry, personal_credentials
-from tests.engines import OnTheSpot
+from tests.engines import OnTheSpot, judged
 from tests.formats.support import Answers
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
@@ -196,14 +195,14 @@ def test_what_a_verification_costs(setting: Setting) -> None:
         )
         kinds = []
         for _ in range(2):
-            assert run(judge(request, engine)).answer.exit == 0
+            assert run(judged(request, engine)).answer.exit == 0
             kinds.append([each.kind for each in setting.registry.seen])
             setting.registry.seen.clear()
         assert kinds == [["referrers", "token", "referrers", "manifest", "blob"], ["referrers", "manifest", "blob"]]
         for _ in range(3):
             bad = envelope(trusted, setting.image)
             attach_signature(setting.registry, "team/signed", setting.image, bad[:-20] + os.urandom(10).hex().encode())
-        run(judge(request, engine))
+        run(judged(request, engine))
         asked = [each.kind for each in setting.registry.seen]
     assert asked == ["referrers", *["manifest", "blob"] * (len(asked) // 2)]
     assert 1 <= len(asked) // 2 <= 4

@@ -251,7 +251,7 @@ def test_program_that_others_may_write_is_not_believed(installed: Installed) -> 
 
 
 def test_pull_before_anything_is_published_is_cannot_tell(installed: Installed) -> None:
-    state = installed.program.parents[3] / "var"
+    state = installed.program.parents[3] / "var" / "lib"
     state.rename(state.with_name("elsewhere"))
     try:
         code, line = installed.pull("team/signed", installed.signed)

@@ -13,8 +13,8 @@ from agent.model.report import Artifact, Report
 from agent.model.verdict import Decision, Verdict
 from agent.modes.rendering import REMEDIES, Step, as_json, as_text
 from agent.rules import precedence
-from tests.engines import DEFAULT_RULE
-from tests.formats.support import request
+from tests.engines import DEFAULT_RULE, concluded
+from tests.formats.support import NAME, request
 
 SUBJECT = request().identity
 TYPE = "application/vnd.cncf.notary.signature"
@@ -50,7 +50,7 @@ UNKNOWN = outcome(Status.INCONCLUSIVE, "revocation of CN=x can't be checked", ca
 def judgement(decision: Decision, code: Code, *outcomes: Outcome, causes: tuple[Cause, ...] = ()) -> Judgement:
     """A judgement as `judge` makes it."""
     verdict = Verdict(decision, code, "the reason", causes, Report(SUBJECT, tuple(artifact(each) for each in outcomes)))
-    return Judgement(precedence.conclude(verdict, DEFAULT_RULE, request()), verdict)
+    return Judgement(concluded(verdict, NAME), verdict)
 
 
 ALLOWED = judgement(Decision.ALLOW, Code.VERIFIED, PASSED)
@@ -93,6 +93,7 @@ def test_allowance_says_what_it_rests_on() -> None:
         "subject": SUBJECT,
         "decision": "allow",
         "exitCode": 0,
+        "wouldExitCode": None,
         "code": "NS-0001",
         "rule": "default",
         "precedence": 7,
@@ -112,7 +113,7 @@ NESTED = artifact(PASSED, nested=(artifact(FAILED)._replace(subject="r.example/x
 def on(report: Report, decision: Decision = Decision.DENY, **verdict: Any) -> Judgement:
     """A judgement on a report."""
     found = Verdict(decision, Code.POLICY_NOT_SATISFIED, "the reason", report=report, **verdict)
-    return Judgement(precedence.conclude(found, DEFAULT_RULE, request()), found)
+    return Judgement(concluded(found, NAME), found)
 
 
 def test_nested_evidence_stands_in_the_flat_form_below_what_it_refers_to() -> None:
@@ -268,7 +269,7 @@ HOSTILE = "a\nallow NS-0001\r\x1b[2J\u202e\x00\x85é"
 def test_nothing_that_a_terminal_obeys_gets_out() -> None:
     hostile = outcome(Status.FAILED, HOSTILE, code=Code.SIGNATURE_INVALID)
     verdict = Verdict(Decision.DENY, Code.SIGNATURE_INVALID, HOSTILE, report=Report(HOSTILE, (artifact(hostile),)))
-    answer = precedence.conclude(verdict, DEFAULT_RULE._replace(name=HOSTILE), request())
+    answer = concluded(verdict, NAME, DEFAULT_RULE._replace(name=HOSTILE))
     steps = [Step(HOSTILE, HOSTILE, HOSTILE, 1)]
     for explain in (False, True):
         shown = as_text(HOSTILE, Judgement(answer, verdict), HOSTILE, steps, explain=explain)

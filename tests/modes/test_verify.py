@@ -153,7 +153,7 @@ def test_configuration_that_cannot_be_used_is_told_problem_by_problem(setting: S
 def test_registry_that_is_not_there_is_cannot_tell(setting: Setting, verify: Verify) -> None:
     told = verify("--config", setting.config, "127.0.0.1:1/team/a:1")
     assert told.code == 11
-    assert "cannot tell NS-3001 rule=-: registryUnavailable" in told.out
+    assert "cannot tell NS-3001 rule=default: registryUnavailable" in told.out
     assert "next step: " in told.out
 
 

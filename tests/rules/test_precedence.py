@@ -2,17 +2,21 @@
 
 import pytest
 
+from agent.config.config import Config
 from agent.errors import Cause, Code, Exit, NodesealError
 from agent.model.answer import LINE_LIMIT, Answer, Ground, printable
 from agent.model.reference import Reference
 from agent.model.verdict import Decision, Verdict
 from agent.rules import precedence
+from agent.rules.ruleset import RuleSet
+from tests import engines
 from tests.engines import DEFAULT_RULE
-from tests.formats.support import NAME, request
+from tests.formats.support import NAME
 
 
 def concluded(decision: Decision, code: Code = Code.NO_EVIDENCE) -> Answer:
-    return precedence.conclude(Verdict(decision, code, "because"), DEFAULT_RULE, request())
+    causes = (Cause.REGISTRY_UNAVAILABLE,) if decision is Decision.CANNOT_TELL else ()
+    return engines.concluded(Verdict(decision, code, "because", causes), NAME)
 
 
 def test_only_an_allowing_verdict_exits_0_and_names_its_ground() -> None:
@@ -47,8 +51,8 @@ def test_line_says_what_which_rule_why_and_the_next_step(decision: Decision, lin
     [
         precedence.bad_request("x" * 5000),
         precedence.internal_error("ValueError"),
-        precedence.out_of_time(8, "r.example/" + "a" * 5000),
-        precedence.cannot_tell(Cause.CONFIGURATION_MISSING, "m" * 5000, "r.example/a:1"),
+        precedence.blocked(Cause.DEADLINE, "no answer", "r.example/" + "a" * 5000),
+        precedence.blocked(Cause.CONFIGURATION_MISSING, "m" * 5000, "r.example/a:1"),
         Answer(Exit.DENY, Code.NO_EVIDENCE, "r", "\x1b[31m\n\r\x00\u202e%s{0}" * 200, image="r.example/a:1"),
         Answer(Exit.DENY, Code.NO_EVIDENCE, "r\n", "m", image="r.example/\n\x1b" + "\U0001f600" * 300),
     ],
@@ -79,13 +83,17 @@ def test_escapes_are_readable() -> None:
 
 @pytest.mark.parametrize("name", ["127.0.0.1:5000/nodeseal-canary:x", "127.0.0.1/nodeseal-canary:x"])
 def test_canary_is_denied_before_anything_is_looked_at(name: str) -> None:
-    answer = precedence.before_verification(Reference.parse(name).repository)
-    assert answer is precedence.CANARY_ANSWER
+    repository = Reference.parse(name).repository
+    assert precedence.is_canary(repository)
+    nothing = engines.standing(Config("g", (), (), RuleSet(()), {}))
+    assert precedence.before_verification(repository, "", nothing) is precedence.CANARY_ANSWER
 
 
 def test_other_names_are_for_verification_to_decide() -> None:
-    assert precedence.before_verification(Reference.parse(NAME).repository) is None
-    assert precedence.rule_for((DEFAULT_RULE,), Reference.parse(NAME).repository) is DEFAULT_RULE
+    repository = Reference.parse(NAME).repository
+    holding = engines.standing(Config("g", (), (), RuleSet((DEFAULT_RULE,)), {}))
+    assert precedence.before_verification(repository, "", holding) is None
+    assert precedence.terms_for(repository, holding).rule is DEFAULT_RULE
 
 
 def test_every_cause_has_its_code() -> None:

@@ -1,0 +1,127 @@
+"""What this node says apart from its configuration: the bootstrap document, break-glass, and both clocks.
+
+::
+
+    etc/nodeseal/bootstrap.json               written by the node's owner, or by what installs the program
+    etc/nodeseal/break-glass.json             written by `nodeseal break-glass`
+    var/lib/nodeseal/break-glass-begun.json   since when the configuration's break-glass is in force here
+
+Nothing here fails on a pull: a bootstrap document that is damaged, or that others could have written, is the strictest
+floor; a break-glass file in that state is no break-glass.
+"""
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+
+from agent.adapters import files
+from agent.config import bootstrap, glassform
+from agent.errors import HostError, Malformed
+from agent.rules.breakglass import BreakGlass, Moment
+from agent.rules.floor import STRICTEST, Bootstrap
+from agent.rules.precedence import Standing
+from agent.rules.ruleset import ConfiguredBreakGlass, RuleSet
+
+BOOTSTRAP = "etc/nodeseal/bootstrap.json"
+BREAK_GLASS = "etc/nodeseal/break-glass.json"
+BEGUN = "var/lib/nodeseal/break-glass-begun.json"
+
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class NodeState:
+    """The node's own state, under one root."""
+
+    def __init__(self, root: str) -> None:
+        """`root` is what the folders are under, "/" on a node."""
+        self._root = root
+        self.bootstrap_path = os.path.join(root, BOOTSTRAP)
+        self.break_glass_path = os.path.join(root, BREAK_GLASS)
+        self._begun_path = os.path.join(root, BEGUN)
+
+    def standing(self, ruleset: RuleSet, bootstrap_document: Bootstrap) -> Standing:
+        """What holds on this node now, under a rule set."""
+        begun = self.begun() if ruleset.break_glass else {}
+        floor, name = bootstrap_document.floor, bootstrap_document.node_name or os.uname().nodename
+        return Standing(ruleset, floor, moment(), name, self.break_glass(), begun)
+
+    def bootstrap(self) -> Bootstrap:
+        """The bootstrap document; the usual one if there is none, the strictest if it can't be believed."""
+        try:
+            return self.read_bootstrap()
+        except (HostError, Malformed):
+            return Bootstrap(floor=STRICTEST)
+
+    def read_bootstrap(self) -> Bootstrap:
+        """The bootstrap document; the usual one if there is none.  Raises `HostError`, `Malformed`."""
+        content = self.bootstrap_content()
+        return Bootstrap() if content is None else bootstrap.decode(content)
+
+    def bootstrap_content(self) -> bytes | None:
+        """The bootstrap document's bytes, None if there is none.  Raises `HostError`."""
+        try:
+            return files.read_own(self.bootstrap_path, bootstrap.MAX_SIZE)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise HostError(f"{self.bootstrap_path}: got {error}; expected the node's bootstrap document") from None
+
+    def break_glass(self) -> tuple[BreakGlass, ...]:
+        """The node's own break-glass, ended ones too; none if its file can't be believed."""
+        try:
+            return self.read_break_glass()
+        except (HostError, Malformed):
+            return ()
+
+    def read_break_glass(self) -> tuple[BreakGlass, ...]:
+        """The node's own break-glass, ended ones too.  Raises `HostError`, `Malformed`."""
+        try:
+            return glassform.decode(files.read_own(self.break_glass_path, glassform.MAX_SIZE))
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise HostError(f"{self.break_glass_path}: got {error}; expected the node's break-glass") from None
+
+    def write_break_glass(self, entries: Iterable[BreakGlass]) -> None:
+        """Put `entries` in place of the node's own break-glass.  Raises `HostError`."""
+        self._write(self.break_glass_path, glassform.encode(entries))
+
+    def begun(self) -> Mapping[ConfiguredBreakGlass, Moment]:
+        """Since when break-glass of configurations is in force here; nothing if nobody can tell."""
+        try:
+            return glassform.decode_begun(files.read_own(self._begun_path, glassform.MAX_SIZE))
+        except (OSError, Malformed):
+            return {}
+
+    def begin(self, entries: Iterable[ConfiguredBreakGlass]) -> None:
+        """Note that the configuration's break-glass is in force from now on; what was already is since then.
+
+        Raises `HostError`.
+        """
+        before, now = self.begun(), moment()
+        begun = {entry: before.get(entry, now) for entry in entries}
+        if begun != before:
+            self._write(self._begun_path, glassform.encode_begun(begun))
+
+    def _write(self, path: str, content: bytes) -> None:
+        folder = os.path.dirname(path)
+        try:
+            os.makedirs(os.path.dirname(folder), 0o755, exist_ok=True)
+            files.make_private_folder(folder)
+            files.replace(path, content)
+        except OSError as error:
+            raise HostError(
+                f"{path}: got {error}; expected to write there",
+                hint="run as the user that owns the folder, usually root, or name another --root",
+            ) from error
+
+
+def moment() -> Moment:
+    """This moment, on the wall clock and on the one that runs since the boot."""
+    try:
+        with open(_BOOT_ID, encoding="ascii") as file:
+            boot_id = file.read(64).strip()
+    except (OSError, UnicodeDecodeError):
+        boot_id = ""
+    return Moment(datetime.now(timezone.utc), time.clock_gettime(time.CLOCK_BOOTTIME), boot_id)

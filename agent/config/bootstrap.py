@@ -1,0 +1,99 @@
+"""The node's bootstrap document, `/etc/nodeseal/bootstrap.json`, as it is read on a pull.
+
+JSON; its form, with words for people, is `agent.config.bootstrapschema`'s.  Here it is read without a schema: what is
+not exactly of the form is `Malformed`, and the node keeps the strictest floor.
+"""
+
+from collections.abc import Mapping
+from typing import cast
+
+from agent.codec import strictjson
+from agent.config import times
+from agent.errors import Cause, Malformed
+from agent.rules import matching
+from agent.rules.floor import Bootstrap, Floor
+from agent.rules.rule import Enforcement, FailureAction, FailurePolicy
+
+API_VERSION = "nodeseal.dev/v1alpha1"
+MAX_SIZE = 256 * 1024
+
+
+def decode(content: bytes) -> Bootstrap:
+    """Read a bootstrap document.  Raises `Malformed`."""
+    value = strictjson.decode(content, "bootstrap document", limit=MAX_SIZE)
+    try:
+        top = _object(value, "apiVersion", "$schema", "node", "untilFirstSnapshot", "floor")
+        if top.get("apiVersion") != API_VERSION:
+            raise ValueError(f"apiVersion {top.get('apiVersion')!r}, not {API_VERSION!r}")
+        node = _object(top.get("node", {}), "name")
+        return Bootstrap(
+            _text(node.get("name", "")),
+            Enforcement(top.get("untilFirstSnapshot", Enforcement.ENFORCE)),
+            _floor(_object(top.get("floor", {}), *_FLOOR_KEYS)),
+        )
+    except (TypeError, ValueError, KeyError) as error:
+        raise Malformed(f"bootstrap document: got {ascii(error)[:120]}; expected the form of its schema") from None
+
+
+_FLOOR_KEYS = (
+    "enforcement", "failurePolicy", "breakGlass", "exemptWithoutDigest", "configMaps", "programs", "signedBy",
+)  # fmt: skip
+
+
+def _floor(given: Mapping[str, object]) -> Floor:
+    usual = Floor()
+    glass = _object(given.get("breakGlass", {}), "longest", "allImages")
+    for_all = glass.get("allImages", False)
+    if not isinstance(for_all, bool):
+        raise TypeError("allImages")
+    patterns = _texts(given["exemptWithoutDigest"]) if "exemptWithoutDigest" in given else usual.without_digest
+    if any(map(matching.complaint, patterns)):
+        raise ValueError("exemptWithoutDigest")
+    return Floor(
+        enforcement=Enforcement(given.get("enforcement", usual.enforcement)),
+        failure_policy=_failure_policy(given.get("failurePolicy", {}), usual.failure_policy),
+        longest_break_glass=_seconds(glass["longest"]) if "longest" in glass else usual.longest_break_glass,
+        break_glass_for_all=for_all,
+        without_digest=tuple(map(matching.canonical, patterns)),
+        config_maps=_texts(given["configMaps"]) if "configMaps" in given else None,
+        programs=_texts(given.get("programs", [])),
+        signed_by=_texts(given.get("signedBy", [])),
+    )
+
+
+def _failure_policy(given: object, usual: FailurePolicy) -> FailurePolicy:
+    """One word for every cause, or words by cause; the causes that are never ignored stay so unless they are named."""
+    words = {"default": given} if isinstance(given, str) else given
+    actions = {
+        key: FailureAction(word) for key, word in _object(words, "default", *(each.value for each in Cause)).items()
+    }
+    causes = {cause: actions[cause.value] for cause in Cause if cause.value in actions}
+    return FailurePolicy(actions.get("default", usual.default), {**usual.causes, **causes})
+
+
+def _object(value: object, *keys: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError("no object")
+    for key in value:
+        if key not in keys:
+            raise KeyError(key)
+    return cast("Mapping[str, object]", value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("no list")
+    return tuple(map(_text, value))
+
+
+def _seconds(value: object) -> float:
+    seconds = times.seconds(_text(value))
+    if seconds is None:
+        raise ValueError(value)
+    return seconds

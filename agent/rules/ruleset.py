@@ -1,0 +1,72 @@
+"""A rule set: everything a configuration says about which images pass, apart from how signatures are verified.
+
+It is what stays behind as a copy if a snapshot is lost, so nothing in it needs a verifier.  Lists are decided before
+any network: see `agent.rules.lists`.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from agent.rules.rule import Default, Rule
+
+HOUR = 3600.0
+
+
+class Denied(NamedTuple):
+    """Images that are always refused: a pattern, and a digest unless all of its images are meant."""
+
+    match: str
+    digest: str = ""
+
+
+class Allowed(NamedTuple):
+    """One image, `repository` (in its one spelling) and digest, that passes until an end."""
+
+    repository: str
+    digest: str
+    until: datetime
+    reason: str
+
+
+class Exemption(NamedTuple):
+    """Repositories whose images are not verified; with `digests`, these contents alone.
+
+    `insecure`: for registries on loopback or over plain HTTP too.  `why` tells what a built-in one is for; it is empty
+    for a configuration's own.
+    """
+
+    match: str
+    digests: tuple[str, ...] = ()
+    insecure: bool = False
+    why: str = ""
+
+
+class ConfiguredBreakGlass(NamedTuple):
+    """A break-glass that stands in the configuration: for which images, until when, and why."""
+
+    match: str
+    until: datetime
+    reason: str
+
+
+class Staleness(NamedTuple):
+    """For how many seconds a verification counts beyond the moment at which it can't be repeated.
+
+    `registry`: because of the registry's causes.  `revocation`: because revocation is not known.
+    """
+
+    registry: float = 24 * HOUR
+    revocation: float = 0.0
+
+
+class RuleSet(NamedTuple):
+    """Rules, what holds without one, and lists.  `serial` is that of a signed configuration, None for any other."""
+
+    rules: tuple[Rule, ...]
+    default: Default = Default()
+    deny: tuple[Denied, ...] = ()
+    allow: tuple[Allowed, ...] = ()
+    exempt: tuple[Exemption, ...] = ()
+    break_glass: tuple[ConfiguredBreakGlass, ...] = ()
+    stale: Staleness = Staleness()
+    serial: int | None = None
