@@ -7,7 +7,7 @@ then the failure policy.  1 to 6 ask nobody.  `Audit` lets pass what 7 and 8 wou
 Bad requests and bugs stand outside: they block whatever is configured.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple
@@ -99,8 +99,8 @@ def before_verification(repository: Repository, digest: str, standing: Standing)
         return Answer(Exit.DENY, Code.ON_DENY_LIST, NO_RULE, text, DENY_LIST)
     glass = _break_glass(repository, standing)
     if glass:
-        text = f"not verified: break-glass until {glass.until:{_TIME}}: {glass.reason}"
-        return Answer(Exit.ALLOW, Code.BREAK_GLASS, NO_RULE, text, BREAK_GLASS, Ground.BREAK_GLASS)
+        text = f"not verified: break-glass {glass.id} until {glass.until:{_TIME}}: {glass.reason}"
+        return Answer(Exit.ALLOW, Code.BREAK_GLASS, NO_RULE, text, BREAK_GLASS, Ground.BREAK_GLASS, entry=glass.id)
     listed = lists.allowed(ruleset.allow, repository, digest, now)
     if listed:
         text = f"allowed by digest until {listed.until:{_TIME}}: {listed.reason}"
@@ -113,6 +113,13 @@ def before_verification(repository: Repository, digest: str, standing: Standing)
         what = f"rule {terms.name} is Disabled" if terms.rule else "no rule matches, and the default is Disabled"
         return Answer(Exit.ALLOW, Code.NOT_VERIFIED, terms.name, f"not verified: {what}", DISABLED, Ground.DISABLED)
     return None
+
+
+def configured_break_glass(standing: Standing) -> Iterator[BreakGlass]:
+    """The configuration's break-glass that is in force on this node, ended or not."""
+    for each in standing.ruleset.break_glass:
+        if each in standing.begun:
+            yield BreakGlass(each.id, each.match, each.reason, standing.begun[each], each.until)
 
 
 def depends_on_digest(repository: Repository, standing: Standing) -> bool:
@@ -226,12 +233,7 @@ def _most_specific(rules: tuple[Rule, ...], repository: Repository) -> tuple[str
 
 def _break_glass(repository: Repository, standing: Standing) -> BreakGlass | None:
     """One that lets this repository's images pass now; the node's own go first."""
-    configured = (
-        BreakGlass("", each.match, each.reason, standing.begun[each], each.until)
-        for each in standing.ruleset.break_glass
-        if each in standing.begun
-    )
-    for entry in (*standing.break_glass, *configured):
+    for entry in (*standing.break_glass, *configured_break_glass(standing)):
         if matching.matches(entry.match, repository) and not breakglass.ended(entry, standing.moment, standing.floor):
             return entry
     return None
