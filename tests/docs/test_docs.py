@@ -3,6 +3,7 @@
 Reads files and runs `--help`; needs neither network nor root.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -19,6 +20,9 @@ from agent.errors import Cause, Code, Exit
 from agent.model.answer import LINE_LIMIT, Ground
 from agent.modes import config
 from agent.modes.rendering import REMEDIES
+from agent.rules.floor import Bootstrap, Floor
+from agent.rules.rule import FailureAction, PolicySettings, Rule
+from agent.rules.ruleset import Exemption, RuleSet
 from tests import signing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -280,6 +284,34 @@ def test_every_configuration_key_is_documented() -> None:
         "requestHeaders",
     }
     assert not sorted(set(schema_keys(SCHEMA)) - named - unnamed)
+
+
+def test_the_table_of_defaults_is_what_the_code_does() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8").partition("### Defaults")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| `([\w.]+)`(?: of (?:a rule|an exemption))? \| (.+) \|$", text, re.MULTILINE))
+    rule, floor, lists = Rule("", (), (), PolicySettings("", {})), Floor(), RuleSet(())
+    assert told == {
+        "enforcement": f"`{rule.enforcement.value}`",
+        "failurePolicy": f"`{rule.failure_policy.default.value}`",
+        "rollout": f"`{rule.rollout}` percent",
+        "allowWithoutEvidence": f"`{json.dumps(rule.allow_without_evidence)}`",
+        "default": f"none: it must be written beside `rules`; `{lists.default.enforcement.value}` and "
+        f"`{lists.default.failure_policy.default.value}` without rules",
+        "cache.staleIfError.registry": f"`{lists.stale.registry / 3600:g}h`",
+        "cache.staleIfError.revocation": f"`{lists.stale.revocation:g}s`",
+        "insecure": f"`{json.dumps(Exemption('').insecure)}`",
+        "untilFirstSnapshot": f"`{Bootstrap().until_first_snapshot.value}`",
+        "floor.enforcement": f"`{floor.enforcement.value}`",
+        "floor.failurePolicy": f"`{floor.failure_policy.default.value}`",
+        "floor.failurePolicy.revocationUnknown": f"`{floor.failure_policy.written(Cause.REVOCATION_UNKNOWN).value}`",
+        "floor.failurePolicy.configurationInvalid": "`Fail`",
+        "floor.breakGlass.longest": f"`{floor.longest_break_glass / 3600:g}h`",
+        "floor.breakGlass.allImages": f"`{json.dumps(floor.break_glass_for_all)}`",
+        "floor.exemptWithoutDigest": f"`{' '.join(floor.without_digest)}`",
+    }
+    assert floor.failure_policy.written(Cause.CONFIGURATION_INVALID) is FailureAction.FAIL
+    assert rule.failure_policy.causes == lists.default.failure_policy.causes == {}
+    assert (lists.deny, lists.allow, lists.exempt, lists.break_glass) == ((), (), (), ())
 
 
 def test_the_version_is_told_alike() -> None:
