@@ -84,11 +84,11 @@ def is_canary(repository: Repository) -> bool:
     return host == _CANARY_HOST and repository.path == _CANARY_PATH
 
 
-def before_verification(repository: Repository, digest: str, standing: Standing) -> Answer | None:
+def before_verification(repository: Repository, digest: str, image: str, standing: Standing) -> Answer | None:
     """1 to 6: the answer that is due without asking anybody; None if verification has to decide.
 
-    `digest` may be empty for a name that was not resolved: then nothing that is listed by digest is found, see
-    `depends_on_digest`.
+    `image` is the image's name, for the next step.  `digest` may be empty for a name that was not resolved: then nothing
+    that is listed by digest is found, see `depends_on_digest`.
     """
     if is_canary(repository):
         return CANARY_ANSWER
@@ -96,7 +96,7 @@ def before_verification(repository: Repository, digest: str, standing: Standing)
     refused = lists.denied(ruleset.deny, repository, digest)
     if refused:
         text = f"on the deny list: {refused.match}{'@' if refused.digest else ''}{refused.digest}"
-        return Answer(Exit.DENY, Code.ON_DENY_LIST, NO_RULE, text, DENY_LIST)
+        return Answer(Exit.DENY, Code.ON_DENY_LIST, NO_RULE, text, DENY_LIST, image=image)
     glass = _break_glass(repository, standing)
     if glass:
         text = f"not verified: break-glass until {glass.until:{_TIME}}: {glass.reason}"

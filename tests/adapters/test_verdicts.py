@@ -68,6 +68,11 @@ def _other(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 SPOILT = {
     "torn": lambda path: os.truncate(path, 20),
     "empty": lambda path: os.truncate(path, 0),
@@ -81,7 +86,7 @@ SPOILT = {
     "huge": lambda path: path.write_text(" " * 5000),
     "writable by others": lambda path: path.chmod(0o602),
     "a link": lambda path: (path.rename(path.with_suffix(".x")), path.symlink_to(path.with_suffix(".x"))),
-    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a pipe": _pipe,
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "in a folder that others may write to": lambda path: path.parent.chmod(0o777),
     "gone": lambda path: path.unlink(),

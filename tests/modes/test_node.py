@@ -111,6 +111,11 @@ def _link(path: Path) -> None:
     path.symlink_to("elsewhere")
 
 
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 BAD = {
     "no JSON": lambda path: path.write_text("{"),
     "a misspelt key": lambda path: path.write_text('{"apiVersion":"nodeseal.dev/v1alpha1","flor":{}}'),
@@ -119,7 +124,7 @@ BAD = {
     "writable by the group": lambda path: path.chmod(0o664),
     "a link": _link,
     "a folder": lambda path: (path.unlink(), path.mkdir()),
-    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a pipe": _pipe,
 }
 
 
@@ -127,7 +132,7 @@ BAD = {
 def test_a_bootstrap_document_that_is_not_believed_is_the_strictest_floor(root: Path, damage: str) -> None:
     SnapshotStore(str(root)).publish(CONFIG)
     path = write_bootstrap(root, untilFirstSnapshot="Audit", floor={"enforcement": "Disabled"})
-    BAD[damage](path)  # type: ignore[no-untyped-call]
+    BAD[damage](path)
     state = NodeState(str(root))
     assert state.bootstrap() == Bootstrap("", Enforcement.ENFORCE, STRICTEST)
     with pytest.raises((HostError, Malformed)):
