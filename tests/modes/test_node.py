@@ -118,7 +118,7 @@ def _pipe(path: Path) -> None:
 
 BAD = {
     "no JSON": lambda path: path.write_text("{"),
-    "a misspelt key": lambda path: path.write_text('{"apiVersion":"nodeseal.dev/v1alpha1","flor":{}}'),
+    "a misspelt key": lambda path: path.write_text('{"apiVersion":"nodeseal.dev/v1alpha1","flooring":{}}'),
     "huge": lambda path: path.write_text(" " * 300_000),
     "writable by others": lambda path: path.chmod(0o646),
     "writable by the group": lambda path: path.chmod(0o664),
