@@ -139,7 +139,7 @@ def off(options: argparse.Namespace, environment: Mapping[str, str], stdout: Tex
         stdout.write(_of_the_configuration(options.root))
         return Exit.ALLOW
     told = Spool(options.root).read()
-    let_in = []
+    let_in: list[letin.LetIn] = []
     for entry in chosen:
         found = letin.images(told, entry)
         let_in += found

@@ -8,7 +8,7 @@ from agent.adapters.spool import Told
 from agent.model.answer import printable
 from agent.modes import letin
 from agent.modes.letin import Afterwards, LetIn, Result
-from agent.rules import breakglass, precedence
+from agent.rules import breakglass
 from agent.rules.breakglass import BreakGlass
 from agent.rules.precedence import Standing
 
@@ -44,7 +44,7 @@ class View(NamedTuple):
 def views(own: Sequence[BreakGlass], standing: Standing, told: Told) -> tuple[View, ...]:
     """The node's own, and the configuration's: those that count first, then by their end, the last first."""
     found = [_view(entry, "node", standing, told) for entry in own]
-    found += (_view(entry, "configuration", standing, told) for entry in precedence.configured_break_glass(standing))
+    found += (_view(entry, "configuration", standing, told) for entry in standing.configured_break_glass())
     for each in standing.ruleset.break_glass:
         if each not in standing.begun:
             entry = BreakGlass(each.id, each.match, each.reason, standing.moment, each.until)
@@ -104,8 +104,10 @@ def let_in_as_text(images: Sequence[LetIn]) -> str:
         return "let in: nothing that the spool tells of\n"
     pulls = sum(each.pulls for each in images)
     lines = [f"let in: {_counted(pulls, 'pull')} of {_counted(len(images), 'image')}"]
-    for each in images[:_MOST_SHOWN]:
-        lines.append(f"    {printable(each.image)} ({_counted(each.pulls, 'pull')}, last {_utc(each.last)})")
+    lines += (
+        f"    {printable(each.image)} ({_counted(each.pulls, 'pull')}, last {_utc(each.last)})"
+        for each in images[:_MOST_SHOWN]
+    )
     if len(images) > _MOST_SHOWN:
         lines.append(f"    and {len(images) - _MOST_SHOWN} more; --format json lists all of them")
     return "\n".join(lines) + "\n"

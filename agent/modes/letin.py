@@ -93,10 +93,7 @@ def _judged(image: str, found: Node, asker: Asker, seconds: float) -> Afterwards
     except UsageError as error:
         return Afterwards(image, Result.UNKNOWN, "", error.message)
     answer = heard.judgement.answer
-    if answer.ground is Ground.VERIFIED:
-        result = Result.VERIFIED
-    else:
-        result = _RESULTS.get(answer.exit, Result.UNKNOWN)
+    result = Result.VERIFIED if answer.ground is Ground.VERIFIED else _RESULTS.get(answer.exit, Result.UNKNOWN)
     return Afterwards(image, result, answer.code.value, answer._replace(image="").line())
 
 
