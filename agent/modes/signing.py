@@ -54,9 +54,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
     one = commands.add_parser(
         "statement",
         help="print what is signed of a configuration",
-        description="Print the statement about a folder's documents, which is what a key of the floor's signedBy "
-        f"signs. The signature, as base64, is the document {SIGNATURES} in the same folder; docs/signed-configurations"
-        ".md has every step. Changes nothing; works for an ordinary user.",
+        description="Print the statement about a folder's documents: what a key of the floor's signedBy signs. The "
+        f"signature, as base64, is the document {SIGNATURES} in the same folder. Changes nothing; works for an "
+        "ordinary user.",
         epilog=f"{exits}; example: nodeseal config statement DIR | openssl dgst -sha256 -sign key.pem | base64 > "
         f"DIR/{SIGNATURES}",
     )
