@@ -170,7 +170,7 @@ def _before_any_network(reference: Reference, standing: Standing) -> Answer | No
     """The answer that is due without asking anybody; None as well if the digest has to be known first."""
     if reference.digest is None and precedence.depends_on_digest(reference.repository, standing):
         return None
-    return precedence.before_verification(reference.repository, str(reference.digest or ""), standing)
+    return precedence.before_verification(reference.repository, str(reference.digest or ""), str(reference), standing)
 
 
 def _personal(path: str, environment: Mapping[str, str]) -> node.Node:
