@@ -203,7 +203,9 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
     assert text == done.stdout
 
 
-@pytest.mark.parametrize("arguments", ["", "verify", "status", "config check", "config apply", "config schema"])
+@pytest.mark.parametrize(
+    "arguments", ["", "verify", "status", "config check", "config apply", "config statement", "config schema"]
+)
 def test_the_help_text_of_every_command_is_in_the_readme(arguments: str) -> None:
     assert [block[0] for block in help_blocks()].count(arguments) == 1
 
