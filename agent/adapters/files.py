@@ -82,12 +82,13 @@ def make_private_folder(path: str) -> None:
         raise PermissionError(f"{path}: got a folder that {complaint}; expected one that root or this user owns alone")
 
 
-def read_own(path: str, limit: int) -> bytes:
+def read_own(path: str, limit: int, *, folder: int | None = None) -> bytes:
     """A regular file that only root or this user could have written; its first `limit` bytes and one more.
 
-    Raises `OSError`, `PermissionError` for a file of somebody else's or of another kind.
+    `folder` is a descriptor of the folder that a relative path begins at.  Raises `OSError`, `PermissionError` for a
+    file of somebody else's or of another kind.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         complaint = foreign(found) if stat.S_ISREG(found.st_mode) else "is no regular file"

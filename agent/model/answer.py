@@ -38,7 +38,8 @@ class Answer(NamedTuple):
 
     `rule` is the rule that was applied, "-" where none was picked yet; `ground` is set iff the exit code is 0;
     `precedence` is the number in the order of precedence that decided (docs/architecture.md), 0 before any.  `would` is
-    the exit code that enforcing would have given, None unless the ground is `audit`.
+    the exit code that enforcing would have given, None unless the ground is `audit`.  `entry` is the id of the
+    break-glass that lets it pass, empty on any other ground.
     """
 
     exit: Exit
@@ -49,6 +50,7 @@ class Answer(NamedTuple):
     ground: Ground | None = None
     image: str = ""
     would: Exit | None = None
+    entry: str = ""
 
     def line(self) -> str:
         """The line that containerd shows.  Raises `NodesealError` for an allowance that names no ground."""

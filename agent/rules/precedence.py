@@ -62,12 +62,15 @@ class Standing(NamedTuple):
 
     def all_break_glass(self) -> tuple[BreakGlass, ...]:
         """The node's own, then those of the configuration that have begun here; ended ones too."""
-        configured = (
-            BreakGlass("", each.match, each.reason, self.begun[each], each.until)
+        return (*self.break_glass, *self.configured_break_glass())
+
+    def configured_break_glass(self) -> tuple[BreakGlass, ...]:
+        """The configuration's that has begun here, ended or not."""
+        return tuple(
+            BreakGlass(each.id, each.match, each.reason, self.begun[each], each.until)
             for each in self.ruleset.break_glass
             if each in self.begun
         )
-        return (*self.break_glass, *configured)
 
 
 class Terms(NamedTuple):
@@ -108,8 +111,8 @@ def before_verification(repository: Repository, digest: str, image: str, standin
         return Answer(Exit.DENY, Code.ON_DENY_LIST, NO_RULE, text, DENY_LIST, image=image)
     glass = _break_glass(repository, standing)
     if glass:
-        text = f"not verified: break-glass until {glass.until:{_TIME}}: {glass.reason}"
-        return Answer(Exit.ALLOW, Code.BREAK_GLASS, NO_RULE, text, BREAK_GLASS, Ground.BREAK_GLASS)
+        text = f"not verified: break-glass {glass.id} until {glass.until:{_TIME}}: {glass.reason}"
+        return Answer(Exit.ALLOW, Code.BREAK_GLASS, NO_RULE, text, BREAK_GLASS, Ground.BREAK_GLASS, entry=glass.id)
     listed = lists.allowed(ruleset.allow, repository, digest, now)
     if listed:
         text = f"allowed by digest until {listed.until:{_TIME}}: {listed.reason}"

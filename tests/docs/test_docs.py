@@ -204,7 +204,19 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "verify", "status", "config check", "config apply", "config statement", "config schema"]
+    "arguments",
+    [
+        "",
+        "verify",
+        "status",
+        "break-glass on",
+        "break-glass off",
+        "break-glass list",
+        "config check",
+        "config apply",
+        "config statement",
+        "config schema",
+    ],
 )
 def test_the_help_text_of_every_command_is_in_the_readme(arguments: str) -> None:
     assert [block[0] for block in help_blocks()].count(arguments) == 1
