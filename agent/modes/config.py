@@ -54,11 +54,13 @@ class Findings(NamedTuple):
         return sum(problem.fatal for problem in self.problems)
 
 
-def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `config` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
+def add_parsers(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Add `config`, and return its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
     parser = subparsers.add_parser(
         "config",
-        help="check a configuration, put it in force, import Ratify's",
+        help="check a configuration, put it in force, compare two, import Ratify's",
         description="Work with configurations: what Ratify's command line reads from config.json, with the "
         "certificates that it names beside it.",
     )
@@ -117,6 +119,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="take the resources of this namespace, and the cluster's where it has none of a kind",
     )
     one.set_defaults(handler=import_resources)
+    return commands
 
 
 def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
@@ -251,13 +254,18 @@ def _checked(documents: DocumentSet, node: Node = NO_NODE) -> Findings:
 def read_for_person(path: str, home: str) -> Checked:
     """A configuration and its warnings.  Raises `ConfigurationError` with every problem, `UsageError`, `HostError`."""
     found = read(path, home)
+    return Checked(usable(path, found), found.problems)
+
+
+def usable(path: str, found: Findings) -> Config:
+    """What was found at `path`.  Raises `ConfigurationError` with every error if it can't be used."""
     if found.config is None:
         raise ConfigurationError(
             f"{path}: the configuration can't be used",
             problems=tuple(problem for problem in found.problems if problem.fatal),
             hint=f"correct it; nodeseal config check {path} tells more",
         )
-    return Checked(found.config, found.problems)
+    return found.config
 
 
 def load_for_person(path: str, home: str) -> Config:

@@ -214,6 +214,7 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
         "break-glass list",
         "config check",
         "config apply",
+        "config diff",
         "config statement",
         "config schema",
     ],
