@@ -68,7 +68,7 @@ class NodeState:
     def bootstrap_content(self) -> bytes | None:
         """The bootstrap document's bytes, None if there is none.  Raises `HostError`."""
         try:
-            return _read_own(self.bootstrap_path, bootstrap.MAX_SIZE)
+            return files.read_own(self.bootstrap_path, bootstrap.MAX_SIZE)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -84,7 +84,7 @@ class NodeState:
     def read_break_glass(self) -> tuple[BreakGlass, ...]:
         """The node's own break-glass, ended ones too.  Raises `HostError`, `Malformed`."""
         try:
-            return glassform.decode(_read_own(self.break_glass_path, glassform.MAX_SIZE))
+            return glassform.decode(files.read_own(self.break_glass_path, glassform.MAX_SIZE))
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
@@ -119,7 +119,7 @@ class NodeState:
     def begun(self) -> Mapping[ConfiguredBreakGlass, Moment]:
         """Since when break-glass of configurations is in force here; nothing if nobody can tell."""
         try:
-            return glassform.decode_begun(_read_own(self._begun_path, glassform.MAX_SIZE))
+            return glassform.decode_begun(files.read_own(self._begun_path, glassform.MAX_SIZE))
         except (OSError, Malformed):
             return {}
 
@@ -141,18 +141,6 @@ class NodeState:
             files.replace(path, content)
         except OSError as error:
             raise HostError(f"{path}: got {error}; expected to write there", hint=_NEXT_STEP) from error
-
-
-def _read_own(path: str, limit: int) -> bytes:
-    """A file that only root or this user could have put there.  Raises `OSError`."""
-    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        complaint = files.foreign(os.fstat(folder))
-        if complaint:
-            raise PermissionError(f"a folder that {complaint}")
-        return files.read_own(os.path.basename(path), limit, folder=folder)
-    finally:
-        os.close(folder)
 
 
 def moment() -> Moment:

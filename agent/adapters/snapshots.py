@@ -93,6 +93,8 @@ class SnapshotStore:
     def was_published(self) -> bool:
         """Whether a configuration was ever published here; whoever can't tell must take it that there was one."""
         try:
+            if files.foreign(os.stat(self.state)):
+                return True  # others could have removed what tells
             names = os.listdir(self.state)
         except FileNotFoundError:
             return False

@@ -2,16 +2,18 @@
 
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.adapters.nodestate import BOOTSTRAP, NodeState
+from agent.adapters.nodestate import BOOTSTRAP, NodeState, moment
 from agent.adapters.snapshots import STATE, SnapshotStore
 from agent.config.config import Config
 from agent.errors import Cause, HostError, Malformed, Unavailable
 from agent.modes import node
+from agent.rules.breakglass import BreakGlass
 from agent.rules.floor import STRICTEST, Bootstrap, Floor
 from agent.rules.rule import Default, Enforcement, PolicySettings, Rule
 from agent.rules.ruleset import Denied, RuleSet
@@ -138,6 +140,38 @@ def test_a_bootstrap_document_that_is_not_believed_is_the_strictest_floor(root: 
     with pytest.raises((HostError, Malformed)):
         state.read_bootstrap()
     assert node.opened(str(root)).standing.floor == STRICTEST
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_that_others_may_write_to_is_the_strictest_floor_with_or_without_a_document(
+    root: Path, there: bool
+) -> None:
+    path = write_bootstrap(root, floor={"enforcement": "Disabled"})
+    if not there:
+        path.unlink()
+    path.parent.chmod(0o777)
+    assert NodeState(str(root)).bootstrap() == Bootstrap("", Enforcement.ENFORCE, STRICTEST)
+
+
+def test_break_glass_in_a_folder_that_others_may_write_to_is_none(root: Path) -> None:
+    state, now = NodeState(str(root)), moment()
+    write_bootstrap(root)
+    state.write_break_glass([BreakGlass("1", "r.example/**", "r", now, now.wall + timedelta(hours=1))])
+    assert len(state.break_glass()) == 1
+    (root / BOOTSTRAP).parent.chmod(0o777)
+    assert state.break_glass() == ()
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_nothing_is_believed_of_a_state_folder_that_others_may_write_to(root: Path, published: bool) -> None:
+    write_bootstrap(root, untilFirstSnapshot="Disabled")
+    if published:
+        SnapshotStore(str(root)).publish(CONFIG)
+    (root / STATE).mkdir(parents=True, exist_ok=True)
+    (root / STATE).chmod(0o777)
+    found = node.opened(str(root))
+    assert isinstance(found.config, Unavailable)
+    assert found.standing.ruleset == RuleSet(())
 
 
 def test_the_node_is_called_as_its_bootstrap_document_says(root: Path) -> None:
