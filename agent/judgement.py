@@ -4,20 +4,17 @@ Steps 2, 3 and 9 of docs/architecture.md, "One pull", around the engine's.  A do
 known what will be said if there is no configuration to verify with, or no time; `judge` does the rest.
 """
 
-from datetime import timedelta
 from typing import NamedTuple
 
 from agent.engine import Engine
 from agent.errors import Code
 from agent.model.answer import Answer
+from agent.model.outcome import Status
 from agent.model.request import PullRequest
-from agent.model.verdict import Decision, Remembered, Verdict
+from agent.model.verdict import NOTHING, Decision, Memory, Verdict
 from agent.ports import VerdictStore
-from agent.rules import precedence
+from agent.rules import lifetimes, precedence
 from agent.rules.precedence import Standing, Terms
-
-KNOWN_FOR = timedelta(minutes=10)
-"""For how long a verification that is remembered is not written again: each write is paid for by a pull."""
 
 
 class Case(NamedTuple):
@@ -26,11 +23,16 @@ class Case(NamedTuple):
     request: PullRequest
     standing: Standing
     terms: Terms
-    before: Remembered | None
+    before: Memory
 
     def answer(self, verdict: Verdict) -> Answer:
         """What containerd gets for a verdict."""
-        return precedence.conclude(verdict, self.terms, self.request.name, self.standing, self.before)
+        return precedence.conclude(verdict, self.terms, self.request.name, self.standing, self.before.verified)
+
+    def known(self) -> Verdict | None:
+        """What was said of the image not long ago, and is said again without asking anybody; None if nothing was."""
+        last = self.before.last
+        return last.verdict if last is not None and last.is_fresh(self.standing.moment.wall) else None
 
 
 class Judgement(NamedTuple):
@@ -47,26 +49,33 @@ async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStor
     if early is not None:
         return early
     terms = precedence.terms_for(request.repository, standing)
-    before = await verdicts.recall(terms.rule.ground, request.identity) if terms.rule else None  # (3)
+    before = await verdicts.recall(terms.rule.ground, request.identity) if terms.rule else NOTHING  # (3)
     return Case(request, standing, terms, before)
 
 
 async def judge(case: Case, engine: Engine, verdicts: VerdictStore) -> Judgement:
-    """Decide a case.  Raises nothing but bugs."""
+    """Decide a case by verification, and remember what was found.  Raises nothing but bugs."""
     rule = case.terms.rule
     if rule is None:
         verdict = precedence.no_rule(case.request.repository)
         return Judgement(case.answer(verdict), verdict)
     verdict = await engine.verify(case.request, rule)
-    remembered = Remembered(case.standing.moment.wall, verdict.usable_until)
-    if verdict.code is Code.VERIFIED and _is_news(case.before, remembered):  # (9)
-        await verdicts.remember(rule.ground, case.request.identity, remembered)
-    elif verdict.decision is Decision.DENY:
-        await verdicts.forget(rule.ground, case.request.identity)
+    await _remember(case, rule.ground, verdict, verdicts)  # (9)
     return Judgement(case.answer(verdict), verdict)
 
 
-def _is_news(before: Remembered | None, found: Remembered) -> bool:
-    if before is None or before.usable_until != found.usable_until:
-        return True
-    return not timedelta(0) <= found.verified_at - before.verified_at < KNOWN_FOR
+async def _remember(case: Case, ground: str, verdict: Verdict, verdicts: VerdictStore) -> None:
+    now, image = case.standing.moment.wall, case.request.identity
+    for certificate in _revoked(verdict):
+        await verdicts.doubt(ground, certificate, now)
+    before = await verdicts.recall(ground, image)  # others may have judged it in the meantime
+    if verdict.decision is Decision.CANNOT_TELL and before.last is not None and before.last.at > now:
+        return  # somebody could tell, later
+    memory = lifetimes.remembered(verdict, before, now, case.standing.ruleset.lifetimes)
+    await verdicts.remember(ground, image, memory)
+
+
+def _revoked(verdict: Verdict) -> list[str]:
+    """What is said of each certificate that was found to be revoked: it names the certificate."""
+    failed = verdict.report.anywhere(Status.FAILED) if verdict.report else ()
+    return sorted({outcome.message for outcome in failed if outcome.code is Code.CERTIFICATE_REVOKED})

@@ -1,14 +1,27 @@
 """One judgement: what decides before verification, and what a verdict becomes."""
 
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.verdicts import VerdictFolder
+from agent.config.canonical import with_grounds
 from agent.config.config import Config
 from agent.engine import Engine
 from agent.errors import Cause, Code, Exit, Unavailable
+from agent.judgement import Case, judge, opened
 from agent.model.answer import Ground
+from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference
+from agent.model.report import Artifact, Report
 from agent.model.request import PullRequest
+from agent.model.verdict import NOTHING, Decision, Memory, Remembered, Verdict
+from agent.rules.breakglass import Moment
+from agent.rules.precedence import Standing
 from agent.rules.ruleset import RuleSet
-from tests.engines import OnTheSpot, judged
+from tests.engines import OnTheSpot, judged, standing
 from tests.formats.support import SUBJECT, Answers, request
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry, configuration
 
@@ -77,3 +90,76 @@ def test_most_specific_rule_decides_and_stands_in_the_line() -> None:
     shop = config.rules[0]._replace(name="shop", match=("registry.example.com/shop/**",), verifiers=())
     answer, _ = run(judged(request(), engine_over(registry, config._replace(ruleset=RuleSet((*config.rules, shop))))))
     assert (answer.exit, answer.rule) == (Exit.DENY, "shop")
+
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
+
+
+def at(moment: datetime, config: Config) -> Standing:
+    """What holds at a moment."""
+    return standing(config, moment=Moment(moment, 0.0, "boot"))
+
+
+def case_of(config: Config, store: VerdictFolder, moment: datetime = NOW) -> Case:
+    """The case of the usual image."""
+    case = run(opened(request(), at(moment, config), store))
+    assert isinstance(case, Case)
+    return case
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> VerdictFolder:
+    """An empty one."""
+    return VerdictFolder(str(tmp_path))
+
+
+def test_what_was_said_is_known_until_its_end(store: VerdictFolder) -> None:
+    registry, config = MemoryRegistry(), with_grounds(configuration())
+    registry.sign(STRANGER)
+    assert case_of(config, store).known() is None
+    verdict = run(judge(case_of(config, store), engine_over(registry, config), store)).verdict
+    assert verdict is not None
+    again = case_of(config, store, NOW + timedelta(seconds=9))
+    assert again.known() == verdict._replace(report=None)
+    assert again.answer(again.known() or verdict) == again.answer(verdict)
+    assert case_of(config, store, NOW + timedelta(seconds=10)).known() is None
+    assert case_of(config, store, NOW - timedelta(seconds=1)).known() is None
+
+
+def test_cannot_tell_that_comes_late_does_not_replace_what_somebody_could_tell_meanwhile(store: VerdictFolder) -> None:
+    registry, config = MemoryRegistry(), with_grounds(configuration())
+    registry.sign(TRUSTED)
+    early = case_of(config, store)
+    run(judge(case_of(config, store, NOW + timedelta(seconds=1)), engine_over(registry, config), store))
+    registry.broken["listing"] = Unavailable("gone", cause=Cause.REGISTRY_UNAVAILABLE)
+    run(judge(early, engine_over(registry, config), store))
+    known = case_of(config, store, NOW + timedelta(seconds=2)).known()
+    assert known is not None
+    assert known.code is Code.VERIFIED
+
+
+def test_cannot_tell_keeps_what_was_verified_since_it_began(store: VerdictFolder) -> None:
+    registry, config = MemoryRegistry(), with_grounds(configuration())
+    registry.sign(TRUSTED)
+    early = case_of(config, store, NOW + timedelta(seconds=1))
+    run(judge(case_of(config, store), engine_over(registry, config), store))
+    registry.broken["listing"] = Unavailable("gone", cause=Cause.REGISTRY_UNAVAILABLE)
+    run(judge(early, engine_over(registry, config), store))
+    assert case_of(config, store, NOW + timedelta(minutes=1)).before.verified is not None
+
+
+def test_a_revocation_that_is_seen_ends_what_was_said_of_other_images(store: VerdictFolder) -> None:
+    config = with_grounds(configuration())
+    ground, other = config.rules[0].ground, "registry.example.com/shop/other@sha256:" + "7" * 64
+    run(store.remember(ground, other, Memory(Remembered(NOW - timedelta(hours=1), None))))
+    seen = Outcome(SUBJECT.digest, "t", "n", "n", Status.FAILED, "certificate CN=a: revoked", Code.CERTIFICATE_REVOKED)
+    report = Report("s", (Artifact("s", SUBJECT.digest, "t", (seen,)),))
+    denial = Verdict(Decision.DENY, Code.CERTIFICATE_REVOKED, seen.message, report=report)
+
+    class Denying:
+        async def verify(self, *_: object) -> Verdict:
+            return denial
+
+    case = case_of(config, store)
+    run(judge(case, Denying(), store))  # type: ignore[arg-type]
+    assert run(store.recall(ground, other)) == NOTHING

@@ -57,6 +57,7 @@ class Outcome(NamedTuple):
     `status` is passed, failed (then `code` says how) or inconclusive (then `cause` says why).  `extensions` is what the
     format adds to the report for people and policies, for example issuer and subject of the signer.  `valid_until` is
     the moment from which the same checks would no longer pass, as far as the evidence tells: None if it names no end.
+    `told_until` is the moment at which others (who tell of revocation) may say something new: None if nobody was asked.
     """
 
     digest: Digest
@@ -70,3 +71,4 @@ class Outcome(NamedTuple):
     checks: tuple[CheckResult, ...] = ()
     extensions: Mapping[str, str] = MappingProxyType({})
     valid_until: datetime | None = None
+    told_until: datetime | None = None

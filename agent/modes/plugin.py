@@ -180,6 +180,9 @@ def _judge(pull: _Pull, arguments: Arguments, environment: Mapping[str, str], fr
     config = found.config
     if isinstance(config, Unavailable):
         return case.answer(precedence.cannot_tell(config.cause, config.message))
+    known = case.known()
+    if known is not None:
+        return case.answer(known)
 
     from agent.modes.lean import without_openssh
 

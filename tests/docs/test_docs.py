@@ -312,6 +312,10 @@ def test_the_table_of_defaults_is_what_the_code_does() -> None:
         "allowWithoutEvidence": f"`{json.dumps(rule.allow_without_evidence)}`",
         "default": f"none: it must be written beside `rules`; `{lists.default.enforcement.value}` and "
         f"`{lists.default.failure_policy.default.value}` without rules",
+        "cache.allow": f"`{lists.lifetimes.allow / 3600:g}h`",
+        "cache.deny.first": f"`{lists.lifetimes.deny_first:g}s`",
+        "cache.deny.max": f"`{lists.lifetimes.deny_most / 60:g}m`",
+        "cache.cannotTell": f"`{lists.lifetimes.cannot_tell:g}s`",
         "cache.staleIfError.registry": f"`{lists.stale.registry / 3600:g}h`",
         "cache.staleIfError.revocation": f"`{lists.stale.revocation:g}s`",
         "insecure": f"`{json.dumps(Exemption('').insecure)}`",
