@@ -261,8 +261,8 @@ class Resolver:
             path = [*self._imports[first], *path[1:]]
         elif first in self._globals:
             path = ["data", *self.package, *path]
-        if path[0] == "data":
-            if tuple(path[1:]) not in self._arities:
+        if path[0] in ("data", "input"):
+            if tuple(path[1:]) not in self._arities or path[0] == "input":
                 raise SyntaxFault(term[3], term[4], f"a call of {name}, which is no function here", "a function")
             self.needs.add(tuple(path[1:]))
             return path[1:]
