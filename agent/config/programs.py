@@ -50,8 +50,10 @@ def _compiled(document: Document, problems: list[Problem]) -> object:
         problems.append(Problem(document.origin, "bytes that are no UTF-8", "the text of a Rego policy"))
         return None
     except SyntaxFault as fault:
-        where = f"{document.origin}:{fault.line}:{fault.column}"
-        problems.append(Problem(where, fault.got, fault.expected))
+        problems += (
+            Problem(f"{document.origin}:{each.line}:{each.column}", each.got, each.expected)
+            for each in (fault, *fault.more)
+        )
         return None
     except (LimitExceeded, RecursionError):
         problems.append(Problem(document.origin, "a policy that is too much for the compiler", "a simpler one"))

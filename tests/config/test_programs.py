@@ -120,6 +120,15 @@ def test_policy_that_can_not_be_meant_is_refused_at_its_line(policy: str, place:
     assert got in problem.got
 
 
+def test_each_rule_that_can_not_be_compiled_is_told_at_its_line() -> None:
+    rule, told = read({"policy": GOOD_POLICY + "a := nonsense(1)\nb := 1\nc { lower(5) }\n"})
+    assert rule is None
+    assert [(each.path, each.got) for each in told] == [
+        (f"{PLUGIN}.policy:5:14", "a call of nonsense, which is no function"),
+        (f"{PLUGIN}.policy:7:10", "lower with a number"),
+    ]
+
+
 def test_policy_that_is_no_text_is_refused() -> None:
     assert read({"policyPath": "policy.rego"}, policy_rego=b"\xff")[1][0].got == "bytes that are no UTF-8"
 
