@@ -480,6 +480,10 @@ x := 1
 ### import something that is called as a built-in
 import input.count
 x := count([1])
+### import something that is called as a function of the policy
+import input.t.f as g
+f(a) = a
+x := g(1)
 ### data reference
 y := 3
 x := data.t.y
