@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson, strictyaml
-from agent.config import canonical, checking, dialect, programs
+from agent.config import canonical, checking, dialect, loopback, programs
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
@@ -120,6 +120,8 @@ class _Reading:
         use_http = any(store.use_http for store in stores)
         ruleset = dialect.read_lists(root, rules, default, self._node, findings, use_http=use_http)
         findings += dialect.below_the_floor(root, ruleset, self._node)
+        if not use_http and not cas:
+            findings += loopback.names(root)
         self.problems += [self._place.problem(finding) for finding in findings]
         self.problems += policy_problems
         sources = VerifierSources(self._documents, providers, apart)
