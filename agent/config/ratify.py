@@ -159,6 +159,9 @@ class _Reading:
     ) -> tuple[Rule, ...]:
         """Our own rules or, if there are none, the one that Ratify's policy is, under the terms of `default`."""
         root, findings = self._root, self._findings
+        path = at(root, *_POLICY, "policyPath")
+        if isinstance(path, str) and path:  # the document is referred to, whether this is what decides or not
+            self._documents.file(path.rpartition("/")[2])
         if has_rules:
             if at(root, *_POLICY) is not None:
                 findings.append(_POLICY_UNUSED)
