@@ -120,7 +120,7 @@ class _Reading:
         stores, cas, apart = self._stores()
         use_http = any(store.use_http for store in stores)
         ruleset = dialect.read_lists(root, rules, default, self._node, findings, use_http=use_http)
-        findings += dialect.below_the_floor(root, ruleset, self._node)
+        findings += dialect.below_the_floor(root, rules, self._node)
         if not use_http and not cas:
             findings += loopback.names(root)
         self.problems += [self._place.problem(finding) for finding in findings]
