@@ -115,7 +115,9 @@ def test_calls_in_each_other_without_end_are_a_fault() -> None:
         ('to_number("a")', "line 2: to_number: got string"),
         ("1 / 0", "line 2: /: divide by zero"),
         ('1 + [x | x := "a"][0]', "line 2: +: got string"),
-        ("numbers.range(1, 10000000)", "more than 100000 numbers"),
+        ("numbers.range(0, 100000)", "more than 100000 numbers"),
+        ("numbers.range(100000, 0)", "more than 100000 numbers"),
+        ("numbers.range_step(0, 200000, 2)", "more than 100000 numbers"),
         ("bits.lsh(1, 100000)", "expected 0 to 4096"),
         ('time.clock([1, "Europe/Berlin"])', "expected the time zone UTC: no other is known here"),
         ('replace("aaaa", "a", replace(replace("aaaa", "a", x), "b", x))', "a text of more than"),
@@ -127,6 +129,12 @@ def test_calls_in_each_other_without_end_are_a_fault() -> None:
 def test_a_built_in_that_fails_is_a_fault_with_its_line(expression: str, message: str) -> None:
     policy = f"package t\ny {{ z := {expression} }}\nx := 1 {{ y }}\n".replace(", x)", ', concat("", input.long))')
     assert message in fault_of(policy, value={"long": ["b" * 2_000] * 10})
+
+
+@pytest.mark.parametrize("numbers", ["numbers.range(1, 100000)", "numbers.range_step(0, 199999, 2)"])
+def test_as_many_numbers_as_a_range_may_have_are_taken(numbers: str) -> None:
+    program = Program(compile_policy(f"package t\nx := count({numbers})"))
+    assert program.query(["t", "x"], {}, now_ns=0) == 100_000
 
 
 def test_a_failing_built_in_is_no_consent_behind_a_negation() -> None:
