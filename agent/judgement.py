@@ -4,6 +4,7 @@ Steps 2, 3 and 9 of docs/architecture.md, "One pull", around the engine's.  A do
 known what will be said if there is no configuration to verify with, or no time; `judge` does the rest.
 """
 
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agent.engine import Engine
@@ -13,7 +14,7 @@ from agent.model.outcome import Status
 from agent.model.request import PullRequest
 from agent.model.verdict import NOTHING, Decision, Memory, Verdict
 from agent.ports import VerdictStore
-from agent.rules import lifetimes, precedence
+from agent.rules import lifetimes, lists, precedence
 from agent.rules.precedence import Standing, Terms
 
 
@@ -29,17 +30,23 @@ class Case(NamedTuple):
         """What containerd gets for a verdict."""
         return precedence.conclude(verdict, self.terms, self.request.name, self.standing, self.before.verified)
 
-    def known(self) -> Verdict | None:
+    def known(self) -> "Judgement | None":
         """What was said of the image not long ago, and is said again without asking anybody; None if nothing was."""
         last = self.before.last
-        return last.verdict if last is not None and last.is_fresh(self.standing.moment.wall) else None
+        if last is None or not last.is_fresh(self.standing.moment.wall):
+            return None
+        return Judgement(self.answer(last.verdict), last.verdict, last.fresh_until)
 
 
 class Judgement(NamedTuple):
-    """The answer, and what it rests on; `verdict` is None if nothing had to be verified."""
+    """The answer, and what it rests on; `verdict` is None if nothing had to be verified.
+
+    `until` is for how long the same may be answered as long as nothing on the node changes; None for not again.
+    """
 
     answer: Answer
     verdict: Verdict | None
+    until: datetime | None = None
 
 
 async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStore) -> Answer | Case:
@@ -58,21 +65,43 @@ async def judge(case: Case, engine: Engine, verdicts: VerdictStore) -> Judgement
     rule = case.terms.rule
     if rule is None:
         verdict = precedence.no_rule(case.request.repository)
-        return Judgement(case.answer(verdict), verdict)
+        return Judgement(case.answer(verdict), verdict, _unless_changed(case.standing))
     verdict = await engine.verify(case.request, rule)
-    await _remember(case, rule.ground, verdict, verdicts)  # (9)
-    return Judgement(case.answer(verdict), verdict)
+    until = await _remember(case, rule.ground, verdict, verdicts)  # (9)
+    return Judgement(case.answer(verdict), verdict, until)
 
 
-async def _remember(case: Case, ground: str, verdict: Verdict, verdicts: VerdictStore) -> None:
+def early_until(answer: Answer, request: PullRequest, standing: Standing) -> datetime | None:
+    """For how long an answer that was due before any network may be given again: see `Judgement.until`.
+
+    Break-glass ends by a clock that not everybody reads, so it is looked at each time.
+    """
+    if answer.precedence in (precedence.CANARY, precedence.BREAK_GLASS):
+        return None
+    until = _unless_changed(standing)
+    if answer.precedence == precedence.ALLOW_LIST:
+        now, digest = standing.moment.wall, str(request.subject.digest)
+        listed = lists.allowed(standing.ruleset.allow, request.repository, digest, now)
+        return min(until, listed.until) if listed else None
+    return until
+
+
+def _unless_changed(standing: Standing) -> datetime:
+    """The end of an answer that only a change on the node can alter."""
+    return standing.moment.wall + timedelta(seconds=standing.ruleset.lifetimes.allow)
+
+
+async def _remember(case: Case, ground: str, verdict: Verdict, verdicts: VerdictStore) -> datetime:
+    """Until when it is said again."""
     now, image = case.standing.moment.wall, case.request.identity
     for certificate in _revoked(verdict):
         await verdicts.doubt(ground, certificate, now)
     before = await verdicts.recall(ground, image)  # others may have judged it in the meantime
     if verdict.decision is Decision.CANNOT_TELL and before.last is not None and before.last.at > now:
-        return  # somebody could tell, later
+        return now  # somebody could tell, later
     memory = lifetimes.remembered(verdict, before, now, case.standing.ruleset.lifetimes)
     await verdicts.remember(ground, image, memory)
+    return memory.last.fresh_until if memory.last else now
 
 
 def _revoked(verdict: Verdict) -> list[str]:

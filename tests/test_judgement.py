@@ -11,7 +11,7 @@ from agent.config.canonical import with_grounds
 from agent.config.config import Config
 from agent.engine import Engine
 from agent.errors import Cause, Code, Exit, Unavailable
-from agent.judgement import Case, judge, opened
+from agent.judgement import Case, Judgement, judge, opened
 from agent.model.answer import Ground
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference
@@ -42,7 +42,7 @@ def engine_over(registry: MemoryRegistry, config: Config | None = None) -> Engin
 def test_signed_image_is_allowed_with_its_ground_and_verdict() -> None:
     registry = MemoryRegistry()
     registry.sign(TRUSTED)
-    answer, verdict = run(judged(request(), engine_over(registry)))
+    answer, verdict = run(judged(request(), engine_over(registry)))[:2]
     assert (answer.exit, answer.ground, answer.rule) == (Exit.ALLOW, Ground.VERIFIED, "default")
     assert verdict is not None
     assert verdict.code is Code.VERIFIED
@@ -51,14 +51,14 @@ def test_signed_image_is_allowed_with_its_ground_and_verdict() -> None:
 def test_image_of_a_stranger_is_denied() -> None:
     registry = MemoryRegistry()
     registry.sign(STRANGER)
-    answer, _ = run(judged(request(), engine_over(registry)))
+    answer, _ = run(judged(request(), engine_over(registry)))[:2]
     assert (answer.exit, answer.ground, answer.code) == (Exit.DENY, None, Code.SIGNER_NOT_TRUSTED)
 
 
 def test_listing_that_breaks_off_is_cannot_tell() -> None:
     registry = MemoryRegistry()
     registry.broken["listing"] = Unavailable("gone", cause=Cause.REGISTRY_UNAVAILABLE)
-    answer, _ = run(judged(request(), engine_over(registry)))
+    answer, _ = run(judged(request(), engine_over(registry)))[:2]
     assert (answer.exit, answer.ground) == (Exit.CANNOT_TELL, None)
 
 
@@ -67,7 +67,7 @@ def test_canary_is_denied_before_anything_is_asked() -> None:
     registry.sign(TRUSTED)
     name = f"127.0.0.1:5000/nodeseal-canary@{SUBJECT.digest}"
     canary = PullRequest(name, Reference.parse(name), SUBJECT)
-    answer, verdict = run(judged(canary, engine_over(registry)))
+    answer, verdict = run(judged(canary, engine_over(registry)))[:2]
     assert (answer.exit, answer.code, verdict) == (Exit.DENY, Code.CANARY, None)
     assert registry.asked == []
 
@@ -77,7 +77,7 @@ def test_image_that_no_rule_is_for_is_denied_before_anything_is_asked() -> None:
     registry.sign(TRUSTED)
     config = configuration()
     elsewhere = config._replace(ruleset=RuleSet((config.rules[0]._replace(match=("other.example/**",)),)))
-    answer, _ = run(judged(request(), engine_over(registry, elsewhere)))
+    answer, _ = run(judged(request(), engine_over(registry, elsewhere)))[:2]
     assert (answer.exit, answer.ground, answer.code) == (Exit.DENY, None, Code.NO_RULE)
     assert answer.line().startswith("deny NS-2007 rule=-: no rule is for registry.example.com/shop/cart; see: ")
     assert registry.asked == []
@@ -88,7 +88,9 @@ def test_most_specific_rule_decides_and_stands_in_the_line() -> None:
     registry.sign(TRUSTED)
     config = configuration()
     shop = config.rules[0]._replace(name="shop", match=("registry.example.com/shop/**",), verifiers=())
-    answer, _ = run(judged(request(), engine_over(registry, config._replace(ruleset=RuleSet((*config.rules, shop))))))
+    answer, _ = run(judged(request(), engine_over(registry, config._replace(ruleset=RuleSet((*config.rules, shop))))))[
+        :2
+    ]
     assert (answer.exit, answer.rule) == (Exit.DENY, "shop")
 
 
@@ -120,8 +122,9 @@ def test_what_was_said_is_known_until_its_end(store: VerdictFolder) -> None:
     verdict = run(judge(case_of(config, store), engine_over(registry, config), store)).verdict
     assert verdict is not None
     again = case_of(config, store, NOW + timedelta(seconds=9))
-    assert again.known() == verdict._replace(report=None)
-    assert again.answer(again.known() or verdict) == again.answer(verdict)
+    known = again.known()
+    assert known is not None
+    assert known == Judgement(again.answer(verdict), verdict._replace(report=None), NOW + timedelta(seconds=10))
     assert case_of(config, store, NOW + timedelta(seconds=10)).known() is None
     assert case_of(config, store, NOW - timedelta(seconds=1)).known() is None
 
@@ -135,7 +138,7 @@ def test_cannot_tell_that_comes_late_does_not_replace_what_somebody_could_tell_m
     run(judge(early, engine_over(registry, config), store))
     known = case_of(config, store, NOW + timedelta(seconds=2)).known()
     assert known is not None
-    assert known.code is Code.VERIFIED
+    assert known.answer.code is Code.VERIFIED
 
 
 def test_cannot_tell_keeps_what_was_verified_since_it_began(store: VerdictFolder) -> None:
