@@ -19,7 +19,7 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, NoReturn, cast
 
 from agent import RELEASED
-from agent.adapters import nodestate
+from agent.adapters import inline, nodestate
 from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.adapters.nodestate import NodeState
 from agent.adapters.snapshots import SnapshotStore
@@ -37,7 +37,7 @@ from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
 from agent.model.request import STDIN_MEDIA_TYPE, PullRequest
 from agent.model.verdict import Decision, Remembered, Verdict
-from agent.modes import place, plugin, verify
+from agent.modes import place, plugin, registry_access, revocation_access, verify
 from agent.ports import Registry
 from agent.rules import precedence
 from agent.rules.breakglass import BreakGlass, Moment
@@ -66,6 +66,9 @@ _ASKS = chain_with(asked_at(OCSP_URL.format("leaf")))
 """A signer about whose certificate a responder has to be asked; nobody answers."""
 
 _BOOT = "11111111-2222-3333-4444-555555555555"
+
+Replace = Callable[[object, str, object], None]
+"""`setattr`, or a test's that takes it back."""
 
 
 class Setting(NamedTuple):
@@ -165,8 +168,8 @@ def _lists(ruleset: RuleSet, setting: Setting) -> RuleSet:
 
 
 def _glass(setting: Setting) -> Iterator[BreakGlass]:
-    for host in HOSTS.values():
-        yield BreakGlass(f"id-{host}", f"{host}/glass-on/**", "why", setting.moment, setting.now + HOUR)
+    for i, host in enumerate(HOSTS.values()):
+        yield BreakGlass(f"{i:04}", f"{host}/glass-on/**", "why", setting.moment, setting.now + HOUR)
 
 
 # ---- what answers, or doesn't -------------------------------------------------------------------------------------
@@ -207,27 +210,27 @@ def _nothing() -> None:
     """Nothing happens."""
 
 
-def replace_ports(
-    setting: Setting,
-    replace: Callable[[object, str, object], None],
-    registry: Situated,
-) -> None:
-    """Put the node's clocks, its registry and its revocation source in place of what the modes would build."""
-    from agent.adapters import inline
-    from agent.modes import registry_access, revocation_access
+def replace_ports(setting: Setting, replace: Replace, registry: Situated) -> None:
+    """Put the node's clocks, its registry and its revocation source in place of what the modes would build.
+
+    Whichever module it is that builds them: some import them when they begin, some when they need them.
+    """
 
     @contextmanager
     def open_registry(*_: object, **__: object) -> Iterator[Registry]:
         yield cast("Registry", registry)
 
     clock = FixedClock(setting.now)
-    replace(nodestate, "moment", lambda: setting.moment)
-    for module in (registry_access, verify):
-        replace(module, "open_registry", open_registry)
-    for module in (revocation_access, verify):
-        replace(module, "LateRevocation", lambda *_: Answers())
-    for module in (inline, verify):
-        replace(module, "SystemClock", lambda: clock)
+    ours: dict[object, object] = {
+        nodestate.moment: lambda: setting.moment,
+        registry_access.open_registry: open_registry,
+        revocation_access.LateRevocation: lambda *_: Answers(),
+        inline.SystemClock: lambda: clock,
+    }
+    for module in [module for name, module in sys.modules.items() if name.startswith("agent.")]:
+        for name, value in list(vars(module).items()):
+            if callable(value) and value in ours:
+                replace(module, name, ours[value])
 
 
 def lay_out(root: pathlib.Path, setting: Setting) -> str:
@@ -326,9 +329,6 @@ def at_judgement(setting: Setting, rows: list[Row]) -> Iterator[Expected]:
             judgement = run(judge(case, engine, memory))
         _asks_only_to_verify(judgement.answer.precedence, registry)
         yield _told(judgement.answer)
-
-
-Replace = Callable[[object, str, object], None]
 
 
 class TimeUp(Exception):
