@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import config, verify
+    from agent.modes import breakglass, config, difference, status, verify
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -60,7 +60,9 @@ def _for_people(argv: Sequence[str]) -> Exit:
     parser.add_argument("--version", action="version", version=f"nodeseal {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     verify.add_parser(subparsers)
-    config.add_parsers(subparsers)
+    difference.add_parser(config.add_parsers(subparsers))
+    breakglass.add_parsers(subparsers)
+    status.add_parser(subparsers)
     subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)
     options = parser.parse_args(list(argv[1:]))
     result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)

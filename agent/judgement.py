@@ -42,7 +42,8 @@ class Judgement(NamedTuple):
 
 async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStore) -> Answer | Case:
     """The answer, if one is due before any network; otherwise the case that verification has to decide."""
-    early = precedence.before_verification(request.repository, str(request.subject.digest), standing)  # (2)
+    digest = str(request.subject.digest)
+    early = precedence.before_verification(request.repository, digest, request.name, standing)  # (2)
     if early is not None:
         return early
     terms = precedence.terms_for(request.repository, standing)

@@ -3,14 +3,15 @@
 A mounted ConfigMap is read through its `..data` link once, so that an update can't mix two versions.  Only regular
 files are read, never outside the folder, and in bounds.  A path in a configuration names a document of the set; the
 host's own files are read only for a person's command (`home` given), and only where the set has nothing or can have
-nothing: a tree of folders.
+nothing: a tree of folders.  The document with the signatures is beside the set: no path leads to it.
 """
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from agent.config.statement import SIGNATURES
 from agent.errors import ConfigurationError, HostError, Problem, UsageError
 from agent.model.documents import Document
 
@@ -63,6 +64,18 @@ class DocumentSet:
         self._folder = folder
         self._home = home
         self._refusals: list[Problem] = []
+        self._outside: dict[str, None] = {}
+        self.signatures: Document | None = None
+
+    @property
+    def contents(self) -> Mapping[str, bytes]:
+        """Every document of the set, used or not: name -> content."""
+        return {name: document.content for name, document in self._documents.items()}
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Paths that were looked up, and that the set has nothing for, while none of the host's counted."""
+        return tuple(self._outside)
 
     @classmethod
     def read(cls, path: str, *, home: str | None = None) -> "DocumentSet":
@@ -84,6 +97,7 @@ class DocumentSet:
             ) from None
         except OSError as error:
             raise HostError(f"{path}: got {_reason(error)}; expected to read the configuration") from None
+        signatures = documents.pop(SIGNATURES, None)
         main, own = (_only(documents, names, path) for names in (CONFIGURATIONS, OWN))
         if main is None and own is None and refusals:
             raise ConfigurationError(f"{path}: got documents that can't be read", problems=tuple(refusals))
@@ -93,12 +107,15 @@ class DocumentSet:
             raise UsageError(f"{path}: got {names}; expected {CONFIGURATIONS[0]} or {OWN[0]} in this folder")
         found = cls(configuration, tuple(documents.values()), folder=path, home=home, beside=own if main else None)
         found._refusals += refusals
+        found.signatures = signatures
         return found
 
     def find(self, path: str) -> tuple[Document, ...]:
         """See `Documents.find`."""
         found = self._in_set(path)
-        if not found and self._home is not None:
+        if not found and self._home is None:
+            self._outside[path] = None
+        elif not found:
             found = self._on_host(path)
         self._used.update(document.name for document in found)
         return found
@@ -110,11 +127,14 @@ class DocumentSet:
             found = next(iter(self._on_host(path)), None)
         if found is not None:
             self._used.add(found.name)
+        elif self._home is None:
+            self._outside[path] = None
         return found
 
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """See `Documents.tree`.  The folder may be reached through symbolic links; below it there may be none."""
         if self._home is None:
+            self._outside[path] = None
             return ()
         path = self._host_path(path)
         try:

@@ -82,12 +82,22 @@ def make_private_folder(path: str) -> None:
         raise PermissionError(f"{path}: got a folder that {complaint}; expected one that root or this user owns alone")
 
 
-def read_own(path: str, limit: int) -> bytes:
-    """A regular file that only root or this user could have written; its first `limit` bytes and one more.
+def read_own(path: str, limit: int, *, folder: int | None = None) -> bytes:
+    """A regular file that only root or this user could have put there; its first `limit` bytes and one more.
 
-    Raises `OSError`, `PermissionError` for a file of somebody else's or of another kind.
+    So its folder must be theirs as well.  `folder` is a descriptor of that, checked already; `path` is then a name in
+    it.  Raises `OSError`, `PermissionError` for what is somebody else's or of another kind.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if folder is None:
+        descriptor = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            complaint = foreign(os.fstat(descriptor))
+            if complaint:
+                raise PermissionError(f"{path}: got a folder that {complaint}; expected one of root's or this user's")
+            return read_own(os.path.basename(path), limit, folder=descriptor)
+        finally:
+            os.close(descriptor)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with open(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         complaint = foreign(found) if stat.S_ISREG(found.st_mode) else "is no regular file"

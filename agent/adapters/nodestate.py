@@ -4,15 +4,18 @@
 
     etc/nodeseal/bootstrap.json               written by the node's owner, or by what installs the program
     etc/nodeseal/break-glass.json             written by `nodeseal break-glass`
+    var/lib/nodeseal/break-glass.lock         held while that is changed
     var/lib/nodeseal/break-glass-begun.json   since when the configuration's break-glass is in force here
 
 Nothing here fails on a pull: a bootstrap document that is damaged, or that others could have written, is the strictest
 floor; a break-glass file in that state is no break-glass.
 """
 
+import errno
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from datetime import datetime, timezone
 
 from agent.adapters import files
@@ -27,6 +30,9 @@ BOOTSTRAP = "etc/nodeseal/bootstrap.json"
 BREAK_GLASS = "etc/nodeseal/break-glass.json"
 BEGUN = "var/lib/nodeseal/break-glass-begun.json"
 
+_LOCK = "var/lib/nodeseal/break-glass.lock"
+_LOCK_WAIT = 10.0
+_NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -39,6 +45,7 @@ class NodeState:
         self.bootstrap_path = os.path.join(root, BOOTSTRAP)
         self.break_glass_path = os.path.join(root, BREAK_GLASS)
         self._begun_path = os.path.join(root, BEGUN)
+        self._lock_path = os.path.join(root, _LOCK)
 
     def standing(self, ruleset: RuleSet, bootstrap_document: Bootstrap) -> Standing:
         """What holds on this node now, under a rule set."""
@@ -81,7 +88,29 @@ class NodeState:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise HostError(f"{self.break_glass_path}: got {error}; expected the node's break-glass") from None
+            hint = _NEXT_STEP if error.errno == errno.EACCES else "find out who put it there, and remove it"
+            message = f"{self.break_glass_path}: got {error}; expected the node's break-glass; nothing in it counts"
+            raise HostError(message, hint=hint) from None
+
+    def change_break_glass(
+        self, change: Callable[[tuple[BreakGlass, ...]], Iterable[BreakGlass]]
+    ) -> tuple[BreakGlass, ...]:
+        """Put what `change` makes of the node's own break-glass in its place, and return it.
+
+        One after another, however many do so at once.  Raises `HostError`, `Malformed`, and what `change` raises.
+        """
+        with ExitStack() as held:
+            try:
+                files.make_private_folder(os.path.dirname(self._lock_path))
+                held.enter_context(files.locked(self._lock_path, wait=_LOCK_WAIT))
+            except OSError as error:
+                message = f"{self._lock_path}: got {error}; expected to hold the lock"
+                raise HostError(message, hint=_NEXT_STEP) from error
+            before = self.read_break_glass()
+            after = tuple(change(before))
+            if after != before:
+                self.write_break_glass(after)
+            return after
 
     def write_break_glass(self, entries: Iterable[BreakGlass]) -> None:
         """Put `entries` in place of the node's own break-glass.  Raises `HostError`."""
@@ -111,10 +140,7 @@ class NodeState:
             files.make_private_folder(folder)
             files.replace(path, content)
         except OSError as error:
-            raise HostError(
-                f"{path}: got {error}; expected to write there",
-                hint="run as the user that owns the folder, usually root, or name another --root",
-            ) from error
+            raise HostError(f"{path}: got {error}; expected to write there", hint=_NEXT_STEP) from error
 
 
 def moment() -> Moment:

@@ -6,6 +6,7 @@
     var/lib/nodeseal/snapshots/<generation>/snapshot.json  canonical form; its SHA-256 is the generation
     var/lib/nodeseal/snapshots/<generation>/certificates/<sha256>.der
     var/lib/nodeseal/rules.json                            copy of the rule set that was published last
+    var/lib/nodeseal/serial.json                           `agent.adapters.serials`
 
 `load` is on the pull path: it imports os, hashlib and json, and reads through descriptors alone, so that the folder
 it began with is the one it ends with.  It believes nothing that anybody but root or its own user could have written,
@@ -15,7 +16,7 @@ nor any file that is not what its name says.
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 
@@ -92,6 +93,8 @@ class SnapshotStore:
     def was_published(self) -> bool:
         """Whether a configuration was ever published here; whoever can't tell must take it that there was one."""
         try:
+            if files.foreign(os.stat(self.state)):
+                return True  # others could have removed what tells
             names = os.listdir(self.state)
         except FileNotFoundError:
             return False
@@ -99,11 +102,12 @@ class SnapshotStore:
             return True
         return bool({_CURRENT, _RULES} & set(names))
 
-    def publish(self, config: Config) -> str:
+    def publish(self, config: Config, *, admit: Callable[[], None] = lambda: None) -> str:
         """Put `config` in force and return its generation.
 
         Whatever moment this process is killed at, `load` gives the old configuration or this one.  A generation that
-        is there already is not written again.  Raises `HostError`.
+        is there already is not written again.  `admit` is called once nothing but the switch is left to do, while
+        nobody else can publish; what it raises keeps the configuration out of force.  Raises `HostError`.
         """
         form = canonical.encode(config)
         generation = canonical.generation_of(form)
@@ -112,6 +116,7 @@ class SnapshotStore:
             files.make_private_folder(self._snapshots)
             with files.locked(f"{self.state}/{_LOCK}", wait=_LOCK_WAIT):
                 self._place(generation, form, config)
+                admit()
                 files.replace(f"{self.state}/{_RULES}", rulesetform.encode_copy(config.ruleset))
                 before = self._switch(generation)
                 self._sweep({generation, before})

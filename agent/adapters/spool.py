@@ -7,10 +7,15 @@
 
 Many processes append at once.  Nothing here fails on a pull: what can't be written is not told.  A line that is torn,
 or none of ours, is a gap that is counted when the spool is read.
+
+The folder is opened first, and everything in it through that: who may rename things above it chooses nothing.
 """
 
 import fcntl
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from agent.adapters import files
@@ -27,15 +32,26 @@ MAX_LINE = 4096
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes after which a new file is begun; two are kept."""
 
+_LARGEST = 2 * MAX_SIZE
+"""Nothing is added to a file of that size: no new one could be begun, and the node's disk is not ours to fill."""
+
+_TRIES = 3
 _CURRENT, _BEFORE = "spool.jsonl", "spool.1.jsonl"
-_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Told(NamedTuple):
-    """What the spool holds, oldest first, and how many of its lines can't be read."""
+    """What the spool holds, oldest first, and how many of its lines can't be read.
 
-    records: tuple[Record, ...]
-    gaps: int
+    `begins` is the time of the oldest record, if there were others before it that are gone; empty otherwise.
+    `problems` say which file can't be read, and why.
+    """
+
+    records: tuple[Record, ...] = ()
+    gaps: int = 0
+    begins: str = ""
+    problems: tuple[str, ...] = ()
 
 
 class Spool:
@@ -51,66 +67,113 @@ class Spool:
         if len(line) > MAX_LINE:
             line = strictjson.canonical(record._replace(message="", name="")._asdict()) + b"\n"
         try:
-            descriptor = self._opened()
-            try:
-                if len(line) <= MAX_LINE:
-                    os.write(descriptor, line)
+            with self._opened() as folder, _to_append(folder) as descriptor:
+                size = os.fstat(descriptor).st_size
+                if len(line) <= MAX_LINE and size <= _LARGEST:
+                    # What was torn before (a full disk, a power cut) must not tear this line too.
+                    torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
+                    os.write(descriptor, b"\n" + line if torn else line)
                 if os.fstat(descriptor).st_size > MAX_SIZE:
-                    self._turn(descriptor)
-            finally:
-                os.close(descriptor)
+                    _turn(descriptor, folder)
         except OSError:
             return
 
     def read(self) -> Told:
         """Everything that is still there."""
+        try:
+            descriptor = os.open(self._folder, _FOLDER)
+        except FileNotFoundError:
+            return Told()
+        except OSError as error:
+            return Told(problems=(f"{self._folder}: got {error.strerror}; expected the spool's folder",))
+        try:
+            complaint = files.foreign(os.fstat(descriptor))
+            if complaint:
+                return Told(problems=(f"{self._folder}: got a folder that {complaint}; expected the spool's",))
+            for _ in range(_TRIES):
+                before = _number(descriptor)
+                told = self._read(descriptor)
+                if _number(descriptor) == before:
+                    break  # otherwise a file was turned in between: what was in the current one was not read
+            return told
+        finally:
+            os.close(descriptor)
+
+    def _read(self, folder: int) -> Told:
         records: list[Record] = []
-        gaps = 0
+        problems: list[str] = []
+        gaps, turned = 0, False
         for name in (_BEFORE, _CURRENT):
             try:
-                content = files.read_own(f"{self._folder}/{name}", 2 * MAX_SIZE)
-            except OSError:
+                content = files.read_own(name, _LARGEST + MAX_LINE, folder=folder)
+            except FileNotFoundError:
                 continue
-            for line in content.splitlines():
-                record = _record(line)
-                if record is None:
-                    gaps += 1
-                else:
+            except OSError as error:
+                problems.append(f"{self._folder}/{name}: got {error.strerror or error}; expected lines of the spool")
+                continue
+            turned = turned or name == _BEFORE
+            for line in content.split(b"\n"):
+                record = _record(line) if line else None
+                if record is not None:
                     records.append(record)
-        return Told(tuple(records), gaps)
+                elif line:
+                    gaps += 1
+        return Told(tuple(records), gaps, records[0].time if turned and records else "", tuple(problems))
 
-    def _opened(self) -> int:
-        """Raises `OSError`."""
-        path = f"{self._folder}/{_CURRENT}"
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The folder, made if it is missing.  Raises `OSError`."""
         try:
-            descriptor = os.open(path, _APPEND, files.PRIVATE_FILE)
+            descriptor = os.open(self._folder, _FOLDER)
         except FileNotFoundError:
             os.makedirs(os.path.dirname(self._folder), 0o755, exist_ok=True)
             files.make_private_folder(self._folder)
-            descriptor = os.open(path, _APPEND, files.PRIVATE_FILE)
-        if files.foreign(os.fstat(descriptor)):
+            descriptor = os.open(self._folder, _FOLDER)
+        try:
+            if files.foreign(os.fstat(descriptor)):
+                raise PermissionError(self._folder)
+            yield descriptor
+        finally:
             os.close(descriptor)
-            raise PermissionError(path)
-        return descriptor
 
-    def _turn(self, descriptor: int) -> None:
-        """Begin a new file.  Whoever holds the lock does it, once: the others see that the name is another file's."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path = f"{self._folder}/{_CURRENT}"
-        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-            os.rename(path, f"{self._folder}/{_BEFORE}")
+
+@contextmanager
+def _to_append(folder: int) -> Iterator[int]:
+    """The current file.  Raises `OSError`."""
+    descriptor = os.open(_CURRENT, _APPEND, files.PRIVATE_FILE, dir_fd=folder)
+    try:
+        found = os.fstat(descriptor)
+        if files.foreign(found) or not stat.S_ISREG(found.st_mode):
+            raise PermissionError(_CURRENT)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _number(folder: int) -> int:
+    """Which file holds the lines before the current one's; 0 if none does."""
+    try:
+        return os.stat(_BEFORE, dir_fd=folder, follow_symlinks=False).st_ino
+    except OSError:
+        return 0
+
+
+def _turn(descriptor: int, folder: int) -> None:
+    """Begin a new file.  Whoever holds the lock does it, once: the others see that the name is another file's."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if os.path.samestat(os.fstat(descriptor), os.stat(_CURRENT, dir_fd=folder, follow_symlinks=False)):
+        os.rename(_CURRENT, _BEFORE, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _record(line: bytes) -> Record | None:
     try:
         value = strictjson.decode(line, "spool", limit=MAX_LINE)
         record = Record(**value)  # type: ignore[arg-type]
-    except (Malformed, TypeError):
+        kinds = all(isinstance(field, kind) for field, kind in zip(record, _KINDS, strict=True))
+        return record if kinds and record.at.tzinfo else None
+    except (Malformed, TypeError, ValueError):
         return None
-    kinds = all(
-        isinstance(field, type(usual)) for field, usual in zip(record, _USUAL, strict=True) if usual is not None
-    )
-    return record if kinds and isinstance(record.would, int | None) else None
 
 
-_USUAL = Record("", "", "", "", 0, "", "", 0, "", None, "")
+_KINDS = (str, str, str, str, int, str, str, int, str, int | None, str, str)
+"""Of what kind a record's fields are, in their order."""

@@ -10,6 +10,7 @@ what can't be written is not remembered.
 """
 
 import os
+import time
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, cast
@@ -27,6 +28,7 @@ MAX_ENTRIES = 10_000
 """Most images remembered; the ones verified longest ago go first."""
 
 _MAX_SIZE = 4096
+_LEFT_AFTER = 3600.0  # seconds after which an unfinished file is one that a killed process left
 _SWEEP_EVERY = "0"  # one name in sixteen begins so: looking through the folder is not for every pull
 
 
@@ -83,8 +85,10 @@ class VerdictFolder:
         entries = sorted(
             ((os.lstat(f"{self._folder}/{name}").st_mtime, name) for name in os.listdir(self._folder)), reverse=True
         )
-        for _, name in entries[MAX_ENTRIES:]:
-            os.unlink(f"{self._folder}/{name}")
+        for i, (modified, name) in enumerate(entries):
+            left = name.startswith(files.TEMPORARY) and time.time() - modified > _LEFT_AFTER
+            if i >= MAX_ENTRIES or left:
+                os.unlink(f"{self._folder}/{name}")
 
 
 class NoVerdicts:

@@ -1,4 +1,4 @@
-"""Certificates in a document: one DER certificate, or a PEM bundle (RFC 7468).
+"""Certificates in a document: one DER certificate, or a PEM bundle (RFC 7468); and a public key as PEM.
 
 Text in front of a PEM block is allowed, as tools put explanations there; anything after the last block, a broken block
 or a block of another kind spoils the document.  Private keys are told as such and never shown.  Decides nothing about
@@ -13,6 +13,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
+from agent.errors import Malformed
+
 MAX_SIZE = 1024 * 1024
 """Most bytes of one document: a ConfigMap holds no more."""
 
@@ -22,9 +24,15 @@ MAX_CERTIFICATES = 1000
 MAX_CERTIFICATE_SIZE = 16 * 1024
 """Most bytes of one certificate, in DER: usual ones have 2 KiB."""
 
+MAX_KEY_SIZE = 16 * 1024
+"""Most bytes of one public key, as PEM: RSA with 8192 bits has 1.5 KiB."""
+
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----\Z")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CERTIFICATE = "CERTIFICATE"
+_PUBLIC_KEY = "PUBLIC KEY"
+_PRIVATE_KEY = "a private key, which belongs in no configuration"
+_ONE_PUBLIC_KEY = "one public key as PEM (BEGIN PUBLIC KEY), and nothing behind it"
 
 
 class Contents(NamedTuple):
@@ -72,6 +80,23 @@ def contents(content: bytes) -> Contents:
     return Contents(tuple(found), tuple(defects))
 
 
+def public_key(content: bytes) -> bytes:
+    """The one public key (PEM, `PUBLIC KEY`) in `content`, as DER that nobody has looked into.  Raises `Malformed`."""
+    if len(content) > MAX_KEY_SIZE:
+        raise Malformed(f"got {len(content)} bytes; expected a public key of at most {MAX_KEY_SIZE}")
+    blocks, defects = _blocks(content)
+    others = [_other_block(block.label) for block in blocks if block.label != _PUBLIC_KEY]
+    if private := [each for each in (*others, *defects) if each == _PRIVATE_KEY]:
+        raise Malformed(f"got {private[0]}; expected {_ONE_PUBLIC_KEY}")
+    if defects or others or len(blocks) != 1:
+        got = (*defects, *others, f"{len(blocks)} keys")[0] if b"-----" in content else "no PEM"
+        raise Malformed(f"got {got}; expected {_ONE_PUBLIC_KEY}")
+    try:
+        return binascii.a2b_base64(blocks[0].base64, strict_mode=True)
+    except binascii.Error:
+        raise Malformed(f"got a block that is not base64; expected {_ONE_PUBLIC_KEY}") from None
+
+
 def _blocks(content: bytes) -> tuple[list[_Block], list[str]]:
     blocks: list[_Block] = []
     defects: list[str] = []
@@ -102,7 +127,7 @@ def _blocks(content: bytes) -> tuple[list[_Block], list[str]]:
 
 def _other_block(label: str) -> str:
     if "PRIVATE KEY" in label:
-        return "a private key, which belongs in no configuration"
+        return _PRIVATE_KEY
     return f"a block {label[:40]!r}"
 
 
@@ -113,7 +138,7 @@ def _defect_of(der: bytes) -> str:
     try:
         x509.load_der_x509_certificate(der)
     except (ValueError, x509.InvalidVersion):
-        return "a private key, which belongs in no configuration" if _is_private_key(der) else "no certificate"
+        return _PRIVATE_KEY if _is_private_key(der) else "no certificate"
     return ""
 
 

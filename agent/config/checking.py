@@ -46,14 +46,18 @@ class Finding(NamedTuple):
 
 
 def check(value: object, schema: Mapping[str, object]) -> tuple[Finding, ...]:
-    """Everything wrong with `value`, in the document's order; the last one says so if there was more."""
+    """Everything wrong with `value`, in the document's order; the last one says so if there was more.
+
+    What is told of a key is not told beside an error of its value.
+    """
     found: dict[Finding, None] = {}
     for error in _Validator(schema).iter_errors(value):
         found[_finding(error)] = None
         if len(found) >= MAX_FINDINGS:
             found[Finding((), f"more than {MAX_FINDINGS} problems", "a configuration with fewer of them")] = None
             break
-    return tuple(found)
+    wrong = {finding.path for finding in found if finding.fatal}
+    return tuple(finding for finding in found if finding.fatal or finding.path not in wrong)
 
 
 def place(document: str, path: Path) -> str:

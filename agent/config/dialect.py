@@ -67,7 +67,7 @@ def read_lists(
     use_http: bool,
 ) -> RuleSet:
     """The whole rule set: `rules` and `default` with the lists beside them."""
-    lists = Lists(at(root, SECTION), (SECTION,), findings, now=node.now, use_http=use_http)
+    lists = Lists(at(root, SECTION), (SECTION,), findings, now=node.now, floor=node.floor, use_http=use_http)
     serial = at(root, SECTION, "serial")
     return RuleSet(
         rules,
@@ -81,11 +81,11 @@ def read_lists(
     )
 
 
-def below_the_floor(root: Mapping[str, object], ruleset: RuleSet, node: Node) -> Iterator[Finding]:
-    """What of the section, and of the rule set that was read from it, is below the node's floor."""
+def below_the_floor(root: Mapping[str, object], rules: tuple[Rule, ...], node: Node) -> Iterator[Finding]:
+    """What of the section's default and rules is below the node's floor, or weakens them; `rules` were read from it."""
     floor = node.floor or Floor()
     listed = at(root, *RULES)
-    names_host = {rule.name: EVERYTHING not in rule.match for rule in ruleset.rules}
+    names_host = {rule.name: EVERYTHING not in rule.match for rule in rules}
     yield from floorcheck.terms(at(root, *DEFAULT), DEFAULT, floor, exact_host=False)
     for i, given in enumerate(listed if isinstance(listed, list) else []):
         exact_host = names_host.get(str(at(given, "name")), False)
@@ -93,13 +93,6 @@ def below_the_floor(root: Mapping[str, object], ruleset: RuleSet, node: Node) ->
         if at(given, "enforcement") == Enforcement.DISABLED.value:
             got = '"Disabled": these images pass unverified'
             yield Finding((*RULES, i, "enforcement"), got, '"Audit", which shows what enforcing would do', False)
-    if node.floor is None:
-        return
-    for exemption in ruleset.exempt:
-        if found := floorcheck.exemption(exemption, (SECTION, "exempt"), floor):
-            yield found
-    for glass in ruleset.break_glass:
-        yield from floorcheck.break_glass(glass, (SECTION, "breakGlass"), floor, node.now)
 
 
 def read_rules(

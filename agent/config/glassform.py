@@ -1,21 +1,32 @@
 """Break-glass on disk: the node's own, and since when the configuration's is in force.  JSON, versioned.
 
-Behind the pull path: no schema.  What is not of the form is `Malformed`.
+Behind the pull path: no schema.  What is not of the form is `Malformed`, the whole file of it: an entry that somebody
+wrote by hand must not let pass more than it says, nor say what no clock can end.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 
 from agent.codec import strictjson
 from agent.errors import Malformed
-from agent.rules.breakglass import BreakGlass, Moment
+from agent.rules import matching
+from agent.rules.breakglass import MAX_REASON, BreakGlass, Moment
 from agent.rules.ruleset import ConfiguredBreakGlass
 
 FORMAT_VERSION = 1
-MAX_SIZE = 1024 * 1024
+MAX_SIZE = 4 * 1024 * 1024
+"""Most bytes of one file: `MAX_ENTRIES` with the longest patterns and reasons."""
+
 MAX_ENTRIES = 1_000
-"""Most entries of one file."""
+"""Most entries of one file: as many as a configuration may list."""
+
+MAX_BOOT_SECONDS = 1e9
+"""Longest time since a boot that is believed: thirty years."""
+
+_ID = re.compile(r"[0-9a-z]{1,16}\Z")
+_MAX_BOOT_ID = 64
 
 _Entry = TypeVar("_Entry")
 
@@ -29,6 +40,7 @@ def encode(entries: Iterable[BreakGlass]) -> bytes:
             "reason": entry.reason,
             "since": _moment_to_json(entry.since),
             "until": entry.until.isoformat(),
+            "closed": entry.closed.isoformat() if entry.closed else None,
         }
         for entry in entries
     )
@@ -38,11 +50,22 @@ def decode(content: bytes) -> tuple[BreakGlass, ...]:
     """Read back what `encode` wrote.  Raises `Malformed`."""
 
     def read(value: dict[str, Any]) -> BreakGlass:
+        name, closed = _text(value["id"]), value["closed"]
+        if not _ID.match(name):
+            raise ValueError(f"id {name!r}")
         return BreakGlass(
-            str(value["id"]), str(value["match"]), str(value["reason"]), _moment(value["since"]), _time(value["until"])
+            name,
+            _pattern(value["match"]),
+            _reason(value["reason"]),
+            _moment(value["since"]),
+            _time(value["until"]),
+            None if closed is None else _time(closed),
         )
 
-    return tuple(_read(content, read))
+    entries = tuple(_read(content, read))
+    if len({entry.id for entry in entries}) < len(entries):
+        raise Malformed("break-glass: got an id twice; expected each once")
+    return entries
 
 
 def encode_begun(begun: Mapping[ConfiguredBreakGlass, Moment]) -> bytes:
@@ -62,7 +85,7 @@ def decode_begun(content: bytes) -> dict[ConfiguredBreakGlass, Moment]:
     """Read back what `encode_begun` wrote.  Raises `Malformed`."""
 
     def read(value: dict[str, Any]) -> tuple[ConfiguredBreakGlass, Moment]:
-        entry = ConfiguredBreakGlass(str(value["match"]), _time(value["until"]), str(value["reason"]))
+        entry = ConfiguredBreakGlass(_pattern(value["match"]), _time(value["until"]), _text(value["reason"]))
         return entry, _moment(value["since"])
 
     return dict(_read(content, read))
@@ -80,20 +103,49 @@ def _read(content: bytes, read: Callable[[dict[str, Any]], _Entry]) -> list[_Ent
             raise ValueError("another version, or too many entries")
         return [read(each) for each in top["entries"]]
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
-        raise Malformed(f"break-glass: got {ascii(error)[:80]}; expected what nodeseal writes") from None
+        raise Malformed(f"break-glass: got {ascii(error)[:120]}; expected what nodeseal writes") from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def _reason(value: object) -> str:
+    reason = _text(value)
+    if not 0 < len(reason) <= MAX_REASON:
+        raise ValueError(f"a reason of {len(reason)} characters")
+    return reason
+
+
+def _pattern(value: object) -> str:
+    pattern = _text(value)
+    complaint = matching.complaint(pattern)
+    if complaint:
+        raise ValueError(f"match: {pattern[:60]}, not {complaint}")
+    return matching.canonical(pattern)
 
 
 def _moment_to_json(moment: Moment) -> list[object]:
     return [moment.wall.isoformat(), moment.boot_seconds, moment.boot_id]
 
 
-def _moment(value: list[Any]) -> Moment:
+def _moment(value: object) -> Moment:
+    if not isinstance(value, list):
+        raise TypeError("no moment")
     wall, boot_seconds, boot_id = value
-    return Moment(_time(wall), float(boot_seconds), str(boot_id))
+    if isinstance(boot_seconds, bool) or not isinstance(boot_seconds, int | float):
+        raise TypeError("no number of seconds")
+    if not 0 <= boot_seconds <= MAX_BOOT_SECONDS:  # false for what is no number too
+        raise ValueError("seconds since the boot")
+    if len(_text(boot_id)) > _MAX_BOOT_ID:
+        raise ValueError("a boot's name")
+    return Moment(_time(wall), float(boot_seconds), boot_id)
 
 
-def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
+def _time(value: object) -> datetime:
+    found = datetime.fromisoformat(_text(value))
     if found.tzinfo is None:
         raise ValueError("a time without zone")
-    return found
+    return found.astimezone(timezone.utc)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from agent.config import checking, times
+from agent.config import checking, floorcheck, times
 from agent.config.checking import Finding
 from agent.config.plugins import at
 from agent.errors import UsageError
 from agent.model.digest import Digest
 from agent.model.reference import Reference
 from agent.rules import lists, matching
+from agent.rules.floor import Floor
 from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption
 
 _Entry = TypeVar("_Entry")
@@ -26,9 +27,20 @@ class Lists:
     """Reads the lists in the section at `path`, as far as they have the form; adds to `findings` what is wrong."""
 
     def __init__(
-        self, section: object, path: checking.Path, findings: list[Finding], *, now: datetime, use_http: bool
+        self,
+        section: object,
+        path: checking.Path,
+        findings: list[Finding],
+        *,
+        now: datetime,
+        floor: Floor | None,
+        use_http: bool,
     ) -> None:
-        """`now` is what ends are compared with; `use_http`: registries are spoken to over plain HTTP."""
+        """`now` is what ends are compared with; `use_http`: registries are spoken to over plain HTTP.
+
+        `floor` is the node's, None if nobody asks.
+        """
+        self._floor = floor
         self._section = section
         self._path = path
         self._findings = findings
@@ -99,12 +111,20 @@ class Lists:
             what = "useHttp, under which whoever is on the way chooses the image" if self._use_http else "loopback"
             got = f"{checking.shown(pattern)}, which includes registries on loopback" if what == "loopback" else what
             self._findings.append(Finding((*path, "match"), got, "insecure: true beside it, if that is meant"))
-        return Exemption(pattern, digests, insecure)
+        entry = Exemption(pattern, digests, insecure)
+        if self._floor is not None and (below := floorcheck.exemption(entry, path, self._floor)):
+            self._findings.append(below)
+        return entry
 
     def _break_glass(self, given: object, path: checking.Path) -> ConfiguredBreakGlass | None:
         pattern = self._pattern(str(at(given, "match")), (*path, "match"))
         until = self._end(given, path, _NO_EFFECT)
-        return ConfiguredBreakGlass(pattern, until, str(at(given, "reason"))) if pattern and until else None
+        if not pattern or until is None:
+            return None
+        entry = ConfiguredBreakGlass(pattern, until, str(at(given, "reason")))
+        if self._floor is not None:
+            self._findings += floorcheck.break_glass(entry, path, self._floor, self._now)
+        return entry
 
     def _pattern(self, pattern: str, path: checking.Path) -> str:
         """The pattern in its one spelling, empty if it is none."""

@@ -6,8 +6,12 @@ Compiled once, when a configuration is published; what a pull evaluates is the r
 from collections.abc import Mapping
 
 from agent.config import checking
-from agent.errors import LimitExceeded, Problem
+from agent.errors import Code, LimitExceeded, Problem
+from agent.model.digest import Digest
 from agent.model.documents import Document, Documents
+from agent.model.outcome import Outcome, Status
+from agent.model.report import Artifact, Report
+from agent.policies.ratifyreport import policy_input
 from agent.policies.regopolicy import QUERY, READING_TIME
 from agent.rego.compiler import compile_policy
 from agent.rego.evaluator import UNDEFINED, Program
@@ -19,6 +23,14 @@ SUFFIX = ".rego"
 _PACKAGE = ".".join(QUERY[:-1])
 _FEW_STEPS = 100_000
 _NOON = 1_700_000_000_000_000_000
+_DENIED = (
+    "here such an image is denied all the same, unlike in Ratify, but where allowWithoutEvidence stands in the rule"
+)
+
+_SIGNATURE = "application/vnd.cncf.notary.signature"
+_DIGEST = Digest.parse(f"sha256:{'0' * 64}")
+_FAILED = Outcome(_DIGEST, _SIGNATURE, "notation", "notation", Status.FAILED, "not trusted", Code.SIGNER_NOT_TRUSTED)
+_ONE_FAILED = Report("", (Artifact(f"registry.example.com/image@{_DIGEST}", _DIGEST, _SIGNATURE, (_FAILED,)),))
 
 
 def rego_policy(document: Document, problems: list[Problem]) -> PolicySettings:
@@ -50,8 +62,10 @@ def _compiled(document: Document, problems: list[Problem]) -> object:
         problems.append(Problem(document.origin, "bytes that are no UTF-8", "the text of a Rego policy"))
         return None
     except SyntaxFault as fault:
-        where = f"{document.origin}:{fault.line}:{fault.column}"
-        problems.append(Problem(where, fault.got, fault.expected))
+        problems += (
+            Problem(f"{document.origin}:{each.line}:{each.column}", each.got, each.expected)
+            for each in (fault, *fault.more)
+        )
         return None
     except (LimitExceeded, RecursionError):
         problems.append(Problem(document.origin, "a policy that is too much for the compiler", "a simpler one"))
@@ -67,9 +81,12 @@ def _compiled(document: Document, problems: list[Problem]) -> object:
 
 def _surprises(document: Document, text: str, compiled: Mapping[str, object]) -> list[Problem]:
     found: list[tuple[str, str]] = []
-    if _allows_nothing_at_all(compiled):
+    if _allows(compiled, Report("")):
         got = "a policy that is true for an image to which nothing refers"
-        found.append((got, "one that asks for evidence; here such an image is denied all the same, unlike in Ratify"))
+        found.append((got, f"one that asks for evidence; {_DENIED}"))
+    if _allows(compiled, _ONE_FAILED):
+        got = "a policy that is true for an image with one signature, which failed"
+        found.append((got, f"one that asks for isSuccess; {_DENIED}"))
     if compiled["readsTime"]:
         got = "a policy that reads the time"
         found.append(
@@ -80,9 +97,9 @@ def _surprises(document: Document, text: str, compiled: Mapping[str, object]) ->
     return [Problem(document.origin, got, expected, fatal=False) for got, expected in found]
 
 
-def _allows_nothing_at_all(compiled: object) -> bool:
+def _allows(compiled: object, report: Report) -> bool:
     try:
-        answer = Program(compiled, max_steps=_FEW_STEPS).query(QUERY, {"verifierReports": []}, now_ns=_NOON)
+        answer = Program(compiled, max_steps=_FEW_STEPS).query(QUERY, policy_input(report), now_ns=_NOON)
     except EvaluationFault:
         return False
     return answer is not UNDEFINED and answer is True

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson, strictyaml
-from agent.config import canonical, checking, dialect, programs
+from agent.config import canonical, checking, dialect, loopback, programs
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
@@ -25,6 +25,7 @@ from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
 from agent.formats import FORMATS, Format
 from agent.model.documents import Document, Documents
 from agent.policies import normalised
+from agent.policies.configpolicy import DEFAULT_KEY
 from agent.rules.rule import EVERYTHING, Default, PolicySettings, Rule
 from agent.trust import certificate_documents
 
@@ -119,7 +120,9 @@ class _Reading:
         stores, cas, apart = self._stores()
         use_http = any(store.use_http for store in stores)
         ruleset = dialect.read_lists(root, rules, default, self._node, findings, use_http=use_http)
-        findings += dialect.below_the_floor(root, ruleset, self._node)
+        findings += dialect.below_the_floor(root, rules, self._node)
+        if not use_http and not cas:
+            findings += loopback.names(root)
         self.problems += [self._place.problem(finding) for finding in findings]
         self.problems += policy_problems
         sources = VerifierSources(self._documents, providers, apart)
@@ -157,6 +160,9 @@ class _Reading:
     ) -> tuple[Rule, ...]:
         """Our own rules or, if there are none, the one that Ratify's policy is, under the terms of `default`."""
         root, findings = self._root, self._findings
+        path = at(root, *_POLICY, "policyPath")
+        if isinstance(path, str) and path:  # the document is referred to, whether this is what decides or not
+            self._documents.file(path.rpartition("/")[2])
         if has_rules:
             if at(root, *_POLICY) is not None:
                 findings.append(_POLICY_UNUSED)
@@ -178,19 +184,21 @@ class _Reading:
 
     def _ratifys_policy(self, problems: list[Problem]) -> PolicySettings:
         plugin = at(self._root, *_POLICY)
-        given = at(plugin, "name")
-        if not isinstance(given, str) or not given:
+        named = at(plugin, "name")
+        if not isinstance(named, str) or not named:
             return PolicySettings("", {})
-        name = normalised(given)
+        name = normalised(named)
         if name not in _RATIFYS:
             expected = "one of configPolicy, regoPolicy (case and '-' don't matter): no other policy is supported"
-            self._findings.append(Finding((*_POLICY, "name"), checking.shown(given), expected))
+            self._findings.append(Finding((*_POLICY, "name"), checking.shown(named), expected))
             return PolicySettings("", {})
         if name == "regopolicy":
             return self._rego(plugin, problems)
-        requirements = at(plugin, "artifactVerificationPolicies")
-        settings = {"artifactVerificationPolicies": requirements if isinstance(requirements, dict) else {}}
-        return PolicySettings(name, settings)
+        given = at(plugin, "artifactVerificationPolicies")
+        requirements = dict(given) if isinstance(given, dict) else {}
+        if requirements.get(DEFAULT_KEY) == "":
+            del requirements[DEFAULT_KEY]  # as in Ratify, where empty is what a missing key is
+        return PolicySettings(name, {"artifactVerificationPolicies": requirements})
 
     def _rego(self, plugin: object, problems: list[Problem]) -> PolicySettings:
         """Ratify's rule: `policy`, a text, goes before `policyPath`."""
@@ -291,7 +299,7 @@ def _listed_in_vain(policy: PolicySettings, verifiers: list[VerifierEntry]) -> l
             fatal=False,
         )
         for artifact_type in requirements
-        if artifact_type != "default" and artifact_type not in looked_at
+        if artifact_type != DEFAULT_KEY and artifact_type not in looked_at
     ]
 
 

@@ -36,6 +36,12 @@ _PLUGIN_DIRECTORIES: Schema = {
 _SOURCE = not_supported("Plugin source", "Where Ratify downloads a plugin from.", "plugins that are downloaded")
 _MILLISECONDS: Schema = {"type": "integer", "minimum": 0}
 
+
+def _text_or_nothing(title: str, description: str, **keywords: object) -> Schema:
+    """A text that may be empty, which is what Ratify takes for no such key."""
+    return text(title, f"{description}  Empty means no such key.", **keywords) | {"minLength": 0}
+
+
 _AUTH_PROVIDER = obj(
     "Registry credentials",
     "Where credentials for registries come from: `dockerConfig`, which is what happens without this key too.",
@@ -45,10 +51,13 @@ _AUTH_PROVIDER = obj(
             "x-expected": '"dockerConfig", a docker configuration on the node: this version has no credentials of '
             "clouds, of Kubernetes Secrets or from helpers"
         },
-        "configPath": text("File", "Ratify's path of the docker configuration.  No effect here.")
+        "configPath": _text_or_nothing("File", "Ratify's path of the docker configuration.  No effect here.")
         | {
-            "x-warning": "no such key: read are /etc/nodeseal/docker-config.json and, by verify --config alone, also "
-            "$DOCKER_CONFIG/config.json or ~/.docker/config.json"
+            "if": {"minLength": 1},
+            "then": {
+                "x-warning": "no such key: read are /etc/nodeseal/docker-config.json and, by verify --config alone, "
+                "also $DOCKER_CONFIG/config.json or ~/.docker/config.json"
+            },
         },
     },
     required=("name",),
@@ -128,22 +137,26 @@ _POLICY_PLUGIN = obj(
             "title": "Requirement per artifact type",
             "description": "Artifact type -> `any` (one verified artifact of the type is enough) or `all` (every one "
             "must be verified).  A type that is listed must be there.  The key `default`, itself `all` if it is "
-            "missing, is for types that are not listed.",
-            "type": "object",
+            "missing or empty, is for types that are not listed.",
+            "type": ["object", "null"],
+            "x-expected": "an object",
             "properties": {
                 "default": {
                     "title": "Types not listed",
                     "description": "Requirement for all other types.",
-                    "enum": ["any", "all"],
+                    "enum": ["any", "all", ""],
                     "default": "all",
+                    "x-expected": 'one of "any", "all"',
                 }
             },
             "propertyNames": {"pattern": r"^[^\s]+$", "maxLength": 255, "x-expected": "an artifact type or default"},
             "additionalProperties": {"title": "Requirement", "enum": ["any", "all"]},
             "examples": [{"application/vnd.cncf.notary.signature": "any"}],
         },
-        "policy": text("Rego policy", "Text of a Rego policy, for `regoPolicy`.  It goes before `policyPath`."),
-        "policyPath": text(
+        "policy": _text_or_nothing(
+            "Rego policy", "Text of a Rego policy, for `regoPolicy`.  It goes before `policyPath`."
+        ),
+        "policyPath": _text_or_nothing(
             "Rego policy file",
             "Path of a Rego policy, for `regoPolicy`.  It names a document of the same configuration by its last "
             "component.",

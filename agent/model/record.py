@@ -3,16 +3,16 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from agent.model.answer import Answer, shortened
+from agent.model.answer import Answer, printable, shortened
 
 _TEXT_LIMIT = 600
 
 
 class Record(NamedTuple):
-    """One answer as the spool keeps it; texts are shortened, so that a line stays below its limit.
+    """One answer as the spool keeps it; texts are printable and shortened, so that a line stays below its limit.
 
     `image` is `repository@digest`, `name` what was asked for.  `would` is the exit code that enforcing would have
-    given, None unless the ground is `audit`.
+    given, None unless the ground is `audit`.  `entry` is the id of the break-glass that let it pass.
     """
 
     time: str
@@ -26,6 +26,12 @@ class Record(NamedTuple):
     ground: str
     would: int | None
     message: str
+    entry: str = ""
+
+    @property
+    def at(self) -> datetime:
+        """When it was given.  Raises `ValueError` for what is no time."""
+        return datetime.fromisoformat(self.time)
 
     @classmethod
     def of(cls, answer: Answer, *, now: datetime, door: str, image: str, name: str) -> "Record":
@@ -33,13 +39,18 @@ class Record(NamedTuple):
         return cls(
             now.isoformat(timespec="milliseconds"),
             door,
-            shortened(image, _TEXT_LIMIT),
-            shortened(name, _TEXT_LIMIT),
+            _text(image),
+            _text(name),
             int(answer.exit),
             answer.code.value,
-            shortened(answer.rule, _TEXT_LIMIT),
+            _text(answer.rule),
             answer.precedence,
             answer.ground.value if answer.ground else "",
             None if answer.would is None else int(answer.would),
-            shortened(answer.message, _TEXT_LIMIT),
+            _text(answer.message),
+            answer.entry,
         )
+
+
+def _text(text: str) -> str:
+    return shortened(printable(text), _TEXT_LIMIT)

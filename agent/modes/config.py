@@ -23,8 +23,10 @@ from agent.config.schema import SCHEMA
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, Problem, UsageError
 from agent.model.answer import printable
 from agent.model.documents import Document
+from agent.modes import signing
+from agent.modes.signing import Demand, Judged
 from agent.rules import lists
-from agent.rules.floor import Bootstrap, Floor
+from agent.rules.floor import Bootstrap
 
 SCHEMA_VERSION = "1"
 """Version of what `config check --format json` prints."""
@@ -37,10 +39,14 @@ _EXITS = "exit codes: 0 ok, 2 usage, 3 configuration, 5 host operation failed, 7
 
 
 class Findings(NamedTuple):
-    """What came of reading a configuration: a `config` if it can be used, and everything that should be told."""
+    """What came of reading a configuration: a `config` if it can be used, and everything that should be told.
+
+    `judged` is what came of its signatures and its serial; None if no node was asked.
+    """
 
     config: Config | None
     problems: tuple[Problem, ...]
+    judged: Judged | None = None
 
     @property
     def errors(self) -> int:
@@ -48,11 +54,13 @@ class Findings(NamedTuple):
         return sum(problem.fatal for problem in self.problems)
 
 
-def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `config` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
+def add_parsers(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Add `config`, and return its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
     parser = subparsers.add_parser(
         "config",
-        help="check a configuration, put it in force, import Ratify's",
+        help="check a configuration, put it in force, compare two, import Ratify's",
         description="Work with configurations: what Ratify's command line reads from config.json, with the "
         "certificates that it names beside it.",
     )
@@ -82,6 +90,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
     )
     one.set_defaults(handler=apply)
+    signing.add_parser(commands, _EXITS)
     one = commands.add_parser(
         "schema",
         help="print the JSON Schema of config.json",
@@ -110,12 +119,14 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="take the resources of this namespace, and the cluster's where it has none of a kind",
     )
     one.set_defaults(handler=import_resources)
+    return commands
 
 
 def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Tell what is wrong with `options.path`, on `stdout`.  Raises `UsageError`, `HostError` if it can't be read."""
-    floor, told = _floor(options.root)
-    found = read(options.path, environment.get("HOME", "/"), Node(floor, moment().wall))
+    demand, told = _demand(options.root)
+    node = Node(demand.floor if demand else None, moment().wall)
+    found = read(options.path, environment.get("HOME", "/"), node, demand)
     found = found._replace(problems=_sorted((*told, *found.problems)))
     if any(problem.fatal for problem in told):
         found = found._replace(config=None)
@@ -126,7 +137,7 @@ def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         stdout.write(_exemptions_as_text(found.config))
         name = printable(options.path)
         if found.config:
-            stdout.write(f"generation {found.config.generation}\n")
+            stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
         stdout.write(_next_step(found, f"put it in force: nodeseal config apply {name}", f"config check {name}"))
     return Exit.ALLOW if found.config else Exit.CONFIGURATION
 
@@ -137,8 +148,8 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
     Raises `UsageError`, `HostError`, `ConfigurationError` for a bootstrap document that can't be believed.
     """
     state = NodeState(options.root)
-    floor = _bootstrap(state).floor
-    found = read(options.path, environment.get("HOME", "/"), Node(floor, moment().wall))
+    demand = signing.demand(_bootstrap(state).floor, options.root)
+    found = read(options.path, environment.get("HOME", "/"), Node(demand.floor, moment().wall), demand)
     stderr.write(_as_text(found.problems))
     if found.config is None:
         stderr.write(_next_step(found, "", f"config apply {printable(options.path)}"))
@@ -146,8 +157,9 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         return Exit.CONFIGURATION
     store = SnapshotStore(options.root)
     state.begin(found.config.ruleset.break_glass)
-    generation = store.publish(found.config)
-    stdout.write(f"generation {generation}\nin force under {printable(store.state)}\n")
+    generation = store.publish(found.config, admit=lambda: signing.admit(demand, found.judged))
+    stdout.write(f"generation {generation}\n{signing.signed_by(found.judged)}")
+    stdout.write(f"in force under {printable(store.state)}\n")
     stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
     return Exit.ALLOW
 
@@ -211,13 +223,21 @@ def _import_file(path: str) -> bytes:
         raise HostError(f"{path}: got {error.strerror}; expected to read Ratify's resources") from None
 
 
-def read(path: str, home: str, node: Node = NO_NODE) -> Findings:
-    """Read a person's configuration for `node`; paths of the host count in it.  Raises `UsageError`, `HostError`."""
+def read(path: str, home: str, node: Node = NO_NODE, demand: Demand | None = None) -> Findings:
+    """Read a person's configuration for `node`.  Raises `UsageError`, `HostError`.
+
+    Paths of the host count in it, unless `demand` asks for a signature: that covers documents of the set alone.
+    """
     try:
-        documents = DocumentSet.read(path, home=home)
+        documents = DocumentSet.read(path, home=None if demand and demand.keys else home)
     except ConfigurationError as error:
         return Findings(None, _sorted(error.problems))
-    return _checked(documents, node)
+    found = _checked(documents, node)
+    if demand is None:
+        return found
+    judged = signing.judged(demand, documents, found.config)
+    problems = _sorted((*found.problems, *judged.problems))
+    return Findings(None if any(problem.fatal for problem in problems) else found.config, problems, judged)
 
 
 def _checked(documents: DocumentSet, node: Node = NO_NODE) -> Findings:
@@ -234,13 +254,18 @@ def _checked(documents: DocumentSet, node: Node = NO_NODE) -> Findings:
 def read_for_person(path: str, home: str) -> Checked:
     """A configuration and its warnings.  Raises `ConfigurationError` with every problem, `UsageError`, `HostError`."""
     found = read(path, home)
+    return Checked(usable(path, found), found.problems)
+
+
+def usable(path: str, found: Findings) -> Config:
+    """What was found at `path`.  Raises `ConfigurationError` with every error if it can't be used."""
     if found.config is None:
         raise ConfigurationError(
             f"{path}: the configuration can't be used",
             problems=tuple(problem for problem in found.problems if problem.fatal),
             hint=f"correct it; nodeseal config check {path} tells more",
         )
-    return Checked(found.config, found.problems)
+    return found.config
 
 
 def load_for_person(path: str, home: str) -> Config:
@@ -274,11 +299,11 @@ def _problems_of_bootstrap(content: bytes, where: str) -> tuple[Problem, ...]:
     return tuple(finding.problem(where) for finding in checking.check(value, BOOTSTRAP_SCHEMA))
 
 
-def _floor(root: str) -> tuple[Floor | None, tuple[Problem, ...]]:
-    """The floor that a configuration is compared with, and what should be told of the bootstrap document."""
+def _demand(root: str) -> tuple[Demand | None, tuple[Problem, ...]]:
+    """What the node asks of a configuration, and what should be told of its bootstrap document."""
     state = NodeState(root)
     try:
-        return _bootstrap(state).floor, ()
+        return signing.demand(_bootstrap(state).floor, root), ()
     except ConfigurationError as error:
         return None, error.problems
     except HostError as error:

@@ -20,6 +20,9 @@ SCHEMA_VERSION = "1"
 _MARKS = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "unknown", Status.SKIPPED: "skipped"}
 
 REMEDIES: dict[Code, str] = {
+    Code.VERIFIED: "nothing to do",
+    Code.BAD_REQUEST: "call it as containerd does (docs/contract.md)",
+    Code.BUG: "report it, with the image's name and the output of nodeseal version",
     Code.CANARY: "nothing to do: this name exists to prove that the verifier is called",
     Code.NO_EVIDENCE: "sign the image: notation sign REPOSITORY@DIGEST; a copy needs its signatures copied too",
     Code.EVIDENCE_MALFORMED: "sign the image again and delete the broken signature from the registry",

@@ -3,8 +3,8 @@
 The steps, as OPA's compiler has them: (1) names: local variables get names of their own, others become references to
 rules, imports, `input` and `data`; calls find their function and have its number of arguments; (2) safety: the
 expressions of a body are put in an order in which each variable has a value when it is needed; (3) rules that share a
-path agree on their kind, and none needs itself.  What OPA refuses for these reasons is refused; its type checker has
-no counterpart here, so an ill-typed call is found when it is evaluated.
+path agree on their kind, and none needs itself.  What OPA refuses for these reasons is refused.  Of its type checker
+there is what `agent.rego.signatures` can tell; any other ill-typed call is found when it is evaluated.
 
 The result is JSON::
 
@@ -21,19 +21,30 @@ from agent.rego.resolver import Resolver
 FORMAT = 1
 """Version of the result's form."""
 
+MAX_FAULTS = 20
+"""Most faults told about one policy."""
+
 
 def compile_policy(text: str) -> Node:
-    """Compile a policy.  Raises `SyntaxFault`."""
+    """Compile a policy.  Raises `SyntaxFault`: if rules have faults of their own, one for each of them."""
     module = parse(text)
     paths = [_static_path(module, rule) for rule in module.rules]
     arities = _arities(module, paths)
     resolver = Resolver(module, arities)
     rules: list[Node] = []
     needs: list[tuple[tuple[str, ...], set[tuple[str, ...]]]] = []
+    faults: dict[str, SyntaxFault] = {}  # by their text: several bodies behind one head share its faults
     for rule, path in zip(module.rules, paths, strict=True):
         resolver.needs = set()
-        rules.append(_rule(rule, path, resolver))
+        try:
+            rules.append(_rule(rule, path, resolver))
+        except SyntaxFault as fault:
+            faults.setdefault(fault.message, fault)
         needs.append((path, resolver.needs))
+    if faults:
+        first, *more = faults.values()
+        first.more = tuple(more[: MAX_FAULTS - 1])
+        raise first
     _refuse_conflicts(rules)
     _refuse_recursion(needs, {tuple(rule["path"]): rule["line"] for rule in rules})
     return {"format": FORMAT, "package": module.package, "readsTime": resolver.reads_time, "rules": rules}

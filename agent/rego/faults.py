@@ -4,7 +4,12 @@ from agent.errors import NodesealError
 
 
 class SyntaxFault(NodesealError):
-    """A policy that can't be used: `got` and `expected` at a line and column, both counted from 1."""
+    """A policy that can't be used: `got` and `expected` at a line and column, both counted from 1.
+
+    `more` are further ones of the same policy, if they were looked for.
+    """
+
+    more: "tuple[SyntaxFault, ...]" = ()
 
     def __init__(self, line: int, column: int, got: str, expected: str) -> None:
         """Keep all four."""

@@ -41,12 +41,17 @@ def parse(policy: str) -> Module:
     found = tokens(policy)
     faults = []
     for dialect in (Dialect.v0(), Dialect.v1()):
+        parser = Parser(found, dialect)
         try:
-            return Parser(found, dialect).module()
+            module = parser.module()
         except SyntaxFault as fault:
             faults.append(fault)
         except RecursionError:
             faults.append(SyntaxFault(1, 1, "a policy that is nested too deep", "fewer terms in each other"))
+        else:
+            if parser.shadowing and not dialect.bare_bodies:
+                raise parser.shadowing
+            return module
     return _raise_furthest(faults)
 
 
@@ -57,6 +62,9 @@ def _raise_furthest(faults: list[SyntaxFault]) -> Module:
 class Parser(TermParser):
     """Reads one module in one dialect."""
 
+    shadowing: SyntaxFault | None = None
+    """The first import under the name of another: version 1 refuses it, in version 0 the later one counts."""
+
     def module(self) -> Module:
         """The whole module.  Raises `SyntaxFault`."""
         if not self.is_word("package"):
@@ -65,8 +73,9 @@ class Parser(TermParser):
         self.next()
         package = self._path()
         imports: dict[str, list[str]] = {}
+        named: dict[str, str] = {}
         while self.is_word("import"):
-            self._import(imports)
+            self._import(imports, named)
         rules: list[dict[str, Node]] = []
         while self.token.kind != "end":
             rules += self._rule_with_bodies()
@@ -76,13 +85,16 @@ class Parser(TermParser):
                 self.next()
         return Module(package, imports, rules)
 
-    def _path(self) -> list[str]:
-        """A dotted path, with texts in brackets as well: `a.b["c"]`."""
+    def _path(self, *, imported: bool = False) -> list[str]:
+        """A dotted path, with texts in brackets as well: `a.b["c"]`.
+
+        `imported`: words that an import makes keywords are plain names behind a dot, whether they are active or not.
+        """
         path = [self.name("a name")]
         while True:
             if self.is_mark(".") and not self.token.blank:
                 self.next()
-                path.append(self.name("a name"))
+                path.append(self.plain_name("a name") if imported else self.name("a name"))
             elif self.is_mark("[") and not self.token.blank:
                 self.next()
                 if self.token.kind != "text":
@@ -92,9 +104,18 @@ class Parser(TermParser):
             else:
                 return path
 
-    def _import(self, imports: dict[str, list[str]]) -> None:
+    def _import(self, imports: dict[str, list[str]], named: dict[str, str]) -> None:
+        """One import into `imports`.  `named`: what is imported so far, keywords too, by its name."""
         start = self.next()
-        path = self._path()
+        path = self._path(imported=True)
+        alias = path[-1]
+        if path[0] in ("data", "input") and self.is_word("as"):
+            self.next()
+            alias = self.name("a name")
+        if alias in named and self.shadowing is None:
+            got = f"an import of {'.'.join(path)[:80]} under the name {alias[:80]}"
+            self.shadowing = self.fault_at(start, got, f"a name of its own: {named[alias][:80]} has this one")
+        named.setdefault(alias, ".".join(path))
         if path[:2] == ["future", "keywords"] and len(path) <= 3:
             if not self.dialect.take_future_keywords(path[2:]):
                 raise self.fault_at(start, f"an import of {'.'.join(path)}", "in, every, if or contains")
@@ -104,10 +125,6 @@ class Parser(TermParser):
             return
         if path[0] not in ("data", "input"):
             raise self.fault_at(start, f"an import of {'.'.join(path)}", "a path that begins with data or input")
-        alias = path[-1]
-        if self.is_word("as"):
-            self.next()
-            alias = self.name("a name")
         imports[alias] = path
 
     # Rules

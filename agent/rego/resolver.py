@@ -5,7 +5,7 @@ declared keeps its name.  References to `data` are written out; calls are to a f
 to a built-in, by its name.
 """
 
-from agent.rego import builtins
+from agent.rego import builtins, signatures
 from agent.rego.faults import SyntaxFault
 from agent.rego.nodes import Node
 from agent.rego.parser import Module
@@ -208,6 +208,8 @@ class Resolver:
             arity = self._arity(name)
             if arity is not None and len(args) != arity:
                 raise SyntaxFault(term[3], term[4], f"{term[1]} with {_counted(len(args))}", _counted(arity))
+            if isinstance(name, str):
+                signatures.check(name, args, term[3], term[4])
             return ["call", name, args, term[3], term[4], None]
         if kind in ("arr", "set"):
             return [kind, [self.term(each, scope) for each in term[1]], None]
@@ -261,8 +263,8 @@ class Resolver:
             path = [*self._imports[first], *path[1:]]
         elif first in self._globals:
             path = ["data", *self.package, *path]
-        if path[0] == "data":
-            if tuple(path[1:]) not in self._arities:
+        if path[0] in ("data", "input"):
+            if tuple(path[1:]) not in self._arities or path[0] == "input":
                 raise SyntaxFault(term[3], term[4], f"a call of {name}, which is no function here", "a function")
             self.needs.add(tuple(path[1:]))
             return path[1:]

@@ -17,7 +17,9 @@ MAX_DEPTH = 100
 MAX_WHOLE_DIGITS = 400
 """Most digits that a whole number may have once its exponent is written out."""
 
-_WORDS = ("package", "import", "default", "not", "with", "as", "else", "true", "false", "null", "some")
+WORDS = ("package", "import", "default", "not", "with", "as", "else", "true", "false", "null", "some")
+"""What is a keyword in every version, and nowhere a name."""
+
 _LEVELS: tuple[dict[str, str], ...] = (
     {"==": "equal", "!=": "neq", "<": "lt", "<=": "lte", ">": "gt", ">=": "gte"},
     {"|": "or"},
@@ -65,7 +67,7 @@ class Dialect:
     def is_keyword(self, word: str) -> bool:
         """Whether `word` can't be a name."""
         later = {"in": self.in_, "every": self.every, "if": self.if_, "contains": self.contains}
-        return word in _WORDS or later.get(word, False)
+        return word in WORDS or later.get(word, False)
 
 
 class TermParser:
@@ -129,6 +131,12 @@ class TermParser:
     def name(self, what: str) -> str:
         """Take a name that is no keyword.  Raises `SyntaxFault`."""
         if self.token.kind != "name" or self.dialect.is_keyword(self.token.text):
+            raise self.fault(self.shown(), what)
+        return self.next().text
+
+    def plain_name(self, what: str) -> str:
+        """Take a name, also one that is a keyword once it is imported.  Raises `SyntaxFault`."""
+        if self.token.kind != "name" or self.token.text in WORDS:
             raise self.fault(self.shown(), what)
         return self.next().text
 

@@ -60,6 +60,18 @@ class Standing(NamedTuple):
     break_glass: tuple[BreakGlass, ...] = ()
     begun: Mapping[ConfiguredBreakGlass, Moment] = MappingProxyType({})
 
+    def all_break_glass(self) -> tuple[BreakGlass, ...]:
+        """The node's own, then those of the configuration that have begun here; ended ones too."""
+        return (*self.break_glass, *self.configured_break_glass())
+
+    def configured_break_glass(self) -> tuple[BreakGlass, ...]:
+        """The configuration's that has begun here, ended or not."""
+        return tuple(
+            BreakGlass(each.id, each.match, each.reason, self.begun[each], each.until)
+            for each in self.ruleset.break_glass
+            if each in self.begun
+        )
+
 
 class Terms(NamedTuple):
     """What holds for one image: its rule (None if no rule matches), and what a denial and "cannot tell" mean.
@@ -84,11 +96,11 @@ def is_canary(repository: Repository) -> bool:
     return host == _CANARY_HOST and repository.path == _CANARY_PATH
 
 
-def before_verification(repository: Repository, digest: str, standing: Standing) -> Answer | None:
+def before_verification(repository: Repository, digest: str, image: str, standing: Standing) -> Answer | None:
     """1 to 6: the answer that is due without asking anybody; None if verification has to decide.
 
-    `digest` may be empty for a name that was not resolved: then nothing that is listed by digest is found, see
-    `depends_on_digest`.
+    `image` is the image's name, for the next step.  `digest` may be empty for a name that was not resolved: then
+    nothing that is listed by digest is found, see `depends_on_digest`.
     """
     if is_canary(repository):
         return CANARY_ANSWER
@@ -96,11 +108,11 @@ def before_verification(repository: Repository, digest: str, standing: Standing)
     refused = lists.denied(ruleset.deny, repository, digest)
     if refused:
         text = f"on the deny list: {refused.match}{'@' if refused.digest else ''}{refused.digest}"
-        return Answer(Exit.DENY, Code.ON_DENY_LIST, NO_RULE, text, DENY_LIST)
+        return Answer(Exit.DENY, Code.ON_DENY_LIST, NO_RULE, text, DENY_LIST, image=image)
     glass = _break_glass(repository, standing)
     if glass:
-        text = f"not verified: break-glass until {glass.until:{_TIME}}: {glass.reason}"
-        return Answer(Exit.ALLOW, Code.BREAK_GLASS, NO_RULE, text, BREAK_GLASS, Ground.BREAK_GLASS)
+        text = f"not verified: break-glass {glass.id} until {glass.until:{_TIME}}: {glass.reason}"
+        return Answer(Exit.ALLOW, Code.BREAK_GLASS, NO_RULE, text, BREAK_GLASS, Ground.BREAK_GLASS, entry=glass.id)
     listed = lists.allowed(ruleset.allow, repository, digest, now)
     if listed:
         text = f"allowed by digest until {listed.until:{_TIME}}: {listed.reason}"
@@ -226,12 +238,7 @@ def _most_specific(rules: tuple[Rule, ...], repository: Repository) -> tuple[str
 
 def _break_glass(repository: Repository, standing: Standing) -> BreakGlass | None:
     """One that lets this repository's images pass now; the node's own go first."""
-    configured = (
-        BreakGlass("", each.match, each.reason, standing.begun[each], each.until)
-        for each in standing.ruleset.break_glass
-        if each in standing.begun
-    )
-    for entry in (*standing.break_glass, *configured):
+    for entry in standing.all_break_glass():
         if matching.matches(entry.match, repository) and not breakglass.ended(entry, standing.moment, standing.floor):
             return entry
     return None

@@ -5,11 +5,14 @@ any network: see `agent.rules.lists`.
 """
 
 from datetime import datetime
+from hashlib import sha256
 from typing import NamedTuple
 
 from agent.rules.rule import Default, Rule
 
 HOUR = 3600.0
+CONFIGURED = "config-"
+"""How the name of a break-glass begins that stands in the configuration; those of a node's own hold no dash."""
 
 
 class Denied(NamedTuple):
@@ -47,6 +50,12 @@ class ConfiguredBreakGlass(NamedTuple):
     match: str
     until: datetime
     reason: str
+
+    @property
+    def id(self) -> str:
+        """What names it to people and in records: made of what it says, for it has no other name."""
+        said = f"{self.match}\n{self.until.isoformat()}\n{self.reason}"
+        return f"{CONFIGURED}{sha256(said.encode()).hexdigest()[:8]}"
 
 
 class Staleness(NamedTuple):

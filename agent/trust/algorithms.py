@@ -66,7 +66,11 @@ def algorithm_of(certificate: Certificate) -> Algorithm:
 
 def unfit_to_issue(certificate: Certificate) -> str:
     """What the certificate's key is, if nothing issued with it may count: too weak, too costly, unusual; else empty."""
-    key = _public_key(certificate)
+    return unfit(_public_key(certificate))
+
+
+def unfit(key: object) -> str:
+    """What a public key is, if nothing signed with it may count: too weak, too costly, unusual; else empty."""
     if isinstance(key, rsa.RSAPublicKey):
         if key.public_numbers().e > _MAX_RSA_EXPONENT:
             return "RSA with an exponent above 2^31"

@@ -20,6 +20,8 @@ _SCOPE = re.compile(rf"{_LABEL}(?:\.{_LABEL})*(?::[0-9]+)?/{_COMPONENT}(?:/{_COM
 _STORE = re.compile(rf"({'|'.join(truststore.TYPES)}):[a-zA-Z0-9_.-]+\Z")
 _MAX_SCOPE_LENGTH = 512
 
+_RATIFYS_SKIP = "under 'skip' Ratify refuses unsigned images all the same"
+
 _MAX_STATEMENTS = 1000  # this and the following as in the schema
 _MAX_ITEMS = {"registryScopes": 2000, "trustStores": 100, "trustedIdentities": 200}
 _MAX_NAME_LENGTH = 256
@@ -60,7 +62,7 @@ def check_form(document: object, where: str) -> list[Problem]:
 def parse(document: Mapping[str, object], where: str) -> tuple[tuple[TrustPolicy, ...], list[Problem]]:
     """Read a trust policy document that has the form; collect everything that is wrong with it.
 
-    Weak settings (a level below strict for everything) are problems that are not fatal.
+    Weak settings (a level below strict for everything, skip for anything) are problems that are not fatal.
     """
     problems: list[Problem] = []
     policies: list[TrustPolicy] = []
@@ -94,6 +96,9 @@ def _parse_statement(statement: Mapping[str, object], where: str, problems: list
     actions = _actions(level, _object(verification.get("override")), at, problems)
     if "*" in scopes:
         _warn_of_weakness(level, actions, at, problems)
+    elif level == SKIP:
+        got = "level 'skip': nothing is verified, every image of these repositories passes, unsigned ones too"
+        problems.append(Problem(at, got, f"'strict', or to know that {_RATIFYS_SKIP}", fatal=False))
     timestamp = verification.get("verifyTimestamp", ALWAYS)
     if timestamp not in (ALWAYS, AFTER_CERT_EXPIRY):
         problems.append(
@@ -154,6 +159,7 @@ def _warn_of_weakness(level: str, actions: Mapping[Check, Action], where: str, p
         got = f"level {level!r} for every repository, which does not enforce {', '.join(weak)}"
     if weak:
         expected = "'strict' for \"*\", and weaker levels for single repositories"
+        expected += f"; {_RATIFYS_SKIP}" if level == SKIP else ""
         problems.append(Problem(where, got, expected, fatal=False))
 
 

@@ -291,3 +291,40 @@ def test_a_persons_command_may_read_a_file_of_the_host(folder: Path, tmp_path: P
     assert mine.file(str(elsewhere)) is None
     assert mine.file("~/nothing.rego") is None
     assert DocumentSet.read(str(folder)).file(f"{elsewhere}/p.rego") is None
+
+
+# Signatures, and paths that lead out of the set
+
+
+def test_the_signatures_are_beside_the_set_and_no_path_leads_to_them(tmp_path: Path) -> None:
+    folder = _write(tmp_path, config_json="{}")
+    (folder / "nodeseal.sig").write_text("QUJD")
+    found = DocumentSet.read(str(folder))
+    assert found.signatures is not None
+    assert found.signatures.content == b"QUJD"
+    assert found.find("nodeseal.sig") == ()
+    assert found.file("/etc/nodeseal.sig") is None
+    assert "nodeseal.sig" not in found.contents
+    assert found.problems() == ()
+
+
+def test_every_document_of_the_set_is_among_its_contents(folder: Path) -> None:
+    (folder / "notes.txt").write_text("read by nobody")
+    (folder / ".hidden").touch()
+    (folder / "below").mkdir()
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    contents = DocumentSet.read(str(folder)).contents
+    assert sorted(contents) == names
+    assert contents["notes.txt"] == b"read by nobody"
+
+
+def test_paths_that_only_the_host_could_have_are_told_where_it_does_not_count(folder: Path) -> None:
+    found, asked = DocumentSet.read(str(folder)), ("/etc/nowhere.crt", "other.rego", "/root/.config/notation")
+    found.find(asked[0])
+    found.find("/etc/certs")
+    found.file(asked[1])
+    found.tree(asked[2], ("trustpolicy.json",))
+    assert found.outside == asked
+    persons = DocumentSet.read(str(folder), home="/")
+    persons.find(asked[0])
+    assert persons.outside == ()

@@ -18,7 +18,7 @@ from agent.adapters import files, snapshots
 from agent.adapters.snapshots import SnapshotStore
 from agent.config import canonical
 from agent.config.config import Config, VerifierSettings
-from agent.errors import Cause, HostError, Unavailable
+from agent.errors import Cause, ConfigurationError, HostError, Unavailable
 from agent.rules.rule import PolicySettings
 from tests.engines import one_rule
 
@@ -117,6 +117,38 @@ def test_what_could_not_be_loaded_is_not_published(
     monkeypatch.undo()
     assert store.load() == OLD
     assert _names(store) == {OLD.generation}
+
+
+def test_whoever_is_to_admit_a_configuration_is_asked_before_it_is_in_force(store: SnapshotStore) -> None:
+    store.publish(OLD)
+    in_force: list[Config] = []
+    store.publish(NEW, admit=lambda: in_force.append(store.load()))
+    assert in_force == [OLD]
+    assert store.load() == NEW
+
+
+def test_who_does_not_admit_a_configuration_keeps_it_out_of_force(store: SnapshotStore) -> None:
+    store.publish(OLD)
+    rules = store.last_rules()
+
+    def refuse() -> None:
+        raise ConfigurationError("refused")
+
+    with pytest.raises(ConfigurationError, match="refused"):
+        store.publish(NEW, admit=refuse)
+    assert store.load() == OLD
+    assert store.last_rules() == rules
+
+
+def test_nobody_else_publishes_while_one_is_asked(store: SnapshotStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "_LOCK_WAIT", 0.1)
+
+    def meanwhile() -> None:
+        with pytest.raises(HostError, match="lock"):
+            store.publish(NEWER)
+
+    store.publish(NEW, admit=meanwhile)
+    assert store.load() == NEW
 
 
 # Damage: load refuses, and says that it is the configuration

@@ -120,6 +120,15 @@ def test_policy_that_can_not_be_meant_is_refused_at_its_line(policy: str, place:
     assert got in problem.got
 
 
+def test_each_rule_that_can_not_be_compiled_is_told_at_its_line() -> None:
+    rule, told = read({"policy": GOOD_POLICY + "a := nonsense(1)\nb := 1\nc { lower(5) }\n"})
+    assert rule is None
+    assert [(each.path, each.got) for each in told] == [
+        (f"{PLUGIN}.policy:5:14", "a call of nonsense, which is no function"),
+        (f"{PLUGIN}.policy:7:10", "lower with a number"),
+    ]
+
+
 def test_policy_that_is_no_text_is_refused() -> None:
     assert read({"policyPath": "policy.rego"}, policy_rego=b"\xff")[1][0].got == "bytes that are no UTF-8"
 
@@ -138,9 +147,20 @@ def test_what_stands_in_a_document_that_is_no_policy_is_not_shown() -> None:
 
 def test_policy_that_is_true_for_nothing_at_all_is_told() -> None:
     assert surprises(QUICK_START) == ["a policy that is true for an image to which nothing refers"]
-    assert surprises("package ratify.policy\nvalid := true\n") == [
-        "a policy that is true for an image to which nothing refers"
-    ]
+
+
+def test_policy_that_is_true_for_failed_evidence_is_told() -> None:
+    one = "a policy that is true for an image with one signature, which failed"
+    assert surprises("package ratify.policy\nvalid { input.verifierReports[_].verifierReports[_].name }\n") == [one]
+    assert one in surprises("package ratify.policy\nvalid := true\n")
+
+
+def test_policy_that_says_yes_to_anything_is_told_what_happens_here() -> None:
+    told = read({"policy": "package ratify.policy\nvalid := true\n"})[1]
+    assert len(told) == 2
+    for each in told:
+        assert "denied all the same, unlike in Ratify, but where allowWithoutEvidence stands" in each.expected
+        assert not each.fatal
 
 
 def test_policy_that_reads_the_time_is_told() -> None:

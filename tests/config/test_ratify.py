@@ -103,7 +103,7 @@ UNUSABLE: list[tuple[str, object, str]] = [
     (f"{STORE}.authProvider", {"name": "k8Secrets"}, "Kubernetes Secrets"),
     (f"{STORE}.authProvider", {}, "dockerConfig"),
     (f"{STORE}.authProvider", "dockerConfig", "an object"),
-    (f"{STORE}.authProvider", {"name": "dockerConfig", "configPath": ""}, "not empty"),
+    (f"{STORE}.authProvider", {"name": "dockerConfig", "configPath": 7}, "a text"),
     (f"{STORE}.auth-provider", {"name": "awsEcrBasic"}, "no credentials of clouds"),
     (f"{STORE}.name", "other", '"oras"'),
     (f"{STORE}.source", {"artifact": "x"}, "plugins that are downloaded"),
@@ -112,7 +112,8 @@ UNUSABLE: list[tuple[str, object, str]] = [
     ("store.pluginBinDirs", ["/bin"], "no external plugins"),
     ("verifier.pluginBinDirs", ["/bin"], "no external plugins"),
     ("policy.plugin.name", "nodeseal", "one of configPolicy, regoPolicy"),
-    ("policy.plugin.policy", "", "not empty"),
+    ("policy.plugin.policy", 7, "a text"),
+    ("policy.plugin.policyPath", None, "a text"),
     ("policy.plugin.passthroughEnabled", "yes", "true or false"),
     (f"{PLUGIN}.verificationCertStores", ["ca"], "stores by type and name"),
     (f"{PLUGIN}.verificationCertStores", {"ca:prod": ["p"]}, "a name of letters"),
@@ -158,6 +159,8 @@ UNUSABLE: list[tuple[str, object, str]] = [
     (f"{STORE}.useHttp", "true", "true or false"),
     (f"{STORE}.usehttp", True, "useHttp"),
     ("policy.plugin.artifactVerificationPolicies.default", "some", '"any", "all"'),
+    ("policy.plugin.artifactVerificationPolicies", "any", "an object"),
+    ("policy.plugin.artifactVerificationPolicies", {"application/x": ""}, '"any", "all"'),
     ("policy.plugin.artifactVerificationPolicies", {"application/x": "ANY"}, '"any", "all"'),
     ("policy.plugin.artifactVerificationPolicies", {"": "any"}, "an artifact type or default"),
     ("policy.plugin.name", ..., "Which policy decides"),
@@ -236,6 +239,21 @@ def test_what_tunes_ratify_alone_is_taken_with_a_warning(path: str, value: objec
     assert not errors(put(path, value))
     assert [place for place in found if place.startswith(path)] == list(found)
     assert "no effect" in next(iter(found.values()))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("logger", {"formatter": "xml"}),
+        (f"{STORE}.ttl", "10"),
+        ("executor", {"mutationRequestTimeout": -1}),
+        (f"{STORE}.authProvider", {"name": "dockerConfig", "configPath": 7}),
+    ],
+)
+def test_value_that_is_wrong_is_told_once_though_its_key_has_no_effect(path: str, value: object) -> None:
+    (problem,) = problems(put(path, value))
+    assert problem.fatal
+    assert "no such key" not in problem.expected
 
 
 @pytest.mark.parametrize("key", ["authProvider", "auth-provider"])

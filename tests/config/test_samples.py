@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from agent.config import importing
+from agent.policies.configpolicy import ConfigPolicy
 from tests.config.support import GOOD, errors, put, read, warnings
 from tests.config.test_programs import GOOD_POLICY
+from tests.config.test_programs import read as policy_of
 
 PLUGIN, STORE = "verifier.plugins[0]", "store.plugins[0]"
 PROVIDERS = {"version": "1.0.0", "plugins": []}
@@ -72,6 +74,40 @@ def test_every_option_of_the_store_is_known() -> None:
 @pytest.mark.parametrize("name", ["configPolicy", "config-policy", "CONFIGPOLICY", "Config-Policy"])
 def test_names_of_policies_are_compared_as_ratify_compares_them(name: str) -> None:
     assert read(put("policy.plugin.name", name)).config.rules[0].policy.name == "configpolicy"
+
+
+@pytest.mark.parametrize("key", ["authProvider", "auth-provider"])
+def test_empty_path_of_credentials_is_no_path(key: str) -> None:
+    value = put(f"{STORE}.{key}", {"name": "dockerConfig", "configPath": ""})
+    assert (errors(value), warnings(value)) == ({}, {})
+
+
+@pytest.mark.parametrize("beside", ["policyPath", "policy"])
+def test_empty_policy_beside_another_is_no_policy(beside: str) -> None:
+    plugin = {"name": "regoPolicy", "policy": GOOD_POLICY, "policyPath": "policy.rego"} | {beside: ""}
+    rule, told = policy_of(plugin, policy_rego=GOOD_POLICY.encode())
+    assert told == []
+    assert rule is not None
+    assert rule.policy.settings["compiled"]
+
+
+@pytest.mark.parametrize("plugin", [{"policy": ""}, {"policyPath": ""}, {"policy": "", "policyPath": ""}])
+def test_empty_policies_alone_are_none(plugin: dict[str, Any]) -> None:
+    rule, (problem,) = policy_of(plugin)
+    assert rule is None
+    assert problem.got == "no policy"
+
+
+@pytest.mark.parametrize(
+    ("given", "same_as"), [(None, {}), ({"default": ""}, {}), ({"default": "", "a/b": "any"}, {"a/b": "any"})]
+)
+def test_empty_requirements_are_none(given: object, same_as: object) -> None:
+    path = "policy.plugin.artifactVerificationPolicies"
+    value = put(f"{PLUGIN}.artifactTypes", "*")
+    found, wanted = (read(put(path, each, value)) for each in (given, same_as))
+    assert found.warnings == ()
+    assert found.config == wanted.config
+    assert ConfigPolicy.load(found.config.rules[0].policy.settings).allow_stands(["c/d"]) is False
 
 
 def test_sections_of_ratifys_server_change_nothing_and_say_so() -> None:

@@ -146,6 +146,13 @@ def test_certificates_of_registries_are_apart_from_those_of_signers() -> None:
     assert trusted(config) == {der(SIGNERS)}
 
 
+def test_certificates_of_registries_answer_what_is_told_of_loopback() -> None:
+    scopes = f"{PLUGIN}.trustPolicyDoc.trustPolicies[0].registryScopes"
+    value = put(scopes, ["localhost:5000/a"], configured())
+    assert [each.path for each in read(value)[1]] == [f"config.json: {scopes}[0]"]
+    assert read(put(f"{STORE}.caCertificates", ["registries.crt"], value))[1] == []
+
+
 def test_without_certificates_of_registries_there_are_none() -> None:
     config, _ = read(configured())
     assert cas(config) == set()

@@ -3,6 +3,7 @@
 Reads files and runs `--help`; needs neither network nor root.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -16,12 +17,17 @@ import pytest
 from agent import __version__
 from agent.config.schema import SCHEMA
 from agent.errors import Cause, Code, Exit
-from agent.model.answer import LINE_LIMIT
+from agent.model.answer import LINE_LIMIT, Ground
 from agent.modes import config
+from agent.modes.rendering import REMEDIES
+from agent.rules.floor import Bootstrap, Floor
+from agent.rules.rule import FailureAction, PolicySettings, Rule
+from agent.rules.ruleset import Exemption, RuleSet
 from tests import signing
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+CODES = ROOT / "docs" / "codes"
 _NOT_OURS = {".git", ".venv", ".cache", "out", "node_modules"}
 DOCUMENTS = sorted(
     path
@@ -31,10 +37,11 @@ DOCUMENTS = sorted(
 
 _FENCE = re.compile(r"^(`{3,}|~{3,})")
 _HEADING = re.compile(r"^(#{1,6}) (.+?) *$")
-_CODE_HEADING = re.compile(r"^## (NS-[0-9]{4}) (\S.*)$")
+_CODE_HEADING = re.compile(r"^# (NS-[0-9]{4}) (\S.*)$")
+_LINE = re.compile(r"^```text\n(.*)\n```$", re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]\n]*\]\(([^()\s]+(?:\([^()\s]*\))?)(?: \"[^\"]*\")?\)")
 _HELP = re.compile(r"^<!-- help: nodeseal(?: ([a-z -]+))? -->\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PARTS_OF_A_CODE = ("**Cause.**", "**Check.**", "**Remedy.**")
+_PARTS_OF_A_CODE = ("```text", "**Cause.**", "**Check.**", "**Remedy.**")
 
 
 class Link(NamedTuple):
@@ -93,51 +100,60 @@ def help_blocks() -> list[tuple[str, str]]:
     return [(match[1] or "", match[2]) for match in _HELP.finditer(README.read_text("utf-8"))]
 
 
-def code_sections() -> dict[str, str]:
-    """Code -> text of its section in docs/codes.md."""
-    sections: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in prose((ROOT / "docs" / "codes.md").read_text("utf-8")):
-        heading = _CODE_HEADING.match(line)
-        if heading:
-            assert heading[1] not in sections, f"{heading[1]} has two sections"
-            current = sections[heading[1]] = []
-        elif line.startswith("## "):
-            current = []
-        current.append(line)
-    return {code: "\n".join(lines) for code, lines in sections.items()}
+def code_pages() -> dict[str, str]:
+    """Code -> text of its page in docs/codes."""
+    return {page.stem: page.read_text("utf-8") for page in sorted(CODES.glob("*.md"))}
 
 
 def test_there_are_documents() -> None:
     assert README in DOCUMENTS
-    assert ROOT / "docs" / "codes.md" in DOCUMENTS
+    assert CODES / "NS-0001.md" in DOCUMENTS
 
 
-def test_every_code_has_its_section_and_every_section_its_code() -> None:
-    assert sorted(code_sections()) == sorted(code.value for code in Code)
-
-
-def test_the_sections_are_in_order() -> None:
-    assert list(code_sections()) == sorted(code_sections())
+def test_every_code_has_its_page_and_every_page_its_code() -> None:
+    assert sorted(code_pages()) == sorted(code.value for code in Code)
 
 
 @pytest.mark.parametrize("code", [code.value for code in Code])
-def test_a_code_has_cause_check_and_remedy(code: str) -> None:
-    section = code_sections()[code]
-    places = [section.find(part) for part in _PARTS_OF_A_CODE]
+def test_a_code_has_an_example_cause_check_and_remedy(code: str) -> None:
+    page = code_pages()[code]
+    heading = _CODE_HEADING.match(page.splitlines()[0])
+    assert heading
+    assert heading[1] == code
+    places = [page.find(part) for part in _PARTS_OF_A_CODE]
     assert -1 not in places
     assert places == sorted(places)
 
 
-def test_headings_that_look_like_codes_are_well_formed() -> None:
+@pytest.mark.parametrize("code", [code.value for code in Code])
+def test_an_example_is_a_line_that_containerd_could_get(code: str) -> None:
+    (line,) = _LINE.findall(code_pages()[code])
+    form = re.match(r"([a-z ]+) (NS-[0-9]{4}) rule=\S+( ground=(\w+))?: \S", line)
+    assert form
+    assert form[2] == code
+    words = {"0": "allow", "1": "deny|bad request", "2": "deny", "3": "cannot tell", "9": "internal error"}
+    assert re.fullmatch(words[code[3]], form[1])
+    assert (form[4] in {ground.value for ground in Ground}) is (form[1] == "allow")
+    assert len(line) <= LINE_LIMIT
+
+
+def test_the_table_of_codes_holds_each_with_its_name_and_next_step() -> None:
+    rows = [line for line in prose((ROOT / "docs" / "codes.md").read_text("utf-8")) if line.startswith("| [NS-")]
+    names = {code: page.splitlines()[0].removeprefix(f"# {code} ") for code, page in code_pages().items()}
+    assert rows == [
+        f"| [{code.value}](codes/{code.value}.md) | {names[code.value]} | {REMEDIES.get(code, '')} |" for code in Code
+    ]
+
+
+def test_the_table_of_grounds_holds_each() -> None:
     text = (ROOT / "docs" / "codes.md").read_text("utf-8")
-    odd = [line for line in prose(text) if line.startswith("#") and "NS-" in line and not _CODE_HEADING.match(line)]
-    assert not odd
+    named = re.findall(r"^\| `(\w+)` \|.*\| [0-9, ]+ \|$", text, re.MULTILINE)
+    assert sorted(named) == sorted(ground.value for ground in Ground)
 
 
 @pytest.mark.parametrize("cause", list(Cause))
-def test_a_cause_stands_in_the_section_of_its_code(cause: Cause) -> None:
-    assert f"`{cause.value}`" in code_sections()[Code.of(cause).value]
+def test_a_cause_stands_in_the_page_of_its_code(cause: Cause) -> None:
+    assert f"`{cause.value}`" in code_pages()[Code.of(cause).value]
 
 
 def test_every_code_that_a_document_names_exists() -> None:
@@ -187,7 +203,22 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
     assert text == done.stdout
 
 
-@pytest.mark.parametrize("arguments", ["", "verify", "config check", "config apply", "config schema"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "verify",
+        "status",
+        "break-glass on",
+        "break-glass off",
+        "break-glass list",
+        "config check",
+        "config apply",
+        "config diff",
+        "config statement",
+        "config schema",
+    ],
+)
 def test_the_help_text_of_every_command_is_in_the_readme(arguments: str) -> None:
     assert [block[0] for block in help_blocks()].count(arguments) == 1
 
@@ -225,7 +256,7 @@ def test_every_document_that_the_code_names_exists() -> None:
 
 def test_the_complete_example_can_be_used(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-    (example,) = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    example = re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0]
     (tmp_path / "config.json").write_text(example, "utf-8")
     (tmp_path / "company-root.crt").write_bytes(signing.usual_signer().root_pem)
     found = config.read(str(tmp_path), str(tmp_path))
@@ -268,6 +299,34 @@ def test_every_configuration_key_is_documented() -> None:
         "requestHeaders",
     }
     assert not sorted(set(schema_keys(SCHEMA)) - named - unnamed)
+
+
+def test_the_table_of_defaults_is_what_the_code_does() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text("utf-8").partition("### Defaults")[2].partition("\n## ")[0]
+    told = dict(re.findall(r"^\| `([\w.]+)`(?: of (?:a rule|an exemption))? \| (.+) \|$", text, re.MULTILINE))
+    rule, floor, lists = Rule("", (), (), PolicySettings("", {})), Floor(), RuleSet(())
+    assert told == {
+        "enforcement": f"`{rule.enforcement.value}`",
+        "failurePolicy": f"`{rule.failure_policy.default.value}`",
+        "rollout": f"`{rule.rollout}` percent",
+        "allowWithoutEvidence": f"`{json.dumps(rule.allow_without_evidence)}`",
+        "default": f"none: it must be written beside `rules`; `{lists.default.enforcement.value}` and "
+        f"`{lists.default.failure_policy.default.value}` without rules",
+        "cache.staleIfError.registry": f"`{lists.stale.registry / 3600:g}h`",
+        "cache.staleIfError.revocation": f"`{lists.stale.revocation:g}s`",
+        "insecure": f"`{json.dumps(Exemption('').insecure)}`",
+        "untilFirstSnapshot": f"`{Bootstrap().until_first_snapshot.value}`",
+        "floor.enforcement": f"`{floor.enforcement.value}`",
+        "floor.failurePolicy": f"`{floor.failure_policy.default.value}`",
+        "floor.failurePolicy.revocationUnknown": f"`{floor.failure_policy.written(Cause.REVOCATION_UNKNOWN).value}`",
+        "floor.failurePolicy.configurationInvalid": "`Fail`",
+        "floor.breakGlass.longest": f"`{floor.longest_break_glass / 3600:g}h`",
+        "floor.breakGlass.allImages": f"`{json.dumps(floor.break_glass_for_all)}`",
+        "floor.exemptWithoutDigest": f"`{' '.join(floor.without_digest)}`",
+    }
+    assert floor.failure_policy.written(Cause.CONFIGURATION_INVALID) is FailureAction.FAIL
+    assert rule.failure_policy.causes == lists.default.failure_policy.causes == {}
+    assert (lists.deny, lists.allow, lists.exempt, lists.break_glass) == ((), (), (), ())
 
 
 def test_the_version_is_told_alike() -> None:

@@ -252,7 +252,7 @@ def test_timestamps_need_a_root_among_verification_certs(each: x509.Certificate)
 def test_statements_that_skip_need_no_certificates() -> None:
     policy = {"name": "a", "registryScopes": ["r.example/a"], "signatureVerification": {"level": "skip"}}
     parsed = parse(Given(), trustPolicyDoc={"version": "1.0", "trustPolicies": [policy]})
-    assert parsed.problems == ()
+    assert not any(problem.fatal for problem in parsed.problems)
     assert parsed.certificates == {}
     assert stores_of(parsed) == TrustStores({})
 

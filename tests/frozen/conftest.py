@@ -37,6 +37,13 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return Program(tmp_path_factory.mktemp("bare") / "host")
 
 
+@pytest.fixture(autouse=True)
+def nothing_verified_before(request: pytest.FixtureRequest) -> None:
+    """Each test begins without what the program remembers of the ones before."""
+    if "setting" in request.fixturenames:
+        request.getfixturevalue("setting").program.forget()
+
+
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting]:
     """The program, configured, and its registry."""

@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from http.client import HTTPException
 from typing import Callable, Mapping, NamedTuple
 
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.http_wire import Deadline, Wire
-from agent.codec import cms, pem, strictjson, strictyaml
+from agent.codec import cms, pem, signaturelines, strictjson, strictyaml
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
 from agent.formats import notation_cose, notation_envelope, notation_jws
@@ -32,11 +32,11 @@ from agent.registry.urls import Origin, Url
 from agent.rego.compiler import compile_policy
 from agent.rego.evaluator import Program
 from agent.rego.faults import EvaluationFault, SyntaxFault
-from agent.trust import chain, crl, identity, ocsp, timestamp, trustpolicy_document
+from agent.trust import chain, crl, identity, ocsp, signedconfiguration, timestamp, trustpolicy_document
 from agent.trust.revocationstatus import Unusable
 from tests.hostile import messages
 from tests.rego.reports import POLICIES, REPORTS
-from tests.signing import envelope, signature_manifest, trust_policy, usual_signer, write_config
+from tests.signing import envelope, key, signature_manifest, trust_policy, usual_signer, write_config
 from tests.trust.answers import ocsp_answer, revocation_list
 from tests.trust.tokens import authority, token
 
@@ -187,6 +187,10 @@ def _answers() -> list[bytes]:
     return [b"l" + revocation_list(issuer, 1), b"o" + ocsp_answer(leaf, issuer, 1)]
 
 
+def _public_key(kind: str) -> bytes:
+    return key(kind).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
 def _ders() -> list[bytes]:
     return [each.public_bytes(Encoding.DER) for each in _SIGNER.chain]
 
@@ -221,6 +225,13 @@ TARGETS: Mapping[str, Target] = {
     "jws": Target(_notation_jws, (Malformed,), _jws_messages),
     "cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
     "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
+    "public-key": Target(
+        lambda data: signedconfiguration.signing_key(data.decode("utf-8", "replace")), (Malformed,),
+        lambda: [_public_key(kind) for kind in ("P-256", "RSA-2048", "Ed25519")],
+    ),
+    "signature-lines": Target(
+        signaturelines.decode, (Malformed,), lambda: [b"A" * 76 + b"\nAAAA\n\nQUJD RA==\r\n", b"A" * 64 + b"\n"],
+    ),
     "grammars": Target(
         _grammar, (Malformed, UsageError, Unavailable),
         lambda: [bytes([number]) + example.encode() for number, (_, example) in enumerate(_GRAMMARS)],
@@ -250,7 +261,10 @@ TARGETS: Mapping[str, Target] = {
     ),
 }  # fmt: skip
 
-MODULES = {"strictjson": "json", "strictyaml": "yaml", "jose": "jws", "cose": "cose", "cms": "timestamp", "pem": "pem"}
+MODULES = {
+    "strictjson": "json", "strictyaml": "yaml", "jose": "jws", "cose": "cose", "cms": "timestamp", "pem": "pem",
+    "signaturelines": "signature-lines",
+}  # fmt: skip
 
 
 def _entry() -> dict[str, object]:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft202012Validator
 
 from agent.adapters.snapshots import SnapshotStore
+from agent.config.dialectschema import API_VERSION
 from agent.errors import ConfigurationError, Exit, HostError, UsageError
 from agent.modes import config
 from tests.config.support import GOOD, STATEMENT, put
@@ -203,6 +204,37 @@ def test_a_document_that_nobody_names_is_told(good: str) -> None:
     result = _run("check", good)
     assert result.exit is Exit.ALLOW
     assert "WARNING: stray.txt: got a document that nothing refers to" in result.out
+
+
+TERMS = {"enforcement": "Enforce", "failurePolicy": "Fail"}
+REGO = "package ratify.policy\nvalid { input.verifierReports[_].verifierReports[_].isSuccess }\n"
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        {"passthroughEnabled": True, "policyPath": "/root/.ratify/policy.rego"},
+        {"policyPath": "policy.rego"},
+        {"policy": REGO, "policyPath": "policy.rego"},
+    ],
+)
+def test_policy_that_the_configuration_names_is_referred_to(good: str, plugin: dict[str, object]) -> None:
+    Path(good, "policy.rego").write_text(REGO)
+    Path(good, "config.json").write_text(json.dumps(put("policy.plugin", {"name": "regoPolicy"} | plugin)))
+    result = _run("check", good)
+    assert result.exit is Exit.ALLOW
+    assert "nothing refers to" not in result.out
+
+
+def test_policy_that_ratify_alone_follows_is_referred_to(good: str) -> None:
+    Path(good, "policy.rego").write_text(REGO)
+    rule = {"name": "r", "match": ["**"], "verifiers": ["notation"], "policy": {"any": ["notation"]}}
+    value = put("policy.plugin", {"name": "regoPolicy", "policyPath": "policy.rego"})
+    value["nodeseal"] = {"apiVersion": API_VERSION, "default": TERMS, "rules": [rule]}
+    Path(good, "config.json").write_text(json.dumps(value))
+    result = _run("check", good)
+    assert result.exit is Exit.ALLOW
+    assert "nothing refers to" not in result.out
 
 
 def test_a_document_that_can_not_be_read_is_an_error(good: str) -> None:

@@ -162,7 +162,7 @@ def test_without_a_snapshot_every_pull_is_blocked_as_cannot_tell(sealed: Sealed)
         told = sealed.node.cri_pull(image.name).error
     finally:
         current.symlink_to(target)
-    assert "exit code 11): cannot tell NS-3006 rule=-: configurationMissing" in told
+    assert "exit code 11): cannot tell NS-3006 rule=default: configurationMissing" in told
     assert sealed.node.cri_pull(image.name).ok
 
 

@@ -405,6 +405,85 @@ x := 1
 import input.a
 import input.a
 x := a.b.c
+### import a keyword that another import made one
+import future.keywords.every
+import future.keywords.in
+x { every y in [1] { y in [1] } }
+### import all keywords and one of them
+import future.keywords
+import future.keywords.if
+import future.keywords.in
+x if { 1 in [1] }
+### import one keyword and all of them
+import future.keywords.in
+import future.keywords
+x if { 1 in [1] }
+### import a keyword twice
+import future.keywords.in
+import future.keywords.in
+x { 1 in [1] }
+### import a keyword twice in v1
+import future.keywords.in
+import future.keywords.in
+x if { 1 in [1] }
+### import rego.v1 and a keyword
+import rego.v1
+import future.keywords.in
+x if { 1 in [1] }
+### import a keyword and rego.v1
+import future.keywords.in
+import rego.v1
+x if { 1 in [1] }
+### import rego.v1 and all keywords
+import rego.v1
+import future.keywords
+x if { 1 in [1] }
+### import rego.v1 and a keyword do not bring v0 back
+import rego.v1
+import future.keywords.if
+x { true }
+### import rego.v1 twice
+import rego.v1
+import rego.v1
+x if { true }
+### import under the name of rego.v1
+import rego.v1
+import input.v1
+x if { true }
+### import twice in v1
+import rego.v1
+import input.a
+import input.a
+x := a.b.c
+### import another under a name in v1
+import input.a
+import data.t.a
+x if { a }
+### import another under a name in v0
+import input.list
+import input.a as list
+x := list.b.c
+### import a path with a keyword
+import future.keywords
+import input.in.if as a
+x := 1
+### import a path with a keyword in v1
+import input.in
+x if { true }
+### import a path with a word that is always one
+import input.not as a
+x := 1
+### import under a keyword
+import future.keywords.in
+import input.list as in
+x := 1
+### import something that is called as a built-in
+import input.count
+x := count([1])
+### import something that is called as a function of the policy
+import input.t.f as g
+f(a) = a
+x := g(1)
 ### data reference
 y := 3
 x := data.t.y

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.rego.compiler import compile_policy
+from agent.rego.compiler import MAX_FAULTS, compile_policy
 from agent.rego.evaluator import Program
 from agent.rego.faults import EvaluationFault, SyntaxFault
 from agent.rego.lexer import MAX_SIZE
@@ -44,11 +44,44 @@ from tests.rego.support import answer, fault_of
         ),
         ("package t\nf(a) = a\nf(a, b) = b", "line 3, column 1: got a function of 2 arguments; expected 1"),
         ("package t\nx := 1e999", "a number out of range"),
+        ('package t\nx := 1 + "a"', "line 2, column 8: got + with a string; expected a number"),
+        ("package t\nx { false; minus(null, 1) }", "got - with null; expected a number or a set"),
+        ("package t\nx := count([]) + count(5)", "got count with a number; expected a string or an array or an object"),
+        (
+            "package t\nimport rego.v1\nimport input.a\nimport data.b as a\nx := 1",
+            "line 4, column 1: got an import of data.b under the name a; expected a name of its own: input.a has this",
+        ),
         ("package t\nx := " + "1" * 500, "a number of 500 characters; expected at most 400"),
     ],
 )
 def test_a_fault_says_where_it_is_what_was_got_and_what_was_expected(policy: str, message: str) -> None:
     assert message in fault_of(policy)
+
+
+def faults_of(policy: str) -> list[str]:
+    """Everything told about a policy that can't be used, by lines."""
+    with pytest.raises(SyntaxFault) as found:
+        compile_policy(policy)
+    return [f"{each.line}: {each.got}" for each in (found.value, *found.value.more)]
+
+
+def test_each_rule_with_a_fault_is_told() -> None:
+    rules = ["x := nonsense(1)", "y { z }", "good := 1", 'w := lower("a") + lower(1)', "v := count()"]
+    assert faults_of("package t\n" + "\n".join(rules)) == [
+        "2: a call of nonsense, which is no function",
+        "3: unsafe z, without a value here",
+        "5: lower with a number",
+        "6: count with 0 arguments",
+    ]
+
+
+def test_a_fault_in_the_head_of_several_bodies_is_told_once() -> None:
+    assert len(faults_of("package t\nf(lower(1)) { true } { false }\nx := nonsense(1)")) == 2
+
+
+def test_no_more_faults_are_told_than_a_person_reads() -> None:
+    policy = "package t\n" + "".join(f"a{i} := nonsense(1)\n" for i in range(100))
+    assert len(faults_of(policy)) == MAX_FAULTS
 
 
 def test_a_policy_that_is_too_long_is_refused() -> None:
@@ -81,8 +114,10 @@ def test_calls_in_each_other_without_end_are_a_fault() -> None:
     [
         ('to_number("a")', "line 2: to_number: got string"),
         ("1 / 0", "line 2: /: divide by zero"),
-        ('1 + "a"', "line 2: +: got string"),
-        ("numbers.range(1, 10000000)", "more than 100000 numbers"),
+        ('1 + [x | x := "a"][0]', "line 2: +: got string"),
+        ("numbers.range(0, 100000)", "more than 100000 numbers"),
+        ("numbers.range(100000, 0)", "more than 100000 numbers"),
+        ("numbers.range_step(0, 200000, 2)", "more than 100000 numbers"),
         ("bits.lsh(1, 100000)", "expected 0 to 4096"),
         ('time.clock([1, "Europe/Berlin"])', "expected the time zone UTC: no other is known here"),
         ('replace("aaaa", "a", replace(replace("aaaa", "a", x), "b", x))', "a text of more than"),
@@ -94,6 +129,12 @@ def test_calls_in_each_other_without_end_are_a_fault() -> None:
 def test_a_built_in_that_fails_is_a_fault_with_its_line(expression: str, message: str) -> None:
     policy = f"package t\ny {{ z := {expression} }}\nx := 1 {{ y }}\n".replace(", x)", ', concat("", input.long))')
     assert message in fault_of(policy, value={"long": ["b" * 2_000] * 10})
+
+
+@pytest.mark.parametrize("numbers", ["numbers.range(1, 100000)", "numbers.range_step(0, 199999, 2)"])
+def test_as_many_numbers_as_a_range_may_have_are_taken(numbers: str) -> None:
+    program = Program(compile_policy(f"package t\nx := count({numbers})"))
+    assert program.query(["t", "x"], {}, now_ns=0) == 100_000
 
 
 def test_a_failing_built_in_is_no_consent_behind_a_negation() -> None:

@@ -65,6 +65,15 @@ def test_line_is_short_and_printable_whatever_goes_into_it(answer: Answer) -> No
     assert answer.exit is not Exit.ALLOW
 
 
+@pytest.mark.parametrize("length", [20, 110, 111, 150, 190])
+def test_line_leaves_room_for_what_an_event_puts_around_it(length: int) -> None:
+    name = "r.example/" + "a" * (length - 12) + ":1"
+    line = Answer(Exit.DENY, Code.NO_EVIDENCE, "r" * 80, "m" * 500, image=name).line()
+    assert len(line) + 275 + 3 * len(name) <= 1024
+    assert line.startswith(f"deny NS-2001 rule={'r' * 61}...: mm")
+    assert line.endswith("; see: nodeseal verify --explain " + (name if length <= 111 else "IMAGE"))
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -86,13 +95,13 @@ def test_canary_is_denied_before_anything_is_looked_at(name: str) -> None:
     repository = Reference.parse(name).repository
     assert precedence.is_canary(repository)
     nothing = engines.standing(Config("g", (), (), RuleSet(()), {}))
-    assert precedence.before_verification(repository, "", nothing) is precedence.CANARY_ANSWER
+    assert precedence.before_verification(repository, "", NAME, nothing) is precedence.CANARY_ANSWER
 
 
 def test_other_names_are_for_verification_to_decide() -> None:
     repository = Reference.parse(NAME).repository
     holding = engines.standing(Config("g", (), (), RuleSet((DEFAULT_RULE,)), {}))
-    assert precedence.before_verification(repository, "", holding) is None
+    assert precedence.before_verification(repository, "", NAME, holding) is None
     assert precedence.terms_for(repository, holding).rule is DEFAULT_RULE
 
 

@@ -69,7 +69,7 @@ def test_careless_document_is_refused_at_its_place(statements: list[dict[str, An
 
 def test_level_skip_skips_every_check_and_asks_for_nobody() -> None:
     (policy,), problems = parse({"version": "1.0", "trustPolicies": [SKIP | {"registryScopes": ["r.example/a"]}]}, "d")
-    assert problems == []
+    assert not any(problem.fatal for problem in problems)
     assert set(policy.actions.values()) == {Action.SKIP}
     assert (policy.stores, policy.identities) == ((), ())
 
@@ -91,6 +91,22 @@ def test_weak_level_for_every_repository_is_told_loudly_and_taken(verification: 
     assert not problem.fatal
     assert said in problem.got
     assert problem.path == "d.trustPolicies[0].signatureVerification"
+
+
+@pytest.mark.parametrize("scope", ["*", "r.example/a"])
+def test_level_skip_is_told_with_what_ratify_makes_of_it(scope: str) -> None:
+    (problem,) = parse({"version": "1.0", "trustPolicies": [SKIP | {"registryScopes": [scope]}]}, "d")[1]
+    assert not problem.fatal
+    assert problem.path == "d.trustPolicies[0].signatureVerification"
+    assert "nothing is verified, every image" in problem.got
+    assert problem.expected.startswith("'strict'")
+    assert problem.expected.endswith("under 'skip' Ratify refuses unsigned images all the same")
+
+
+@pytest.mark.parametrize("level", ["permissive", "audit"])
+def test_other_weak_levels_for_single_repositories_are_taken_in_silence(level: str) -> None:
+    statement = {"registryScopes": ["r.example/a"], "signatureVerification": {"level": level}}
+    assert parse(document(statement), "d")[1] == []
 
 
 def test_statement_with_stores_for_timestamps_alone_is_told_and_taken() -> None:

@@ -107,7 +107,7 @@ def numbers_range_step(_: Context, first: Value, last: Value, step: Value) -> Va
     start, end, width = take.whole(first), take.whole(last), take.whole(step)
     if width <= 0:
         raise EvaluationFault("step must be a positive number above zero")
-    if abs(end - start) // width > MAX_RANGE:
+    if abs(end - start) // width >= MAX_RANGE:  # one more than this is how many there are
         raise EvaluationFault(f"more than {MAX_RANGE} numbers")
     return tuple(range(start, end + 1, width) if start <= end else range(start, end - 1, -width))
 
