@@ -75,7 +75,7 @@ def since(
     return [wall, boot_seconds, boot_id]
 
 
-NO_MOMENTS = {
+NO_MOMENTS: dict[str, object] = {
     "no list": "2026-06-01T12:00:00+00:00",
     "empty": [],
     "two parts": since(5)[:2],
@@ -106,14 +106,13 @@ def test_a_beginning_that_is_none_spoils_the_file(value: object) -> None:
         glassform.decode_begun(changed_begun(since=value))
 
 
+NOT_TEXTS: tuple[object, ...] = (..., None, 5, [], {})
+
+
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        *(
-            (member, value)
-            for member in ("id", "match", "reason", "since", "until")
-            for value in (..., None, 5, [], {})
-        ),
+        *((member, value) for member in ("id", "match", "reason", "since", "until") for value in NOT_TEXTS),
         ("closed", ...),
         *(("id", value) for value in ("", "A", "a" * 17, "a\n", "config-1", "a b")),
         *(("match", value) for value in ("", "*", "*/**", "**/**", "r.example", "r.example/x:1", "r.example/**\n")),
@@ -131,7 +130,7 @@ def test_a_member_that_is_of_another_form_spoils_the_file(member: str, value: ob
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [*((member, value) for member in ("match", "reason", "until") for value in (..., None, 5)), ("match", "*/**")],
+    [*((member, value) for member in ("match", "reason", "until") for value in NOT_TEXTS), ("match", "*/**")],
     ids=repr,
 )
 def test_the_same_of_the_configurations(member: str, value: object) -> None:

@@ -17,6 +17,7 @@ WALL = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
 BEGIN = Moment(WALL, 1000.0, "this boot")
 HOUR = timedelta(hours=1)
 ENTRY = BreakGlass("a1", "r.example/shop/**", "INC-1", BEGIN, WALL + 2 * HOUR)
+USUAL = Floor()
 CART = Repository("r.example", "shop/cart")
 
 
@@ -26,7 +27,7 @@ def after(hours: float, *, wall: float | None = None, boot_id: str = "this boot"
     return Moment(WALL + (hours if wall is None else wall) * HOUR, passed, boot_id)
 
 
-def why(now: Moment, entry: BreakGlass = ENTRY, floor: Floor = Floor()) -> str:
+def why(now: Moment, entry: BreakGlass = ENTRY, floor: Floor = USUAL) -> str:
     """Why an entry doesn't count."""
     return breakglass.ended(entry, now, floor)
 
