@@ -155,7 +155,8 @@ def test_lines_that_a_turn_moves_away_while_they_are_read_are_read_all_the_same(
     spool.append(told[0])
     os.rename(current(root), before(root))
     spool.append(told[1])
-    read_own, turned = files.read_own, []
+    read_own = files.read_own
+    turned: list[bool] = []
 
     def read(name: str, limit: int, *, folder: int | None = None) -> bytes:
         if name == "spool.jsonl" and not turned:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta, timezone
+from itertools import product
 from typing import Any
 
 import pytest
@@ -107,18 +108,19 @@ def test_a_beginning_that_is_none_spoils_the_file(value: object) -> None:
 
 
 NOT_TEXTS: tuple[object, ...] = (..., None, 5, [], {})
+NO_TIMES: tuple[object, ...] = (5, True, "", "never", "2026-06-01", "inf", [])
 
 
 @pytest.mark.parametrize(
     ("member", "value"),
     [
-        *((member, value) for member in ("id", "match", "reason", "since", "until") for value in NOT_TEXTS),
+        *product(("id", "match", "reason", "since", "until"), NOT_TEXTS),
         ("closed", ...),
         *(("id", value) for value in ("", "A", "a" * 17, "a\n", "config-1", "a b")),
         *(("match", value) for value in ("", "*", "*/**", "**/**", "r.example", "r.example/x:1", "r.example/**\n")),
         ("match", "r.example/" + "a" * MAX_LENGTH),
         *(("reason", value) for value in ("", "x" * (MAX_REASON + 1))),
-        *((each, value) for each in ("until", "closed") for value in (5, True, "", "never", "2026-06-01", "inf", [])),
+        *product(("until", "closed"), NO_TIMES),
         ("closed", False),
     ],
     ids=repr,
@@ -130,7 +132,7 @@ def test_a_member_that_is_of_another_form_spoils_the_file(member: str, value: ob
 
 @pytest.mark.parametrize(
     ("member", "value"),
-    [*((member, value) for member in ("match", "reason", "until") for value in NOT_TEXTS), ("match", "*/**")],
+    [*product(("match", "reason", "until"), NOT_TEXTS), ("match", "*/**")],
     ids=repr,
 )
 def test_the_same_of_the_configurations(member: str, value: object) -> None:
