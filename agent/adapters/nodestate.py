@@ -126,10 +126,14 @@ class NodeState:
     def begin(self, entries: Iterable[ConfiguredBreakGlass]) -> None:
         """Note that the configuration's break-glass is in force from now on; what was already is since then.
 
-        Raises `HostError`.
+        What is not among `entries` and not over stays noted: should their configuration be refused, the one before it
+        goes on, and so does its break-glass.  Raises `HostError`.
         """
         before, now = self.begun(), moment()
         begun = {entry: before.get(entry, now) for entry in entries}
+        for entry, since in before.items():
+            if entry.until > now.wall and len(begun) < glassform.MAX_ENTRIES:
+                begun.setdefault(entry, since)
         if begun != before:
             self._write(self._begun_path, glassform.encode_begun(begun))
 
