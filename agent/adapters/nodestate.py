@@ -33,6 +33,7 @@ BEGUN = "var/lib/nodeseal/break-glass-begun.json"
 _LOCK = "var/lib/nodeseal/break-glass.lock"
 _LOCK_WAIT = 10.0
 _NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
+_FOREIGN = "find out who put it there, remove it, and let nobody but root write to its folder"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -88,7 +89,7 @@ class NodeState:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            hint = _NEXT_STEP if error.errno == errno.EACCES else "find out who put it there, and remove it"
+            hint = _NEXT_STEP if error.errno == errno.EACCES else _FOREIGN
             message = f"{self.break_glass_path}: got {error}; expected the node's break-glass; nothing in it counts"
             raise HostError(message, hint=hint) from None
 

@@ -254,11 +254,14 @@ def _floor(state: NodeState) -> Floor:
     try:
         return state.read_bootstrap().floor
     except (HostError, Malformed) as error:
-        where = "" if isinstance(error, HostError) else f"{state.bootstrap_path}: "
+        on_disk = isinstance(error, HostError)
+        where = "" if on_disk else f"{state.bootstrap_path}: "
         raise ConfigurationError(
             f"{where}{error.message}; while it can't be believed the strictest floor is in force, "
             "and that allows no break-glass",
-            hint="correct it; nodeseal config schema --bootstrap prints its form",
+            hint="let it and its folder belong to root, and nobody else write to them"
+            if on_disk
+            else "correct it; nodeseal config schema --bootstrap prints its form",
         ) from None
 
 
