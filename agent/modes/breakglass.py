@@ -133,10 +133,12 @@ def off(options: argparse.Namespace, environment: Mapping[str, str], stdout: Tex
         chosen[:] = [entry for entry in after if entry.id in names]
         return after
 
-    _changed(state, change)
+    after = _changed(state, change)
     if not chosen:
         stdout.write("nothing was changed: no break-glass of this node's own is on\n")
         stdout.write(_of_the_configuration(options.root))
+        if after:
+            stdout.write("next step: verify what ended ones let in: nodeseal break-glass list --verify\n")
         return Exit.ALLOW
     told = Spool(options.root).read()
     let_in: list[letin.LetIn] = []
@@ -169,17 +171,19 @@ def show(options: argparse.Namespace, environment: Mapping[str, str], stdout: Te
         stderr.write(f"next step: {printable(error.hint)}\n" if error.hint else "")
     told = Spool(options.root).read()
     seen = views(own, found.standing, told)
+    as_document = options.format == "json"
+    if not as_document:
+        stdout.write(_listed(seen, told))
+        stdout.flush()  # asking the registries takes a while
     afterwards = None
     if options.verify:
-        stdout.flush()
         asker = Asker(options.root, environment)
         afterwards = letin.verify((each for view in seen for each in view.images), found, asker, options.timeout)
-    if options.format == "json":
+    if as_document:
         value = as_json(seen, found.standing.moment.wall, told, afterwards, problem)
         stdout.write(json.dumps(value, indent=2) + "\n")
-    else:
-        stdout.write(_listed(seen, told))
-        stdout.write(afterwards_as_text(afterwards) if afterwards is not None else "")
+    elif afterwards is not None:
+        stdout.write(afterwards_as_text(afterwards))
     return Exit.HOST if problem else Exit.ALLOW
 
 

@@ -191,7 +191,9 @@ def test_what_belongs_to_someone_else_lets_nothing_pass(
     assert state.break_glass() == (ENTRY,)
 
 
-@pytest.mark.parametrize(("number", "hint"), [(errno.EACCES, "run as"), (errno.EIO, "find out who put it there, remove it")])
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.EACCES, "run as"), (errno.EIO, "find out who put it there, remove it")]
+)
 def test_what_cannot_be_read_is_told_with_the_next_step(
     state: NodeState, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
 ) -> None:
