@@ -277,7 +277,8 @@ def _refuse_below(floor: Floor, path: str, pattern: str, seconds: float) -> None
         raise ConfigurationError(f"got a break-glass; expected none: {named} allows none", hint=_whoever(path))
     if pattern == EVERYTHING and not floor.break_glass_for_all:
         raise ConfigurationError(
-            f"--image: got **; expected a narrower pattern: {named} allows none for all images", hint=_whoever(path)
+            f"--image: got **; expected a narrower pattern: {named} allows none for all images",
+            hint=f"name the repositories that are needed; {_whoever(path)}",
         )
     if seconds > floor.longest_break_glass:
         raise ConfigurationError(
@@ -287,7 +288,7 @@ def _refuse_below(floor: Floor, path: str, pattern: str, seconds: float) -> None
 
 
 def _whoever(path: str) -> str:
-    return f"verify with a narrower way out, or have breakGlass changed under floor in {path} by the node's owner"
+    return f"whoever owns the node can change breakGlass under floor in {path}"
 
 
 def _new_id(entries: Iterable[BreakGlass]) -> str:
