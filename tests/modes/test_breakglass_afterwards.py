@@ -76,13 +76,17 @@ def test_what_several_let_in_is_judged_as_if_there_were_none_of_them(node: Node,
     """Neither another one that is still on nor the configuration's lets pass what is looked at."""
     first, second = glass.on(node.pattern), glass.on(f"{node.registry.host}/team/*")
     store = SnapshotStore(str(node.root))
-    entry = configured(node.root, store.load())
+    entry = configured(node.root, store.load(), match=f"{node.registry.host}/**")
     glass.tell(first, node.image("team/unsigned"))
     glass.tell(second, node.image("team/unsigned"), node.image("team/signed"))
     glass.tell(entry.id, node.image("elsewhere/unsigned"))
     assert store.load().ruleset.break_glass == (entry,)
     assert glass("off", first).out.count("would have been REFUSED: ") == 1
-    assert len(verified(glass)) == 3
+    assert {image: result for image, (result, _) in verified(glass).items()} == {
+        node.image("team/unsigned"): "refused",
+        node.image("team/signed"): "verified",
+        node.image("elsewhere/unsigned"): "refused",
+    }
 
 
 def test_nothing_was_let_in(node: Node, glass: Glass) -> None:

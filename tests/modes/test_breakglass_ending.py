@@ -182,9 +182,10 @@ def test_ended_ones_are_listed_for_seven_days(glass: Glass) -> None:
     over = write(glass, begun_ago=week + 0.9, id="over")
     write(glass, begun_ago=week + 1.1, id="gone")
     closed = write(glass, begun_ago=week + 2, hours=4, id="closed")
-    closed = closed._replace(closed=closed.since.wall + timedelta(hours=2.1))
+    closed = closed._replace(closed=closed.since.wall + timedelta(hours=2.5))
     NodeState(str(glass.root)).write_break_glass([over, closed, over._replace(id="gone", closed=over.since.wall)])
     name = glass.on("r.example/**")
+    assert [entry.id for entry in NodeState(str(glass.root)).break_glass()] == ["over", "closed", name]
     glass("off", name)
     assert [each["id"] for each in glass.listed()["breakGlass"]] == [name, "closed", "over"]
     text = glass("list").out
@@ -252,10 +253,12 @@ def test_one_entrys_images_are_not_anothers(glass: Glass) -> None:
     assert seen == {first: ["r.example/x@sha256:5"], second: ["r.example/y@sha256:5"]}
 
 
-def configured(root: Path, config: Config = CONFIG, *, begin: bool = True) -> ConfiguredBreakGlass:
+def configured(
+    root: Path, config: Config = CONFIG, *, match: str = "r.example/shop/**", begin: bool = True
+) -> ConfiguredBreakGlass:
     """Have a configuration in force with a break-glass of its own."""
     until = (datetime.now(timezone.utc) + timedelta(hours=2)).replace(microsecond=0)
-    entry = ConfiguredBreakGlass("r.example/shop/**", until, "INC-2")
+    entry = ConfiguredBreakGlass(match, until, "INC-2")
     if begin:
         NodeState(str(root)).begin([entry])
     SnapshotStore(str(root)).publish(config._replace(ruleset=config.ruleset._replace(break_glass=(entry,))))

@@ -81,6 +81,12 @@ def test_after_a_restart_the_wall_clock_and_the_time_since_the_boot_count() -> N
     assert why(after(1, wall=-1, boot_id="next", up=0)) == "the clock was set back"
 
 
+def test_where_nobody_can_name_a_boot_the_time_since_it_counts() -> None:
+    nameless = ENTRY._replace(since=BEGIN._replace(boot_id=""))
+    assert why(after(1, boot_id="", up=1.9), nameless) == "the clock was set back"
+    assert why(after(1, boot_id="", up=2.1), nameless) == "its time is over"
+
+
 def test_what_begins_later_than_now_does_not_count() -> None:
     assert why(Moment(WALL, 999.0, "this boot")) == "it has not begun"
 
@@ -144,6 +150,21 @@ def test_what_is_over_is_ended_for_good_when_it_is_written_down() -> None:
     (kept,) = breakglass.kept([ENTRY], after(2.5))
     assert kept.closed == ENTRY.until
     assert why(after(1), kept) == "its time is over"
+
+
+def test_what_is_over_stays_so_under_a_clock_that_is_set_back_and_a_restart() -> None:
+    set_back = after(2.5, wall=-24)
+    assert why(set_back) == "its time is over"
+    (kept,) = breakglass.kept([ENTRY], set_back)
+    assert why(after(0.5, boot_id="next", up=0.1)) == ""
+    assert why(after(0.5, boot_id="next", up=0.1), kept) == "its time is over"
+
+
+def test_an_end_behind_its_own_end_is_none() -> None:
+    late = ENTRY._replace(closed=ENTRY.until + 24 * HOUR)
+    assert late.end == ENTRY.until
+    assert why(after(1), late) == "its time is over"
+    assert breakglass.kept([late], after(2 + KEPT_FOR / HOUR)) == ()
 
 
 def test_what_a_clock_that_is_set_back_stops_is_not_ended_for_good() -> None:
