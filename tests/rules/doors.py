@@ -266,7 +266,7 @@ def at_precedence(setting: Setting, rows: list[Row]) -> Iterator[Expected]:
     standing = standing_of(setting, config)
     for row in rows:
         request = request_of(row)
-        early = precedence.before_verification(request.repository, DIGEST, standing)
+        early = precedence.before_verification(request.repository, DIGEST, request.name, standing)
         if early is None:
             terms = precedence.terms_for(request.repository, standing)
             before = memory_of(setting, row)

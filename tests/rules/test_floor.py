@@ -4,10 +4,11 @@ import pytest
 
 from agent.errors import Cause
 from agent.rules import precedence
+from agent.rules.breakglass import Moment
 from agent.rules.floor import NEVER_IGNORED, STRICTEST, Floor
 from agent.rules.rule import ENFORCEMENTS, Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
 from agent.rules.ruleset import Exemption, RuleSet
-from tests.rules.worlds import DIGESTS, NOW, Moment, repository
+from tests.rules.worlds import DIGESTS, NOW, repository
 
 IMAGE = repository("registry.example.com/shop/cart")
 MOMENT = Moment(NOW, 1000.0, "boot")
@@ -30,9 +31,9 @@ def test_enforcement_is_raised_to_the_floor_with_and_without_a_rule(written: Enf
 
 def test_disabled_rule_is_verified_where_the_floor_audits() -> None:
     disabled = standing(Floor(), enforcement=Enforcement.DISABLED)
-    assert precedence.before_verification(IMAGE, DIGESTS[0], disabled) is not None
+    assert precedence.before_verification(IMAGE, DIGESTS[0], str(IMAGE), disabled) is not None
     raised = disabled._replace(floor=Floor(enforcement=Enforcement.AUDIT))
-    assert precedence.before_verification(IMAGE, DIGESTS[0], raised) is None
+    assert precedence.before_verification(IMAGE, DIGESTS[0], str(IMAGE), raised) is None
 
 
 def test_rollout_makes_nobody_audit_where_the_floor_enforces() -> None:
@@ -81,12 +82,12 @@ def test_exemption_without_digests_counts_as_far_as_the_floor_says(
 ) -> None:
     holding = standing(Floor(without_digest=without_digest))
     ruleset = holding.ruleset._replace(exempt=(Exemption("registry.example.com/**", digests),))
-    answer = precedence.before_verification(IMAGE, DIGESTS[0], holding._replace(ruleset=ruleset))
+    answer = precedence.before_verification(IMAGE, DIGESTS[0], str(IMAGE), holding._replace(ruleset=ruleset))
     assert (answer is not None) is exempt
 
 
 def test_strictest_floor_lets_nothing_lack_digests_not_even_built_in_exemptions() -> None:
     holding = standing(STRICTEST)
     control_plane = repository("registry.k8s.io/kube-proxy")
-    assert precedence.before_verification(control_plane, DIGESTS[0], holding) is None
-    assert precedence.before_verification(control_plane, DIGESTS[0], standing(Floor())) is not None
+    assert precedence.before_verification(control_plane, DIGESTS[0], "", holding) is None
+    assert precedence.before_verification(control_plane, DIGESTS[0], "", standing(Floor())) is not None

@@ -6,10 +6,11 @@ import pytest
 
 from agent.model.digest import Digest
 from agent.rules import lists, matching, precedence
+from agent.rules.breakglass import Moment
 from agent.rules.floor import Floor
 from agent.rules.rule import EVERYTHING
 from agent.rules.ruleset import Allowed, Denied, Exemption, RuleSet
-from tests.rules.worlds import DIGESTS, NOW, Moment, repository
+from tests.rules.worlds import DIGESTS, NOW, repository
 
 CART = repository("registry.example.com/shop/cart")
 LOCAL = repository("127.0.0.1:5000/shop/cart")
@@ -36,7 +37,7 @@ def test_denied_says_which_entry_it_was() -> None:
         (Denied("registry.example.com/**"), "registry.example.com/**"),
     ):
         holding = precedence.Standing(RuleSet((), deny=(entry,)), Floor(), Moment(NOW, 0.0, "boot"))
-        answer = precedence.before_verification(CART, DIGESTS[0], holding)
+        answer = precedence.before_verification(CART, DIGESTS[0], "", holding)
         assert answer is not None
         assert answer.message == f"on the deny list: {shown}"
 
@@ -107,7 +108,7 @@ def test_answer_tells_whether_an_exemption_is_built_in_and_whether_it_was_by_dig
     holding = precedence.Standing(RuleSet(()), Floor(), Moment(NOW, 0.0, "boot"))
 
     def message(name: str, digest: str) -> str:
-        answer = precedence.before_verification(repository(name), digest, holding)
+        answer = precedence.before_verification(repository(name), digest, name, holding)
         return answer.message if answer else ""
 
     known = lists.BUILT_IN[0].digests[0]

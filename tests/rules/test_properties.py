@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from agent.errors import Cause, Code, Exit
 from agent.model.answer import Ground
-from agent.model.verdict import Decision
-from agent.rules import precedence
+from agent.model.verdict import Decision, Remembered
+from agent.rules import lists, precedence
+from agent.rules.breakglass import Moment
 from agent.rules.floor import STRICTEST, Floor
 from agent.rules.rule import ACTIONS, Default, Enforcement, FailureAction, FailurePolicy
+from agent.rules.ruleset import RuleSet
 from tests.rules import worlds
 from tests.rules.worlds import VERDICTS, World
 
@@ -65,7 +67,7 @@ def _bare(world: World) -> precedence.Standing:
 def test_deny_list_goes_before_everything(world: World) -> None:
     ruleset = world.standing.ruleset
     for entry in ruleset.deny:
-        listed = precedence.lists.denied((entry,), world.repository, world.digest)
+        listed = lists.denied((entry,), world.repository, world.digest)
         assert not listed or (world.answer().exit, world.answer().precedence) == (Exit.DENY, precedence.DENY_LIST)
 
 
@@ -89,8 +91,16 @@ def _strictest(one: FailurePolicy, other: FailurePolicy) -> FailurePolicy:
 
 
 @given(worlds.worlds, worlds.floors)
-@example(World(worlds.repository(worlds.NAMES[0]), worlds.DIGESTS[0], precedence.Standing(
-    worlds.RuleSet(()), Floor(), worlds.Moment(worlds.NOW, 0.0, "")), VERDICTS[Decision.DENY], None), STRICTEST)  # fmt: skip
+@example(
+    World(
+        worlds.repository(worlds.NAMES[0]),
+        worlds.DIGESTS[0],
+        precedence.Standing(RuleSet(()), Floor(), Moment(worlds.NOW, 0.0, "")),
+        VERDICTS[Decision.DENY],
+        None,
+    ),
+    STRICTEST,
+)
 def test_raising_the_floor_never_lets_pass_what_was_blocked(world: World, floor: Floor) -> None:
     before, after = world.answer(), world.answer(floor=raised(world.standing.floor, floor))
     assert before.exit is Exit.ALLOW or after.exit is not Exit.ALLOW
@@ -111,7 +121,7 @@ def test_lowering_a_failure_policy_never_blocks_what_passed(
 
 
 @given(worlds.worlds, worlds.memories)
-def test_memory_never_blocks_what_passes_without_one(world: World, before: worlds.Remembered | None) -> None:
+def test_memory_never_blocks_what_passes_without_one(world: World, before: Remembered | None) -> None:
     without = world._replace(before=None).answer()
     assert without.exit is not Exit.ALLOW or world._replace(before=before).answer().exit is Exit.ALLOW
 

@@ -52,7 +52,7 @@ class World(NamedTuple):
     def answer(self, **changes: object) -> Answer:
         """What containerd gets; `changes` are other fields of the standing."""
         standing = self.standing._replace(**changes)  # type: ignore[arg-type]
-        early = precedence.before_verification(self.repository, self.digest, standing)
+        early = precedence.before_verification(self.repository, self.digest, str(self.repository), standing)
         if early is not None:
             return early
         terms = precedence.terms_for(self.repository, standing)
@@ -141,7 +141,7 @@ standings = st.builds(
     moment=st.builds(Moment, st.just(NOW), st.just(10_000.0), st.just("boot")),
     node_name=st.sampled_from(["", "node-1", "node-2"]),
     break_glass=st.lists(
-        st.builds(BreakGlass, st.just("0001"), _patterns, st.just("why"), moments, _ends), max_size=1
+        st.builds(BreakGlass, st.just("0001"), _patterns, st.just("why"), moments, _ends, st.none()), max_size=1
     ).map(tuple),
 )
 worlds = st.builds(
