@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
@@ -78,7 +78,8 @@ def make_private_folder(path: str) -> None:
         pass
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
-        os.mkdir(path, PRIVATE_FOLDER)
+        with suppress(FileExistsError):  # another process was faster
+            os.mkdir(path, PRIVATE_FOLDER)
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise NotADirectoryError(f"{path}: got no folder; expected a folder")

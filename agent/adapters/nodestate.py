@@ -33,6 +33,7 @@ BEGUN = "var/lib/nodeseal/break-glass-begun.json"
 _LOCK = "var/lib/nodeseal/break-glass.lock"
 _LOCK_WAIT = 10.0
 _NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
+_FOREIGN = "find out who put it there, remove it, and let nobody but root write to its folder"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -88,7 +89,7 @@ class NodeState:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            hint = _NEXT_STEP if error.errno == errno.EACCES else "find out who put it there, and remove it"
+            hint = _NEXT_STEP if error.errno == errno.EACCES else _FOREIGN
             message = f"{self.break_glass_path}: got {error}; expected the node's break-glass; nothing in it counts"
             raise HostError(message, hint=hint) from None
 
@@ -126,10 +127,14 @@ class NodeState:
     def begin(self, entries: Iterable[ConfiguredBreakGlass]) -> None:
         """Note that the configuration's break-glass is in force from now on; what was already is since then.
 
-        Raises `HostError`.
+        What is not among `entries` and not over stays noted: should their configuration be refused, the one before it
+        goes on, and so does its break-glass.  Raises `HostError`.
         """
         before, now = self.begun(), moment()
         begun = {entry: before.get(entry, now) for entry in entries}
+        for entry, since in before.items():
+            if entry.until > now.wall and len(begun) < glassform.MAX_ENTRIES:
+                begun.setdefault(entry, since)
         if begun != before:
             self._write(self._begun_path, glassform.encode_begun(begun))
 

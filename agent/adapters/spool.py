@@ -16,6 +16,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timezone
 from typing import NamedTuple
 
 from agent.adapters import files
@@ -170,8 +171,11 @@ def _record(line: bytes) -> Record | None:
         value = strictjson.decode(line, "spool", limit=MAX_LINE)
         record = Record(**value)  # type: ignore[arg-type]
         kinds = all(isinstance(field, kind) for field, kind in zip(record, _KINDS, strict=True))
-        return record if kinds and record.at.tzinfo else None
-    except (Malformed, TypeError, ValueError):
+        if not kinds or record.at.tzinfo is None:
+            return None
+        record.at.astimezone(timezone.utc)  # what is out of its range could not be shown
+        return record
+    except (Malformed, TypeError, ValueError, OverflowError):
         return None
 
 

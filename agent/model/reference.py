@@ -20,6 +20,7 @@ _HOST = re.compile(
 )
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 _MAX_PORT = 65535
 _DOCKER_HUB = "docker.io"
 _DOCKER_HUB_ALIASES = ("index.docker.io", "registry-1.docker.io")
@@ -39,9 +40,12 @@ class Repository(NamedTuple):
     def scope(self) -> str:
         """What rules and trust policies match on: `host/path` in one spelling, so that nobody chooses by another.
 
-        Port 443 is what no port means; Docker Hub goes by three names, and what has one segment there is in `library`.
+        Port 443 is what no port means; an IPv6 address has one shortest form, and one that holds an IPv4 address is
+        that; Docker Hub goes by three names, and what has one segment there is in `library`.
         """
         host = self.host.removesuffix(":443")
+        if host.startswith("["):
+            host = _one_spelling(host)
         if host != _DOCKER_HUB and host not in _DOCKER_HUB_ALIASES:
             return f"{host}/{self.path}"
         return f"{_DOCKER_HUB}/{self.path if '/' in self.path else f'library/{self.path}'}"
@@ -109,7 +113,7 @@ def _repository(host: str, path: str) -> Repository:
     """Check both parts.  Hosts are case-insensitive and folded; an upper-case path names no repository."""
     folded = host.lower() if host.isascii() else host
     match = _HOST.match(folded)
-    if not match or not 0 < int(match[1] or "1") <= _MAX_PORT:
+    if not match or not 0 < int(match[1] or "1") <= _MAX_PORT or not _is_name_or_address(folded):
         raise UsageError(
             f"image name: got host {_shown(host)}; expected a DNS name or IP address, with or without port"
         )
@@ -119,6 +123,42 @@ def _repository(host: str, path: str) -> Repository:
             f"expected at most {_MAX_REPOSITORY_LENGTH} lower-case letters, digits and separators"
         )
     return Repository(folded, path)
+
+
+def _is_name_or_address(host: str) -> bool:
+    """Whether `host`, which has the form of one, is a name or an address however it is read.
+
+    A name that ends in a number is an IPv4 address to some resolvers, in one of its many forms (`2130706433`, `127.1`,
+    `0x7f.1`): taken in the usual form only, so that nobody passes a rule or a list by another.
+    """
+    if host.startswith("["):
+        return bool(_address(host[1:].partition("]")[0]))
+    labels = host.partition(":")[0].split(".")
+    if not _NUMBER.match(labels[-1]):
+        return True
+    return len(labels) == 4 and all(
+        label.isdigit() and str(int(label)) == label and int(label) <= 255 for label in labels
+    )
+
+
+def _one_spelling(host: str) -> str:
+    """An IPv6 host, in brackets and perhaps with a port, as it is compared; as it is if it is none."""
+    text, bracket, port = host[1:].partition("]")
+    address = _address(text)
+    if not bracket or not address:
+        return host
+    return f"[{address}]{port}" if ":" in address else f"{address}{port}"
+
+
+def _address(text: str) -> str:
+    """An IPv6 address in its shortest form, or the IPv4 address that it stands for; "" if it is none."""
+    from ipaddress import AddressValueError, IPv6Address  # few registries go by an address
+
+    try:
+        found = IPv6Address(text)
+    except AddressValueError:
+        return ""
+    return str(found.ipv4_mapped or found.compressed)
 
 
 def _shown(text: str) -> str:

@@ -133,10 +133,12 @@ def off(options: argparse.Namespace, environment: Mapping[str, str], stdout: Tex
         chosen[:] = [entry for entry in after if entry.id in names]
         return after
 
-    _changed(state, change)
+    after = _changed(state, change)
     if not chosen:
         stdout.write("nothing was changed: no break-glass of this node's own is on\n")
         stdout.write(_of_the_configuration(options.root))
+        if after:
+            stdout.write("next step: verify what ended ones let in: nodeseal break-glass list --verify\n")
         return Exit.ALLOW
     told = Spool(options.root).read()
     let_in: list[letin.LetIn] = []
@@ -169,17 +171,19 @@ def show(options: argparse.Namespace, environment: Mapping[str, str], stdout: Te
         stderr.write(f"next step: {printable(error.hint)}\n" if error.hint else "")
     told = Spool(options.root).read()
     seen = views(own, found.standing, told)
+    as_document = options.format == "json"
+    if not as_document:
+        stdout.write(_listed(seen, told))
+        stdout.flush()  # asking the registries takes a while
     afterwards = None
     if options.verify:
-        stdout.flush()
         asker = Asker(options.root, environment)
         afterwards = letin.verify((each for view in seen for each in view.images), found, asker, options.timeout)
-    if options.format == "json":
+    if as_document:
         value = as_json(seen, found.standing.moment.wall, told, afterwards, problem)
         stdout.write(json.dumps(value, indent=2) + "\n")
-    else:
-        stdout.write(_listed(seen, told))
-        stdout.write(afterwards_as_text(afterwards) if afterwards is not None else "")
+    elif afterwards is not None:
+        stdout.write(afterwards_as_text(afterwards))
     return Exit.HOST if problem else Exit.ALLOW
 
 
@@ -254,11 +258,14 @@ def _floor(state: NodeState) -> Floor:
     try:
         return state.read_bootstrap().floor
     except (HostError, Malformed) as error:
-        where = "" if isinstance(error, HostError) else f"{state.bootstrap_path}: "
+        on_disk = isinstance(error, HostError)
+        where = "" if on_disk else f"{state.bootstrap_path}: "
         raise ConfigurationError(
             f"{where}{error.message}; while it can't be believed the strictest floor is in force, "
             "and that allows no break-glass",
-            hint="correct it; nodeseal config schema --bootstrap prints its form",
+            hint="let it and its folder belong to root, and nobody else write to them"
+            if on_disk
+            else "correct it; nodeseal config schema --bootstrap prints its form",
         ) from None
 
 
@@ -270,7 +277,8 @@ def _refuse_below(floor: Floor, path: str, pattern: str, seconds: float) -> None
         raise ConfigurationError(f"got a break-glass; expected none: {named} allows none", hint=_whoever(path))
     if pattern == EVERYTHING and not floor.break_glass_for_all:
         raise ConfigurationError(
-            f"--image: got **; expected a narrower pattern: {named} allows none for all images", hint=_whoever(path)
+            f"--image: got **; expected a narrower pattern: {named} allows none for all images",
+            hint=f"name the repositories that are needed; {_whoever(path)}",
         )
     if seconds > floor.longest_break_glass:
         raise ConfigurationError(
@@ -280,7 +288,7 @@ def _refuse_below(floor: Floor, path: str, pattern: str, seconds: float) -> None
 
 
 def _whoever(path: str) -> str:
-    return f"verify with a narrower way out, or have breakGlass changed under floor in {path} by the node's owner"
+    return f"whoever owns the node can change breakGlass under floor in {path}"
 
 
 def _new_id(entries: Iterable[BreakGlass]) -> str:

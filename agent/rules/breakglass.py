@@ -101,14 +101,11 @@ def _ended_by_time(entry: BreakGlass, now: Moment) -> str:
         return _OVER
     # On both clocks since it began, not since an end: nothing here can leave the range of a time.
     ran, passed = (now.wall - entry.since.wall).total_seconds(), _passed(entry, now)
-    slack = SLACK.total_seconds()
-    if ran < -slack:
-        return _SET_BACK
+    if not passed < entry.seconds:
+        return _OVER  # whatever the wall clock says by now: this end is for good
     if passed < 0:
         return "it has not begun"
-    if not passed < entry.seconds:
-        return _OVER
-    return "" if ran >= passed - slack else _SET_BACK
+    return "" if ran >= passed - SLACK.total_seconds() else _SET_BACK
 
 
 def _passed(entry: BreakGlass, now: Moment) -> float:

@@ -46,6 +46,14 @@ Digests are those that the Kubernetes project's image promotion (kubernetes/k8s.
 to the tags; 3.10.2's is what nodes report.  A floor that lets nothing lack digests switches the others off.
 """
 
+_LOCAL_NAMES = frozenset(
+    {
+        "localhost", "localhost4", "localhost6", "localhost.localdomain", "localhost4.localdomain4",
+        "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
+    }
+)  # fmt: skip
+"""Names that distributions write into /etc/hosts for this machine."""
+
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 
 
@@ -94,7 +102,11 @@ def is_loopback(host: str) -> bool:
         return True  # an IPv6 address has too many spellings to tell
     name = host.partition(":")[0].lower()
     labels = name.split(".")
-    return labels[-1] == "localhost" or (all(map(_NUMBER.match, labels)) and _may_be_loopback(labels))
+    return (
+        labels[-1] == "localhost"
+        or name in _LOCAL_NAMES
+        or (all(map(_NUMBER.match, labels)) and _may_be_loopback(labels))
+    )
 
 
 def _may_be_loopback(labels: list[str]) -> bool:

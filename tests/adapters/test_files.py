@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import threading
 
 import pytest
 
@@ -12,6 +13,41 @@ def test_missing_folders_are_made_and_the_last_one_is_private(tmp_path: pathlib.
     for _ in range(2):  # the second time it is there already
         files.make_private_folder(str(tmp_path / "a" / "b"))
     assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+
+
+def test_two_that_make_the_same_folder_at_once_both_have_it(tmp_path: pathlib.Path) -> None:
+    for number in range(20):
+        path = str(tmp_path / f"{number}" / "a" / "b")
+        start = threading.Barrier(4)
+        failed: list[OSError] = []
+
+        def make(path: str = path, start: threading.Barrier = start, failed: list[OSError] = failed) -> None:
+            start.wait(10)
+            try:
+                files.make_private_folder(path)
+            except OSError as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert failed == []
+        assert os.stat(path).st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_another_made_in_between_is_taken(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a" / "b"
+
+    def made_by_another(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        path.mkdir(0o700, parents=True)
+
+    monkeypatch.setattr(os, "makedirs", made_by_another)
+    files.make_private_folder(str(path))
 
 
 @pytest.mark.parametrize("kind", ["file", "link to a folder", "dangling link"])

@@ -23,6 +23,8 @@ DIGEST = f"sha256:{HEX}"
         ("127.0.0.1:5000/a:1", "127.0.0.1:5000", "a", "1", None),
         ("localhost/a:1", "localhost", "a", "1", None),
         ("[::1]:5000/a:1", "[::1]:5000", "a", "1", None),
+        ("10.0.0.5/a:1", "10.0.0.5", "a", "1", None),
+        ("5.example/a:1", "5.example", "a", "1", None),
         ("Registry.Example.COM/a:1", "registry.example.com", "a", "1", None),
         ("docker.io/library/busybox:latest", "docker.io", "library/busybox", "latest", None),
         ("r.example/a__b/c--d/e.f_g:V1.0-x_Y", "r.example", "a__b/c--d/e.f_g", "V1.0-x_Y", None),
@@ -68,6 +70,19 @@ def test_full_names_are_read(text: str, host: str, path: str, tag: str | None, d
         "r.example/a\x00:1",
         "r.example/\x1b[31m:1",
         "r.ex\u0430mple/a:1",
+        "r.example./a:1",
+        "127.1:5000/a:1",
+        "2130706433:5000/a:1",
+        "0x7f000001:5000/a:1",
+        "0x7f.1/a:1",
+        "0177.0.0.1/a:1",
+        "127.0.0.1.1/a:1",
+        "127.0.0.256/a:1",
+        "r.example.1/a:1",
+        "[:::]:5000/a:1",
+        "[1:2]/a:1",
+        "[::1/a:1",
+        "[fe80::1%eth0]/a:1",
         "r.example/\uff41:1",
         "r.example/a%2fb:1",
         "r.example/a?x:1",
@@ -95,6 +110,24 @@ def test_other_names_are_usage_errors(text: str) -> None:
 )
 def test_short_names_of_people_are_completed_as_docker_does(text: str, full: str) -> None:
     assert str(Reference.parse_short(text)) == full
+
+
+@pytest.mark.parametrize(
+    ("text", "scope"),
+    [
+        ("R.Example:443/a:1", "r.example/a"),
+        ("r.example:8443/a:1", "r.example:8443/a"),
+        ("[0:0:0:0:0:0:0:1]:5000/a:1", "[::1]:5000/a"),
+        ("[FD00:0::0A]:443/a:1", "[fd00::a]/a"),
+        ("[::ffff:a00:5]:5000/a:1", "10.0.0.5:5000/a"),
+        ("docker.io/busybox:1", "docker.io/library/busybox"),
+        ("Registry-1.Docker.IO:443/busybox:1", "docker.io/library/busybox"),
+        ("index.docker.io/library/busybox:1", "docker.io/library/busybox"),
+        ("index.docker.io/team/app:1", "docker.io/team/app"),
+    ],
+)
+def test_repository_has_one_spelling_by_which_it_is_compared(text: str, scope: str) -> None:
+    assert Reference.parse(text).repository.scope == scope
 
 
 @given(st.text(max_size=120))

@@ -10,6 +10,7 @@ from agent import cli
 from agent.adapters.snapshots import SnapshotStore
 from agent.model.descriptor import Descriptor
 from agent.modes.config import load_for_person
+from agent.rules.ruleset import Denied
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
 from tests.simulators.registry import RegistrySimulator
@@ -194,3 +195,14 @@ def test_name_that_is_no_image_is_a_usage_error(setting: Setting, verify: Verify
 def test_short_name_means_docker_hub(setting: Setting, verify: Verify) -> None:
     told = verify("--root", setting.root / "none", "--format", "json", "busybox")
     assert json.loads(told.out)["nodeseal"]["subject"] == "docker.io/library/busybox:latest"
+
+
+def test_digest_that_is_denied_is_refused_by_its_tag_too(setting: Setting, verify: Verify) -> None:
+    store = SnapshotStore(str(setting.root))
+    config = store.load()
+    denied = Denied(f"{setting.registry.host}/team/signed", str(setting.signed.digest))
+    store.publish(config._replace(ruleset=config.ruleset._replace(deny=(denied,))))
+    told = verify("--root", setting.root, setting.name("team/signed"))
+    assert told.code == 10
+    assert "deny NS-2009 rule=-: on the deny list" in told.out
+    assert [seen.kind for seen in setting.registry.seen] == ["tag"]

@@ -101,6 +101,47 @@ def test_terms_and_lists_decide_what_a_pull_becomes(sealed: Sealed, tmp_path: pa
     assert told["audited"]["message"].startswith("would deny: no signature found")
 
 
+def test_break_glass_lets_pass_until_it_is_ended_and_never_what_is_denied(
+    sealed: Sealed, tmp_path: pathlib.Path
+) -> None:
+    node = sealed.node
+    names = ("glass", "glass-signed", "glass-denied")
+    digests = {name: node.push_image(f"rules/{name}") for name in names}
+    sealed.trusted.sign("rules/glass-signed", digests["glass-signed"])
+    folder = configuration(
+        sealed,
+        tmp_path / "glass",
+        rules=[rule(name, name) for name in names],
+        deny=[f"{REGISTRY}/rules/glass-denied"],
+    )
+    words = [str(sealed.program.path), "break-glass"]
+    under = ["--root", str(node.root)]
+    with in_force(sealed, folder):
+        assert "deny NS-2001 rule=glass: " in node.cri_pull(f"{REGISTRY}/rules/glass:1").error
+        pattern = ["--image", f"{REGISTRY}/rules/*"]
+        said = node.must([*words, "on", "--for", "1h", *pattern, "--reason", "INC-1", *under])
+        entry = said.split()[1]
+        try:
+            pulled = {name: node.cri_pull(f"{REGISTRY}/rules/{name}:1") for name in names}
+            let_in = {line["image"]: line for line in spool(sealed) if line["entry"] == entry}
+        finally:
+            told = node.must([*words, "off", *under])
+        refused = node.cri_pull(f"{REGISTRY}/rules/glass:1")
+    assert {name: each.ok for name, each in pulled.items()} == {
+        "glass": True,
+        "glass-signed": True,
+        "glass-denied": False,
+    }
+    assert "exit code 10): deny NS-2009 rule=-: on the deny list" in pulled["glass-denied"].error
+    images = {name: f"{REGISTRY}/rules/{name}@{digests[name]}" for name in names}
+    assert sorted(let_in) == sorted([images["glass"], images["glass-signed"]])
+    assert {(line["ground"], line["code"]) for line in let_in.values()} == {("breakGlass", "NS-0005")}
+    assert f"    would have been REFUSED: {images['glass']}\n" in told
+    assert f"    verified: {images['glass-signed']}\n" in told
+    assert "2 images, 1 would have been refused, 0 can't be told\n" in told
+    assert "exit code 10): deny NS-2001 rule=glass: " in refused.error
+
+
 def test_what_is_listed_costs_the_registry_no_request_of_ours(sealed: Sealed, tmp_path: pathlib.Path) -> None:
     node = sealed.node
     digest = node.push_image("rules/quiet")
