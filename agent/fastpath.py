@@ -98,8 +98,7 @@ def _again(argv: list[str]) -> None:
     if not _name(argv[1:]):
         return
     root = _root(posix.readlink("/proc/self/exe"))
-    words = _words(argv, _stdin())
-    found = answer(root, words, key(root, words), time.time())
+    found = answer(root, key(root, _words(argv, _stdin())), time.time())
     if found is not None:
         code, line, before, after = found
         if _told(root, before + _now() + after):
@@ -184,10 +183,10 @@ def _foreign(found: posix.stat_result) -> bool:
 
 def number(content: bytes) -> str:
     """What a file with an answer is called, and what shows that it is whole."""
-    return f"{int.from_bytes(content, 'little') % PRIME:032x}"
+    return f"{int.from_bytes(content + b'.', 'little') % PRIME:032x}"
 
 
-def answer(root: str, words: bytes, of: bytes, now: float) -> tuple[int, bytes, bytes, bytes] | None:
+def answer(root: str, of: bytes, now: float) -> tuple[int, bytes, bytes, bytes] | None:
     """Exit code, line, and a spool line but for its time, for the key `of`; None if there is none that counts `now`.
 
     Raises `OSError` if there is none at all.
@@ -215,7 +214,7 @@ def answer(root: str, words: bytes, of: bytes, now: float) -> tuple[int, bytes, 
         parts.append(rest[: int(length)])
         rest = rest[int(length) :]
     its_key, begin, end, code, line, before, after = parts
-    if its_key != of or not float(begin) <= now < float(end):
+    if rest or its_key != of or not float(begin) <= now < float(end):
         return None
     return int(code), line, before, after
 

@@ -90,6 +90,8 @@ class AnswerFolder:
     def _seen(self) -> bytes | None:
         """The key: what `agent.fastpath.key` makes of the same.  None if there is no configuration to depend on."""
         try:
+            if files.foreign(os.stat(os.path.join(self._root, _STATE))):
+                return None
             current = os.path.join(self._root, _STATE, "current")
             generation, program = os.readlink(current), os.readlink("/proc/self/exe")
             state = [_stat(os.lstat(current)), self._stat_of(_BEGUN), *map(self._stat_of, _SETTINGS)]
@@ -107,7 +109,7 @@ class AnswerFolder:
 
 def number(content: bytes) -> str:
     """What a file with an answer is called, and what shows that it is whole.  Not a hash: keys are compared whole."""
-    return f"{int.from_bytes(content, 'little') % _PRIME:032x}"
+    return f"{int.from_bytes(content + b'.', 'little') % _PRIME:032x}"
 
 
 def clear(root: str) -> int:

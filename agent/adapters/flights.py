@@ -21,6 +21,9 @@ from agent.adapters import files
 FOLDER = "var/cache/nodeseal/flights"
 """Where the locks are, under the root."""
 
+_SLOT = "slot-"
+_LEFT_AFTER = 3600.0  # seconds after which nobody holds a lock any longer
+_SWEEP_EVERY = "0"  # one name in sixteen begins so
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -44,11 +47,23 @@ class Flights:
             yield waited
             if held:
                 _remove(path)
+                if os.path.basename(path).startswith(_SWEEP_EVERY):
+                    self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what processes left that were killed."""
+        try:
+            for name in os.listdir(self._folder):
+                path = f"{self._folder}/{name}"
+                if not name.startswith(_SLOT) and time.time() - os.lstat(path).st_mtime > _LEFT_AFTER:
+                    _remove(path)
+        except OSError:
+            return
 
     @contextmanager
     def slot(self, until: float) -> Iterator[None]:
         """Be one of few; as `alone` waits."""
-        with self._held([f"{self._folder}/slot-{n}" for n in range(self._slots)], until):
+        with self._held([f"{self._folder}/{_SLOT}{n}" for n in range(self._slots)], until):
             yield
 
     @contextmanager

@@ -12,12 +12,13 @@ what can't be written is not remembered.  Nothing waits for the disk either: aft
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from agent.adapters import files
+from agent.adapters.inline import run
 from agent.codec import strictjson
 from agent.errors import Cause, Code, Malformed
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
@@ -48,7 +49,7 @@ class VerdictFolder:
 
     async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`."""
-        value = self._read(self._path(ground, image))
+        value = self.read(self._path(ground, image))
         try:
             if value is None or (value["ground"], value["image"]) != (ground, image):
                 return NOTHING
@@ -73,7 +74,7 @@ class VerdictFolder:
 
     def _doubt(self, ground: str) -> tuple[datetime | None, list[str]]:
         """Since when nothing older counts on a ground, and which certificates that is because of."""
-        value = self._read(self._doubt_path(ground))
+        value = self.read(self._doubt_path(ground))
         try:
             if value is None or value["ground"] != ground:
                 return None, []
@@ -81,7 +82,8 @@ class VerdictFolder:
         except (TypeError, LookupError, ValueError):
             return None, []
 
-    def _read(self, path: str) -> Mapping[str, Any] | None:
+    def read(self, path: str) -> Mapping[str, Any] | None:
+        """What stands in one of the files; None if it is not whole or not ours."""
         try:
             content = files.read_own(path, _MAX_SIZE)
             value = cast("dict[str, Any]", strictjson.decode(content, "verdict", limit=_MAX_SIZE))
@@ -115,6 +117,49 @@ class VerdictFolder:
             left = name.startswith(files.TEMPORARY) and time.time() - modified > _LEFT_AFTER
             if i >= MAX_ENTRIES or left:
                 os.unlink(f"{self._folder}/{name}")
+
+
+class Entry(NamedTuple):
+    """One image on one ground, and what is remembered of it."""
+
+    image: str
+    ground: str
+    memory: Memory
+
+
+class VerdictCatalogue:
+    """All that is remembered under one root, for people."""
+
+    def __init__(self, root: str) -> None:
+        """As for `VerdictFolder`."""
+        self._store = VerdictFolder(root)
+        self._folder = os.path.join(root, FOLDER)
+
+    def entries(self) -> Iterator[Entry]:
+        """Each image, as `recall` would give it; what is not whole or not ours is left out."""
+        for name in sorted(self._names()):
+            value = self._store.read(f"{self._folder}/{name}")
+            if value is not None and isinstance(value.get("image"), str) and isinstance(value.get("ground"), str):
+                memory = run(self._store.recall(value["ground"], value["image"]))
+                if memory != NOTHING:
+                    yield Entry(value["image"], value["ground"], memory)
+
+    def forget(self, image: str) -> int:
+        """Forget an image by digest, or all images of a repository; how many files that were.  Raises `OSError`."""
+        forgotten = 0
+        for name in self._names():
+            value = self._store.read(f"{self._folder}/{name}") or {}
+            known = value.get("image")
+            if isinstance(known, str) and image in (known, known.partition("@")[0]):
+                os.unlink(f"{self._folder}/{name}")
+                forgotten += 1
+        return forgotten
+
+    def _names(self) -> list[str]:
+        try:
+            return [name for name in os.listdir(self._folder) if name.endswith(".json")]
+        except FileNotFoundError:
+            return []
 
 
 class NoVerdicts:
