@@ -30,6 +30,14 @@ def test_what_is_wrong_is_told_though_it_is_never_reached(expression: str) -> No
     assert "line 2, column" in fault_of(f"package t\nx {{ false; {expression} }}")
 
 
+def test_a_condition_of_every_is_left_to_the_evaluation_as_by_opa() -> None:
+    policy = "package t\nimport rego.v1\nx if { every e in input.a { count(1.5) != e } }\n"
+    assert answer(policy, "t.x", {"a": []}) == {"value": True}
+    assert "error" in answer(policy, "t.x", {"a": [1]})
+    after = policy.replace("} }", "}; count(1.5) == 1 }")
+    assert "count with a number" in fault_of(after)
+
+
 @pytest.mark.parametrize("expression", ["input.a + 1", "count(input.a)", "startswith(input.a, input.b)"])
 def test_what_the_text_does_not_show_is_left_to_the_evaluation(expression: str) -> None:
     assert answer(f"package t\nx {{ false; {expression} }}\n", "t.x", {}) == {"undefined": True}
