@@ -227,7 +227,8 @@ class _Steps:
 
     def _revoked(self, check: Check, found: "Revocation", message: str) -> CheckResult:
         if found.status is Revoked.REVOKED:
-            return self._result(check, Code.CERTIFICATE_REVOKED, found.message)
+            revoked = self._result(check, Code.CERTIFICATE_REVOKED, found.message)
+            return revoked._replace(certificate=found.certificate)
         if found.status is Revoked.GOOD:
             self.told += [found.until] if found.until else []
             return self._result(check, None, message)

@@ -41,7 +41,10 @@ class Status(str, Enum):
 
 
 class CheckResult(NamedTuple):
-    """The result of one check.  `code` is set if it failed, `cause` if it is inconclusive."""
+    """The result of one check.  `code` is set if it failed, `cause` if it is inconclusive.
+
+    `certificate` tells a certificate that was found to be revoked from all others; empty if none was.
+    """
 
     check: Check
     action: Action
@@ -49,6 +52,7 @@ class CheckResult(NamedTuple):
     message: str
     code: Code | None = None
     cause: Cause | None = None
+    certificate: str = ""
 
 
 class Outcome(NamedTuple):

@@ -15,6 +15,7 @@ Pure: what has to be fetched is yielded as a query (`agent.model.revocation`).
 """
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Callable, NamedTuple, Sequence, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -38,12 +39,14 @@ Found = TypeVar("Found")
 class Revocation(NamedTuple):
     """What was found about a chain: the worst status of its certificates, and a text for people.
 
-    `until` is when the next word about one of them is due, None if none is.
+    `until` is when the next word about one of them is due, None if none is.  `certificate` tells the revoked one from
+    all others, of the same name too; empty if none is.
     """
 
     status: Status
     message: str
     until: datetime | None = None
+    certificate: str = ""
 
 
 def check(
@@ -59,9 +62,10 @@ def check(
     highest = max((i for i, each in enumerate(chain) if each.public_bytes(Encoding.DER) in trusted), default=-1)
     for certificate, issuer in zip(chain[: highest + 1], chain[1:], strict=False):
         who = f"certificate {chains.subject_of(certificate)}"
-        status, said, until = yield from _check_one(certificate, issuer, now, signed)
+        status, said, until, _ = yield from _check_one(certificate, issuer, now, signed)
         if status is Status.REVOKED:
-            return Revocation(status, f"{who}: revoked ({said})")
+            which = sha256(certificate.tbs_certificate_bytes).hexdigest()  # whoever presents it can't make two of it
+            return Revocation(status, f"{who}: revoked ({said})", certificate=which)
         if status is Status.UNKNOWN:
             unknown = unknown or f"{who}: {said}"
         elif said:
