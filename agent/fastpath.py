@@ -24,7 +24,12 @@ PRIME = 2**127 - 1
 
 ANSWERS = "/var/cache/nodeseal/answers"
 STATE = "/var/lib/nodeseal"
-SETTINGS = ("/etc/nodeseal", "/etc/nodeseal/bootstrap.json", "/etc/nodeseal/break-glass.json")
+SETTINGS = (
+    "/etc/nodeseal/.",  # the folder, not a link to it
+    "/etc/nodeseal/bootstrap.json",
+    "/etc/nodeseal/break-glass.json",
+    "/var/cache/nodeseal/doubts",
+)
 BEGUN = "break-glass-begun.json"
 SPOOL = "/var/log/nodeseal"
 

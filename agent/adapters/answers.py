@@ -33,11 +33,16 @@ DOOR = "answer"
 _VERSION = b"nodeseal-answer 1"
 _PRIME = 2**127 - 1
 _STATE = "var/lib/nodeseal"
-_SETTINGS = ("etc/nodeseal", "etc/nodeseal/bootstrap.json", "etc/nodeseal/break-glass.json")
+_SETTINGS = (
+    "etc/nodeseal/.",
+    "etc/nodeseal/bootstrap.json",
+    "etc/nodeseal/break-glass.json",
+    "var/cache/nodeseal/doubts",
+)
 _BEGUN = "var/lib/nodeseal/break-glass-begun.json"
 _MOST = 16 * 1024
 _LEFT_AFTER = 3600.0  # seconds after which an unfinished file is one that a killed process left
-_SWEEP_EVERY = "0"  # one name in sixteen begins so
+_SWEEP_EVERY = "0"  # one time in sixteen by chance, which no name chooses
 _TIME = "@"
 
 
@@ -82,7 +87,7 @@ class AnswerFolder:
         try:
             files.make_private_folder(folder)
             files.replace(f"{folder}/{number(self._key)}", content, sync=False)
-            if number(self._key).startswith(_SWEEP_EVERY):
+            if os.urandom(1).hex().startswith(_SWEEP_EVERY):
                 _sweep(folder)
         except OSError:
             return

@@ -23,7 +23,7 @@ FOLDER = "var/cache/nodeseal/flights"
 
 _SLOT = "slot-"
 _LEFT_AFTER = 3600.0  # seconds after which nobody holds a lock any longer
-_SWEEP_EVERY = "0"  # one name in sixteen begins so
+_SWEEP_EVERY = "0"  # one time in sixteen by chance, which no name chooses
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -47,7 +47,7 @@ class Flights:
             yield waited
             if held:
                 _remove(path)
-                if os.path.basename(path).startswith(_SWEEP_EVERY):
+                if os.urandom(1).hex().startswith(_SWEEP_EVERY):
                     self._sweep()
 
     def _sweep(self) -> None:

@@ -3,21 +3,25 @@
 ::
 
     var/cache/nodeseal/verdicts/<sha256 of ground and image>.json
-    var/cache/nodeseal/verdicts/<sha256 of ground>.doubt.json       since when nothing older counts, and because of whom
+    var/cache/nodeseal/doubts/<sha256 of ground>.json               since when nothing older counts, and because of whom
 
 One file per image and ground, replaced whole.  It rests on its owner: a file that others could have written, of another
 kind or version, torn, or of a time to come is not there.  Nothing here ever fails: what can't be read is not known, and
 what can't be written is not remembered.  Nothing waits for the disk either: after a power cut a file may be torn.
+
+Doubts are the other way round: they wait for the disk; where one can't be read, nothing on its ground counts; where one
+can't be written, everything is forgotten.  Answers (`agent.adapters.answers`) depend on their folder as a whole.
 """
 
 import os
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timezone
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 
-from agent.adapters import files
+from agent.adapters import answers, files
 from agent.adapters.inline import run
 from agent.codec import strictjson
 from agent.errors import Cause, Code, Malformed
@@ -25,6 +29,9 @@ from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Ve
 
 FOLDER = "var/cache/nodeseal/verdicts"
 """Where they are kept, under the root."""
+
+DOUBTS = "var/cache/nodeseal/doubts"
+"""Where doubts are kept, under the root."""
 
 FORMAT_VERSION = 2
 """Raised when the form changes, or when what was said before a release must not be believed any longer."""
@@ -37,7 +44,10 @@ MAX_DOUBTS = 100
 
 _MAX_SIZE = 16 * 1024
 _LEFT_AFTER = 3600.0  # seconds after which an unfinished file is one that a killed process left
-_SWEEP_EVERY = "0"  # one name in sixteen begins so: looking through the folder is not for every pull
+_SWEEP_EVERY = (
+    "0"  # one time in sixteen by chance, which no name chooses: looking through a folder is not for every pull
+)
+_FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class VerdictFolder:
@@ -45,7 +55,8 @@ class VerdictFolder:
 
     def __init__(self, root: str) -> None:
         """`root` is the folder that `var/cache/nodeseal` is under, "/" on a node."""
-        self._folder = os.path.join(root, FOLDER)
+        self._root = root
+        self._folder, self._doubts = os.path.join(root, FOLDER), os.path.join(root, DOUBTS)
 
     async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`."""
@@ -67,20 +78,36 @@ class VerdictFolder:
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """See `ports.VerdictStore.doubt`."""
-        known = self._doubt(ground)[1]
-        if certificate not in known:
-            of = [*known, certificate][-MAX_DOUBTS:]
-            self._write(self._doubt_path(ground), {"ground": ground, "at": now.isoformat(), "of": of})
+        since, known = self._doubt(ground)
+        which = _hash(certificate)  # one length for all of them: a long name must not keep others from being noted
+        if which in known:
+            return
+        at = max(now, since) if since not in (None, _FOR_EVER) else now  # whoever began earlier may come later
+        value = {"formatVersion": FORMAT_VERSION, "ground": ground, "at": at.isoformat()}
+        content = strictjson.canonical({**value, "of": [*known, which][-MAX_DOUBTS:]})
+        try:
+            files.make_private_folder(self._doubts)
+            files.replace(self._doubt_path(ground), content)
+            if _is_time_to_sweep():
+                _sweep(self._doubts)
+        except OSError:
+            self._forget_everything()
 
     def _doubt(self, ground: str) -> tuple[datetime | None, list[str]]:
         """Since when nothing older counts on a ground, and which certificates that is because of."""
-        value = self.read(self._doubt_path(ground))
+        path = self._doubt_path(ground)
+        value = self.read(path)
         try:
-            if value is None or value["ground"] != ground:
-                return None, []
-            return _time(value["at"]), [str(each) for each in value["of"]]
+            if value is None:
+                return (_FOR_EVER if os.path.lexists(path) else None), []
+            return (_time(value["at"]) if value["ground"] == ground else _FOR_EVER), [str(each) for each in value["of"]]
         except (TypeError, LookupError, ValueError):
-            return None, []
+            return _FOR_EVER, []
+
+    def _forget_everything(self) -> None:
+        for folder in (answers.FOLDER, FOLDER):
+            with suppress(OSError):
+                files.remove_tree(os.path.join(self._root, folder))
 
     def read(self, path: str) -> Mapping[str, Any] | None:
         """What stands in one of the files; None if it is not whole or not ours."""
@@ -98,8 +125,8 @@ class VerdictFolder:
         try:
             files.make_private_folder(self._folder)
             files.replace(path, content, sync=False)
-            if os.path.basename(path).startswith(_SWEEP_EVERY):
-                self._sweep()
+            if _is_time_to_sweep():
+                _sweep(self._folder)
         except OSError:
             return
 
@@ -107,16 +134,7 @@ class VerdictFolder:
         return f"{self._folder}/{_hash(f'{ground} {image}')}.json"
 
     def _doubt_path(self, ground: str) -> str:
-        return f"{self._folder}/{_hash(ground)}.doubt.json"
-
-    def _sweep(self) -> None:
-        entries = sorted(
-            ((os.lstat(f"{self._folder}/{name}").st_mtime, name) for name in os.listdir(self._folder)), reverse=True
-        )
-        for i, (modified, name) in enumerate(entries):
-            left = name.startswith(files.TEMPORARY) and time.time() - modified > _LEFT_AFTER
-            if i >= MAX_ENTRIES or left:
-                os.unlink(f"{self._folder}/{name}")
+        return f"{self._doubts}/{_hash(ground)}.json"
 
 
 class Entry(NamedTuple):
@@ -174,6 +192,18 @@ class NoVerdicts:
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """There is nothing to doubt."""
+
+
+def _is_time_to_sweep() -> bool:
+    return os.urandom(1).hex().startswith(_SWEEP_EVERY)
+
+
+def _sweep(folder: str) -> None:
+    entries = sorted(((os.lstat(f"{folder}/{name}").st_mtime, name) for name in os.listdir(folder)), reverse=True)
+    for i, (modified, name) in enumerate(entries):
+        left = name.startswith(files.TEMPORARY) and time.time() - modified > _LEFT_AFTER
+        if i >= MAX_ENTRIES or left:
+            os.unlink(f"{folder}/{name}")
 
 
 def _without_doubt(memory: Memory, since: datetime | None) -> Memory:

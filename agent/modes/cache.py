@@ -23,7 +23,12 @@ SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
 _EXITS = "exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug"
-_FOLDERS = {"answers": answers.FOLDER, "verdicts": verdicts.FOLDER, "revocation": revocation_cache.CACHE}
+_FOLDERS = {
+    "answers": answers.FOLDER,
+    "verdicts": verdicts.FOLDER,
+    "doubts": verdicts.DOUBTS,  # not before what is in doubt
+    "revocation": revocation_cache.CACHE,
+}
 
 
 class Size(NamedTuple):

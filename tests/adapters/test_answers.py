@@ -11,9 +11,11 @@ import pytest
 from agent import fastpath
 from agent.adapters import answers, files
 from agent.adapters.answers import FOLDER, AnswerFolder, Given
+from agent.adapters.inline import run
 from agent.adapters.nodestate import BEGUN, BOOTSTRAP, BREAK_GLASS
 from agent.adapters.spool import FOLDER as SPOOL
 from agent.adapters.spool import MAX_SIZE, Spool
+from agent.adapters.verdicts import DOUBTS, VerdictFolder
 from agent.errors import Code, Exit
 from agent.model.answer import Answer, Ground
 from agent.model.record import Record
@@ -65,6 +67,7 @@ def test_both_sides_say_the_same_of_the_form() -> None:
     assert (tuple(f"/{each}" for each in answers._SETTINGS), answers._PRIME) == (fastpath.SETTINGS, fastpath.PRIME)
     assert f"{fastpath.STATE}/{fastpath.BEGUN}" == f"/{answers._BEGUN}" == f"/{BEGUN}"
     assert (f"/{SPOOL}", MAX_SIZE) == (fastpath.SPOOL, fastpath._SPOOL_SIZE)
+    assert f"/{DOUBTS}" in fastpath.SETTINGS
     assert f"/{BOOTSTRAP}" in fastpath.SETTINGS
     assert f"/{BREAK_GLASS}" in fastpath.SETTINGS
 
@@ -117,6 +120,7 @@ CHANGES: dict[str, Callable[[pathlib.Path], object]] = {
     "a bootstrap document": lambda root: (root / BOOTSTRAP).write_text("{}"),
     "break-glass": lambda root: files.replace(str(root / BREAK_GLASS), b"{}"),
     "break-glass of the configuration": lambda root: (root / BEGUN).write_text("{}"),
+    "a revoked certificate": lambda root: run(VerdictFolder(str(root)).doubt("g", "CN=build", AT)),
     "a state folder that others may write to": lambda root: (root / "var/lib/nodeseal").chmod(0o777),
     "a settings folder that others may write to": lambda root: (root / "etc/nodeseal").chmod(0o777),
 }
@@ -135,6 +139,23 @@ def test_an_answer_is_not_kept_if_the_node_changed_while_it_was_sought(root: pat
     CHANGES[change](root)
     folder.keep(GIVEN, AT, AT + HOUR)
     assert not (root / FOLDER).exists()
+
+
+def test_a_second_doubt_on_a_ground_is_a_change_too(root: pathlib.Path) -> None:
+    run(VerdictFolder(str(root)).doubt("g", "CN=build", AT))
+    keep(root)
+    assert read(root) is not None
+    run(VerdictFolder(str(root)).doubt("g", "CN=other", AT))
+    assert read(root) is None
+
+
+def test_settings_behind_a_link_count_by_their_folder(root: pathlib.Path) -> None:
+    (root / "etc/nodeseal").rename(root / "etc/elsewhere")
+    (root / "etc/nodeseal").symlink_to("elsewhere")
+    keep(root)
+    assert read(root) is not None
+    (root / "etc/elsewhere").chmod(0o777)
+    assert read(root) is None
 
 
 def test_a_break_glass_file_that_is_rewritten_in_place_is_a_change(root: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """What is remembered of verified images: what comes back, what does not, and that nothing ever fails."""
 
+import errno
 import json
 import os
 from datetime import datetime, timedelta, timezone
@@ -7,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import files, verdicts
+from agent.adapters import answers, files, verdicts
 from agent.adapters.inline import run
-from agent.adapters.verdicts import FOLDER, NoVerdicts, VerdictFolder
+from agent.adapters.verdicts import DOUBTS, FOLDER, NoVerdicts, VerdictFolder
 from agent.errors import Cause, Code
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 
@@ -158,12 +159,55 @@ def test_what_is_not_whole_or_not_ours_is_not_there(store: VerdictFolder, tmp_pa
 
 
 @pytest.mark.parametrize("content", ["[]", '{"formatVersion":2}', '{"formatVersion":2,"ground":"g","at":"x","of":[]}'])
-def test_a_doubt_that_is_damaged_is_none(store: VerdictFolder, tmp_path: Path, content: str) -> None:
-    run(store.doubt("g", "CN=build", AT + timedelta(hours=1)))
-    (entry,) = (tmp_path / FOLDER).glob("*.doubt.json")
+def test_nothing_counts_on_a_ground_whose_doubt_is_damaged(store: VerdictFolder, tmp_path: Path, content: str) -> None:
+    run(store.doubt("g", "CN=build", AT - timedelta(hours=1)))
+    (entry,) = (tmp_path / DOUBTS).glob("*.json")
     entry.write_text(content)
     remember(store)
+    remember(store, ground="h")
+    assert run(store.recall("g", IMAGE)) == NOTHING
+    assert run(store.recall("h", IMAGE)) == FOUND
+    run(store.doubt("g", "CN=other", AT - timedelta(hours=1)))
     assert run(store.recall("g", IMAGE)) == FOUND
+
+
+def test_a_doubt_of_somebody_who_began_earlier_takes_nothing_back(store: VerdictFolder) -> None:
+    run(store.doubt("g", "CN=build", AT + timedelta(seconds=5)))
+    run(store.doubt("g", "CN=other", AT - timedelta(seconds=5)))
+    remember(store)
+    assert run(store.recall("g", IMAGE)) == NOTHING
+
+
+def test_long_names_keep_no_other_certificate_from_casting_doubt(store: VerdictFolder) -> None:
+    for i in range(verdicts.MAX_DOUBTS):
+        run(store.doubt("g", f"CN={i}{'x' * 500}", AT - timedelta(days=1)))
+    remember(store)
+    run(store.doubt("g", "CN=another", AT + timedelta(seconds=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
+
+
+def test_where_no_doubt_can_be_written_everything_is_forgotten(
+    store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    remember(store)
+    (tmp_path / answers.FOLDER).mkdir()
+    (tmp_path / answers.FOLDER / "x").write_text("an answer")
+    monkeypatch.setattr(files, "replace", full)
+    run(store.doubt("g", "CN=build", AT + timedelta(seconds=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
+    assert not (tmp_path / answers.FOLDER).exists()
+
+
+def test_a_doubt_waits_for_the_disk(store: VerdictFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    remember(store)
+    assert synced == []
+    run(store.doubt("g", "CN=build", AT))
+    assert len(synced) == 2
 
 
 def test_what_is_too_long_is_not_remembered(store: VerdictFolder) -> None:

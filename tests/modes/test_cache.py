@@ -64,8 +64,9 @@ def test_what_is_remembered_is_counted_by_kind_and_by_what_is_said_next(cache: C
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0] == "answers     1 file(s), 5 bytes"
-    assert lines[1].startswith("verdicts    4 file(s), ")
-    assert lines[2:] == [
+    assert lines[1].startswith("verdicts    3 file(s), ")
+    assert lines[2].startswith("doubts      1 file(s), ")
+    assert lines[3:] == [
         "revocation  1 file(s), 5 bytes",
         "images      1 allow",
         "images      1 deny",
