@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from agent.engine import Engine
 from agent.errors import Code
-from agent.model.answer import Answer
-from agent.model.outcome import Status
+from agent.model.answer import Answer, Ground
+from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.verdict import NOTHING, Decision, Memory, Verdict
 from agent.ports import VerdictStore
-from agent.rules import lifetimes, lists, precedence
+from agent.rules import failure, lifetimes, lists, precedence
 from agent.rules.precedence import Standing, Terms
 
 
@@ -33,9 +33,19 @@ class Case(NamedTuple):
     def known(self) -> "Judgement | None":
         """What was said of the image not long ago, and is said again without asking anybody; None if nothing was."""
         last = self.before.last
-        if last is None or not last.is_fresh(self.standing.moment.wall):
+        if last is None:
             return None
-        return Judgement(self.answer(last.verdict), last.verdict, last.fresh_until)
+        last = last._replace(fresh_until=lifetimes.fresh_until(last, self.standing.ruleset.lifetimes))
+        return self.judgement(last.verdict, last.fresh_until) if last.is_fresh(self.standing.moment.wall) else None
+
+    def judgement(self, verdict: Verdict, until: datetime) -> "Judgement":
+        """A verdict that is used again until a moment: no longer than an earlier one that stands in for it."""
+        answer, before = self.answer(verdict), self.before.verified
+        if answer.precedence == precedence.CANNOT_TELL and answer.ground is not None and before is not None:
+            until = min(until, before.usable_until or until)
+            if answer.ground is Ground.STALE:
+                until = min(until, failure.stale_until(before, verdict.causes, self.standing.ruleset.stale))
+        return Judgement(answer, verdict, until)
 
 
 class Judgement(NamedTuple):
@@ -67,8 +77,13 @@ async def judge(case: Case, engine: Engine, verdicts: VerdictStore) -> Judgement
         verdict = precedence.no_rule(case.request.repository)
         return Judgement(case.answer(verdict), verdict, _unless_changed(case.standing))
     verdict = await engine.verify(case.request, rule)
-    until = await _remember(case, rule.ground, verdict, verdicts)  # (9)
-    return Judgement(case.answer(verdict), verdict, until)
+    now, image = case.standing.moment.wall, case.request.identity
+    for certificate in _revoked(verdict):
+        await verdicts.doubt(rule.ground, certificate, now)
+    before = await verdicts.recall(rule.ground, image)  # others may have judged it in the meantime
+    if before.verified is None:
+        case = case._replace(before=before)  # it counts no longer: denied meanwhile, or in doubt
+    return case.judgement(verdict, await _remember(case, rule.ground, verdict, before, verdicts))  # (9)
 
 
 def early_until(answer: Answer, request: PullRequest, standing: Standing) -> datetime | None:
@@ -91,12 +106,9 @@ def _unless_changed(standing: Standing) -> datetime:
     return standing.moment.wall + timedelta(seconds=standing.ruleset.lifetimes.allow)
 
 
-async def _remember(case: Case, ground: str, verdict: Verdict, verdicts: VerdictStore) -> datetime:
+async def _remember(case: Case, ground: str, verdict: Verdict, before: Memory, verdicts: VerdictStore) -> datetime:
     """Until when it is said again."""
     now, image = case.standing.moment.wall, case.request.identity
-    for certificate in _revoked(verdict):
-        await verdicts.doubt(ground, certificate, now)
-    before = await verdicts.recall(ground, image)  # others may have judged it in the meantime
     if verdict.decision is Decision.CANNOT_TELL and before.last is not None and before.last.at > now:
         return now  # somebody could tell, later
     memory = lifetimes.remembered(verdict, before, now, case.standing.ruleset.lifetimes)
@@ -105,6 +117,10 @@ async def _remember(case: Case, ground: str, verdict: Verdict, verdicts: Verdict
 
 
 def _revoked(verdict: Verdict) -> list[str]:
-    """What is said of each certificate that was found to be revoked: it names the certificate."""
+    """What tells the certificates that were found to be revoked from others."""
     failed = verdict.report.anywhere(Status.FAILED) if verdict.report else ()
-    return sorted({outcome.message for outcome in failed if outcome.code is Code.CERTIFICATE_REVOKED})
+    return sorted({_certificate(outcome) for outcome in failed if outcome.code is Code.CERTIFICATE_REVOKED})
+
+
+def _certificate(outcome: Outcome) -> str:
+    return next((check.certificate for check in outcome.checks if check.certificate), outcome.message)

@@ -13,14 +13,14 @@ from agent.engine import Engine
 from agent.errors import Cause, Code, Exit, Unavailable
 from agent.judgement import Case, Judgement, judge, opened
 from agent.model.answer import Ground
-from agent.model.outcome import Outcome, Status
+from agent.model.outcome import Action, Check, CheckResult, Outcome, Status
 from agent.model.reference import Reference
 from agent.model.report import Artifact, Report
 from agent.model.request import PullRequest
 from agent.model.verdict import NOTHING, Decision, Memory, Remembered, Verdict
 from agent.rules.breakglass import Moment
 from agent.rules.precedence import Standing
-from agent.rules.ruleset import RuleSet
+from agent.rules.ruleset import Lifetimes, RuleSet
 from tests.engines import OnTheSpot, judged, standing
 from tests.formats.support import SUBJECT, Answers, request
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry, configuration
@@ -166,3 +166,82 @@ def test_a_revocation_that_is_seen_ends_what_was_said_of_other_images(store: Ver
     case = case_of(config, store)
     run(judge(case, Denying(), store))  # type: ignore[arg-type]
     assert run(store.recall(ground, other)) == NOTHING
+
+
+def revoked(message: str, certificate: str) -> Verdict:
+    """A denial, since a certificate is revoked."""
+    check = CheckResult(
+        Check.REVOCATION, Action.ENFORCE, Status.FAILED, message, Code.CERTIFICATE_REVOKED, certificate=certificate
+    )
+    seen = Outcome(SUBJECT.digest, "t", "n", "n", Status.FAILED, message, Code.CERTIFICATE_REVOKED, checks=(check,))
+    report = Report("s", (Artifact("s", SUBJECT.digest, "t", (seen,)),))
+    return Verdict(Decision.DENY, Code.CERTIFICATE_REVOKED, message, report=report)
+
+
+class Saying:
+    """An engine that says one thing."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        """`verdict`, always."""
+        self._verdict = verdict
+
+    async def verify(self, *_: object) -> Verdict:
+        """What it says."""
+        return self._verdict
+
+
+def say(case: Case, verdict: Verdict, store: VerdictFolder) -> Judgement:
+    """Judge a case of which `verdict` is found."""
+    return run(judge(case, Saying(verdict), store))  # type: ignore[arg-type]
+
+
+def test_two_certificates_of_one_name_cast_doubt_each(store: VerdictFolder) -> None:
+    config = with_grounds(configuration())
+    ground, other = config.rules[0].ground, "registry.example.com/shop/other@sha256:" + "7" * 64
+    say(case_of(config, store, NOW - timedelta(hours=2)), revoked("certificate CN=a: revoked", "1"), store)
+    run(store.remember(ground, other, Memory(Remembered(NOW - timedelta(hours=1), None))))
+    say(case_of(config, store), revoked("certificate CN=a: revoked", "2"), store)
+    assert run(store.recall(ground, other)) == NOTHING
+
+
+CUT_OFF = Verdict(Decision.CANNOT_TELL, Code.REGISTRY_UNAVAILABLE, "gone", (Cause.REGISTRY_UNAVAILABLE,))
+
+
+def test_what_comes_into_doubt_by_the_same_pull_does_not_stand_in_for_what_is_not_known(store: VerdictFolder) -> None:
+    config = with_grounds(configuration())
+    image = f"registry.example.com/shop/cart@{SUBJECT.digest}"
+    run(store.remember(config.rules[0].ground, image, Memory(Remembered(NOW - timedelta(hours=1), None))))
+    seen = revoked("certificate CN=a: revoked", "1").report
+    said = say(case_of(config, store), CUT_OFF._replace(report=seen), store)
+    assert (said.answer.exit, said.answer.ground) == (Exit.CANNOT_TELL, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds"),
+    [
+        (Remembered(NOW - timedelta(hours=1), None), 5),
+        (Remembered(NOW - timedelta(hours=24) + timedelta(seconds=2), None), 2),
+        (Remembered(NOW - timedelta(hours=1), NOW + timedelta(seconds=3)), 3),
+    ],
+)
+def test_an_earlier_verification_stands_in_no_longer_than_it_counts(
+    store: VerdictFolder, before: Remembered, seconds: float
+) -> None:
+    config = with_grounds(configuration())
+    image = f"registry.example.com/shop/cart@{SUBJECT.digest}"
+    run(store.remember(config.rules[0].ground, image, Memory(before)))
+    said = say(case_of(config, store), CUT_OFF, store)
+    assert (said.answer.ground, said.until) == (Ground.STALE, NOW + timedelta(seconds=seconds))
+    known = case_of(config, store, NOW + timedelta(seconds=1)).known()
+    assert known is not None
+    assert (known.answer.ground, known.until) == (Ground.STALE, NOW + timedelta(seconds=seconds))
+
+
+def test_a_lifetime_that_was_shortened_counts_at_once(store: VerdictFolder) -> None:
+    registry, config = MemoryRegistry(), with_grounds(configuration())
+    registry.sign(TRUSTED)
+    run(judge(case_of(config, store), engine_over(registry, config), store))
+    later = NOW + timedelta(minutes=2)
+    assert case_of(config, store, later).known() is not None
+    shorter = config._replace(ruleset=config.ruleset._replace(lifetimes=Lifetimes(allow=60.0)))
+    assert case_of(shorter, store, later).known() is None

@@ -27,6 +27,16 @@ def remembered(verdict: Verdict, before: Memory, now: datetime, lifetimes: Lifet
     return Memory(verified, _until(said, now, lifetimes.allow))
 
 
+def fresh_until(known: Known, lifetimes: Lifetimes) -> datetime:
+    """Until when a verdict is used again: no longer than `lifetimes` say now, whatever they said before."""
+    seconds = {
+        Decision.ALLOW: lifetimes.allow,
+        Decision.DENY: _denied_for(known.repeats, lifetimes),
+        Decision.CANNOT_TELL: lifetimes.cannot_tell,
+    }[known.verdict.decision]
+    return min(known.fresh_until, known.at + timedelta(seconds=seconds))
+
+
 def _until(said: Verdict, now: datetime, seconds: float, repeats: int = 0) -> Known:
     """`said` for so many seconds, and no longer than what it rests on."""
     if said.fresh_for is not None:
@@ -45,4 +55,4 @@ def _repeats(last: Known | None, now: datetime, lifetimes: Lifetimes) -> int:
 
 
 def _denied_for(repeats: int, lifetimes: Lifetimes) -> float:
-    return min(lifetimes.deny_first * 2.0**repeats, lifetimes.deny_most)
+    return min(lifetimes.deny_first * 2.0 ** min(repeats, MOST_REPEATS), lifetimes.deny_most)

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import Cause, Code
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
-from agent.rules.lifetimes import MOST_REPEATS, remembered
+from agent.rules.lifetimes import MOST_REPEATS, fresh_until, remembered
 from agent.rules.ruleset import Lifetimes
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
@@ -120,3 +120,21 @@ def test_the_report_is_not_remembered() -> None:
 def test_it_is_used_from_its_time_to_its_end(seconds: float, fresh: bool) -> None:
     known = Known(ALLOW, NOW, NOW + timedelta(minutes=1))
     assert known.is_fresh(NOW + timedelta(seconds=seconds)) is fresh
+
+
+@pytest.mark.parametrize(
+    ("verdict", "repeats", "lifetimes", "seconds"),
+    [
+        (ALLOW, 0, Lifetimes(), 3600),
+        (ALLOW, 0, Lifetimes(allow=60.0), 60),
+        (ALLOW, 0, Lifetimes(allow=0.0), 0),
+        (DENY, 2, Lifetimes(deny_first=1.0), 4),
+        (DENY, 10**9, Lifetimes(), 300),
+        (UNKNOWN, 0, Lifetimes(cannot_tell=2.0), 2),
+    ],
+)
+def test_what_is_remembered_lives_no_longer_than_is_written_now(
+    verdict: Verdict, repeats: int, lifetimes: Lifetimes, seconds: float
+) -> None:
+    known = Known(verdict, NOW, NOW + HOUR, repeats)
+    assert fresh_until(known, lifetimes) == NOW + timedelta(seconds=seconds)
