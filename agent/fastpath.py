@@ -31,6 +31,7 @@ SETTINGS = (
     "/var/cache/nodeseal/doubts",
 )
 BEGUN = "break-glass-begun.json"
+SNAPSHOTS, SNAPSHOT = "snapshots", "/snapshot.json"
 SPOOL = "/var/log/nodeseal"
 
 _STDIN_LIMIT = 64 * 1024
@@ -40,7 +41,7 @@ _SPOOL_SIZE = 4 * 1024 * 1024  # what is larger is turned by the program behind 
 _FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _FILE = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
 _APPEND = posix.O_RDWR | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-_REGULAR, _KIND, _OTHERS = 0o100000, 0o170000, 0o022
+_REGULAR, _KIND, _OTHERS, _STICKY = 0o100000, 0o170000, 0o022, 0o1000
 
 # What would change how interpreter, loader or OpenSSL behave further down; containerd's environment is not ours.
 _PREFIXES = (b"PYTHON", b"__PYVENV_LAUNCHER__", b"OPENSSL_", b"SSL_", b"SSLKEYLOGFILE", b"LD_")
@@ -92,10 +93,7 @@ def run(argv: list[str]) -> None:
 
 def _canary(argv: list[str]) -> None:
     if is_canary(_name(argv[1:])):
-        try:
-            posix.write(1, CANARY_LINE)
-        finally:
-            posix._exit(_EXIT_DENY)
+        _say(CANARY_LINE, _EXIT_DENY)
 
 
 def _again(argv: list[str]) -> None:
@@ -107,10 +105,19 @@ def _again(argv: list[str]) -> None:
     if found is not None:
         code, line, before, after = found
         if _told(root, before + _now() + after):
-            try:
-                posix.write(1, line)
-            finally:
-                posix._exit(code)
+            _say(line, code)
+
+
+def _say(line: bytes, code: int) -> None:
+    """Answer and end.  Whoever reads nothing gets the exit code alone: nothing here waits for him."""
+    try:
+        posix.set_blocking(1, False)
+        try:
+            posix.write(1, line)
+        finally:
+            posix.set_blocking(1, True)
+    finally:
+        posix._exit(code)
 
 
 def _stdin() -> bytes:
@@ -137,10 +144,31 @@ def _stdin() -> bytes:
 
 def _root(program: str) -> str:
     """What the node's folders are under, empty for "/": what stands before /opt/nodeseal/VERSION/nodeseal."""
-    if _foreign(posix.stat(program)) or _foreign(posix.stat(program.rpartition("/")[0])):
+    if unsafe(program):
         raise PermissionError(program)
     parts = program.split("/")
     return "/".join(parts[:-4]) if parts[-4:-2] == ["opt", "nodeseal"] else ""
+
+
+def unsafe(program: str) -> bool:
+    """Whether others may write the program's files: what `agent.modes.place.unsafe` says in words."""
+    folder = above = program.rpartition("/")[0]
+    while above:
+        above = above.rpartition("/")[0]
+        found = posix.stat(above or "/")
+        if not found.st_mode & _STICKY and _foreign(found):
+            return True
+    return _foreign(posix.stat(program)) or _foreign(posix.stat(folder)) or _unsafe_below(folder + "/_internal")
+
+
+def _unsafe_below(folder: str) -> bool:
+    if _foreign(posix.stat(folder)):
+        return True
+    with posix.scandir(folder) as entries:
+        for entry in entries:
+            if _unsafe_below(entry.path) if entry.is_dir(follow_symlinks=False) else _foreign(entry.stat()):
+                return True
+    return False
 
 
 def _words(argv: list[str], stdin: bytes) -> bytes:
@@ -159,6 +187,8 @@ def key(root: str, words: bytes) -> bytes:
             raise PermissionError(root + STATE)
         generation = posix.readlink("current", dir_fd=folder)
         state = [_seen(posix.stat("current", dir_fd=folder, follow_symlinks=False)), _seen_at(BEGUN, folder)]
+        snapshot = (SNAPSHOTS, generation, generation + SNAPSHOT)
+        state += [_seen_at(path, folder) for path in snapshot]
     finally:
         posix.close(folder)
     state += [_seen_at(root + path) for path in SETTINGS]

@@ -33,6 +33,7 @@ DOOR = "answer"
 _VERSION = b"nodeseal-answer 1"
 _PRIME = 2**127 - 1
 _STATE = "var/lib/nodeseal"
+_SNAPSHOTS, _SNAPSHOT = "snapshots", "/snapshot.json"
 _SETTINGS = (
     "etc/nodeseal/.",
     "etc/nodeseal/bootstrap.json",
@@ -99,7 +100,9 @@ class AnswerFolder:
                 return None
             current = os.path.join(self._root, _STATE, "current")
             generation, program = os.readlink(current), os.readlink("/proc/self/exe")
-            state = [_stat(os.lstat(current)), self._stat_of(_BEGUN), *map(self._stat_of, _SETTINGS)]
+            snapshot = (f"{_STATE}/{path}" for path in (_SNAPSHOTS, generation, generation + _SNAPSHOT))
+            paths = (_BEGUN, *snapshot, *_SETTINGS)
+            state = [_stat(os.lstat(current)), *map(self._stat_of, paths)]
             parts = [program, _stat(os.stat(program)), os.uname().nodename, generation, *state]
         except OSError:
             return None

@@ -23,6 +23,7 @@ from agent.model.record import Record
 AT = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 WORDS = ["/opt/nodeseal", "-name", "r.example/a:1", "-digest", "sha256:00", "-stdin-media-type", "t"]
+GENERATION = "snapshots/" + "a" * 64
 STDIN = b'{"digest":"sha256:00"}\n'
 ANSWER = Answer(Exit.ALLOW, Code.VERIFIED, "default", "1 of 1", 7, Ground.VERIFIED)
 GIVEN = Given(
@@ -36,8 +37,9 @@ Reading = tuple[int, bytes, bytes, bytes] | None
 def root(tmp_path: pathlib.Path) -> pathlib.Path:
     """A node's root with something in force."""
     state = tmp_path / "var/lib/nodeseal"
-    state.mkdir(parents=True)
-    (state / "current").symlink_to("snapshots/" + "a" * 64)
+    (state / GENERATION).mkdir(parents=True)
+    (state / GENERATION / "snapshot.json").write_text("{}")
+    (state / "current").symlink_to(GENERATION)
     (tmp_path / "etc/nodeseal").mkdir(parents=True)
     return tmp_path
 
@@ -67,6 +69,7 @@ def test_both_sides_say_the_same_of_the_form() -> None:
     assert (tuple(f"/{each}" for each in answers._SETTINGS), answers._PRIME) == (fastpath.SETTINGS, fastpath.PRIME)
     assert f"{fastpath.STATE}/{fastpath.BEGUN}" == f"/{answers._BEGUN}" == f"/{BEGUN}"
     assert (f"/{SPOOL}", MAX_SIZE) == (fastpath.SPOOL, fastpath._SPOOL_SIZE)
+    assert (answers._SNAPSHOTS, answers._SNAPSHOT) == (fastpath.SNAPSHOTS, fastpath.SNAPSHOT)
     assert f"/{DOUBTS}" in fastpath.SETTINGS
     assert f"/{BOOTSTRAP}" in fastpath.SETTINGS
     assert f"/{BREAK_GLASS}" in fastpath.SETTINGS
@@ -113,6 +116,7 @@ def _relink(root: pathlib.Path) -> None:
         files.replace_symlink(str(current), each)
 
 
+SNAPSHOT = f"var/lib/nodeseal/{GENERATION}/snapshot.json"
 CHANGES: dict[str, Callable[[pathlib.Path], object]] = {
     "another configuration": lambda root: files.replace_symlink(str(root / "var/lib/nodeseal/current"), "snapshots/b"),
     "a configuration that was in force before": _relink,
@@ -121,6 +125,11 @@ CHANGES: dict[str, Callable[[pathlib.Path], object]] = {
     "break-glass": lambda root: files.replace(str(root / BREAK_GLASS), b"{}"),
     "break-glass of the configuration": lambda root: (root / BEGUN).write_text("{}"),
     "a revoked certificate": lambda root: run(VerdictFolder(str(root)).doubt("g", "CN=build", AT)),
+    "a configuration that is damaged": lambda root: (root / SNAPSHOT).write_text("{"),
+    "a configuration that is lost": lambda root: (root / SNAPSHOT).unlink(),
+    "a configuration that others may write to": lambda root: (root / SNAPSHOT).chmod(0o666),
+    "a configuration's folder that others may write to": lambda root: (root / SNAPSHOT).parent.chmod(0o777),
+    "configurations' folder that others may write to": lambda root: (root / SNAPSHOT).parents[1].chmod(0o777),
     "a state folder that others may write to": lambda root: (root / "var/lib/nodeseal").chmod(0o777),
     "a settings folder that others may write to": lambda root: (root / "etc/nodeseal").chmod(0o777),
 }

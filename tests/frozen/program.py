@@ -68,6 +68,9 @@ def descriptor(digest: str, size: int, media_type: str = MANIFEST) -> bytes:
 
 
 def _link(source: str, target: str) -> None:
+    if os.path.basename(source) == "nodeseal":  # another link to it would be a change of the program
+        shutil.copy2(source, target)
+        return
     try:
         os.link(source, target)
     except OSError:

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import pathlib
 import subprocess
 import time
@@ -148,6 +149,35 @@ def test_eight_pulls_at_once_are_one_verification(setting: Setting) -> None:
 def _slow(handler: object) -> bool:
     time.sleep(0.5)
     return False
+
+
+def test_once_others_may_write_the_programs_files_nothing_is_answered_again(setting: Setting) -> None:
+    first = signed(setting)
+    library = next(path for path in (setting.program.path.parent / "_internal").rglob("*") if path.is_dir())
+    mode = library.stat().st_mode
+    library.chmod(0o777)
+    try:
+        assert signed(setting).code == 11
+    finally:
+        library.chmod(mode)
+    assert signed(setting).out == first.out
+
+
+@pytest.mark.parametrize("dead", ["output", "output of nobody", "full"])
+def test_output_that_cannot_be_written_changes_no_exit_code(setting: Setting, dead: str) -> None:
+    assert signed(setting).code == 0
+    words = [str(setting.program.path), *plugin_words(setting.signed_name, str(setting.signed.digest))]
+    stdin = descriptor(str(setting.signed.digest), setting.signed.size)
+    ends = os.pipe()
+    os.close(ends[0])
+    with open("/dev/full", "wb") as full:
+        output = {"output": None, "output of nobody": ends[1], "full": full}[dead]
+        if dead == "output":
+            words = ["/bin/sh", "-c", 'exec "$0" "$@" >&-', *words]
+        done = subprocess.run(words, input=stdin, stdout=output, env={}, check=False)
+    os.close(ends[1])
+    assert done.returncode == 0
+    assert doors(setting)[-1] == "answer"
 
 
 @pytest.mark.parametrize("pause", [0.02, 0.3])
