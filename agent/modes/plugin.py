@@ -32,6 +32,9 @@ DEADLINE = 8.0
 PATIENCE = 3.0
 """Seconds before our deadline at which waiting for others ends: what is left is for verifying alone."""
 
+TURN = 2.0
+"""Seconds after which nobody waits for a turn any longer: eight images of a slow registry must not stop all others."""
+
 SLOTS = 8
 """How many processes verify at once on a node; the others wait for their turn, and not for ever."""
 
@@ -238,7 +241,7 @@ def _judged(
             known = case.known()
             if known is not None:
                 return known.answer, known.until
-        with flights.slot(deadline - PATIENCE):
+        with flights.slot(min(deadline - PATIENCE, time.monotonic() + TURN)):
             return _verified(case, config, root, call.environment, verdicts, deadline)
 
 

@@ -205,4 +205,5 @@ def _error_item(subject: str, message: str, code: Code) -> dict[str, object]:
 
 def _check(check: object) -> dict[str, object]:
     fields = check._asdict()  # type: ignore[attr-defined]
+    del fields["certificate"]  # for telling certificates apart; the message names it
     return {name: getattr(value, "value", value) for name, value in fields.items() if value is not None}

@@ -137,7 +137,9 @@ def _as_text(status: Status) -> str:
     for (ground, code, name), count in _counted(records):
         lines.append(f"  {count:7}  {ground or 'blocked':16}{code}  rule={name}")
     if records:
-        lines.append(f"doors          {', '.join(f'{door} {count}' for door, count in sorted(_doors(records).items()))}")
+        lines.append(
+            f"doors          {', '.join(f'{door} {count}' for door, count in sorted(_doors(records).items()))}"
+        )
     unverified = _unverified(records)
     lines += [f"passed unverified: {len(unverified)}; the latest"] if unverified else []
     lines += (f"  {each.time}  {each.ground:16}{each.code}  {each.image}" for each in unverified[-SHOWN:])

@@ -1,6 +1,8 @@
 """The frozen program asked again: what it answers without asking anybody, and when it asks after all."""
 
 import concurrent.futures
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -11,6 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent.adapters.flights import FOLDER as FLIGHTS
+from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, TURN
 from tests.commands import Done
 from tests.frozen.conftest import Setting
 from tests.frozen.program import descriptor, plugin_words
@@ -144,6 +148,18 @@ def test_eight_pulls_at_once_are_one_verification(setting: Setting) -> None:
     assert {(each.code, each.out) for each in done} == {(0, done[0].out)}
     assert requests(setting) - before == 3
     assert Counter(doors(setting)).total() == 8
+
+
+def test_a_node_full_of_slow_verifications_delays_a_pull_and_leaves_it_time(setting: Setting) -> None:
+    setting.program.forget()
+    folder = setting.program.root / FLIGHTS
+    folder.mkdir(parents=True, mode=0o700)
+    with contextlib.ExitStack() as held:
+        for n in range(SLOTS):
+            fcntl.flock(held.enter_context((folder / f"slot-{n}").open("w")), fcntl.LOCK_EX)
+        begun = time.monotonic()
+        assert signed(setting).code == 0
+        assert TURN <= time.monotonic() - begun < DEADLINE - PATIENCE
 
 
 def _slow(handler: object) -> bool:
