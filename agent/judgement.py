@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from agent.engine import Engine
-from agent.errors import Code
+from agent.errors import Cause, Code
 from agent.model.answer import Answer
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Remembered, Verdict
@@ -27,6 +27,10 @@ class Case(NamedTuple):
     standing: Standing
     terms: Terms
     before: Remembered | None
+
+    def unverified(self, cause: Cause, message: str) -> Answer:
+        """What containerd gets without verification: there is no configuration to verify with, or no time."""
+        return self.answer(precedence.not_verified(cause, message, self.request.repository, self.standing))
 
     def answer(self, verdict: Verdict) -> Answer:
         """What containerd gets for a verdict."""

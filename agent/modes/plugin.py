@@ -137,7 +137,7 @@ class _Pull:
         said = f"no answer within {DEADLINE:g} s"
         if self.case is None:
             return precedence.blocked(Cause.DEADLINE, said, self.name)
-        return self.told(self.case.answer(precedence.cannot_tell(Cause.DEADLINE, said)))
+        return self.told(self.case.unverified(Cause.DEADLINE, said))
 
     def told(self, answer: Answer) -> Answer:
         """The answer, once the spool was told."""
@@ -179,7 +179,7 @@ def _judge(pull: _Pull, arguments: Arguments, environment: Mapping[str, str], fr
     pull.case = case
     config = found.config
     if isinstance(config, Unavailable):
-        return case.answer(precedence.cannot_tell(config.cause, config.message))
+        return case.unverified(config.cause, config.message)
 
     from agent.modes.lean import without_openssh
 
