@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agent.engine import Engine
-from agent.errors import Code
+from agent.errors import Cause, Code
 from agent.model.answer import Answer, Ground
 from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
@@ -25,6 +25,10 @@ class Case(NamedTuple):
     standing: Standing
     terms: Terms
     before: Memory
+
+    def unverified(self, cause: Cause, message: str) -> Answer:
+        """What containerd gets without verification: there is no configuration to verify with, or no time."""
+        return self.answer(precedence.not_verified(cause, message, self.request.repository, self.standing))
 
     def answer(self, verdict: Verdict) -> Answer:
         """What containerd gets for a verdict."""

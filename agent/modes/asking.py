@@ -135,7 +135,7 @@ def _unverified(
     name: str, reference: Reference, error: Unavailable, standing: Standing, verdicts: VerdictStore
 ) -> Judgement:
     """What is said of an image if there is nothing to verify it with, or nobody says what its name means."""
-    verdict = precedence.cannot_tell(error.cause, error.message)
+    verdict = precedence.not_verified(error.cause, error.message, reference.repository, standing)
     terms = precedence.terms_for(reference.repository, standing)
     before = NOTHING
     if terms.rule and reference.digest:

@@ -140,13 +140,18 @@ def clear(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
     number = 0
     for folder in _FOLDERS.values():
         path = os.path.join(options.root, folder)
-        try:
-            number += _size(path).files
-            files.remove_tree(path)
-        except OSError as error:
-            raise _refused(options.root, error) from error
+        number += _size(path).files
+        _remove(path)
+    _remove(os.path.join(options.root, verdicts.DOUBTS))  # there is nothing left to doubt
     stdout.write(f"forgotten: {number} file(s)\n")
     return Exit.ALLOW
+
+
+def _remove(folder: str) -> None:
+    try:
+        files.remove_tree(folder)
+    except OSError as error:
+        raise _refused(folder, error) from error
 
 
 def _entries(root: str) -> Iterable[Entry]:

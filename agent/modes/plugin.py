@@ -160,7 +160,7 @@ class _Pull:
         said = f"no answer within {DEADLINE:g} s"
         if self.case is None:
             return precedence.blocked(Cause.DEADLINE, said, self.name)
-        return self.told(self.case.answer(precedence.cannot_tell(Cause.DEADLINE, said)))
+        return self.told(self.case.unverified(Cause.DEADLINE, said))
 
     def told(self, answer: Answer) -> Answer:
         """The answer, once the spool was told."""
@@ -223,7 +223,7 @@ def _judged(
     pull.case = case
     config = found.config
     if isinstance(config, Unavailable):
-        return case.answer(precedence.cannot_tell(config.cause, config.message)), None
+        return case.unverified(config.cause, config.message), None
     known = case.known()
     if known is not None:
         return known.answer, known.until

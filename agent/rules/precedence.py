@@ -186,8 +186,17 @@ def conclude(
     return answer._replace(exit=Exit.ALLOW, message=text, ground=Ground.AUDIT, would=answer.exit)
 
 
+def not_verified(cause: Cause, message: str, repository: Repository, standing: Standing) -> Verdict:
+    """The verdict while there is no configuration, no answer, or no time to verify an image.
+
+    An image that no rule is for needs none of them to be denied.  Where nobody knows the rules, nobody can tell.
+    """
+    rules = standing.ruleset.rules
+    return no_rule(repository) if rules and rule_for(rules, repository) is None else cannot_tell(cause, message)
+
+
 def cannot_tell(cause: Cause, message: str) -> Verdict:
-    """The verdict while there is no configuration, or no time, to verify an image."""
+    """The verdict on an image that a rule may be for, and about which something did not answer."""
     return Verdict(Decision.CANNOT_TELL, Code.of(cause), f"{cause.value}: {message}", (cause,))
 
 

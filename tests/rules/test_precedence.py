@@ -8,6 +8,7 @@ from agent.model.answer import LINE_LIMIT, Answer, Ground, printable
 from agent.model.reference import Reference
 from agent.model.verdict import Decision, Verdict
 from agent.rules import precedence
+from agent.rules.rule import Default, FailureAction, FailurePolicy
 from agent.rules.ruleset import RuleSet
 from tests import engines
 from tests.engines import DEFAULT_RULE
@@ -103,6 +104,20 @@ def test_other_names_are_for_verification_to_decide() -> None:
     holding = engines.standing(Config("g", (), (), RuleSet((DEFAULT_RULE,)), {}))
     assert precedence.before_verification(repository, "", NAME, holding) is None
     assert precedence.terms_for(repository, holding).rule is DEFAULT_RULE
+
+
+def test_image_that_no_rule_is_for_is_denied_whatever_else_is_missing() -> None:
+    repository, ignored = Reference.parse(NAME).repository, FailurePolicy(FailureAction.IGNORE)
+    elsewhere = DEFAULT_RULE._replace(match=("elsewhere.example/**",))
+    rulesets = (RuleSet((elsewhere,), Default(failure_policy=ignored)), RuleSet((DEFAULT_RULE,)), RuleSet(()))
+    found = []
+    for ruleset in rulesets:
+        holding = engines.standing(Config("g", (), (), ruleset, {}))
+        verdict = precedence.not_verified(Cause.CONFIGURATION_MISSING, "nothing there", repository, holding)
+        answer = precedence.conclude(verdict, precedence.terms_for(repository, holding), NAME, holding)
+        found.append((answer.exit, answer.code))
+    unknown = (Exit.CANNOT_TELL, Code.CONFIGURATION_MISSING)
+    assert found == [(Exit.DENY, Code.NO_RULE), unknown, unknown]  # where there are no rules, nobody knows them
 
 
 def test_every_cause_has_its_code() -> None:

@@ -1,6 +1,7 @@
 """What holds whatever is configured, remembered and found."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -9,13 +10,14 @@ from agent.errors import Cause, Code, Exit
 from agent.model.answer import Ground
 from agent.model.verdict import Decision, Remembered
 from agent.rules import lists, precedence
-from agent.rules.breakglass import Moment
+from agent.rules.breakglass import BreakGlass, Moment
 from agent.rules.floor import STRICTEST, Floor
-from agent.rules.rule import ACTIONS, Default, Enforcement, FailureAction, FailurePolicy
-from agent.rules.ruleset import RuleSet
+from agent.rules.rule import ACTIONS, EVERYTHING, Default, Enforcement, FailureAction, FailurePolicy
+from agent.rules.ruleset import Exemption, RuleSet
 from tests.rules import worlds
 from tests.rules.worlds import VERDICTS, World
 
+OPEN = Floor(break_glass_for_all=True)
 WRITTEN_DOWN = {Ground.EXEMPT, Ground.ALLOWED_BY_DIGEST, Ground.BREAK_GLASS, Ground.DISABLED, Ground.AUDIT}
 """Grounds on which an image passes because somebody wrote that it does."""
 
@@ -61,6 +63,17 @@ def _bare(world: World) -> precedence.Standing:
     bare = ruleset._replace(rules=rules, default=Default(), deny=(), allow=(), exempt=())
     floor = world.standing.floor._replace(without_digest=())
     return world.standing._replace(ruleset=bare, floor=floor, break_glass=())
+
+
+@given(worlds.worlds, st.sampled_from(["127.0.0.1", "127.0.0.1:5000"]))
+def test_canary_goes_before_the_deny_list_and_all_that_lets_pass(world: World, host: str) -> None:
+    glass = BreakGlass("0001", EVERYTHING, "why", world.standing.moment, worlds.NOW + timedelta(hours=1))
+    exempt = (Exemption(EVERYTHING, insecure=True),)
+    standing = world.standing._replace(
+        ruleset=world.standing.ruleset._replace(exempt=exempt), floor=OPEN, break_glass=(glass,)
+    )
+    canary = world._replace(repository=worlds.repository(f"{host}/nodeseal-canary"), standing=standing)
+    assert canary.answer() is precedence.CANARY_ANSWER
 
 
 @given(worlds.worlds)
