@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, config, difference, status, verify
+    from agent.modes import breakglass, cache, config, difference, status, verify
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -63,6 +63,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
     difference.add_parser(config.add_parsers(subparsers))
     breakglass.add_parsers(subparsers)
     status.add_parser(subparsers)
+    cache.add_parsers(subparsers)
     subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)
     options = parser.parse_args(list(argv[1:]))
     result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)

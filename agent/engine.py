@@ -82,7 +82,10 @@ def _with_ends(verdict: Verdict, ask: Ask) -> Verdict:
     fresh_for = ask.policy.fresh_for
     if fresh_for is not None:
         ends.append(ask.now + timedelta(seconds=fresh_for))
-    return verdict._replace(fresh_for=fresh_for, usable_until=min(ends, default=None))
+    told = [outcome.told_until for outcome in passed if outcome.told_until is not None]
+    return verdict._replace(
+        fresh_for=fresh_for, usable_until=min(ends, default=None), told_until=min(told, default=None)
+    )
 
 
 class _Conclusion:

@@ -1,20 +1,47 @@
 """The first thing that runs in containerd's child, before the program's own start.
 
-Decides: the canary.  Prepares: standard descriptors and the process's environment.  Never: imports anything of ours, or
-is imported by it; fails (an exception here would kill the process before anybody could say why).
+Decides: the canary; what was answered to the very same words not long ago (`agent.adapters.answers` wrote it).
+Prepares: standard descriptors and the process's environment.  Never: imports anything of ours, or is imported by it;
+fails (an exception here would kill the process before anybody could say why).
 
-Import budget: C modules that are built into the interpreter (`posix`, `sys`), nothing else.  The build puts this file
-into the executable's archive in front of everything, compiled; where it finds nothing to decide, it returns and the
-program starts as usual (docs/architecture.md, "The start-up budget").
+Import budget: C modules that are built into the interpreter (`posix`, `sys`, `time`), nothing else.  The
+build puts this file into the executable's archive in front of everything, compiled; where it finds nothing to decide,
+it returns and the program starts as usual (docs/architecture.md, "The start-up budget").
 """
 
 import posix
 import sys
+import time
 
 CANARY_LINE = b"deny NS-1001 rule=canary: the canary's name is always refused; this verifier is live\n"
 _CANARY_HOST = "127.0.0.1"
 _CANARY_PATH = "nodeseal-canary"
 _EXIT_DENY = 10
+
+VERSION = b"nodeseal-answer 1"
+PRIME = 2**127 - 1
+"""What tells texts apart here, by their remainder: whoever makes two alike gains a miss: keys are compared whole."""
+
+ANSWERS = "/var/cache/nodeseal/answers"
+STATE = "/var/lib/nodeseal"
+SETTINGS = (
+    "/etc/nodeseal/.",  # the folder, not a link to it
+    "/etc/nodeseal/bootstrap.json",
+    "/etc/nodeseal/break-glass.json",
+    "/var/cache/nodeseal/doubts",
+)
+BEGUN = "break-glass-begun.json"
+SNAPSHOTS, SNAPSHOT = "snapshots", "/snapshot.json"
+SPOOL = "/var/log/nodeseal"
+
+_STDIN_LIMIT = 64 * 1024
+_STDIN_SECONDS = 0.05
+_MOST = 16 * 1024
+_SPOOL_SIZE = 4 * 1024 * 1024  # what is larger is turned by the program behind this one
+_FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
+_FILE = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+_APPEND = posix.O_RDWR | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+_REGULAR, _KIND, _OTHERS, _STICKY = 0o100000, 0o170000, 0o022, 0o1000
 
 # What would change how interpreter, loader or OpenSSL behave further down; containerd's environment is not ours.
 _PREFIXES = (b"PYTHON", b"__PYVENV_LAUNCHER__", b"OPENSSL_", b"SSL_", b"SSLKEYLOGFILE", b"LD_")
@@ -57,19 +84,201 @@ def is_canary(name: str) -> bool:
 
 def run(argv: list[str]) -> None:
     """Prepare the process, and answer if the answer is known already; otherwise return."""
-    for step in (_clean_environment, _open_standard_descriptors, lambda: _answer(argv)):
+    for step in (_clean_environment, _open_standard_descriptors, lambda: _canary(argv), lambda: _again(argv)):
         try:
             step()
         except BaseException:  # noqa: BLE001, S110 - whatever it was: the program behind this one decides
             pass
 
 
-def _answer(argv: list[str]) -> None:
+def _canary(argv: list[str]) -> None:
     if is_canary(_name(argv[1:])):
+        _say(CANARY_LINE, _EXIT_DENY)
+
+
+def _again(argv: list[str]) -> None:
+    """Give the answer that was given to the same words, in the same state of the node, and has not ended since."""
+    if not _name(argv[1:]):
+        return
+    root = _root(posix.readlink("/proc/self/exe"))
+    found = answer(root, key(root, _words(argv, _stdin())), time.time())
+    if found is not None:
+        code, line, before, after = found
+        if _told(root, before + _now() + after):
+            _say(line, code)
+
+
+def _say(line: bytes, code: int) -> None:
+    """Answer and end.  Whoever reads nothing gets the exit code alone: nothing here waits for him."""
+    try:
+        posix.set_blocking(1, False)
         try:
-            posix.write(1, CANARY_LINE)
+            posix.write(1, line)
         finally:
-            posix._exit(_EXIT_DENY)
+            posix.set_blocking(1, True)
+    finally:
+        posix._exit(code)
+
+
+def _stdin() -> bytes:
+    """What containerd wrote, to the end of its JSON object or for `_STDIN_SECONDS`; kept for the program behind."""
+    data, end = b"", time.monotonic() + _STDIN_SECONDS
+    posix.set_blocking(0, False)
+    try:
+        while not data.rstrip().endswith(b"}") and len(data) <= _STDIN_LIMIT:
+            try:
+                chunk = posix.read(0, _STDIN_LIMIT)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    break
+                time.sleep(0.0005)
+                continue
+            if not chunk:
+                break
+            data += chunk
+    finally:
+        posix.set_blocking(0, True)
+        sys.nodeseal_stdin = data  # type: ignore[attr-defined]
+    return data
+
+
+def _root(program: str) -> str:
+    """What the node's folders are under, empty for "/": what stands before /opt/nodeseal/VERSION/nodeseal."""
+    if unsafe(program):
+        raise PermissionError(program)
+    parts = program.split("/")
+    return "/".join(parts[:-4]) if parts[-4:-2] == ["opt", "nodeseal"] else ""
+
+
+def unsafe(program: str) -> bool:
+    """Whether others may write the program's files: what `agent.modes.place.unsafe` says in words."""
+    folder = above = program.rpartition("/")[0]
+    while above:
+        above = above.rpartition("/")[0]
+        found = posix.stat(above or "/")
+        if not found.st_mode & _STICKY and _foreign(found):
+            return True
+    return _foreign(posix.stat(program)) or _foreign(posix.stat(folder)) or _unsafe_below(folder + "/_internal")
+
+
+def _unsafe_below(folder: str) -> bool:
+    if _foreign(posix.stat(folder)):
+        return True
+    with posix.scandir(folder) as entries:
+        for entry in entries:
+            if _unsafe_below(entry.path) if entry.is_dir(follow_symlinks=False) else _foreign(entry.stat()):
+                return True
+    return False
+
+
+def _words(argv: list[str], stdin: bytes) -> bytes:
+    return b"\0".join([str(len(argv)).encode(), *(word.encode("utf-8", "surrogateescape") for word in argv[1:]), stdin])
+
+
+def key(root: str, words: bytes) -> bytes:
+    """What an answer depends on: the words, the program, and all of the node's state that decides.
+
+    Files count by what the kernel knows of them: whoever changes one changes that.  Raises `OSError` if there is no
+    configuration, or others could have written one.
+    """
+    folder = posix.open(root + STATE, _FOLDER)
+    try:
+        if _foreign(posix.fstat(folder)):
+            raise PermissionError(root + STATE)
+        generation = posix.readlink("current", dir_fd=folder)
+        state = [_seen(posix.stat("current", dir_fd=folder, follow_symlinks=False)), _seen_at(BEGUN, folder)]
+        snapshot = (SNAPSHOTS, generation, generation + SNAPSHOT)
+        state += [_seen_at(path, folder) for path in snapshot]
+    finally:
+        posix.close(folder)
+    state += [_seen_at(root + path) for path in SETTINGS]
+    program = posix.readlink("/proc/self/exe")
+    return (
+        "\0".join([program, _seen(posix.stat(program)), posix.uname()[1], generation, *state]).encode(
+            "utf-8", "surrogateescape"
+        )
+        + words
+    )
+
+
+def _seen_at(path: str, folder: int | None = None) -> str:
+    try:
+        return _seen(posix.stat(path, dir_fd=folder, follow_symlinks=False))
+    except FileNotFoundError:
+        return "-"
+
+
+def _seen(found: posix.stat_result) -> str:
+    return f"{found.st_dev},{found.st_ino},{found.st_size},{found.st_ctime_ns},{found.st_uid},{found.st_mode}"
+
+
+def _foreign(found: posix.stat_result) -> bool:
+    return found.st_uid not in (0, posix.geteuid()) or bool(found.st_mode & _OTHERS)
+
+
+def number(content: bytes) -> str:
+    """What a file with an answer is called, and what shows that it is whole."""
+    return f"{int.from_bytes(content + b'.', 'little') % PRIME:032x}"
+
+
+def answer(root: str, of: bytes, now: float) -> tuple[int, bytes, bytes, bytes] | None:
+    """Exit code, line, and a spool line but for its time, for the key `of`; None if there is none that counts `now`.
+
+    Raises `OSError` if there is none at all.
+    """
+    folder = posix.open(root + ANSWERS, _FOLDER)
+    try:
+        if _foreign(posix.fstat(folder)):
+            return None
+        descriptor = posix.open(number(of), _FILE, dir_fd=folder)
+    finally:
+        posix.close(folder)
+    try:
+        found = posix.fstat(descriptor)
+        if _foreign(found) or found.st_mode & _KIND != _REGULAR:
+            return None
+        content = posix.read(descriptor, _MOST)
+    finally:
+        posix.close(descriptor)
+    head, _, body = content.partition(b"\n")
+    if head != VERSION + b" " + number(body).encode():
+        return None
+    lengths, _, rest = body.partition(b"\n")
+    parts = []
+    for length in lengths.split():
+        parts.append(rest[: int(length)])
+        rest = rest[int(length) :]
+    its_key, begin, end, code, line, before, after = parts
+    if rest or its_key != of or not float(begin) <= now < float(end):
+        return None
+    return int(code), line, before, after
+
+
+def _now() -> bytes:
+    seconds = time.time()
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{int(seconds % 1 * 1000):03d}+00:00".encode()
+
+
+def _told(root: str, line: bytes) -> bool:
+    """Add a line to the spool; False if it is to be turned first.  What can't be written is not told."""
+    try:
+        folder = posix.open(root + SPOOL, _FOLDER)
+        try:
+            if _foreign(posix.fstat(folder)):
+                return True
+            descriptor = posix.open("spool.jsonl", _APPEND, dir_fd=folder)
+        finally:
+            posix.close(folder)
+        found = posix.fstat(descriptor)
+        if _foreign(found) or found.st_mode & _KIND != _REGULAR:
+            return True
+        if found.st_size > _SPOOL_SIZE:
+            return False
+        torn = found.st_size and posix.pread(descriptor, 1, found.st_size - 1) != b"\n"
+        posix.write(descriptor, b"\n" + line if torn else line)
+    except OSError:
+        pass
+    return True
 
 
 if getattr(sys, "frozen", False) or hasattr(sys, "_MEIPASS"):

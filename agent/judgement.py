@@ -4,20 +4,18 @@ Steps 2, 3 and 9 of docs/architecture.md, "One pull", around the engine's.  A do
 known what will be said if there is no configuration to verify with, or no time; `judge` does the rest.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agent.engine import Engine
 from agent.errors import Cause, Code
-from agent.model.answer import Answer
+from agent.model.answer import Answer, Ground
+from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
-from agent.model.verdict import Decision, Remembered, Verdict
+from agent.model.verdict import NOTHING, Decision, Memory, Verdict
 from agent.ports import VerdictStore
-from agent.rules import precedence
+from agent.rules import failure, lifetimes, lists, precedence
 from agent.rules.precedence import Standing, Terms
-
-KNOWN_FOR = timedelta(minutes=10)
-"""For how long a verification that is remembered is not written again: each write is paid for by a pull."""
 
 
 class Case(NamedTuple):
@@ -26,7 +24,7 @@ class Case(NamedTuple):
     request: PullRequest
     standing: Standing
     terms: Terms
-    before: Remembered | None
+    before: Memory
 
     def unverified(self, cause: Cause, message: str) -> Answer:
         """What containerd gets without verification: there is no configuration to verify with, or no time."""
@@ -34,14 +32,35 @@ class Case(NamedTuple):
 
     def answer(self, verdict: Verdict) -> Answer:
         """What containerd gets for a verdict."""
-        return precedence.conclude(verdict, self.terms, self.request.name, self.standing, self.before)
+        return precedence.conclude(verdict, self.terms, self.request.name, self.standing, self.before.verified)
+
+    def known(self) -> "Judgement | None":
+        """What was said of the image not long ago, and is said again without asking anybody; None if nothing was."""
+        last = self.before.last
+        if last is None:
+            return None
+        last = last._replace(fresh_until=lifetimes.fresh_until(last, self.standing.ruleset.lifetimes))
+        return self.judgement(last.verdict, last.fresh_until) if last.is_fresh(self.standing.moment.wall) else None
+
+    def judgement(self, verdict: Verdict, until: datetime) -> "Judgement":
+        """A verdict that is used again until a moment: no longer than an earlier one that stands in for it."""
+        answer, before = self.answer(verdict), self.before.verified
+        if answer.precedence == precedence.CANNOT_TELL and answer.ground is not None and before is not None:
+            until = min(until, before.usable_until or until)
+            if answer.ground is Ground.STALE:
+                until = min(until, failure.stale_until(before, verdict.causes, self.standing.ruleset.stale))
+        return Judgement(answer, verdict, until)
 
 
 class Judgement(NamedTuple):
-    """The answer, and what it rests on; `verdict` is None if nothing had to be verified."""
+    """The answer, and what it rests on; `verdict` is None if nothing had to be verified.
+
+    `until` is for how long the same may be answered as long as nothing on the node changes; None for not again.
+    """
 
     answer: Answer
     verdict: Verdict | None
+    until: datetime | None = None
 
 
 async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStore) -> Answer | Case:
@@ -51,26 +70,61 @@ async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStor
     if early is not None:
         return early
     terms = precedence.terms_for(request.repository, standing)
-    before = await verdicts.recall(terms.rule.ground, request.identity) if terms.rule else None  # (3)
+    before = await verdicts.recall(terms.rule.ground, request.identity) if terms.rule else NOTHING  # (3)
     return Case(request, standing, terms, before)
 
 
 async def judge(case: Case, engine: Engine, verdicts: VerdictStore) -> Judgement:
-    """Decide a case.  Raises nothing but bugs."""
+    """Decide a case by verification, and remember what was found.  Raises nothing but bugs."""
     rule = case.terms.rule
     if rule is None:
         verdict = precedence.no_rule(case.request.repository)
-        return Judgement(case.answer(verdict), verdict)
+        return Judgement(case.answer(verdict), verdict, _unless_changed(case.standing))
     verdict = await engine.verify(case.request, rule)
-    remembered = Remembered(case.standing.moment.wall, verdict.usable_until)
-    if verdict.code is Code.VERIFIED and _is_news(case.before, remembered):  # (9)
-        await verdicts.remember(rule.ground, case.request.identity, remembered)
-    elif verdict.decision is Decision.DENY:
-        await verdicts.forget(rule.ground, case.request.identity)
-    return Judgement(case.answer(verdict), verdict)
+    now, image = case.standing.moment.wall, case.request.identity
+    for certificate in _revoked(verdict):
+        await verdicts.doubt(rule.ground, certificate, now)
+    before = await verdicts.recall(rule.ground, image)  # others may have judged it in the meantime
+    if before.verified is None:
+        case = case._replace(before=before)  # it counts no longer: denied meanwhile, or in doubt
+    return case.judgement(verdict, await _remember(case, rule.ground, verdict, before, verdicts))  # (9)
 
 
-def _is_news(before: Remembered | None, found: Remembered) -> bool:
-    if before is None or before.usable_until != found.usable_until:
-        return True
-    return not timedelta(0) <= found.verified_at - before.verified_at < KNOWN_FOR
+def early_until(answer: Answer, request: PullRequest, standing: Standing) -> datetime | None:
+    """For how long an answer that was due before any network may be given again: see `Judgement.until`.
+
+    Break-glass ends by a clock that not everybody reads, so it is looked at each time.
+    """
+    if answer.precedence in (precedence.CANARY, precedence.BREAK_GLASS):
+        return None
+    until = _unless_changed(standing)
+    if answer.precedence == precedence.ALLOW_LIST:
+        now, digest = standing.moment.wall, str(request.subject.digest)
+        listed = lists.allowed(standing.ruleset.allow, request.repository, digest, now)
+        return min(until, listed.until) if listed else None
+    return until
+
+
+def _unless_changed(standing: Standing) -> datetime:
+    """The end of an answer that only a change on the node can alter."""
+    return standing.moment.wall + timedelta(seconds=standing.ruleset.lifetimes.allow)
+
+
+async def _remember(case: Case, ground: str, verdict: Verdict, before: Memory, verdicts: VerdictStore) -> datetime:
+    """Until when it is said again."""
+    now, image = case.standing.moment.wall, case.request.identity
+    if verdict.decision is Decision.CANNOT_TELL and before.last is not None and before.last.at > now:
+        return now  # somebody could tell, later
+    memory = lifetimes.remembered(verdict, before, now, case.standing.ruleset.lifetimes)
+    await verdicts.remember(ground, image, memory)
+    return memory.last.fresh_until if memory.last else now
+
+
+def _revoked(verdict: Verdict) -> list[str]:
+    """What tells the certificates that were found to be revoked from others."""
+    failed = verdict.report.anywhere(Status.FAILED) if verdict.report else ()
+    return sorted({_certificate(outcome) for outcome in failed if outcome.code is Code.CERTIFICATE_REVOKED})
+
+
+def _certificate(outcome: Outcome) -> str:
+    return next((check.certificate for check in outcome.checks if check.certificate), outcome.message)

@@ -12,7 +12,7 @@ from agent.model.digest import Digest
 from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
 from agent.model.revocation import Confirmed, Fetched, RevocationQuery
-from agent.model.verdict import Remembered
+from agent.model.verdict import Memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -80,21 +80,24 @@ class PolicyRunner(Protocol):
 
 
 class VerdictStore(Protocol):
-    """Remembers which images were verified, for the time when nobody can be asked.  Never raises.
+    """Remembers what was said of images.  Never raises: what can't be read is not known.
 
     `ground` names what the verdict rested on (`agent.rules.rule.Rule.ground`), `image` is `repository@digest`.
     """
 
-    async def recall(self, ground: str, image: str) -> Remembered | None:
-        """What is remembered of an image on the same ground; None if nothing is, or nobody knows."""
+    async def recall(self, ground: str, image: str) -> Memory:
+        """What is remembered of an image on the same ground."""
         ...
 
-    async def remember(self, ground: str, image: str, remembered: Remembered) -> None:
-        """Remember an image that was verified."""
+    async def remember(self, ground: str, image: str, memory: Memory) -> None:
+        """Let `memory` be what is remembered of an image."""
         ...
 
-    async def forget(self, ground: str, image: str) -> None:
-        """Forget an image, since it was refused."""
+    async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
+        """Believe nothing that was said on this ground before `now`: `certificate`, on which it may rest, was revoked.
+
+        The first time alone: who presents a revoked certificate again and again changes nothing.
+        """
         ...
 
 

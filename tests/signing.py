@@ -250,12 +250,13 @@ def write_config(
     requirement: str = "any",
     paths: Sequence[str] = ("/root/.ratify/certs",),
     policy: Mapping[str, object] | None = None,
+    remembers: bool = True,
     **changes: Any,
 ) -> pathlib.Path:
     """A configuration as Ratify users have it, over plain HTTP; returns its folder.
 
     `paths` are its verificationCerts, `policy` is its policy plugin if not the config policy, `changes` go into the
-    statement.
+    statement.  One that does not remember has every pull verified anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
     notation = {
@@ -265,11 +266,14 @@ def write_config(
         "trustPolicyDoc": trust_policy(**changes),
     }
     default = {"name": "configPolicy", "artifactVerificationPolicies": {ARTIFACT_TYPE: requirement}}
-    config = {
+    config: dict[str, object] = {
         "store": {"version": "1.0.0", "plugins": [{"name": "oras", "useHttp": True}]},
         "policy": {"version": "1.0.0", "plugin": policy or default},
         "verifier": {"version": "1.0.0", "plugins": [notation]},
     }
+    if not remembers:
+        cache = {"allow": "0s", "deny": {"first": "0s", "max": "0s"}, "cannotTell": "0s"}
+        config["nodeseal"] = {"apiVersion": "nodeseal.dev/v1alpha1", "cache": cache}
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     (folder / "trusted.crt").write_bytes(root_pem)
     return folder

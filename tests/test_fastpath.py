@@ -60,7 +60,7 @@ def test_only_a_name_said_exactly_once_is_decided_here(words: list[str], name: s
 def test_imports_c_modules_alone() -> None:
     tree = ast.parse(SOURCE.read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"posix", "sys"}
+    assert imported == {"posix", "sys", "time"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert imported <= set(sys.builtin_module_names)
 
@@ -87,6 +87,24 @@ def test_environment_of_someone_else_is_removed_for_python_and_for_c() -> None:
     assert done.stdout.startswith("['HTTPS_PROXY'")
     assert "SSL_CERT_FILE" not in done.stdout
     assert done.stdout.endswith("None b'kept'\n")
+
+
+def test_output_that_nobody_reads_keeps_no_answer_from_ending_the_process() -> None:
+    script = "import os\nos.set_blocking(1, False)\n"
+    script += "for size in (4096, 1):\n    try:\n        while True: os.write(1, b'x' * size)\n"
+    script += "    except BlockingIOError: pass\nos.set_blocking(1, True)\n"
+    script += "fastpath.run(['x', '-name', '127.0.0.1/nodeseal-canary:n'])\n"
+    path = f"import sys; sys.path.insert(0, {str(SOURCE.parent.parent)!r}); from agent import fastpath\n"
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", path + script], stdout=subprocess.PIPE) as process:
+        assert process.wait(10) == 10
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full", "broken"])
+def test_output_that_cannot_be_written_changes_no_exit_code(redirection: str) -> None:
+    script = "fastpath.run(['x', '-name', '127.0.0.1/nodeseal-canary:n'])\n"
+    if redirection == "broken":
+        script = "import os\nends = os.pipe()\nos.dup2(ends[1], 1)\n[os.close(end) for end in ends]\n" + script
+    assert run(script, redirection.replace("broken", "")).returncode == 10
 
 
 def test_whatever_goes_wrong_here_falls_through() -> None:

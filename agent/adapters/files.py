@@ -16,28 +16,33 @@ PRIVATE_FILE = 0o600
 _LOCK_RETRY = 0.05
 
 
-def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE) -> None:
+def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True) -> None:
     """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def replace(path: str, content: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Write a file in place of whatever file is there, atomically."""
+def replace(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True) -> None:
+    """Write a file in place of whatever file is there, atomically.
+
+    Without `sync` it doesn't wait for the disk: for what may be missing or torn after a power cut.
+    """
     temporary = temporary_name(path)
     try:
-        write_new(temporary, content, mode)
+        write_new(temporary, content, mode, sync=sync)
         os.rename(temporary, path)
     except BaseException:
         _unlink_if_there(temporary)
         raise
-    sync_folder(os.path.dirname(path))
+    if sync:
+        sync_folder(os.path.dirname(path))
 
 
 def replace_symlink(path: str, target: str) -> None:

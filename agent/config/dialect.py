@@ -15,7 +15,7 @@ from agent import __version__
 from agent.config import checking, floorcheck, programs
 from agent.config.checking import Finding
 from agent.config.dialectschema import MAX_PATTERNS
-from agent.config.lists import Lists, read_staleness
+from agent.config.lists import Lists, read_lifetimes, read_staleness
 from agent.config.plugins import VerifierEntry, at
 from agent.errors import Cause, Problem, UsageError
 from agent.model.documents import Documents
@@ -78,6 +78,7 @@ def read_lists(
         lists.break_glass(),
         Staleness(**read_staleness(at(root, SECTION))),
         serial if isinstance(serial, int) and not isinstance(serial, bool) else None,
+        read_lifetimes(at(root, SECTION)),
     )
 
 

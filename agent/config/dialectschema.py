@@ -172,6 +172,15 @@ _STALE = strict_obj(
     },
 )
 
+_DENY = strict_obj(
+    "Denials",
+    "How long an image that was refused is not asked about: each repeat doubles it.",
+    {
+        "first": length_of_time("First", "After the first refusal.", default="10s"),
+        "max": length_of_time("Most", "However often it was refused.", default="5m"),
+    },
+)
+
 _POLICY: Schema = {
     "title": "Policy",
     "description": "What is enough: `{any: [NAMES]}`, `{all: [NAMES]}`, `{threshold: N, of: [NAMES]}`, or the "
@@ -300,15 +309,14 @@ DIALECT = strict_obj(
             "Memory",
             "How long what was found counts.",
             {
+                "allow": length_of_time(
+                    "Allowances", "How long an image that passed is not asked about.", default="24h"
+                ),
+                "deny": _DENY,
+                "cannotTell": length_of_time(
+                    "Cannot tell", "How long nobody is asked again after nobody could tell.", default="5s"
+                ),
                 "staleIfError": _STALE,
-                **{
-                    key: not_supported(key, description, "a cache of answers")
-                    for key, description in (
-                        ("allow", "How long an allowance is kept."),
-                        ("deny", "How long a denial is kept."),
-                        ("cannotTell", 'How long a "cannot tell" is kept.'),
-                    )
-                },
             },
         ),
         **{

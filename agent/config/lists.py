@@ -15,7 +15,7 @@ from agent.model.digest import Digest
 from agent.model.reference import Reference
 from agent.rules import lists, matching
 from agent.rules.floor import Floor
-from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption
+from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes
 
 _Entry = TypeVar("_Entry")
 
@@ -154,10 +154,22 @@ def _is_digest(text: str) -> bool:
 
 def read_staleness(section: object) -> Mapping[str, float]:
     """The lengths of `cache.staleIfError` that have the form, in seconds."""
-    given = at(section, "cache", "staleIfError")
-    found = {}
-    for key, text in given.items() if isinstance(given, dict) else ():
-        seconds = times.seconds(text) if isinstance(text, str) else None
-        if key in ("registry", "revocation") and seconds is not None:
-            found[key] = seconds
-    return found
+    given = ((key, _seconds(section, "staleIfError", key)) for key in ("registry", "revocation"))
+    return {key: seconds for key, seconds in given if seconds is not None}
+
+
+def read_lifetimes(section: object) -> Lifetimes:
+    """How long verdicts are used again; what has not the form is as usual."""
+    places = {
+        "allow": ("allow",),
+        "deny_first": ("deny", "first"),
+        "deny_most": ("deny", "max"),
+        "cannot_tell": ("cannotTell",),
+    }
+    given = ((key, _seconds(section, *place)) for key, place in places.items())
+    return Lifetimes(**{key: seconds for key, seconds in given if seconds is not None})
+
+
+def _seconds(section: object, *place: str) -> float | None:
+    text = at(section, "cache", *place)
+    return times.seconds(text) if isinstance(text, str) else None

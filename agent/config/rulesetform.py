@@ -11,9 +11,9 @@ from typing import Any, cast
 from agent.codec import strictjson
 from agent.errors import Cause, Malformed
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
-from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, RuleSet, Staleness
+from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes, RuleSet, Staleness
 
-COPY_VERSION = 1
+COPY_VERSION = 2
 """Version of the copy's form.  A reader refuses any other."""
 
 MAX_COPY_SIZE = 4 * 1024 * 1024
@@ -33,6 +33,7 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
         "breakGlass": [_with_end(entry._asdict()) for entry in ruleset.break_glass],
         "stale": list(ruleset.stale),
         "serial": ruleset.serial,
+        "lifetimes": list(ruleset.lifetimes),
     }
 
 
@@ -48,6 +49,7 @@ def from_json(value: Mapping[str, Any], policy: Callable[[Any], PolicySettings])
         tuple(ConfiguredBreakGlass(**_read_end(entry)) for entry in value["breakGlass"]),
         Staleness(*value["stale"]),
         value["serial"],
+        Lifetimes(*value["lifetimes"]),
     )
 
 

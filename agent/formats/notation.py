@@ -111,7 +111,7 @@ class NotationFormat:
         notes = "".join(f"; only logged: {result.check.value} ({result.message})" for result in logged)
         message = f"{_SUCCESS}{notes}"
         passed = self._outcome(evidence, found.checks, Status.PASSED, message, extensions=found.signer)
-        return passed._replace(valid_until=found.valid_until)
+        return passed._replace(valid_until=found.valid_until, told_until=found.told_until)
 
     def _failed(self, evidence: Evidence, results: Sequence[CheckResult], code: Code, message: str) -> Outcome:
         return self._outcome(evidence, results, Status.FAILED, message, code=code)

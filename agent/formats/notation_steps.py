@@ -52,7 +52,8 @@ class Finding(NamedTuple):
 
     `code` is None unless an enforced check, or one that no policy can lower, failed; then `message` says how.  Else
     `signer` holds the signer's issuer and subject, under Ratify's names, and `valid_until` is when an enforced check
-    will fail: the end of the signature, and of the certificates unless an authentic time stands for them.
+    will fail: the end of the signature, and of the certificates unless an authentic time stands for them.  `told_until`
+    is when the next word about revocation is due.
     """
 
     signer: Mapping[str, str]
@@ -60,6 +61,7 @@ class Finding(NamedTuple):
     code: Code | None = None
     message: str = ""
     valid_until: datetime | None = None
+    told_until: datetime | None = None
 
 
 def verify(
@@ -92,7 +94,8 @@ def verify(
         text = f"the signature is for another image ({_difference(target, subject)})"
         return Finding({}, tuple(checks), Code.SIGNATURE_OF_ANOTHER_IMAGE, text)
     names = {"Issuer": signature.signer.issuer.rfc4514_string(), "SN": signature.signer.subject.rfc4514_string()}
-    return Finding(names, tuple(checks), valid_until=min(steps.ends, default=None))
+    ends, told = min(steps.ends, default=None), min(steps.told, default=None)
+    return Finding(names, tuple(checks), valid_until=ends, told_until=told)
 
 
 def _check_integrity(evidence: Evidence) -> Signature:
@@ -131,6 +134,8 @@ class _Steps:
         self._is_authentic = False
         self.ends: list[datetime] = []
         """Ends of what enforced checks that passed rested on."""
+        self.told: list[datetime] = []
+        """When the next word about revocation is due, from whoever gave one."""
 
     def authenticity(self) -> Inquiry[CheckResult]:
         """(4)"""
@@ -222,8 +227,10 @@ class _Steps:
 
     def _revoked(self, check: Check, found: "Revocation", message: str) -> CheckResult:
         if found.status is Revoked.REVOKED:
-            return self._result(check, Code.CERTIFICATE_REVOKED, found.message)
+            revoked = self._result(check, Code.CERTIFICATE_REVOKED, found.message)
+            return revoked._replace(certificate=found.certificate)
         if found.status is Revoked.GOOD:
+            self.told += [found.until] if found.until else []
             return self._result(check, None, message)
         if not self._is_authentic:  # a stranger must not be able to make it "cannot tell"
             return self._result(check, Code.REVOCATION_UNKNOWN, found.message)

@@ -41,7 +41,10 @@ class Status(str, Enum):
 
 
 class CheckResult(NamedTuple):
-    """The result of one check.  `code` is set if it failed, `cause` if it is inconclusive."""
+    """The result of one check.  `code` is set if it failed, `cause` if it is inconclusive.
+
+    `certificate` tells a certificate that was found to be revoked from all others; empty if none was.
+    """
 
     check: Check
     action: Action
@@ -49,6 +52,7 @@ class CheckResult(NamedTuple):
     message: str
     code: Code | None = None
     cause: Cause | None = None
+    certificate: str = ""
 
 
 class Outcome(NamedTuple):
@@ -57,6 +61,7 @@ class Outcome(NamedTuple):
     `status` is passed, failed (then `code` says how) or inconclusive (then `cause` says why).  `extensions` is what the
     format adds to the report for people and policies, for example issuer and subject of the signer.  `valid_until` is
     the moment from which the same checks would no longer pass, as far as the evidence tells: None if it names no end.
+    `told_until` is the moment at which others (who tell of revocation) may say something new: None if nobody was asked.
     """
 
     digest: Digest
@@ -70,3 +75,4 @@ class Outcome(NamedTuple):
     checks: tuple[CheckResult, ...] = ()
     extensions: Mapping[str, str] = MappingProxyType({})
     valid_until: datetime | None = None
+    told_until: datetime | None = None

@@ -19,6 +19,7 @@ from agent.judgement import Judgement, judge, opened
 from agent.model.answer import Answer, printable
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
+from agent.model.verdict import NOTHING
 from agent.modes.node import Node
 from agent.modes.registry_access import open_registry
 from agent.modes.revocation_access import LateRevocation
@@ -136,7 +137,7 @@ def _unverified(
     """What is said of an image if there is nothing to verify it with, or nobody says what its name means."""
     verdict = precedence.not_verified(error.cause, error.message, reference.repository, standing)
     terms = precedence.terms_for(reference.repository, standing)
-    before = None
+    before = NOTHING
     if terms.rule and reference.digest:
         before = run(verdicts.recall(terms.rule.ground, f"{reference.repository}@{reference.digest}"))
-    return Judgement(precedence.conclude(verdict, terms, name, standing, before), verdict)
+    return Judgement(precedence.conclude(verdict, terms, name, standing, before.verified), verdict)

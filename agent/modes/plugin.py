@@ -7,6 +7,7 @@ happens, it ends within `DEADLINE` seconds of its start with an exit code and on
 
 import os
 import select
+import sys
 import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
@@ -21,10 +22,21 @@ from agent.rules import precedence
 
 if TYPE_CHECKING:
     from agent.adapters.spool import Spool
+    from agent.config.config import Config
     from agent.judgement import Case
+    from agent.ports import VerdictStore
 
 DEADLINE = 8.0
 """Seconds from our start to our answer.  containerd's default limit is 10; past it, our reason is lost."""
+
+PATIENCE = 3.0
+"""Seconds before our deadline at which waiting for others ends: what is left is for verifying alone."""
+
+TURN = 2.0
+"""Seconds after which nobody waits for a turn any longer: eight images of a slow registry must not stop all others."""
+
+SLOTS = 8
+"""How many processes verify at once on a node; the others wait for their turn, and not for ever."""
 
 _STDIN_SECONDS = 2.0  # containerd writes at once; a busy node may be slow
 _STDIN_LIMIT = 64 * 1024
@@ -37,6 +49,15 @@ class Arguments(NamedTuple):
     name: str
     digest: str
     stdin_media_type: str
+
+
+class Call(NamedTuple):
+    """How this process was called.  `begun` is what the fast path has read of standard input."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    frozen: bool
+    begun: bytes = b""
 
 
 def is_plugin(argv: Sequence[str]) -> bool:
@@ -55,7 +76,8 @@ def run(argv: Sequence[str], environment: Mapping[str, str], *, frozen: bool) ->
         watchdog.start()
         arguments = parse_arguments(argv)
         pull.name = arguments.name
-        code, line = _rendered(pull.told(_judge(pull, arguments, environment, frozen, watchdog.deadline)))
+        call = Call(argv, environment, frozen, getattr(sys, "nodeseal_stdin", b""))
+        code, line = _rendered(pull.told(_judge(pull, arguments, call, watchdog.deadline)))
     except UsageError as error:
         code, line = _rendered(precedence.bad_request(error.message))
     except BaseException as error:  # noqa: BLE001 - deny by default: a bug blocks, with a line that says so
@@ -93,16 +115,25 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     return Arguments(found["name"], found["digest"], found["stdin-media-type"])
 
 
-def read_descriptor(stdin: int = 0) -> object:
-    """Read one JSON object from standard input, to its end; the caller may leave the pipe open.
+def read_descriptor(stdin: int = 0, begun: bytes = b"") -> tuple[object, bytes]:
+    """Read one JSON object from standard input, to its end, and its bytes; the caller may leave the pipe open.
 
-    Raises `UsageError` if there is none within `_STDIN_SECONDS` or `_STDIN_LIMIT` bytes.
+    `begun` is what the fast path has read of it.  Raises `UsageError` if there is none within `_STDIN_SECONDS` or
+    `_STDIN_LIMIT` bytes.
     """
-    data = b""
+    data, at_end = begun, False
     end = time.monotonic() + _STDIN_SECONDS
     poll = select.poll()
     poll.register(stdin, select.POLLIN | select.POLLHUP)
     while True:
+        if at_end or len(data) > _STDIN_LIMIT or data.rstrip().endswith(b"}"):
+            try:
+                return strictjson.decode(data, "standard input", limit=_STDIN_LIMIT), data
+            except LimitExceeded as error:
+                raise UsageError(error.message) from error
+            except Malformed as error:
+                if at_end:
+                    raise UsageError(error.message) from error
         left = end - time.monotonic()
         if left <= 0 or not poll.poll(left * 1000):
             raise UsageError(f"standard input: got {len(data)} bytes in {_STDIN_SECONDS:g} s; expected a descriptor")
@@ -110,15 +141,7 @@ def read_descriptor(stdin: int = 0) -> object:
             chunk = os.read(stdin, _STDIN_LIMIT)
         except OSError as error:
             raise UsageError(f"standard input: can't be read ({error.strerror}); expected a descriptor") from error
-        data += chunk
-        if not chunk or len(data) > _STDIN_LIMIT or data.rstrip().endswith(b"}"):
-            try:
-                return strictjson.decode(data, "standard input", limit=_STDIN_LIMIT)
-            except LimitExceeded as error:
-                raise UsageError(error.message) from error
-            except Malformed as error:
-                if not chunk:
-                    raise UsageError(error.message) from error
+        data, at_end = data + chunk, not chunk
 
 
 class _Pull:
@@ -142,50 +165,96 @@ class _Pull:
     def told(self, answer: Answer) -> Answer:
         """The answer, once the spool was told."""
         if self.spool is not None:
-            now = datetime.now(timezone.utc)
-            self.spool.append(Record.of(answer, now=now, door="plugin", image=self.image, name=self.name))
+            self.spool.append(self.record(answer))
         return answer
 
+    def record(self, answer: Answer) -> Record:
+        """What the spool is told."""
+        return Record.of(answer, now=datetime.now(timezone.utc), door="plugin", image=self.image, name=self.name)
 
-def _judge(pull: _Pull, arguments: Arguments, environment: Mapping[str, str], frozen: bool, deadline: float) -> Answer:
+
+def _judge(pull: _Pull, arguments: Arguments, call: Call, deadline: float) -> Answer:
     """From containerd's words to the answer.  Imports what a verification needs only when it is needed.
 
     Raises `UsageError` if containerd's words don't fit together.
     """
-    request = PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, read_descriptor())
+    value, stdin = read_descriptor(begun=call.begun)
+    request = PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, value)
     if precedence.is_canary(request.repository):
         return precedence.CANARY_ANSWER
 
-    from agent.modes import node, place
+    from agent.modes import place
 
     root = "/"
-    if frozen:
+    if call.frozen:
         program = place.running_program()
         danger = place.unsafe(program)
         if danger:
             return precedence.blocked(Cause.CONFIGURATION_INVALID, danger, request.name)
         root = place.root_of(program)
 
-    from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+    from agent.adapters.answers import AnswerFolder, Given
     from agent.adapters.spool import Spool
-    from agent.adapters.verdicts import VerdictFolder
-    from agent.judgement import judge, opened
 
     pull.spool, pull.image = Spool(root), request.identity
+    answers = AnswerFolder(root, call.argv, stdin) if call.frozen else None  # nobody else has a fast path
+    begin = datetime.now(timezone.utc)
+    answer, until = _judged(pull, request, root, call, deadline)
+    if answers is not None and until is not None:
+        code, line = _rendered(answer)
+        answers.keep(Given(code, line, pull.record(answer)), begin, until)
+    return answer
+
+
+def _judged(
+    pull: _Pull, request: PullRequest, root: str, call: Call, deadline: float
+) -> tuple[Answer, datetime | None]:
+    """The answer, and until when it may be given again."""
+    from agent.adapters.inline import run
+    from agent.adapters.verdicts import VerdictFolder
+    from agent.judgement import early_until, opened
+    from agent.modes import node
+
     found, verdicts = node.opened(root), VerdictFolder(root)
-    case = run(opened(request, found.standing, verdicts))
+    standing = found.standing
+    case = run(opened(request, standing, verdicts))
     if isinstance(case, Answer):
-        return case
+        return case, early_until(case, request, standing)
     pull.case = case
     config = found.config
     if isinstance(config, Unavailable):
-        return case.unverified(config.cause, config.message)
+        return case.unverified(config.cause, config.message), None
+    known = case.known()
+    if known is not None:
+        return known.answer, known.until
 
+    from agent.adapters.flights import Flights
+    from agent.adapters.nodestate import moment
+
+    flights = Flights(root, slots=SLOTS)
+    with flights.alone(request.identity, deadline - PATIENCE) as waited:
+        if waited:
+            case = run(opened(request, standing._replace(moment=moment()), verdicts))
+            if isinstance(case, Answer):
+                return case, None
+            pull.case = case
+            known = case.known()
+            if known is not None:
+                return known.answer, known.until
+        with flights.slot(min(deadline - PATIENCE, time.monotonic() + TURN)):
+            return _verified(case, config, root, call.environment, verdicts, deadline)
+
+
+def _verified(
+    case: "Case", config: "Config", root: str, environment: Mapping[str, str], verdicts: "VerdictStore", deadline: float
+) -> tuple[Answer, datetime | None]:
     from agent.modes.lean import without_openssh
 
     without_openssh()
+    from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
     from agent.adapters.policy_worker import ForkedWorker
     from agent.engine import Engine
+    from agent.judgement import judge
     from agent.modes.registry_access import open_registry
     from agent.modes.revocation_access import LateRevocation
 
@@ -199,7 +268,8 @@ def _judge(pull: _Pull, arguments: Arguments, environment: Mapping[str, str], fr
             clock=SystemClock(),
             trace=NoTrace(),
         )
-        return run(judge(case, engine, verdicts)).answer
+        judgement = run(judge(case, engine, verdicts))
+    return judgement.answer, judgement.until
 
 
 def _rendered(answer: Answer) -> tuple[int, bytes]:

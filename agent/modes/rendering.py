@@ -71,7 +71,7 @@ class Step(NamedTuple):
 
 def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence[Step]) -> dict[str, object]:
     """The report on `subject` (`repository@digest`) as a JSON value."""
-    answer, verdict = judgement
+    answer, verdict = judgement.answer, judgement.verdict
     report = verdict.report if verdict else None
     outcomes = report.everything() if report else ()
     items = _items(report) if report else []
@@ -102,7 +102,7 @@ def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence
 
 def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence[Step], *, explain: bool) -> str:
     """The report on `subject` for people; with `explain`, every step and check.  Printable ASCII alone."""
-    answer, verdict = judgement
+    answer, verdict = judgement.answer, judgement.verdict
     lines = [printable(subject)]
     report = verdict.report if verdict else None
     shown = _shown(report) if report else []
@@ -130,7 +130,7 @@ def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence
 
 def _decision(judgement: Judgement) -> str:
     """What verification found; what a list said, if nothing was verified."""
-    answer, verdict = judgement
+    answer, verdict = judgement.answer, judgement.verdict
     if verdict is not None:
         return str(verdict.decision.value)
     return str((Decision.ALLOW if answer.ground else Decision.DENY).value)
@@ -205,4 +205,5 @@ def _error_item(subject: str, message: str, code: Code) -> dict[str, object]:
 
 def _check(check: object) -> dict[str, object]:
     fields = check._asdict()  # type: ignore[attr-defined]
+    del fields["certificate"]  # for telling certificates apart; the message names it
     return {name: getattr(value, "value", value) for name, value in fields.items() if value is not None}

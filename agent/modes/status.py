@@ -61,6 +61,11 @@ def _unverified(records: Sequence[Record]) -> list[Record]:
     return [each for each in records if each.exit == Exit.ALLOW and each.ground != Ground.VERIFIED.value]
 
 
+def _doors(records: Sequence[Record]) -> Counter[str]:
+    """How many answers each door gave: `answer` is what was answered to the same words before."""
+    return Counter(each.door for each in records)
+
+
 def _counted(records: Sequence[Record]) -> list[tuple[tuple[str, str, str], int]]:
     """How many answers for each ground (empty for what was blocked), code and rule."""
     return sorted(Counter((each.ground, each.code, each.rule) for each in records).items())
@@ -91,6 +96,7 @@ def _as_json(status: Status) -> dict[str, object]:
             {"ground": ground or None, "code": code, "rule": rule, "count": count}
             for (ground, code, rule), count in _counted(status.told.records)
         ],
+        "doors": dict(sorted(_doors(status.told.records).items())),
         "unverified": [each._asdict() for each in _unverified(status.told.records)[-SHOWN:]],
         "gaps": status.told.gaps,
     }
@@ -130,6 +136,10 @@ def _as_text(status: Status) -> str:
     lines.append(f"answers        {len(records)} since {records[0].time if records else 'never'}")
     for (ground, code, name), count in _counted(records):
         lines.append(f"  {count:7}  {ground or 'blocked':16}{code}  rule={name}")
+    if records:
+        lines.append(
+            f"doors          {', '.join(f'{door} {count}' for door, count in sorted(_doors(records).items()))}"
+        )
     unverified = _unverified(records)
     lines += [f"passed unverified: {len(unverified)}; the latest"] if unverified else []
     lines += (f"  {each.time}  {each.ground:16}{each.code}  {each.image}" for each in unverified[-SHOWN:])

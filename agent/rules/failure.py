@@ -44,6 +44,11 @@ def is_stale_but_usable(before: Remembered, causes: Sequence[Cause], stale: Stal
     return before.counts(now) and all(age < timedelta(seconds=_allowed(cause, stale)) for cause in causes)
 
 
+def stale_until(before: Remembered, causes: Sequence[Cause], stale: Staleness) -> datetime:
+    """The end of (1), unless what was verified ends before."""
+    return before.verified_at + timedelta(seconds=min(_allowed(cause, stale) for cause in causes))
+
+
 def _action(policy: FailurePolicy, cause: Cause, exact_host: bool, floor: Floor) -> FailureAction:
     return floor.action(cause, limited(cause, policy.written(cause), exact_host=exact_host))
 

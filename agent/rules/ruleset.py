@@ -68,6 +68,18 @@ class Staleness(NamedTuple):
     revocation: float = 0.0
 
 
+class Lifetimes(NamedTuple):
+    """For how many seconds a verdict is used again without asking anybody.
+
+    Denials begin at `deny_first`, and each repeat doubles that up to `deny_most`.  0 is not at all.
+    """
+
+    allow: float = 24 * HOUR
+    deny_first: float = 10.0
+    deny_most: float = 300.0
+    cannot_tell: float = 5.0
+
+
 class RuleSet(NamedTuple):
     """Rules, what holds without one, and lists.  `serial` is that of a signed configuration, None for any other."""
 
@@ -79,3 +91,4 @@ class RuleSet(NamedTuple):
     break_glass: tuple[ConfiguredBreakGlass, ...] = ()
     stale: Staleness = Staleness()
     serial: int | None = None
+    lifetimes: Lifetimes = Lifetimes()

@@ -13,7 +13,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from agent.trust import chain as chains
 from agent.trust.algorithms import SignatureInvalid, verify_data
-from agent.trust.revocationstatus import CLOCK_SKEW, Status, Unusable, revoked_at
+from agent.trust.revocationstatus import CLOCK_SKEW, Status, Told, Unusable, revoked_at
 
 MAX_ANSWER = 20 * 1024
 """Largest answer taken, in bytes."""
@@ -39,8 +39,8 @@ def request(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes:
 
 def read(
     content: bytes, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime, signed: datetime | None
-) -> Status:
-    """What an answer says of `certificate`.
+) -> Told:
+    """What an answer says of `certificate`, and when the next one is due.
 
     `signed` is an authentic time of signing: a certificate that became invalid later was good then.  Raises `Unusable`
     for an answer that says nothing: about another certificate, by nobody who may say it, too old, an error.
@@ -56,10 +56,10 @@ def read(
         if single.next_update_utc is None or now > single.next_update_utc:
             raise Unusable("answers with something out of date")
         if single.certificate_status is ocsp.OCSPCertStatus.UNKNOWN:
-            return Status.UNKNOWN
+            return Told(Status.UNKNOWN)
         if single.certificate_status is ocsp.OCSPCertStatus.GOOD:
-            return Status.GOOD
-        return revoked_at(_invalidity_date(response), signed)
+            return Told(Status.GOOD, single.next_update_utc)
+        return Told(revoked_at(_invalidity_date(response), signed), single.next_update_utc)
     except Unusable:
         raise
     except Exception as error:  # the library reads lazily: ValueError, TypeError, UnsupportedAlgorithm, ...

@@ -15,6 +15,7 @@ Pure: what has to be fetched is yielded as a query (`agent.model.revocation`).
 """
 
 from datetime import datetime
+from hashlib import sha256
 from typing import Callable, NamedTuple, Sequence, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -24,7 +25,7 @@ from agent.errors import Malformed, NodesealError, Unavailable
 from agent.model.revocation import Confirmed, Fetched, Inquiry, RevocationQuery
 from agent.trust import chain as chains
 from agent.trust import crl, ocsp
-from agent.trust.revocationstatus import Status, Unusable
+from agent.trust.revocationstatus import Status, Told, Unusable
 
 MAX_SOURCES = 4
 """Most responders and most lists of one certificate that are asked."""
@@ -36,10 +37,16 @@ Found = TypeVar("Found")
 
 
 class Revocation(NamedTuple):
-    """What was found about a chain: the worst status of its certificates, and a text for people."""
+    """What was found about a chain: the worst status of its certificates, and a text for people.
+
+    `until` is when the next word about one of them is due, None if none is.  `certificate` tells the revoked one from
+    all others, of the same name too; empty if none is.
+    """
 
     status: Status
     message: str
+    until: datetime | None = None
+    certificate: str = ""
 
 
 def check(
@@ -50,20 +57,24 @@ def check(
     `signed` is the authentic time of signing, where there is one: what became invalid later does not count.
     """
     told: list[str] = []
+    ends: list[datetime] = []
     unknown = ""
     highest = max((i for i, each in enumerate(chain) if each.public_bytes(Encoding.DER) in trusted), default=-1)
     for certificate, issuer in zip(chain[: highest + 1], chain[1:], strict=False):
         who = f"certificate {chains.subject_of(certificate)}"
-        status, said = yield from _check_one(certificate, issuer, now, signed)
+        status, said, until, _ = yield from _check_one(certificate, issuer, now, signed)
         if status is Status.REVOKED:
-            return Revocation(status, f"{who}: revoked ({said})")
+            which = sha256(certificate.tbs_certificate_bytes).hexdigest()  # whoever presents it can't make two of it
+            return Revocation(status, f"{who}: revoked ({said})", certificate=which)
         if status is Status.UNKNOWN:
             unknown = unknown or f"{who}: {said}"
         elif said:
             told.append(said)
+        ends += [until] if until else []
     if unknown:
         return Revocation(Status.UNKNOWN, unknown)
-    return Revocation(Status.GOOD, "; ".join(told) or "no certificate names a revocation source")
+    said = "; ".join(told) or "no certificate names a revocation source"
+    return Revocation(Status.GOOD, said, min(ends, default=None))
 
 
 def _check_one(
@@ -77,12 +88,12 @@ def _check_one(
             continue
         query = RevocationQuery(url, ocsp.request(certificate, issuer), ocsp.MAX_ANSWER, OCSP_SECONDS)
         try:
-            status = yield from _ask_responder(query, certificate, issuer, now, signed)
+            status, until = yield from _ask_responder(query, certificate, issuer, now, signed)
         except Unusable as error:
             problems.append(f"{_host(url)} {error}")
             continue
         if status is not Status.UNKNOWN:
-            return Revocation(status, f"OCSP of {_host(url)}")
+            return Revocation(status, f"OCSP of {_host(url)}", until)
         problems.append(f"{_host(url)} does not know it")
         break  # unknown is an answer: no other responder is asked
     try:
@@ -93,20 +104,22 @@ def _check_one(
         return Revocation(Status.UNKNOWN if problems else Status.GOOD, "; ".join(problems))  # (3)
     if len(urls) > MAX_SOURCES:
         return Revocation(Status.UNKNOWN, f"names {len(urls)} revocation lists; expected at most {MAX_SOURCES}")
+    ends: list[datetime] = []
     for url in urls:  # (2)
         try:
-            status = yield from _look_at_list(url, certificate, issuer, now, signed)
+            status, until = yield from _look_at_list(url, certificate, issuer, now, signed)
         except Unusable as error:
             return Revocation(Status.UNKNOWN, "; ".join([*problems, f"{_host(url)} {error}"]))
         if status is Status.REVOKED:
             return Revocation(status, f"revocation list of {_host(url)}")
-    return Revocation(Status.GOOD, f"revocation list of {_host(urls[0])}")
+        ends += [until] if until else []
+    return Revocation(Status.GOOD, f"revocation list of {_host(urls[0])}", min(ends, default=None))
 
 
 def _ask_responder(
     query: RevocationQuery, certificate: Certificate, issuer: Certificate, now: datetime, signed: datetime | None
-) -> Inquiry[Status]:
-    def read(content: bytes) -> Status:
+) -> Inquiry[Told]:
+    def read(content: bytes) -> Told:
         return ocsp.read(content, certificate, issuer, now, signed)
 
     return (yield from _read(query, read))
@@ -114,13 +127,15 @@ def _ask_responder(
 
 def _look_at_list(
     url: str, certificate: Certificate, issuer: Certificate, now: datetime, signed: datetime | None
-) -> Inquiry[Status]:
+) -> Inquiry[Told]:
     base = yield from _list(url, None, certificate, issuer, now)
     delta: crl.RevocationList | None = None
     for delta_url in base.delta_urls[:MAX_SOURCES]:
         found = yield from _list(delta_url, base, certificate, issuer, now)
         delta = found if delta is None or (found.number or 0) > (delta.number or 0) else delta
-    return crl.status(certificate, base, delta, signed)
+    ends = [each.crl.next_update_utc for each in (base, delta) if each is not None]
+    status = crl.status(certificate, base, delta, signed)
+    return Told(status, min((end for end in ends if end is not None), default=None))
 
 
 def _list(
@@ -149,7 +164,7 @@ def _read(query: RevocationQuery, read: Callable[[bytes], Found]) -> Inquiry[Fou
             raise
         fetched = yield from _fetched(query._replace(fresh=True))
         found = read(fetched.content)
-    if not fetched.kept and found is not Status.UNKNOWN:
+    if not fetched.kept and found != Told(Status.UNKNOWN):
         yield Confirmed(query, fetched.content)
     return found
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import NamedTuple
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far this host's clock may be behind that of whoever answers."""
@@ -13,6 +14,13 @@ class Status(Enum):
     GOOD = "good"
     REVOKED = "revoked"
     UNKNOWN = "unknown"
+
+
+class Told(NamedTuple):
+    """A status, and the moment from which whoever told it may tell another one; None for no such moment."""
+
+    status: Status
+    until: datetime | None = None
 
 
 class Unusable(Exception):

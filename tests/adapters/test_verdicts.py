@@ -1,5 +1,6 @@
 """What is remembered of verified images: what comes back, what does not, and that nothing ever fails."""
 
+import errno
 import json
 import os
 from datetime import datetime, timedelta, timezone
@@ -7,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import files, verdicts
+from agent.adapters import answers, files, verdicts
 from agent.adapters.inline import run
-from agent.adapters.verdicts import FOLDER, NoVerdicts, VerdictFolder
-from agent.model.verdict import Remembered
+from agent.adapters.verdicts import DOUBTS, FOLDER, NoVerdicts, VerdictFolder
+from agent.errors import Cause, Code
+from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 
 AT = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
-FOUND = Remembered(AT, AT + timedelta(days=30))
+VERIFIED = Remembered(AT, AT + timedelta(days=30))
+ALLOWED = Verdict(Decision.ALLOW, Code.VERIFIED, "1 of 1", usable_until=AT + timedelta(days=30))
+FOUND = Memory(VERIFIED, Known(ALLOWED, AT, AT + timedelta(hours=1)))
 IMAGE = "r.example/shop/cart@sha256:" + "5" * 64
 
 
@@ -23,9 +27,9 @@ def store(tmp_path: Path) -> VerdictFolder:
     return VerdictFolder(str(tmp_path))
 
 
-def remember(store: VerdictFolder, remembered: Remembered = FOUND, *, ground: str = "g", image: str = IMAGE) -> None:
+def remember(store: VerdictFolder, memory: Memory = FOUND, *, ground: str = "g", image: str = IMAGE) -> None:
     """Remember an image."""
-    run(store.remember(ground, image, remembered))
+    run(store.remember(ground, image, memory))
 
 
 def the_file(root: Path) -> Path:
@@ -34,28 +38,69 @@ def the_file(root: Path) -> Path:
     return entry
 
 
-@pytest.mark.parametrize("end", [None, AT + timedelta(seconds=1)])
-def test_what_was_remembered_comes_back(store: VerdictFolder, end: datetime | None) -> None:
-    remember(store, Remembered(AT, end))
-    assert run(store.recall("g", IMAGE)) == Remembered(AT, end)
+def known(verdict: Verdict, repeats: int = 0) -> Known:
+    """A verdict of `AT`, fresh for a minute."""
+    return Known(verdict, AT, AT + timedelta(minutes=1), repeats)
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        FOUND,
+        NOTHING,
+        Memory(Remembered(AT, None)),
+        Memory(VERIFIED, known(Verdict(Decision.CANNOT_TELL, Code.DEADLINE, "slow", (Cause.DEADLINE,)))),
+        Memory(last=known(Verdict(Decision.DENY, Code.NO_EVIDENCE, "none"), 4)),
+        Memory(VERIFIED, known(ALLOWED._replace(fresh_for=60.0, told_until=AT + timedelta(days=1)))),
+    ],
+)
+def test_what_was_remembered_comes_back(store: VerdictFolder, memory: Memory) -> None:
+    remember(store, memory)
+    assert run(store.recall("g", IMAGE)) == memory
 
 
 def test_another_ground_or_image_is_not_known(store: VerdictFolder) -> None:
     remember(store)
-    assert run(store.recall("h", IMAGE)) is None
-    assert run(store.recall("g", IMAGE[:-1] + "6")) is None
-    assert run(store.recall("g", IMAGE.replace("cart", "card"))) is None
+    assert run(store.recall("h", IMAGE)) == NOTHING
+    assert run(store.recall("g", IMAGE[:-1] + "6")) == NOTHING
+    assert run(store.recall("g", IMAGE.replace("cart", "card"))) == NOTHING
 
 
-def test_the_last_one_stands_and_a_refusal_wipes_it_out(store: VerdictFolder) -> None:
+def test_the_last_one_stands(store: VerdictFolder) -> None:
     remember(store)
-    remember(store, FOUND._replace(verified_at=AT + timedelta(hours=1)))
-    found = run(store.recall("g", IMAGE))
-    assert found is not None
-    assert found.verified_at == AT + timedelta(hours=1)
-    run(store.forget("g", IMAGE))
-    assert run(store.recall("g", IMAGE)) is None
-    run(store.forget("g", IMAGE))
+    later = Memory(VERIFIED._replace(verified_at=AT + timedelta(hours=1)))
+    remember(store, later)
+    assert run(store.recall("g", IMAGE)) == later
+
+
+def test_what_was_said_before_a_revocation_was_seen_is_not_believed(store: VerdictFolder) -> None:
+    remember(store)
+    remember(store, ground="h")
+    run(store.doubt("g", "CN=build", AT + timedelta(seconds=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
+    assert run(store.recall("h", IMAGE)) == FOUND
+    after = Memory(VERIFIED._replace(verified_at=AT + timedelta(seconds=1)))
+    remember(store, after)
+    assert run(store.recall("g", IMAGE)) == after
+
+
+def test_the_same_revocation_seen_again_casts_no_new_doubt(store: VerdictFolder) -> None:
+    run(store.doubt("g", "CN=build", AT))
+    remember(store)
+    run(store.doubt("g", "CN=build", AT + timedelta(hours=1)))
+    assert run(store.recall("g", IMAGE)) == FOUND
+    run(store.doubt("g", "CN=other", AT + timedelta(hours=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
+
+
+def test_doubts_are_bounded(store: VerdictFolder) -> None:
+    for i in range(verdicts.MAX_DOUBTS + 20):
+        run(store.doubt("g", f"CN={i}", AT + timedelta(seconds=i)))
+    remember(store, Memory(Remembered(AT + timedelta(hours=1), None)))
+    run(store.doubt("g", f"CN={verdicts.MAX_DOUBTS + 19}", AT + timedelta(days=1)))
+    assert run(store.recall("g", IMAGE)) != NOTHING
+    run(store.doubt("g", "CN=0", AT + timedelta(days=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
 
 
 def test_files_are_their_owners_alone(store: VerdictFolder, tmp_path: Path) -> None:
@@ -68,6 +113,10 @@ def _other(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def _last(path: Path, **changes: object) -> None:
+    _other(path, last=json.loads(path.read_text())["last"] | changes)
+
+
 def _pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -77,13 +126,22 @@ SPOILT = {
     "torn": lambda path: os.truncate(path, 20),
     "empty": lambda path: os.truncate(path, 0),
     "no object": lambda path: path.write_text("[]"),
-    "another version": lambda path: _other(path, formatVersion=2),
+    "another version": lambda path: _other(path, formatVersion=1),
     "another image": lambda path: _other(path, image="r.example/x@sha256:0"),
     "another ground": lambda path: _other(path, ground="h"),
-    "no time": lambda path: _other(path, verifiedAt="soon"),
-    "a time without zone": lambda path: _other(path, verifiedAt="2026-06-01T12:00:00"),
-    "a number": lambda path: _other(path, usableUntil=5),
-    "huge": lambda path: path.write_text(" " * 5000),
+    "no time": lambda path: _other(path, verified=["soon", None]),
+    "a time without zone": lambda path: _other(path, verified=["2026-06-01T12:00:00", None]),
+    "a number": lambda path: _other(path, verified=5),
+    "no end": lambda path: _other(path, verified=["2026-06-01T12:00:00Z"]),
+    "no verdict": lambda path: _last(path, decision="perhaps"),
+    "no code": lambda path: _last(path, code="NS-0000"),
+    "no text": lambda path: _last(path, message=5),
+    "an allowance with a cause": lambda path: _last(path, causes=["deadline"]),
+    "cannot tell without a cause": lambda path: _last(path, decision="cannot tell"),
+    "no such cause": lambda path: _last(path, causes=["internal"], decision="cannot tell"),
+    "no number of repeats": lambda path: _last(path, repeats="1"),
+    "without a part": lambda path: path.write_text(json.dumps({"formatVersion": 2, "ground": "g", "image": IMAGE})),
+    "huge": lambda path: path.write_text(" " * 20_000),
     "writable by others": lambda path: path.chmod(0o602),
     "a link": lambda path: (path.rename(path.with_suffix(".x")), path.symlink_to(path.with_suffix(".x"))),
     "a pipe": _pipe,
@@ -97,15 +155,72 @@ SPOILT = {
 def test_what_is_not_whole_or_not_ours_is_not_there(store: VerdictFolder, tmp_path: Path, spoil: str) -> None:
     remember(store)
     SPOILT[spoil](the_file(tmp_path))  # type: ignore[no-untyped-call]
-    assert run(store.recall("g", IMAGE)) is None
+    assert run(store.recall("g", IMAGE)) == NOTHING
+
+
+@pytest.mark.parametrize("content", ["[]", '{"formatVersion":2}', '{"formatVersion":2,"ground":"g","at":"x","of":[]}'])
+def test_nothing_counts_on_a_ground_whose_doubt_is_damaged(store: VerdictFolder, tmp_path: Path, content: str) -> None:
+    run(store.doubt("g", "CN=build", AT - timedelta(hours=1)))
+    (entry,) = (tmp_path / DOUBTS).glob("*.json")
+    entry.write_text(content)
+    remember(store)
+    remember(store, ground="h")
+    assert run(store.recall("g", IMAGE)) == NOTHING
+    assert run(store.recall("h", IMAGE)) == FOUND
+    run(store.doubt("g", "CN=other", AT - timedelta(hours=1)))
+    assert run(store.recall("g", IMAGE)) == FOUND
+
+
+def test_a_doubt_of_somebody_who_began_earlier_takes_nothing_back(store: VerdictFolder) -> None:
+    run(store.doubt("g", "CN=build", AT + timedelta(seconds=5)))
+    run(store.doubt("g", "CN=other", AT - timedelta(seconds=5)))
+    remember(store)
+    assert run(store.recall("g", IMAGE)) == NOTHING
+
+
+def test_long_names_keep_no_other_certificate_from_casting_doubt(store: VerdictFolder) -> None:
+    for i in range(verdicts.MAX_DOUBTS):
+        run(store.doubt("g", f"CN={i}{'x' * 500}", AT - timedelta(days=1)))
+    remember(store)
+    run(store.doubt("g", "CN=another", AT + timedelta(seconds=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
+
+
+def test_where_no_doubt_can_be_written_everything_is_forgotten(
+    store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    remember(store)
+    (tmp_path / answers.FOLDER).mkdir()
+    (tmp_path / answers.FOLDER / "x").write_text("an answer")
+    monkeypatch.setattr(files, "replace", full)
+    run(store.doubt("g", "CN=build", AT + timedelta(seconds=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
+    assert not (tmp_path / answers.FOLDER).exists()
+
+
+def test_a_doubt_waits_for_the_disk(store: VerdictFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    remember(store)
+    assert synced == []
+    run(store.doubt("g", "CN=build", AT))
+    assert len(synced) == 2
+
+
+def test_what_is_too_long_is_not_remembered(store: VerdictFolder) -> None:
+    remember(store, Memory(last=known(ALLOWED._replace(message="m" * 20_000))))
+    assert run(store.recall("g", IMAGE)) == NOTHING
 
 
 def test_what_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("no folder")
     store = VerdictFolder(str(tmp_path))
     remember(store)
-    run(store.forget("g", IMAGE))
-    assert run(store.recall("g", IMAGE)) is None
+    run(store.doubt("g", "CN=build", AT))
+    assert run(store.recall("g", IMAGE)) == NOTHING
 
 
 def test_the_ones_verified_longest_ago_go_first(
@@ -117,7 +232,7 @@ def test_the_ones_verified_longest_ago_go_first(
         remember(store, image=f"{IMAGE}{i}")
         newest = max((tmp_path / FOLDER).iterdir(), key=lambda path: path.stat().st_mtime_ns)
         os.utime(newest, (i, i))
-    assert [i for i in range(8) if run(store.recall("g", f"{IMAGE}{i}"))] == [3, 4, 5, 6, 7]
+    assert [i for i in range(8) if run(store.recall("g", f"{IMAGE}{i}")) != NOTHING] == [3, 4, 5, 6, 7]
 
 
 def test_what_a_killed_process_left_goes_too(
@@ -137,8 +252,8 @@ def test_what_a_killed_process_left_goes_too(
     [
         (Remembered(AT, None), AT, True),
         (Remembered(AT, None), AT - timedelta(seconds=1), False),
-        (FOUND, AT + timedelta(days=29), True),
-        (FOUND, AT + timedelta(days=30), False),
+        (VERIFIED, AT + timedelta(days=29), True),
+        (VERIFIED, AT + timedelta(days=30), False),
     ],
 )
 def test_a_memory_counts_from_its_time_to_its_end(remembered: Remembered, now: datetime, counts: bool) -> None:
@@ -148,5 +263,5 @@ def test_a_memory_counts_from_its_time_to_its_end(remembered: Remembered, now: d
 def test_nothing_is_remembered_for_a_configuration_that_is_only_tried() -> None:
     store = NoVerdicts()
     run(store.remember("g", IMAGE, FOUND))
-    run(store.forget("g", IMAGE))
-    assert run(store.recall("g", IMAGE)) is None
+    run(store.doubt("g", "CN=build", AT))
+    assert run(store.recall("g", IMAGE)) == NOTHING

@@ -1,7 +1,7 @@
 """`make bench`: what a verification costs, as ratios within one run, written into docs/performance.md.
 
-On a real registry with an image that the real `notation` signed: our program, cold, as containerd calls it; `notation
-verify` of the same image; and a bare interpreter, the floor of everything written in Python.
+On a real registry with an image that the real `notation` signed: our program, cold and asked again, as containerd calls
+it; `notation verify` of the same image; and a bare interpreter, the floor of everything written in Python.
 """
 
 import json
@@ -23,6 +23,7 @@ from tests.testbed.tools import Tools, fetch, unavailable
 ROUNDS = 40
 _OURS, _UNSIGNED, _CANARY = "nodeseal, signed image", "nodeseal, unsigned image", "nodeseal, canary"
 _REGO = "nodeseal, signed image, Rego policy"
+_AGAIN, _DENIED_AGAIN = "nodeseal, signed image, asked again", "nodeseal, unsigned image, asked again"
 _NOTATION, _PYTHON, _TRUE = "notation verify, signed image", "python3 -S -I -c pass", "/bin/true"
 _TRUST_POLICY = {
     "version": "1.0",
@@ -76,10 +77,11 @@ def prepare(node: Node) -> tuple[dict[str, Command], int]:
     signed, unsigned = node.push_image("bench/signed"), node.push_image("bench/unsigned")
     signer.sign("bench/signed", signed)
     (node.work / "notation" / "trustpolicy.json").write_text(json.dumps(_TRUST_POLICY))
-    program, under_rego = Program(node.root), Program(node.work / "rego")
-    program.apply(write_config(node.work / "config", signer.certificate))
+    program, under_rego, again = Program(node.root), Program(node.work / "rego"), Program(node.work / "again")
+    program.apply(write_config(node.work / "config", signer.certificate, remembers=False))
     rego = {"name": "regoPolicy", "policy": INSTALLED}
-    under_rego.apply(write_config(node.work / "rego-config", signer.certificate, policy=rego))
+    under_rego.apply(write_config(node.work / "rego-config", signer.certificate, policy=rego, remembers=False))
+    again.apply(write_config(node.work / "again-config", signer.certificate))
 
     def pull(repository: str, digest: str, exit_code: int, asked: Program = program) -> Command:
         raw, _ = node.get_manifest(repository, digest) if repository != "nodeseal-canary" else (b"", None)
@@ -100,6 +102,8 @@ def prepare(node: Node) -> tuple[dict[str, Command], int]:
         _OURS: pull("bench/signed", signed, 0),
         _REGO: pull("bench/signed", signed, 0, under_rego),
         _UNSIGNED: pull("bench/unsigned", unsigned, 10),
+        _AGAIN: pull("bench/signed", signed, 0, again),
+        _DENIED_AGAIN: pull("bench/unsigned", unsigned, 10, again),
         _NOTATION: other(*notation),
     }
     before = len(node.registry_requests())

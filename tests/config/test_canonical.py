@@ -11,7 +11,7 @@ from agent.config import canonical
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Cause, Malformed
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
-from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, RuleSet, Staleness
+from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes, RuleSet, Staleness
 from tests.config.support import GOOD, STATEMENT, put, read
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
@@ -47,6 +47,7 @@ _RULESETS = st.builds(
     st.lists(st.builds(ConfiguredBreakGlass, _TEXT, _TIMES, _TEXT), max_size=2).map(tuple),
     st.builds(Staleness, st.floats(0, 1e6), st.floats(0, 1e6)),
     st.none() | st.integers(0, 2**53),
+    st.builds(Lifetimes, *[st.floats(0, 1e6)] * 4),
 )
 _CONFIGS = st.builds(
     Config,

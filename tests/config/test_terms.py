@@ -13,7 +13,7 @@ from agent.errors import Cause, ConfigurationError, Problem
 from agent.model.documents import Document
 from agent.rules.floor import STRICTEST, Floor
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy
-from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, RuleSet, Staleness
+from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes, RuleSet, Staleness
 from tests.config.support import FORMATS, GOOD
 from tests.config.test_dialect import OWN, WithPolicy, changed, rule
 
@@ -141,6 +141,7 @@ def test_lists_are_read_with_patterns_in_one_spelling() -> None:
         "cache": {"staleIfError": {"registry": "2h", "revocation": "10m"}},
     }
     found = ruleset(value)
+    assert found.lifetimes == Lifetimes()
     assert found.deny == (Denied("r.example/bad/**", DIGEST), Denied("docker.io/library/busybox"))
     end = datetime(2027, 1, 1, tzinfo=timezone.utc)
     assert found.allow == (Allowed("r.example/y", DIGEST, end, "INC-1"),)
@@ -202,6 +203,23 @@ def test_an_exemption_over_plain_http_says_that_it_is_insecure() -> None:
     assert "useHttp" in errors(value)["exempt[0].match"]
     value = with_list("exempt", {"match": "r.example/x", "insecure": True}) | {"store": plain}
     assert not errors(value)
+
+
+@pytest.mark.parametrize(
+    ("cache", "expected"),
+    [
+        ({"allow": "1h"}, Lifetimes(allow=3600)),
+        ({"deny": {"first": "0s"}}, Lifetimes(deny_first=0)),
+        ({"deny": {"max": "10m"}, "cannotTell": "1m"}, Lifetimes(deny_most=600, cannot_tell=60)),
+    ],
+)
+def test_lifetimes_are_those_written_and_otherwise_the_usual_ones(cache: object, expected: Lifetimes) -> None:
+    assert ruleset(changed("nodeseal.cache", cache)).lifetimes == expected
+
+
+@pytest.mark.parametrize("cache", [{"allow": 5}, {"deny": "10s"}, {"deny": {"most": "1m"}}, {"cannotTel": "5s"}])
+def test_lifetimes_of_another_form_are_errors(cache: object) -> None:
+    assert errors(changed("nodeseal.cache", cache))
 
 
 @pytest.mark.parametrize("text", ["1", "h", "1w", "-1h", "1.5h", "1234567h", "", "1h "])

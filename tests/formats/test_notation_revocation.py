@@ -74,6 +74,8 @@ def test_revoked_certificate_under_each_level(
 ) -> None:
     found = outcome({LEAF: REVOKED}, level, override=override)
     assert (found.status, found.code) == (status, code)
+    if override != {"revocation": "skip"}:
+        assert len(revocation_of(found).certificate) == 64
 
 
 @pytest.mark.parametrize(

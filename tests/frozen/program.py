@@ -6,7 +6,6 @@ import pathlib
 import shutil
 
 from agent import __version__
-from agent.adapters.verdicts import FOLDER
 from tests.commands import Done, run
 
 BUILT = pathlib.Path(__file__).resolve().parents[2] / "out" / "nodeseal"
@@ -38,8 +37,8 @@ class Program:
             raise AssertionError(f"config apply: {done.code}: {done.out}{done.err}")
 
     def forget(self) -> None:
-        """Forget what was verified here before: otherwise it counts while the registry can't be asked."""
-        shutil.rmtree(self.root / FOLDER, ignore_errors=True)
+        """Forget what was answered here before: otherwise it is answered again."""
+        shutil.rmtree(self.root / "var/cache/nodeseal", ignore_errors=True)
 
     def pull(
         self,
@@ -69,6 +68,9 @@ def descriptor(digest: str, size: int, media_type: str = MANIFEST) -> bytes:
 
 
 def _link(source: str, target: str) -> None:
+    if os.path.basename(source) == "nodeseal":  # another link to it would be a change of the program
+        shutil.copy2(source, target)
+        return
     try:
         os.link(source, target)
     except OSError:

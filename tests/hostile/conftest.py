@@ -22,6 +22,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         configuration = write_config(
             folder / "config",
             trusted.root_pem,
+            remembers=False,
             paths=["trusted.crt", "clock.crt"],
             trustStores=["ca:trusted", "tsa:clock"],
             trustedIdentities=["x509.subject: C=US, ST=WA, O=Acme"],

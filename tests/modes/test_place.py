@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from agent import fastpath
 from agent.modes.place import root_of, running_program, unsafe
 
 
@@ -47,6 +48,7 @@ def test_program_that_stands_elsewhere_belongs_to_the_hosts_root(path: str) -> N
 
 def test_program_that_only_its_owner_may_write_is_safe(program: pathlib.Path) -> None:
     assert unsafe(str(program)) == ""
+    assert not fastpath.unsafe(str(program))
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
@@ -68,6 +70,7 @@ def test_program_that_others_may_write_is_unsafe(program: pathlib.Path, which: s
     path.chmod(mode)
     told = unsafe(str(program))
     assert told == f"{path} may be written by others (mode {mode:o}); expected its owner alone"
+    assert fastpath.unsafe(str(program))
 
 
 def test_folder_above_that_all_may_write_is_safe_where_nobody_can_replace_what_is_not_theirs(

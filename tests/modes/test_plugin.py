@@ -91,7 +91,7 @@ def given_input(*pieces: bytes, close: bool = True) -> object:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        return read_descriptor(reading)
+        return read_descriptor(reading)[0]
     finally:
         os.close(reading)
         writer.join()

@@ -85,6 +85,7 @@ def test_every_allowance_is_counted_by_what_it_rests_on(tmp_path: Path, status: 
         "1 audit NS-2001 rule=shop",
         "2 failurePolicy NS-3001 rule=shop",
         "1 verified NS-0001 rule=shop",
+        "doors plugin 5",
         "passed unverified: 3; the latest",
         f"2026-06-01T00:00:00.000+00:00 audit NS-2001 {IMAGE}",
         "1 lines of the spool can't be read",
@@ -94,6 +95,7 @@ def test_every_allowance_is_counted_by_what_it_rests_on(tmp_path: Path, status: 
     assert {"ground": "failurePolicy", "code": "NS-3001", "rule": "shop", "count": 2} in told["answers"]
     assert {"ground": None, "code": "NS-2001", "rule": "shop", "count": 1} in told["answers"]
     assert [each["would"] for each in told["unverified"]] == [None, 10, None]
+    assert told["doors"] == {"plugin": 5}
     assert told["gaps"] == 1
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import NoReturn, cast
 
 from agent.adapters import inline, nodestate
@@ -25,7 +26,7 @@ from agent.model.digest import Digest
 from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
 from agent.model.request import STDIN_MEDIA_TYPE
-from agent.model.verdict import Decision, Remembered, Verdict
+from agent.model.verdict import NOTHING, Decision, Memory, Remembered, Verdict
 from agent.modes import place, plugin, registry_access, revocation_access, verify
 from agent.ports import Registry
 from agent.rules import precedence
@@ -134,7 +135,8 @@ def lay_out(root: pathlib.Path, setting: Setting) -> str:
     for row in setting.rows():
         remembered = memory_of(setting, row)
         if remembered:
-            run(VerdictFolder(str(root)).remember(config.rules[0].ground, request_of(row).identity, remembered))
+            memory = Memory(remembered)
+            run(VerdictFolder(str(root)).remember(config.rules[0].ground, request_of(row).identity, memory))
     if setting.cause is Cause.CONFIGURATION_MISSING:
         os.unlink(f"{store.state}/current")
     if setting.cause is Cause.CONFIGURATION_INVALID:
@@ -167,24 +169,24 @@ def _verdict(setting: Setting) -> Verdict:
     return Verdict(Decision.DENY, Code.NO_EVIDENCE, "said")
 
 
-class Memory:
+class OneMemory:
     """`ports.VerdictStore` that remembers one image."""
 
     def __init__(self, remembered: Remembered | None) -> None:
         """What is remembered of it."""
-        self.remembered = remembered
+        self.memory = Memory(remembered)
 
-    async def recall(self, ground: str, image: str) -> Remembered | None:
+    async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`."""
-        return self.remembered
+        return self.memory
 
-    async def remember(self, ground: str, image: str, remembered: Remembered) -> None:
+    async def remember(self, ground: str, image: str, memory: Memory) -> None:
         """See `ports.VerdictStore.remember`."""
-        self.remembered = remembered
+        self.memory = memory
 
-    async def forget(self, ground: str, image: str) -> None:
-        """See `ports.VerdictStore.forget`."""
-        self.remembered = None
+    async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
+        """See `ports.VerdictStore.doubt`."""
+        self.memory = NOTHING
 
 
 def at_judgement(setting: Setting, rows: list[Row]) -> Iterator[Expected]:
@@ -195,7 +197,7 @@ def at_judgement(setting: Setting, rows: list[Row]) -> Iterator[Expected]:
     config = config_of(setting)
     standing = standing_of(setting, config)
     for row in rows:
-        memory, registry = Memory(memory_of(setting, row)), Situated(setting, _nothing, resolves=True)
+        memory, registry = OneMemory(memory_of(setting, row)), Situated(setting, _nothing, resolves=True)
         engine = Engine(
             config,
             registry=cast("Registry", registry),
@@ -237,7 +239,7 @@ def at_plugin(setting: Setting, rows: list[Row], root: pathlib.Path, replace: Re
     replace_ports(setting, replace, registry)
     program = lay_out(root, setting)
     replace(place, "running_program", lambda: program)
-    replace(plugin, "read_descriptor", lambda: descriptor_json(SUBJECT))
+    replace(plugin, "read_descriptor", lambda **_: (descriptor_json(SUBJECT), b"{}"))
     for row in rows:
         name = request_of(row).name
         pull = plugin._Pull()
@@ -245,7 +247,7 @@ def at_plugin(setting: Setting, rows: list[Row], root: pathlib.Path, replace: Re
         registry.asked.clear()
         arguments = plugin.Arguments(name, DIGEST, STDIN_MEDIA_TYPE)
         try:
-            answer = pull.told(plugin._judge(pull, arguments, {}, True, 0.0))
+            answer = pull.told(plugin._judge(pull, arguments, plugin.Call(plugin_words(name, DIGEST), {}, True), 0.0))
         except TimeUp as up:
             answer = up.answer
         _asks_only_to_verify(answer.precedence, registry)

@@ -97,8 +97,8 @@ def prepare(node: Node) -> tuple[Program, list[pathlib.Path]]:
             if kind == "tampered":
                 tamper(node, repository, digest)
     configurations = [
-        write_config(node.work / "config-1", trusted.certificate),
-        write_config(node.work / "config-2", trusted.certificate + other.certificate),
+        write_config(node.work / "config-1", trusted.certificate, remembers=False),
+        write_config(node.work / "config-2", trusted.certificate + other.certificate, remembers=False),
     ]
     program = Program(node.root)
     program.apply(configurations[0])

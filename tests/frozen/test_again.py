@@ -1,0 +1,223 @@
+"""The frozen program asked again: what it answers without asking anybody, and when it asks after all."""
+
+import concurrent.futures
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from agent.adapters.flights import FOLDER as FLIGHTS
+from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, TURN
+from tests.commands import Done
+from tests.frozen.conftest import Setting
+from tests.frozen.program import descriptor, plugin_words
+from tests.signing import attach_signature, envelope, write_config
+from tests.simulators import misbehaviour
+
+pytestmark = pytest.mark.frozen
+
+
+@pytest.fixture(autouse=True)
+def quiet(setting: Setting) -> Iterator[None]:
+    """A registry that behaves, and a spool that begins."""
+    (setting.program.root / "var/log/nodeseal/spool.jsonl").unlink(missing_ok=True)
+    yield
+    setting.registry.misbehave("*", lambda handler: False)
+
+
+def signed(setting: Setting) -> Done:
+    """Pull the signed image."""
+    return setting.program.pull(setting.signed_name, str(setting.signed.digest), setting.signed.size)
+
+
+def unsigned(setting: Setting) -> Done:
+    """Pull the unsigned one."""
+    return setting.program.pull(setting.unsigned_name, str(setting.unsigned.digest), setting.unsigned.size)
+
+
+def requests(setting: Setting) -> int:
+    """How many the registry has got."""
+    return sum(setting.registry.counts.values())
+
+
+def doors(setting: Setting) -> list[str]:
+    """Which door gave each answer, as the spool tells it."""
+    lines = (setting.program.root / "var/log/nodeseal/spool.jsonl").read_text().splitlines()
+    return [json.loads(line)["door"] for line in lines]
+
+
+def on_the_node(setting: Setting, *words: str) -> Done:
+    """Run a command for people, on the node."""
+    done = setting.program.person(*words, "--root", str(setting.program.root))
+    assert done.code == 0, done
+    return done
+
+
+def test_the_same_question_gets_the_same_bytes_and_costs_no_request(setting: Setting) -> None:
+    first, after = signed(setting), requests(setting)
+    again = [signed(setting) for _ in range(3)]
+    assert {(each.code, each.out, each.err) for each in again} == {(0, first.out, "")}
+    assert requests(setting) == after
+    assert doors(setting) == ["plugin", "answer", "answer", "answer"]
+
+
+def test_a_denied_image_costs_no_request_while_its_denial_lives(setting: Setting) -> None:
+    first, after = unsigned(setting), requests(setting)
+    assert first.code == 10
+    assert {(each.code, each.out) for each in (unsigned(setting) for _ in range(5))} == {(10, first.out)}
+    assert requests(setting) == after
+
+
+def test_the_same_image_by_another_tag_costs_no_request_either(setting: Setting) -> None:
+    signed(setting)
+    after = requests(setting)
+    other = setting.signed_name.replace(":1", ":2")
+    done = setting.program.pull(other, str(setting.signed.digest), setting.signed.size)
+    assert done.code == 0
+    assert requests(setting) == after
+    assert doors(setting) == ["plugin", "plugin"]
+
+
+def test_what_was_verified_passes_while_the_registry_is_away_as_verified(setting: Setting) -> None:
+    first = signed(setting)
+    setting.registry.misbehave("*", misbehaviour.status(503))
+    assert signed(setting).out == first.out
+    assert "ground=verified" in first.out
+
+
+def test_cannot_tell_is_no_denial_and_ends_after_seconds(setting: Setting) -> None:
+    setting.registry.misbehave("*", misbehaviour.status(401))
+    assert signed(setting).code == 11
+    setting.registry.misbehave("*", lambda handler: False)
+    assert signed(setting).code == 11
+    end = time.monotonic() + 20
+    while signed(setting).code != 0:
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+def test_break_glass_counts_at_once_and_so_does_its_end(setting: Setting) -> None:
+    assert unsigned(setting).code == 10
+    words = ["--for", "1h", "--image", f"{setting.registry.host}/**", "--reason", "INC-1"]
+    on_the_node(setting, "break-glass", "on", *words)
+    assert "ground=breakGlass" in unsigned(setting).out
+    on_the_node(setting, "break-glass", "off", "--no-verify")
+    assert unsigned(setting).code == 10
+
+
+def test_another_configuration_counts_at_once_and_so_does_the_first_one_again(
+    setting: Setting, tmp_path: pathlib.Path
+) -> None:
+    assert signed(setting).code == 0
+    other = setting.trusted.root_pem
+    folder = write_config(tmp_path / "other", other)
+    value = json.loads((folder / "config.json").read_text())
+    value["nodeseal"] = {"apiVersion": "nodeseal.dev/v1alpha1", "deny": [f"{setting.registry.host}/team/*"]}
+    value["nodeseal"]["default"] = {"enforcement": "Enforce", "failurePolicy": "Fail"}
+    (folder / "config.json").write_text(json.dumps(value))
+    setting.program.apply(folder)
+    try:
+        assert signed(setting).code == 10
+    finally:
+        setting.program.apply(write_config(tmp_path / "first", setting.trusted.root_pem))
+    assert signed(setting).code == 0
+
+
+def test_an_image_that_is_signed_later_passes_at_once_after_it_was_forgotten(setting: Setting) -> None:
+    late = setting.registry.push_image("team/late", "1", salt="late")
+    name = f"{setting.registry.host}/team/late:1"
+    assert setting.program.pull(name, str(late.digest), late.size).code == 10
+    attach_signature(setting.registry, "team/late", late, envelope(setting.trusted, late))
+    assert setting.program.pull(name, str(late.digest), late.size).code == 10
+    on_the_node(setting, "cache", "forget", name)
+    assert setting.program.pull(name, str(late.digest), late.size).code == 0
+
+
+def test_eight_pulls_at_once_are_one_verification(setting: Setting) -> None:
+    before = requests(setting)
+    setting.registry.misbehave("blob", misbehaviour.in_turn(_slow, misbehaviour.as_usual))
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda _: signed(setting), range(8)))
+    assert {(each.code, each.out) for each in done} == {(0, done[0].out)}
+    assert requests(setting) - before == 3
+    assert Counter(doors(setting)).total() == 8
+
+
+def test_a_node_full_of_slow_verifications_delays_a_pull_and_leaves_it_time(setting: Setting) -> None:
+    setting.program.forget()
+    folder = setting.program.root / FLIGHTS
+    folder.mkdir(parents=True, mode=0o700)
+    with contextlib.ExitStack() as held:
+        for n in range(SLOTS):
+            fcntl.flock(held.enter_context((folder / f"slot-{n}").open("w")), fcntl.LOCK_EX)
+        begun = time.monotonic()
+        assert signed(setting).code == 0
+        assert TURN <= time.monotonic() - begun < DEADLINE - PATIENCE
+
+
+def _slow(handler: object) -> bool:
+    time.sleep(0.5)
+    return False
+
+
+def test_once_others_may_write_the_programs_files_nothing_is_answered_again(setting: Setting) -> None:
+    first = signed(setting)
+    library = next(path for path in (setting.program.path.parent / "_internal").rglob("*") if path.is_dir())
+    mode = library.stat().st_mode
+    library.chmod(0o777)
+    try:
+        assert signed(setting).code == 11
+    finally:
+        library.chmod(mode)
+    assert signed(setting).out == first.out
+
+
+@pytest.mark.parametrize("dead", ["output", "output of nobody", "full"])
+def test_output_that_cannot_be_written_changes_no_exit_code(setting: Setting, dead: str) -> None:
+    assert signed(setting).code == 0
+    words = [str(setting.program.path), *plugin_words(setting.signed_name, str(setting.signed.digest))]
+    stdin = descriptor(str(setting.signed.digest), setting.signed.size)
+    ends = os.pipe()
+    os.close(ends[0])
+    with open("/dev/full", "wb") as full:
+        output = {"output": None, "output of nobody": ends[1], "full": full}[dead]
+        if dead == "output":
+            words = ["/bin/sh", "-c", 'exec "$0" "$@" >&-', *words]
+        done = subprocess.run(words, input=stdin, stdout=output, env={}, check=False)
+    os.close(ends[1])
+    assert done.returncode == 0
+    assert doors(setting)[-1] == "answer"
+
+
+@pytest.mark.parametrize("pause", [0.02, 0.3])
+def test_input_that_comes_late_or_in_pieces_gets_the_same_answer(setting: Setting, pause: float) -> None:
+    expected = signed(setting)
+    content = descriptor(str(setting.signed.digest), setting.signed.size)
+    with subprocess.Popen(
+        [str(setting.program.path), *plugin_words(setting.signed_name, str(setting.signed.digest))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={},
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for piece in (content[:20], content[20:]):
+            time.sleep(pause)
+            process.stdin.write(piece)
+            process.stdin.flush()
+        assert process.stdout.read().decode() == expected.out  # the pipe stays open
+        assert process.wait(10) == expected.code
+    assert doors(setting) == ["plugin", "answer" if pause < 0.05 else "plugin"]
+
+
+def test_what_is_no_descriptor_is_refused_however_often_it_was_answered(setting: Setting) -> None:
+    signed(setting)
+    words = plugin_words(setting.signed_name, str(setting.signed.digest))
+    other = descriptor(str(setting.unsigned.digest), setting.unsigned.size)
+    done = subprocess.run([str(setting.program.path), *words], input=other, capture_output=True, env={}, check=False)
+    assert done.returncode == 2
