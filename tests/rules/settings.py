@@ -199,6 +199,7 @@ def _configured_glass(setting: Setting) -> Iterator[ConfiguredBreakGlass]:
 
 
 def begun_of(setting: Setting) -> Iterator[ConfiguredBreakGlass]:
+    """The configuration's that has begun on the node."""
     for match in _behind_glass(setting, matrix.CONFIGURED):
         yield ConfiguredBreakGlass(match, setting.now + HOUR, "why")
     for match in _behind_glass(setting, matrix.OVER):
