@@ -12,7 +12,6 @@ Nothing here ever fails: what can't be written is not given again.
 """
 
 import os
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -42,8 +41,6 @@ _SETTINGS = (
 )
 _BEGUN = "var/lib/nodeseal/break-glass-begun.json"
 _MOST = 16 * 1024
-_LEFT_AFTER = 3600.0  # seconds after which an unfinished file is one that a killed process left
-_SWEEP_EVERY = "0"  # one time in sixteen by chance, which no name chooses
 _TIME = "@"
 
 
@@ -88,8 +85,8 @@ class AnswerFolder:
         try:
             files.make_private_folder(folder)
             files.replace(f"{folder}/{number(self._key)}", content, sync=False)
-            if os.urandom(1).hex().startswith(_SWEEP_EVERY):
-                _sweep(folder)
+            if files.is_time_to_sweep():
+                files.keep_newest(folder, MAX_ENTRIES)
         except OSError:
             return
 
@@ -138,11 +135,3 @@ def _words(argv: Sequence[str], stdin: bytes) -> bytes:
 
 def _stat(found: os.stat_result) -> str:
     return f"{found.st_dev},{found.st_ino},{found.st_size},{found.st_ctime_ns},{found.st_uid},{found.st_mode}"
-
-
-def _sweep(folder: str) -> None:
-    entries = sorted(((os.lstat(f"{folder}/{name}").st_mtime, name) for name in os.listdir(folder)), reverse=True)
-    for i, (modified, name) in enumerate(entries):
-        left = name.startswith(files.TEMPORARY) and time.time() - modified > _LEFT_AFTER
-        if i >= MAX_ENTRIES or left:
-            os.unlink(f"{folder}/{name}")

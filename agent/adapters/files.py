@@ -13,7 +13,11 @@ from contextlib import contextmanager, suppress
 
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
+LEFT_AFTER = 3600.0
+"""Seconds after which an unfinished file is one that a killed process left."""
+
 _LOCK_RETRY = 0.05
+_SWEEP_EVERY = "0"
 
 
 def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True) -> None:
@@ -119,6 +123,22 @@ def foreign(found: os.stat_result) -> str:
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         return f"others may write to (mode {stat.S_IMODE(found.st_mode):04o})"
     return ""
+
+
+def keep_newest(folder: str, most: int) -> None:
+    """Remove all but the `most` newest files of a cache, and what killed processes left; `is_time_to_sweep` says when.
+
+    Raises `OSError`, also if somebody else does the same at once.
+    """
+    entries = sorted(((os.lstat(f"{folder}/{name}").st_mtime, name) for name in os.listdir(folder)), reverse=True)
+    for i, (modified, name) in enumerate(entries):
+        if i >= most or (name.startswith(TEMPORARY) and time.time() - modified > LEFT_AFTER):
+            os.unlink(f"{folder}/{name}")
+
+
+def is_time_to_sweep() -> bool:
+    """True one time in sixteen: looking through a folder is not for every pull.  By chance, which no name chooses."""
+    return os.urandom(1).hex().startswith(_SWEEP_EVERY)
 
 
 def remove_tree(path: str) -> None:

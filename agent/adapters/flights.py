@@ -22,8 +22,6 @@ FOLDER = "var/cache/nodeseal/flights"
 """Where the locks are, under the root."""
 
 _SLOT = "slot-"
-_LEFT_AFTER = 3600.0  # seconds after which nobody holds a lock any longer
-_SWEEP_EVERY = "0"  # one time in sixteen by chance, which no name chooses
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -47,7 +45,7 @@ class Flights:
             yield waited
             if held:
                 _remove(path)
-                if os.urandom(1).hex().startswith(_SWEEP_EVERY):
+                if files.is_time_to_sweep():
                     self._sweep()
 
     def _sweep(self) -> None:
@@ -55,7 +53,7 @@ class Flights:
         try:
             for name in os.listdir(self._folder):
                 path = f"{self._folder}/{name}"
-                if not name.startswith(_SLOT) and time.time() - os.lstat(path).st_mtime > _LEFT_AFTER:
+                if not name.startswith(_SLOT) and time.time() - os.lstat(path).st_mtime > files.LEFT_AFTER:
                     _remove(path)
         except OSError:
             return

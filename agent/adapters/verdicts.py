@@ -14,7 +14,6 @@ can't be written, everything is forgotten.  Answers (`agent.adapters.answers`) d
 """
 
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -43,10 +42,6 @@ MAX_DOUBTS = 100
 """Most revoked certificates that are told apart on one ground."""
 
 _MAX_SIZE = 16 * 1024
-_LEFT_AFTER = 3600.0  # seconds after which an unfinished file is one that a killed process left
-_SWEEP_EVERY = (
-    "0"  # one time in sixteen by chance, which no name chooses: looking through a folder is not for every pull
-)
 _FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -88,8 +83,8 @@ class VerdictFolder:
         try:
             files.make_private_folder(self._doubts)
             files.replace(self._doubt_path(ground), content)
-            if _is_time_to_sweep():
-                _sweep(self._doubts)
+            if files.is_time_to_sweep():
+                files.keep_newest(self._doubts, MAX_ENTRIES)
         except OSError:
             self._forget_everything()
 
@@ -125,8 +120,8 @@ class VerdictFolder:
         try:
             files.make_private_folder(self._folder)
             files.replace(path, content, sync=False)
-            if _is_time_to_sweep():
-                _sweep(self._folder)
+            if files.is_time_to_sweep():
+                files.keep_newest(self._folder, MAX_ENTRIES)
         except OSError:
             return
 
@@ -192,18 +187,6 @@ class NoVerdicts:
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """There is nothing to doubt."""
-
-
-def _is_time_to_sweep() -> bool:
-    return os.urandom(1).hex().startswith(_SWEEP_EVERY)
-
-
-def _sweep(folder: str) -> None:
-    entries = sorted(((os.lstat(f"{folder}/{name}").st_mtime, name) for name in os.listdir(folder)), reverse=True)
-    for i, (modified, name) in enumerate(entries):
-        left = name.startswith(files.TEMPORARY) and time.time() - modified > _LEFT_AFTER
-        if i >= MAX_ENTRIES or left:
-            os.unlink(f"{folder}/{name}")
 
 
 def _without_doubt(memory: Memory, since: datetime | None) -> Memory:

@@ -48,6 +48,7 @@ def test_a_folder_that_another_made_in_between_is_taken(
 
     monkeypatch.setattr(os, "makedirs", made_by_another)
     files.make_private_folder(str(path))
+    assert path.is_dir()
 
 
 @pytest.mark.parametrize("kind", ["file", "link to a folder", "dangling link"])

@@ -227,7 +227,7 @@ def test_the_ones_verified_longest_ago_go_first(
     store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdicts, "MAX_ENTRIES", 5)
-    monkeypatch.setattr(verdicts, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
     for i in range(8):
         remember(store, image=f"{IMAGE}{i}")
         newest = max((tmp_path / FOLDER).iterdir(), key=lambda path: path.stat().st_mtime_ns)
@@ -238,7 +238,7 @@ def test_the_ones_verified_longest_ago_go_first(
 def test_what_a_killed_process_left_goes_too(
     store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verdicts, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
     remember(store)
     left = tmp_path / FOLDER / f"{files.TEMPORARY}x"
     left.write_text("half")
