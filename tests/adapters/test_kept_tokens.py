@@ -20,6 +20,7 @@ from agent.adapters.token_store import KIND, TokenStore
 from agent.errors import Unavailable
 from agent.model.reference import Repository
 from agent.registry.memory import KeptToken, Memory
+from agent.registry.urls import Origin
 from tests.adapters.stores import TOKEN, origin, token
 from tests.registry.support import Clock
 from tests.simulators.authentication import IDENTITY, PASSWORD, USER, Gate, pair
@@ -189,6 +190,13 @@ def test_it_counts_until_it_is_due_by_the_clock_on_the_wall(node: Node, later: f
     assert node.ask(wall=later) == expected
     if later < 0:
         assert misses.counted(str(node.root)) == {"tokens": {"future": 1}}
+
+
+def test_one_that_has_ended_is_removed(node: Node) -> None:
+    node.ask()
+    ended = TokenStore(str(node.root), now=lambda: time.time() + 61)
+    assert ended.get(Origin("http", "127.0.0.1", node.registry.port), "team/app") is None
+    assert list((node.root / KIND.folder).iterdir()) == []
 
 
 def test_one_that_is_renewed_is_kept_too(node: Node) -> None:
