@@ -42,6 +42,15 @@ class Case(NamedTuple):
         last = last._replace(fresh_until=lifetimes.fresh_until(last, self.standing.ruleset.lifetimes))
         return self.judgement(last.verdict, last.fresh_until) if last.is_fresh(self.standing.moment.wall) else None
 
+    async def shared(self, judgement: "Judgement", verdicts: VerdictStore) -> "Judgement":
+        """What somebody else's judgement of the same image means here: the name is another, and so may the rules be."""
+        if judgement.verdict is None or judgement.until is None or self.terms.rule is None:
+            answer = judgement.answer
+            return judgement._replace(answer=answer._replace(image=self.request.name if answer.image else ""))
+        before = await verdicts.recall(self.terms.rule.ground, self.request.identity)
+        case = self if before.verified is not None else self._replace(before=before)
+        return case.judgement(judgement.verdict, judgement.until)
+
     def judgement(self, verdict: Verdict, until: datetime) -> "Judgement":
         """A verdict that is used again until a moment: no longer than an earlier one that stands in for it."""
         answer, before = self.answer(verdict), self.before.verified

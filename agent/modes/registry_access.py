@@ -26,7 +26,7 @@ def open_registry(
     is believed for its proxy variables alone.  `deadline` is a time of `time.monotonic()`.
     """
     proxies = ProxySettings.from_environment(environment)
-    credentials = _credentials(root, environment if personal else {})
+    credentials = credentials_of(root, environment if personal else {})
     transports: list[BlockingTransport] = []
     clients: list[Registry] = []
     # Stores that differ in nothing that matters here are one.
@@ -48,7 +48,7 @@ def _union(clients: "list[Registry]") -> Registry:
     return UnionRegistry(clients)
 
 
-def _credentials(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
+def credentials_of(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
     """The node's credentials, and a person's if `environment` says where they are.
 
     What reads them is imported when they are asked for: most pulls never do.
