@@ -38,6 +38,10 @@ class Pending(Protocol):
         """The answer's bytes, once there are some.  Raises nothing but bugs."""
         ...
 
+    def told(self) -> None:
+        """They were sent: what needs no hurry may be done now."""
+        ...
+
 
 class Server:
     """Serves one socket until it is cancelled.
@@ -110,6 +114,8 @@ class Server:
         if failures:
             raise failures[0]
         await _send(stream, messages[0])
+        await stream.send_eof()
+        pending.told()
 
 
 async def _send(stream: SocketStream, content: bytes) -> None:

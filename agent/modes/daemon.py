@@ -121,3 +121,6 @@ class _Said:
     async def message(self) -> bytes:
         """The content."""
         return ipc.said(self._content)
+
+    def told(self) -> None:
+        """Nothing is left to do."""

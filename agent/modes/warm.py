@@ -47,6 +47,7 @@ DOOR = "daemon"
 
 _LOADS = 3
 _SHORTEST, _LONGEST = 0.005, 0.05
+_FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
 
 
 class State(NamedTuple):
@@ -139,27 +140,36 @@ class WarmDoor:
         try:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
-                flight.judgement = await self._verified(case, state)
+                deadline = time.monotonic() + DEADLINE
+                async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
+                    flight.judgement = await self._verified(case, state, deadline, waited=waited)
+                    self._end(flight, key)
+                    await anyio.sleep(_FIRST)
+                    await self.verdicts.write(key[0], key[1])
         except Crowded:
             pass
         except Exception as error:  # noqa: BLE001 - whoever waits does without us, and says what it is
             self._bug(error)
         finally:
-            self._flights.pop(key, None)
-            flight.over.set()
+            self._end(flight, key)
 
-    async def _verified(self, case: Case, state: State) -> Judgement | None:
-        deadline = time.monotonic() + DEADLINE
-        async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
-            if waited:
-                again = await opened(case.request, case.standing._replace(moment=moment()), self.verdicts)
-                if isinstance(again, Answer):
-                    return Judgement(again, None)
-                known = again.known()
-                if known is not None:
-                    return known
-                case = again
-            return await judge(case, self._engine(state, deadline), self.verdicts)
+    def _end(self, flight: Flight, key: tuple[str, str, bytes | None]) -> None:
+        """Let everybody go who waits for it; whoever comes now begins another."""
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        flight.over.set()
+
+    async def _verified(self, case: Case, state: State, deadline: float, *, waited: bool) -> Judgement:
+        """`waited`: somebody else was at it, and may have found out."""
+        if waited:
+            again = await opened(case.request, case.standing._replace(moment=moment()), self.verdicts)
+            if isinstance(again, Answer):
+                return Judgement(again, None)
+            known = again.known()
+            if known is not None:
+                return known
+            case = again
+        return await judge(case, self._engine(state, deadline), self.verdicts)
 
     @asynccontextmanager
     async def _alone(self, image: str, until: float) -> AsyncIterator[bool]:
@@ -206,7 +216,12 @@ class Pull:
         """Nothing is done yet."""
         self._door = door
         self._question = question
+        self._kept: Callable[[], None] = lambda: None
         self.flight: Flight | None = None
+
+    def told(self) -> None:
+        """See `ipc_server.Pending.told`: the fast path may give the same answer again."""
+        self._kept()
 
     def is_busy(self) -> bool:
         """See `ipc_server.Pending.is_busy`."""
@@ -259,9 +274,14 @@ class Pull:
         code, line = rendered(reply.answer)
         now = datetime.now(timezone.utc)
         record = Record.of(reply.answer, now=now, door=DOOR, image=request.identity, name=request.name)
-        key = self._question.key
-        if reply.final and reply.until and key and state.stamp and answers.state(self._door.root) == state.stamp:
-            answers.write(self._door.root, key, Given(code, line, record), begin, reply.until)
+        key, until, root = self._question.key, reply.until, self._door.root
+
+        def keep() -> None:
+            if until and answers.state(root) == state.stamp:
+                answers.write(root, key, Given(code, line, record), begin, until)
+
+        if reply.final and until and key and state.stamp:
+            self._kept = keep
         return ipc.answer(code, (line, *answers.around_time(record)), final=reply.final)
 
 
