@@ -17,12 +17,18 @@ LEFT_AFTER = 3600.0
 """Seconds after which an unfinished file is one that a killed process left."""
 
 _LOCK_RETRY = 0.05
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SWEEP_EVERY = "0"
 
 
-def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True) -> None:
-    """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+def write_new(
+    path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True, folder: int | None = None
+) -> None:
+    """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`.
+
+    `folder` is that folder's descriptor; `path` is then a name in it.
+    """
+    descriptor = os.open(path, _NEW, mode, dir_fd=folder)
     try:
         rest = memoryview(content)
         while rest:
@@ -47,6 +53,17 @@ def replace(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool =
         raise
     if sync:
         sync_folder(os.path.dirname(path))
+
+
+def replace_in(folder: int, name: str, content: bytes) -> None:
+    """`replace` for a name in a folder that was opened and checked; it doesn't wait for the disk."""
+    temporary = temporary_name(name)
+    try:
+        write_new(temporary, content, sync=False, folder=folder)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        _unlink_if_there(temporary, folder)
+        raise
 
 
 def replace_symlink(path: str, target: str) -> None:
@@ -107,13 +124,22 @@ def read_own(path: str, limit: int, *, folder: int | None = None) -> bytes:
             return read_own(os.path.basename(path), limit, folder=descriptor)
         finally:
             os.close(descriptor)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    with open(descriptor, "rb") as file:
+    with open(open_own(path, folder), "rb") as file:
+        return file.read(limit + 1)
+
+
+def open_own(name: str, folder: int) -> int:
+    """Open what `read_own` would read; the descriptor is the caller's to close.  Raises what it raises."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
         found = os.fstat(descriptor)
         complaint = foreign(found) if stat.S_ISREG(found.st_mode) else "is no regular file"
         if complaint:
-            raise PermissionError(f"{path}: got something that {complaint}; expected a file of root's or this user's")
-        return file.read(limit + 1)
+            raise PermissionError(f"{name}: got something that {complaint}; expected a file of root's or this user's")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def foreign(found: os.stat_result) -> str:
@@ -173,8 +199,8 @@ def locked(path: str, *, wait: float) -> Iterator[None]:
 
 def temporary_name(path: str) -> str:
     """A name beside `path` that nobody uses; it begins with `TEMPORARY`."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{TEMPORARY}{name}.{os.urandom(8).hex()}"
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{TEMPORARY}{name}.{os.urandom(8).hex()}"
 
 
 TEMPORARY = ".tmp-"
@@ -189,8 +215,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _unlink_if_there(path: str) -> None:
+def _unlink_if_there(path: str, folder: int | None = None) -> None:
     try:
-        os.unlink(path)
+        os.unlink(path, dir_fd=folder)
     except FileNotFoundError:
         return
