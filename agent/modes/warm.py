@@ -25,6 +25,7 @@ from agent.adapters.flights import Flights
 from agent.adapters.inline import NoTrace, SystemClock
 from agent.adapters.nodestate import moment
 from agent.adapters.policy_thread import ThreadedWorker
+from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.turns import Crowded, Turns
 from agent.adapters.verdicts import VerdictFolder
 from agent.codec import strictjson
@@ -34,16 +35,22 @@ from agent.errors import Cause, Malformed, Unavailable, UsageError
 from agent.gathering import Verifier
 from agent.judgement import Case, Judgement, early_until, judge, opened
 from agent.model.answer import Answer
+from agent.model.descriptor import Descriptor
 from agent.model.record import Record
+from agent.model.reference import Reference
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision
 from agent.modes import node
+from agent.modes.fromstore import AllowancesOnly, FromStore
 from agent.modes.node import Node
 from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, STDIN_LIMIT, out_of_time, parse_arguments, rendered
 from agent.modes.warm_access import Connections
 
 DOOR = "daemon"
 """What the spool calls it."""
+
+MOST_SUBJECTS = 10_000
+"""Images whose descriptors are remembered."""
 
 _LOADS = 3
 _SHORTEST, _LONGEST = 0.005, 0.05
@@ -56,6 +63,13 @@ class State(NamedTuple):
     stamp: bytes | None
     node: Node
     verifiers: Mapping[str, Verifier]
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force.  Raises `Unavailable` if there is none."""
+        if isinstance(self.node.config, Unavailable):
+            raise self.node.config
+        return self.node.config
 
     @property
     def generation(self) -> str:
@@ -90,9 +104,10 @@ class WarmDoor:
         self.root = root
         self.verdicts = DoubtfulApart(VerdictFolder(root))
         self.turns = Turns()
+        self.subjects: dict[str, Descriptor] = {}
+        self.bug = bug
         self._connections = connections
         self._group = group
-        self._bug = bug
         self._policies = ThreadedWorker()
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
@@ -118,11 +133,36 @@ class WarmDoor:
         self._state = State(stamp, found, verifiers)
         return self._state
 
+    def note(self, request: PullRequest) -> None:
+        """Remember what an image is, for verifying it again without a pull."""
+        self.subjects.pop(request.identity, None)
+        self.subjects[request.identity] = request.subject
+        if len(self.subjects) > MOST_SUBJECTS:
+            del self.subjects[next(iter(self.subjects))]
+
+    async def resolve(self, reference: Reference, state: State) -> Descriptor:
+        """What a name means at its registry.  Raises `Malformed`, `Unavailable`."""
+        return await self._registry(state, time.monotonic() + DEADLINE).resolve(reference)
+
+    async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
+        """What verification says with lists that were kept `since` a moment, where there are some.
+
+        Remembered if it allows, for as long as it would have been from when those were asked for.
+        """
+        deadline = time.monotonic() + DEADLINE
+        async with self._alone(case.request.identity, deadline - PATIENCE):
+            registry = self._registry(state, deadline, since)
+            verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
+            judgement = await judge(case, verifier, AllowancesOnly(self.verdicts))
+            if case.terms.rule is not None:
+                await self.verdicts.write(case.terms.rule.ground, case.request.identity)
+            return judgement
+
     async def judged(self, case: Case, state: State, watch: "Pull | None" = None) -> Judgement:
         """What verification says of a case: nobody else verifies the same image meanwhile.  Raises `_Declined`."""
         rule = case.terms.rule
         if rule is None:
-            return await judge(case, self._engine(state, time.monotonic()), self.verdicts)
+            return await judge(case, self._engine(state, self._registry(state, 0.0), 0.0), self.verdicts)  # asks nobody
         key = (rule.ground, case.request.identity, state.stamp)
         flight = self._flights.get(key)
         if flight is None:
@@ -149,7 +189,7 @@ class WarmDoor:
         except Crowded:
             pass
         except Exception as error:  # noqa: BLE001 - whoever waits does without us, and says what it is
-            self._bug(error)
+            self.bug(error)
         finally:
             self._end(flight, key)
 
@@ -169,7 +209,7 @@ class WarmDoor:
             if known is not None:
                 return known
             case = again
-        return await judge(case, self._engine(state, deadline), self.verdicts)
+        return await judge(case, self._engine(state, self._registry(state, deadline), deadline), self.verdicts)
 
     @asynccontextmanager
     async def _alone(self, image: str, until: float) -> AsyncIterator[bool]:
@@ -185,13 +225,16 @@ class WarmDoor:
         with held:
             yield waited
 
-    def _engine(self, state: State, deadline: float) -> Engine:
-        config = state.node.config
-        if isinstance(config, Unavailable):
-            raise config
+    def _registry(self, state: State, deadline: float, lists_since: datetime | None = None) -> StoredRegistry:
+        """Raises `Unavailable` if there is no configuration."""
+        config = state.config
+        inner = self._connections.registry(config, deadline)
+        return StoredRegistry(inner, self.root, way=way_of(config.stores), lists_since=lists_since)
+
+    def _engine(self, state: State, registry: StoredRegistry, deadline: float) -> Engine:
         return Engine(
-            config,
-            registry=self._connections.registry(config, deadline),
+            state.config,
+            registry=registry,
             revocation=self._connections.revocation(deadline),
             concurrent=SideBySide(),
             policies=self._policies,
@@ -237,6 +280,7 @@ class Pull:
         except (UsageError, Malformed):
             return ipc.declined("words")
         begin = datetime.now(timezone.utc)
+        self._door.note(request)
         state = await self._door.state()
         try:
             reply = await self._reply(request, state)
