@@ -176,7 +176,7 @@ def test_a_revocation_that_is_seen_ends_what_was_said_of_other_images(store: Ver
             return denial
 
     case = case_of(config, store)
-    run(judge(case, Denying(), store))  # type: ignore[arg-type]
+    run(judge(case, Denying(), store))
     assert run(store.recall(ground, other)) == NOTHING
 
 
@@ -204,7 +204,7 @@ class Saying:
 
 def say(case: Case, verdict: Verdict, store: VerdictFolder) -> Judgement:
     """Judge a case of which `verdict` is found."""
-    return run(judge(case, Saying(verdict), store))  # type: ignore[arg-type]
+    return run(judge(case, Saying(verdict), store))
 
 
 def test_two_certificates_of_one_name_cast_doubt_each(store: VerdictFolder) -> None:

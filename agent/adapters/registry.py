@@ -51,7 +51,7 @@ class RegistryClient:
         """`use_http` speaks plain http to every registry: nothing but digests and signatures protects its answers.
 
         `credentials` is called when a registry asks for authentication; it may read files.  None: there are none.
-        `memory` is another client's, for whoever makes one for each verification.
+        With a `memory`, which several clients may share, its clock and its credentials count instead.
         """
         self._transport = transport
         self._use_http = use_http

@@ -20,7 +20,7 @@ INTERVAL = 1.0
 class Telling:
     """Folds the spool under `root`; `let_in` is given each image that break-glass let in."""
 
-    def __init__(self, root: str, log: Log, let_in: Callable[[str], None]) -> None:
+    def __init__(self, root: str, log: Log, let_in: Callable[[str], object]) -> None:
         """Nothing is read yet."""
         self.counters = Counters()
         self._reader = SpoolReader(root)

@@ -14,6 +14,8 @@ from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.registry import RegistryClient
 from agent.adapters.revocation import RevocationClient
 from agent.adapters.revocation_cache import RevocationCache
+from agent.adapters.throttling import ConsiderateTransport, ThrottledOrigins
+from agent.adapters.token_store import TokenStore
 from agent.adapters.union import UnionRegistry
 from agent.config.config import Config
 from agent.modes.registry_access import credentials_of
@@ -41,6 +43,8 @@ class Connections:
         self._root = root
         self._proxies = ProxySettings.from_environment(environment)
         self._credentials = credentials_of(root, {})
+        self._throttled = ThrottledOrigins(root)
+        self._tokens = TokenStore(root)
         self._kept: dict[_Kind, _Kept] = {}
         self._retired: list[tuple[float, ConnectionPool]] = []
         self._revocation: ConnectionPool | None = None
@@ -74,8 +78,8 @@ class Connections:
             kept = self._kept.get(kind)
             if kept is None:
                 pool = ConnectionPool(proxies=self._proxies, extra_cas=cas)
-                kept = self._kept[kind] = _Kept(pool, Memory(time.monotonic, self._credentials))
-            transport = PooledTransport(kept.pool, deadline=deadline)
+                kept = self._kept[kind] = _Kept(pool, Memory(time.monotonic, self._credentials, self._tokens))
+            transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline), self._throttled)
             clients.append(RegistryClient(transport, use_http=use_http, memory=kept.memory))
         return clients[0] if len(clients) == 1 else UnionRegistry(clients)
 

@@ -5,10 +5,12 @@ import json
 import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.adapters import answers, files, verdicts
+from agent.adapters.entries import Entries, Kind
 from agent.adapters.inline import run
 from agent.adapters.verdicts import DOUBTS, FOLDER, NoVerdicts, VerdictFolder
 from agent.errors import Cause, Code
@@ -34,7 +36,7 @@ def remember(store: VerdictFolder, memory: Memory = FOUND, *, ground: str = "g",
 
 def the_file(root: Path) -> Path:
     """The only entry."""
-    (entry,) = (root / FOLDER).glob("*.json")
+    (entry,) = (root / FOLDER).iterdir()
     return entry
 
 
@@ -109,12 +111,26 @@ def test_files_are_their_owners_alone(store: VerdictFolder, tmp_path: Path) -> N
     assert the_file(tmp_path).stat().st_mode & 0o777 == 0o600
 
 
+def _sealed(path: Path, content: str, kind: Kind = verdicts.KIND) -> None:
+    path.write_bytes(Entries("/", kind).sealed(content.encode()))
+
+
+def _value(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_bytes().partition(b"\n")[2])
+    assert isinstance(value, dict)
+    return value
+
+
 def _other(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    _sealed(path, json.dumps(_value(path) | changes))
 
 
 def _last(path: Path, **changes: object) -> None:
-    _other(path, last=json.loads(path.read_text())["last"] | changes)
+    _other(path, last=_value(path)["last"] | changes)
+
+
+def _version(path: Path, version: int) -> None:
+    _sealed(path, json.dumps(_value(path)), verdicts.KIND._replace(version=version))
 
 
 def _pipe(path: Path) -> None:
@@ -125,8 +141,12 @@ def _pipe(path: Path) -> None:
 SPOILT = {
     "torn": lambda path: os.truncate(path, 20),
     "empty": lambda path: os.truncate(path, 0),
-    "no object": lambda path: path.write_text("[]"),
-    "another version": lambda path: _other(path, formatVersion=1),
+    "no object": lambda path: _sealed(path, "[]"),
+    "no JSON": lambda path: _sealed(path, "{"),
+    "the version before": lambda path: _version(path, 2),
+    "a version to come": lambda path: _version(path, 4),
+    "another store's": lambda path: _sealed(path, json.dumps(_value(path)), verdicts.DOUBTS_KIND),
+    "altered": lambda path: path.write_bytes(path.read_bytes().replace(b"1 of 1", b"1 of 2")),
     "another image": lambda path: _other(path, image="r.example/x@sha256:0"),
     "another ground": lambda path: _other(path, ground="h"),
     "no time": lambda path: _other(path, verified=["soon", None]),
@@ -140,7 +160,7 @@ SPOILT = {
     "cannot tell without a cause": lambda path: _last(path, decision="cannot tell"),
     "no such cause": lambda path: _last(path, causes=["internal"], decision="cannot tell"),
     "no number of repeats": lambda path: _last(path, repeats="1"),
-    "without a part": lambda path: path.write_text(json.dumps({"formatVersion": 2, "ground": "g", "image": IMAGE})),
+    "without a part": lambda path: _sealed(path, json.dumps({"ground": "g", "image": IMAGE})),
     "huge": lambda path: path.write_text(" " * 20_000),
     "writable by others": lambda path: path.chmod(0o602),
     "a link": lambda path: (path.rename(path.with_suffix(".x")), path.symlink_to(path.with_suffix(".x"))),
@@ -158,11 +178,11 @@ def test_what_is_not_whole_or_not_ours_is_not_there(store: VerdictFolder, tmp_pa
     assert run(store.recall("g", IMAGE)) == NOTHING
 
 
-@pytest.mark.parametrize("content", ["[]", '{"formatVersion":2}', '{"formatVersion":2,"ground":"g","at":"x","of":[]}'])
+@pytest.mark.parametrize("content", ["[]", "{}", '{"ground":"g","at":"x","of":[]}', '{"ground":"h","at":"x","of":[]}'])
 def test_nothing_counts_on_a_ground_whose_doubt_is_damaged(store: VerdictFolder, tmp_path: Path, content: str) -> None:
     run(store.doubt("g", "CN=build", AT - timedelta(hours=1)))
-    (entry,) = (tmp_path / DOUBTS).glob("*.json")
-    entry.write_text(content)
+    (entry,) = (tmp_path / DOUBTS).iterdir()
+    _sealed(entry, content, verdicts.DOUBTS_KIND)
     remember(store)
     remember(store, ground="h")
     assert run(store.recall("g", IMAGE)) == NOTHING
@@ -223,10 +243,9 @@ def test_what_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
     assert run(store.recall("g", IMAGE)) == NOTHING
 
 
-def test_the_ones_verified_longest_ago_go_first(
-    store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verdicts, "MAX_ENTRIES", 5)
+def test_the_ones_verified_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "KIND", verdicts.KIND._replace(most=5))
+    store = VerdictFolder(str(tmp_path))
     monkeypatch.setattr(files, "_SWEEP_EVERY", "")
     for i in range(8):
         remember(store, image=f"{IMAGE}{i}")
