@@ -10,12 +10,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TextIO
 
 import anyio
 
 from agent import __version__
-from agent.adapters import files, ipc
+from agent.adapters import files, ipc, spool
 from agent.adapters.ipc_server import Pending, Server
 from agent.adapters.telemetry import Log, open_log
 from agent.errors import HostError
@@ -64,6 +65,8 @@ class _Daemon:
         publisher = Publisher(self._config, self._root, self._log) if self._config else None
         if publisher:
             await publisher.publish()
+        with suppress(OSError):  # then nothing is told, as with every other process
+            files.make_private_folder(os.path.join(self._root, spool.FOLDER))
         async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
             self._door = WarmDoor(self._root, connections, group, self._bug)
             self._server = Server(self._taken, self._bug)

@@ -33,7 +33,7 @@ from agent.config.config import Config
 from agent.engine import Engine
 from agent.errors import Cause, Malformed, Unavailable, UsageError
 from agent.gathering import Verifier
-from agent.judgement import Case, Judgement, early_until, judge, opened
+from agent.judgement import Case, Judgement, Verifies, early_until, judge, opened
 from agent.model.answer import Answer
 from agent.model.descriptor import Descriptor
 from agent.model.record import Record
@@ -156,6 +156,7 @@ class WarmDoor:
             judgement = await judge(case, verifier, AllowancesOnly(self.verdicts))
             if case.terms.rule is not None:
                 await self.verdicts.write(case.terms.rule.ground, case.request.identity)
+            registry.keep()
             return judgement
 
     async def judged(self, case: Case, state: State, watch: "Pull | None" = None) -> Judgement:
@@ -181,11 +182,14 @@ class WarmDoor:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
                 deadline = time.monotonic() + DEADLINE
+                registry = self._registry(state, deadline)
                 async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
-                    flight.judgement = await self._verified(case, state, deadline, waited=waited)
+                    verifier = self._engine(state, registry, deadline)
+                    flight.judgement = await self._verified(case, verifier, waited=waited)
                     self._end(flight, key)
                     await anyio.sleep(_FIRST)
                     await self.verdicts.write(key[0], key[1])
+                registry.keep()
         except Crowded:
             pass
         except Exception as error:  # noqa: BLE001 - whoever waits does without us, and says what it is
@@ -199,7 +203,7 @@ class WarmDoor:
             del self._flights[key]
         flight.over.set()
 
-    async def _verified(self, case: Case, state: State, deadline: float, *, waited: bool) -> Judgement:
+    async def _verified(self, case: Case, verifier: Verifies, *, waited: bool) -> Judgement:
         """`waited`: somebody else was at it, and may have found out."""
         if waited:
             again = await opened(case.request, case.standing._replace(moment=moment()), self.verdicts)
@@ -209,7 +213,7 @@ class WarmDoor:
             if known is not None:
                 return known
             case = again
-        return await judge(case, self._engine(state, self._registry(state, deadline), deadline), self.verdicts)
+        return await judge(case, verifier, self.verdicts)
 
     @asynccontextmanager
     async def _alone(self, image: str, until: float) -> AsyncIterator[bool]:
@@ -229,7 +233,7 @@ class WarmDoor:
         """Raises `Unavailable` if there is no configuration."""
         config = state.config
         inner = self._connections.registry(config, deadline)
-        return StoredRegistry(inner, self.root, way=way_of(config.stores), lists_since=lists_since)
+        return StoredRegistry(inner, self.root, way=way_of(config.stores), lists_since=lists_since, at_once=False)
 
     def _engine(self, state: State, registry: StoredRegistry, deadline: float) -> Engine:
         return Engine(
