@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from agent.adapters.nodestate import moment
 from agent.adapters.verdicts import VerdictCatalogue
-from agent.errors import NodesealError
+from agent.errors import NodesealError, Unavailable
 from agent.judgement import Case, Judgement, opened
 from agent.model.answer import Answer, Ground
 from agent.model.descriptor import Descriptor
@@ -112,7 +112,9 @@ class Ahead:
             try:
                 await self._one(task)
             except NodesealError as error:
-                self._log.info("not verified ahead", why=task.why.value, image=task.image, reason=error.message)
+                cause = error.cause.value if isinstance(error, Unavailable) else ""
+                fields = {"why": task.why.value, "image": task.image, "cause": cause, "reason": error.message}
+                self._log.info("not verified ahead", **fields)
             except Exception as error:  # noqa: BLE001 - one image's bug must not end the others
                 self._door.bug(error)
             self.done += 1
