@@ -85,7 +85,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def stats(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Count.  Raises `HostError`."""
-    sizes = {kind: _size(os.path.join(options.root, folder)) for kind, folder in _FOLDERS.items()}
+    sizes = figures(options.root)
     now = moment().wall
     said = Counter(_state(entry, now) for entry in _entries(options.root))
     if options.format == "json":
@@ -101,6 +101,11 @@ def stats(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
     for state, number in sorted(said.items()):
         stdout.write(f"images      {number} {state}\n")
     return Exit.ALLOW
+
+
+def figures(root: str) -> dict[str, Size]:
+    """How much is remembered, by kind.  Raises `HostError`."""
+    return {kind: _size(os.path.join(root, folder)) for kind, folder in _FOLDERS.items()}
 
 
 def show(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
