@@ -126,7 +126,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def stats(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Count.  Raises `HostError`."""
-    sizes = {kind: _size(os.path.join(options.root, folder)) for kind, folder in _FOLDERS.items()}
+    sizes = figures(options.root)
     now = moment().wall
     said = Counter(_state(entry, now) for entry in _entries(options.root))
     missed = _missed(options.root)
@@ -147,6 +147,11 @@ def stats(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
         stdout.write(f"not believed: {kind}: {told}\n")
     return Exit.ALLOW
+
+
+def figures(root: str) -> dict[str, Size]:
+    """How much is remembered, by kind.  Raises `HostError`."""
+    return {kind: _size(os.path.join(root, folder)) for kind, folder in _FOLDERS.items()}
 
 
 def show(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
