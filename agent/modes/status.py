@@ -1,15 +1,16 @@
 """`nodeseal status`: what holds on this node, since when, and what was let in.
 
-Reads what pulls read, the spool, up to where that was folded, and how much is remembered; asks nobody and changes
-nothing.
+Reads what pulls read, the spool, up to where that was folded, and how much is remembered; asks the daemon alone, if
+there is one, and changes nothing.
 """
 
 import argparse
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, cast
 
+from agent.adapters import ipc
 from agent.adapters.folding import Behind, SpoolReader
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool, Told
@@ -25,6 +26,7 @@ from agent.rules.precedence import Standing
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
+_SECONDS = 2.0
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -32,7 +34,7 @@ class Status(NamedTuple):
     """What is shown.
 
     `since` is when what is in force was put there, None if nobody can tell; `caches` is how much is remembered, or why
-    that can't be said.
+    that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing.
     """
 
     found: node.Node
@@ -40,6 +42,7 @@ class Status(NamedTuple):
     behind: Behind
     since: datetime | None
     caches: Mapping[str, cache.Size] | str
+    daemon: Mapping[str, Any] | str | None
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,7 +52,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="show what holds on this node, and what was let in",
         description="Show the configuration in force, the node's floor, exemptions, break-glass, and how many images "
         "passed, were refused, or could not be told about, by what decided and why; how old that is, and how much is "
-        "remembered. Asks nobody, changes nothing.",
+        "remembered; and what the daemon says of itself. Asks nobody else, changes nothing.",
         epilog="exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug",
     )
     parser.add_argument(
@@ -67,6 +70,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         SpoolReader(options.root).behind(),
         SnapshotStore(options.root).in_force_since(),
         _caches(options.root),
+        _daemon(options.root),
     )
     stdout.write(json.dumps(_as_json(status), indent=2) + "\n" if options.format == "json" else _as_text(status))
     return Exit.ALLOW
@@ -77,6 +81,16 @@ def _caches(root: str) -> Mapping[str, cache.Size] | str:
         return cache.figures(root)
     except HostError as error:
         return error.message
+
+
+def _daemon(root: str) -> Mapping[str, Any] | str | None:
+    try:
+        said = ipc.Client(root).ask(ipc.STATUS, seconds=_SECONDS)
+        return None if said is None else cast("dict[str, Any]", json.loads(said))
+    except HostError as error:
+        return error.message
+    except ValueError:
+        return "got something else from the daemon; expected JSON"
 
 
 def _as_json(status: Status) -> dict[str, object]:
@@ -115,6 +129,7 @@ def _as_json(status: Status) -> dict[str, object]:
         "caches": None
         if isinstance(caches, str)
         else {kind: {"files": size.files, "bytes": size.bytes} for kind, size in caches.items()},
+        "daemon": {"trouble": status.daemon} if isinstance(status.daemon, str) else status.daemon,
     }
 
 
@@ -154,7 +169,22 @@ def _as_text(status: Status) -> str:
         lines.append(f"  {status.caches}")
     else:
         lines += (f"  {kind:12}{size.files} files, {size.bytes} bytes" for kind, size in status.caches.items())
+    lines += _daemon_lines(status.daemon, now)
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list[str]:
+    if daemon is None:
+        return ["daemon         none: each pull does the work alone"]
+    if isinstance(daemon, str):
+        return [f"daemon         {daemon}"]
+    age, ahead = about(now.timestamp() - daemon["since"]), daemon["ahead"]
+    return [
+        f"daemon         {daemon['version']}, pid {daemon['pid']}, up for {age}",
+        f"  {daemon['running']} verified at this moment, {daemon['waiting']} waiting for their turn",
+        f"  {ahead['done']} verified ahead of pulls, {ahead['waiting']} to go, {ahead['dropped']} dropped",
+        *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
+    ]
 
 
 def _since(since: datetime | None, now: datetime) -> str:
