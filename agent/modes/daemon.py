@@ -73,6 +73,7 @@ class _Daemon:
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
             state = await self._door.state()
+            self._door.warm_up(state)
             listening = ipc.listening(self._root)
             which = ipc.number(self._root)
             self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
@@ -105,6 +106,7 @@ class _Daemon:
             if state.generation and state.generation != generation:
                 self._log.info("generation", generation=state.generation, before=generation)
                 generation = state.generation
+                self._door.warm_up(state)
                 await self._ahead.changed(state)
             await anyio.sleep(_LOOK)
 

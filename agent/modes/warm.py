@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timezone
+from importlib import import_module
 from typing import NamedTuple
 
 import anyio
@@ -51,6 +52,17 @@ DOOR = "daemon"
 
 MOST_SUBJECTS = 10_000
 """Images whose descriptors are remembered."""
+
+_LATE = (
+    "agent.formats.notation_cose",
+    "agent.formats.notation_jws",
+    "agent.formats.notation_steps",
+    "agent.registry.credentials",
+    "agent.registry.login",
+    "agent.trust.revocation",
+    "agent.trust.timestamp",
+)
+"""What a child imports only if it has to; a process that lives long has to one day."""
 
 _LOADS = 3
 _SHORTEST, _LONGEST = 0.005, 0.05
@@ -132,6 +144,13 @@ class WarmDoor:
             await self._connections.keep_only(found.config)
         self._state = State(stamp, found, verifiers)
         return self._state
+
+    def warm_up(self, state: State) -> None:
+        """Load what the first pull would wait for: formats with their trust stores, and what they import when asked."""
+        for module in _LATE:
+            import_module(module)
+        for verifier in state.verifiers.values():
+            _ = verifier.format
 
     def note(self, request: PullRequest) -> None:
         """Remember what an image is, for verifying it again without a pull."""
