@@ -18,12 +18,18 @@ LEFT_AFTER = 3600.0
 """Seconds after which an unfinished file is one that a killed process left."""
 
 _LOCK_RETRY = 0.05
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SWEEP_EVERY = "0"
 
 
-def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True) -> None:
-    """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+def write_new(
+    path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True, folder: int | None = None
+) -> None:
+    """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`.
+
+    `folder` is that folder's descriptor; `path` is then a name in it.
+    """
+    descriptor = os.open(path, _NEW, mode, dir_fd=folder)
     try:
         rest = memoryview(content)
         while rest:
@@ -48,6 +54,17 @@ def replace(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool =
         raise
     if sync:
         sync_folder(os.path.dirname(path))
+
+
+def replace_in(folder: int, name: str, content: bytes) -> None:
+    """`replace` for a name in a folder that was opened and checked; it doesn't wait for the disk."""
+    temporary = temporary_name(name)
+    try:
+        write_new(temporary, content, sync=False, folder=folder)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        _unlink_if_there(temporary, folder)
+        raise
 
 
 def replace_symlink(path: str, target: str) -> None:
@@ -140,8 +157,15 @@ def own_folder(path: str) -> Iterator[int]:
 
 def read_in(folder: int, name: str, limit: int) -> tuple[bytes, float]:
     """As `read_own`, from a folder that was checked; also when the file was written, in seconds since 1970."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    descriptor = open_own(name, folder)
     with open(descriptor, "rb") as file:
+        return file.read(limit + 1), os.fstat(descriptor).st_mtime
+
+
+def open_own(name: str, folder: int) -> int:
+    """Open what `read_own` would read; the descriptor is the caller's to close.  Raises what it raises."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
         found = os.fstat(descriptor)
         complaint, reason = foreign(found), FOREIGN
         if not stat.S_ISREG(found.st_mode):
@@ -149,7 +173,10 @@ def read_in(folder: int, name: str, limit: int) -> tuple[bytes, float]:
         if complaint:
             text = f"{name}: got something that {complaint}; expected a file of root's or this user's"
             raise Untrusted(text, reason)
-        return file.read(limit + 1), found.st_mtime
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def reason_of(error: OSError) -> str:
@@ -241,8 +268,8 @@ def locked(path: str, *, wait: float) -> Iterator[None]:
 
 def temporary_name(path: str) -> str:
     """A name beside `path` that nobody uses; it begins with `TEMPORARY`."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{TEMPORARY}{name}.{os.urandom(8).hex()}"
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{TEMPORARY}{name}.{os.urandom(8).hex()}"
 
 
 TEMPORARY = ".tmp-"
@@ -257,8 +284,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _unlink_if_there(path: str) -> None:
+def _unlink_if_there(path: str, folder: int | None = None) -> None:
     try:
-        os.unlink(path)
+        os.unlink(path, dir_fd=folder)
     except FileNotFoundError:
         return

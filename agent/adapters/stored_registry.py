@@ -42,16 +42,20 @@ class StoredRegistry:
         way: str,
         lists_since: datetime | None = None,
         now: Callable[[], datetime] = _now,
+        at_once: bool = True,
     ) -> None:
         """`way` says how `inner` asks, as far as a registry's answers depend on it: see `way_of`.
 
-        A list that was asked for at `lists_since` or later is not asked for again; without it each of them is.
+        A list that was asked for at `lists_since` or later is not asked for again; without it each of them is.  Nothing
+        is written before `keep` is called, unless `at_once`.
         """
         self._inner = inner
         self._content, self._lists = ContentStore(root), ListingStore(root)
         self._way = way
         self._since = lists_since
         self._now = now
+        self._at_once = at_once
+        self._unwritten: list[Callable[[], None]] = []
         self.oldest: datetime | None = None
         """When the oldest of the kept lists was asked for that were used; None if there was none."""
 
@@ -68,7 +72,8 @@ class StoredRegistry:
         at = self._now()
         named = await self._inner.tagged(reference)
         found = () if named is None else (named,)
-        self._lists.put(question, KeptListing(Listing(found, _TAG, types_are_reliable=False), at))
+        listing = KeptListing(Listing(found, _TAG, types_are_reliable=False), at)
+        self._write(lambda: self._lists.put(question, listing))
         return named
 
     async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
@@ -79,7 +84,7 @@ class StoredRegistry:
             return kept
         at = self._now()  # before it is asked: what comes to be meanwhile may be missing
         listing = await self._inner.referrers(repository, subject, artifact_types)
-        self._lists.put(question, KeptListing(listing, at))
+        self._write(lambda: self._lists.put(question, KeptListing(listing, at)))
         return listing
 
     async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
@@ -87,7 +92,7 @@ class StoredRegistry:
         content = self._content.get(MANIFEST, repository, descriptor)
         if content is None:
             content = await self._inner.manifest(repository, descriptor)
-            self._content.put(MANIFEST, repository, descriptor, content)
+            self._put(MANIFEST, repository, descriptor, content)
         return content
 
     async def blob(self, repository: Repository, descriptor: Descriptor, limit: int) -> bytes:
@@ -95,8 +100,21 @@ class StoredRegistry:
         content = self._content.get(BLOB, repository, descriptor) if descriptor.size <= limit else None
         if content is None:
             content = await self._inner.blob(repository, descriptor, limit)
-            self._content.put(BLOB, repository, descriptor, content)
+            self._put(BLOB, repository, descriptor, content)
         return content
+
+    def keep(self) -> None:
+        """Write what was put off."""
+        while self._unwritten:
+            self._unwritten.pop()()
+
+    def _put(self, kind: str, repository: Repository, descriptor: Descriptor, content: bytes) -> None:
+        self._write(lambda: self._content.put(kind, repository, descriptor, content))
+
+    def _write(self, put: Callable[[], None]) -> None:
+        self._unwritten.append(put)
+        if self._at_once:
+            self.keep()
 
     def _kept(self, question: Question) -> Listing | None:
         """A list that is young enough."""

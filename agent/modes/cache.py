@@ -32,6 +32,7 @@ from agent.adapters.verdicts import Entry, VerdictCatalogue
 from agent.errors import Exit, HostError, Malformed
 from agent.model.answer import printable
 from agent.model.reference import Reference, Repository
+from agent.modes import preparing
 from agent.registry.urls import Origin
 
 SCHEMA_VERSION = "1"
@@ -112,6 +113,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     one.add_argument("image", metavar="IMAGE", help="by digest; without one, all images of the repository")
     _add_root(one)
     one.set_defaults(handler=forget)
+    preparing.add_parser(commands)
     one = commands.add_parser(
         "clear",
         help="forget everything",
@@ -124,7 +126,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def stats(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Count.  Raises `HostError`."""
-    sizes = {kind: _size(os.path.join(options.root, folder)) for kind, folder in _FOLDERS.items()}
+    sizes = figures(options.root)
     now = moment().wall
     said = Counter(_state(entry, now) for entry in _entries(options.root))
     missed = _missed(options.root)
@@ -145,6 +147,11 @@ def stats(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
         stdout.write(f"not believed: {kind}: {told}\n")
     return Exit.ALLOW
+
+
+def figures(root: str) -> dict[str, Size]:
+    """How much is remembered, by kind.  Raises `HostError`."""
+    return {kind: _size(os.path.join(root, folder)) for kind, folder in _FOLDERS.items()}
 
 
 def show(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:

@@ -33,7 +33,7 @@ def open_registry(
     left alone.  Nothing of it if `personal`.
     """
     proxies = ProxySettings.from_environment(environment)
-    credentials = _credentials(root, environment if personal else {})
+    credentials = credentials_of(root, environment if personal else {})
     shared = None if personal else _Shared(root)
     transports: list[BlockingTransport] = []
     clients: list[Registry] = []
@@ -73,7 +73,7 @@ def _union(clients: "list[Registry]") -> Registry:
     return UnionRegistry(clients)
 
 
-def _credentials(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
+def credentials_of(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
     """The node's credentials, and a person's if `environment` says where they are.
 
     What reads them is imported when they are asked for: most pulls never do.
