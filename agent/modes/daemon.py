@@ -6,10 +6,12 @@ does the work alone.
 
 import json
 import os
+import resource
 import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TextIO
 
 import anyio
@@ -28,11 +30,14 @@ STATUS_VERSION = "1"
 """Version of what the daemon says of itself."""
 
 _LOCK_WAIT = 10.0
+_DESCRIPTORS = 4096  # children's connections, twice, and registries'
+_PRIORITY = -5  # children that hear nothing for a second do the work alone: a busy node's last need
 _NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 
 
 def run(root: str, config: str | None, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form.  Raises `HostError`."""
+    _take_what_is_needed()
     daemon = _Daemon(root, config, environment, open_log(*log))
     folder = os.path.join(root, ipc.FOLDER)
     try:
@@ -43,6 +48,14 @@ def run(root: str, config: str | None, environment: Mapping[str, str], *, log: t
         raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
     except OSError as error:
         raise HostError(f"{folder}: got {error}; expected to serve a socket there", hint=_NEXT_STEP) from error
+
+
+def _take_what_is_needed() -> None:
+    """As many descriptors as connections may want, and the processor before those who stand still until we answer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _DESCRIPTORS)), hard))
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 
 
 class _Daemon:
@@ -58,15 +71,15 @@ class _Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.  Raises `OSError` if there can be no socket."""
-        publisher = Publisher(self._config, self._root, self._log) if self._config else None
+        publisher = Publisher(self._config, self._root, self._log, self._bug) if self._config else None
         if publisher:
             await publisher.publish()
+        listening = ipc.listening(self._root)  # whoever comes before we serve waits for as long
+        which = ipc.number(self._root)
         async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
             self._door = WarmDoor(self._root, connections, group, self._bug)
             self._server = Server(self._taken, self._bug)
             state = await self._door.state()
-            listening = ipc.listening(self._root)
-            which = ipc.number(self._root)
             self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
             group.start_soon(self._server.serve, listening)
             if publisher:
