@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from agent import __version__
@@ -169,6 +169,8 @@ def listening(root: str) -> socket.socket:
             os.rename(temporary, NAME, src_dir_fd=descriptor, dst_dir_fd=descriptor)
         except BaseException:
             listener.close()
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=descriptor)
             raise
         return listener
     finally:
