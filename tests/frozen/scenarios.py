@@ -17,6 +17,7 @@ from typing import NamedTuple
 from cryptography.x509 import ocsp
 
 from agent.adapters import nodestate
+from agent.adapters.credentials import NODE_FILE
 from agent.adapters.spool import FOLDER as SPOOL
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import IMAGE_INDEX
@@ -24,6 +25,7 @@ from tests.commands import Done, run
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.signing import Signer, attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
+from tests.simulators.authentication import PASSWORD, USER, Gate, pair
 from tests.simulators.misbehaviour import Behaviour
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.responder import Responder
@@ -260,6 +262,18 @@ def with_file(path: str, content: str | bytes, mode: int = 0o600) -> Arranged:
     return arranged
 
 
+def credentials(password: str) -> Arranged:
+    """The registry is closed, and the node has this password to it."""
+
+    @contextlib.contextmanager
+    def arranged(world: World) -> Iterator[None]:
+        auths = {world.registry.host: {"auth": pair(USER, password)}}
+        with with_file(NODE_FILE, json.dumps({"auths": auths}))(world), answering(Gate(world.registry))(world):
+            yield
+
+    return arranged
+
+
 def bootstrap(**said: object) -> Arranged:
     """The node's bootstrap document says so."""
     return with_file(nodestate.BOOTSTRAP, json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", **said}))
@@ -388,6 +402,8 @@ SCENARIOS = (
              before=down_after_it_was_verified, door=PLUGIN, kept=False),
     Scenario("registry that throttles", 11, "NS-3003", arranged=answering(misbehaviour.status(429))),
     Scenario("registry that knows nobody", 11, "NS-3002", arranged=answering(misbehaviour.status(401)), door=PLUGIN),
+    Scenario("registry that is closed", 0, "NS-0001", arranged=credentials(PASSWORD)),
+    Scenario("registry that is closed to us", 11, "NS-3009", arranged=credentials("wrong"), door=PLUGIN),
     Scenario("registry that says nothing", 11, "NS-3005", arranged=answering(misbehaviour.silence, "referrers"),
              kept=False, varies="deadline: .*; see"),  # who waits gives up before who asks
     # What the node has.
