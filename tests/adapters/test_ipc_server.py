@@ -43,6 +43,9 @@ class Handler:
         """See `ipc_server.Pending.message`."""
         return await self._answer()
 
+    def told(self) -> None:
+        """See `ipc_server.Pending.told`."""
+
 
 def answered(content: bytes = b"answer\n", after: float = 0) -> Handler:
     """This, after so many seconds."""
