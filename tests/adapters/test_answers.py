@@ -305,11 +305,21 @@ def test_a_spool_that_is_to_be_turned_is_left_to_the_program_behind(root: pathli
     assert not fastpath._told(str(root), LINE)
 
 
-@pytest.mark.parametrize("spoil", ["none", "others", "folder", "pipe", "link"])
+def test_a_spool_whose_folder_is_missing_is_made_where_there_is_one_above_it(root: pathlib.Path) -> None:
+    (root / SPOOL).parent.mkdir(parents=True)
+    assert fastpath._told(str(root), LINE)
+    assert spooled(root) == LINE
+    assert (root / SPOOL).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_spool_that_nothing_is_there_for_is_left_to_the_program_behind(root: pathlib.Path) -> None:
+    assert not fastpath._told(str(root), LINE)
+
+
+@pytest.mark.parametrize("spoil", ["others", "folder", "pipe", "link"])
 def test_a_spool_that_is_not_ours_is_not_told_and_does_not_keep_from_answering(root: pathlib.Path, spoil: str) -> None:
     path = root / SPOOL / "spool.jsonl"
-    if spoil != "none":
-        Spool(str(root)).append(GIVEN.record)
+    Spool(str(root)).append(GIVEN.record)
     if spoil == "others":
         path.chmod(0o666)
     if spoil == "folder":
