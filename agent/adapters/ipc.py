@@ -188,7 +188,8 @@ def number(root: str) -> int:
 def take_away(root: str, which: int) -> None:
     """Remove the socket with that number."""
     if which and number(root) == which:
-        os.unlink(os.path.join(root, FOLDER, NAME))
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(root, FOLDER, NAME))
 
 
 def is_ours(connection: socket.socket) -> bool:

@@ -141,7 +141,7 @@ class Scenario(NamedTuple):
     `under` is the rule or list that its repository falls under; `arranged` is how node and registry are meanwhile;
     `before` happens before each first question; `door` is who answers where there is a daemon, and `kept` is whether
     the same is answered again without asking anybody.  `varies` is what of the line may differ from one question to the
-    next, apart from times.
+    next, where it is not times; `times` is how often it is asked in a row.
     """
 
     name: str
@@ -154,6 +154,7 @@ class Scenario(NamedTuple):
     door: str = DAEMON
     kept: bool = True
     varies: str = _TIME
+    times: int = 2
 
     def constant(self, text: str) -> str:
         """What of a line is the same each time."""
@@ -403,9 +404,9 @@ SCENARIOS = (
     Scenario("registry that throttles", 11, "NS-3003", arranged=answering(misbehaviour.status(429))),
     Scenario("registry that knows nobody", 11, "NS-3002", arranged=answering(misbehaviour.status(401)), door=PLUGIN),
     Scenario("registry that is closed", 0, "NS-0001", arranged=credentials(PASSWORD)),
-    Scenario("registry that is closed to us", 11, "NS-3009", arranged=credentials("wrong"), door=PLUGIN),
+    Scenario("registry that is closed to us", 11, "NS-3002", arranged=credentials("wrong"), door=PLUGIN),
     Scenario("registry that says nothing", 11, "NS-3005", arranged=answering(misbehaviour.silence, "referrers"),
-             kept=False, varies="deadline: .*; see"),  # who waits gives up before who asks
+             kept=False, varies="deadline: .*; see", times=1),  # who waits gives up before who asks
     # What the node has.
     Scenario("no configuration", 11, "NS-3006", arranged=without_configuration, door=PLUGIN, kept=False),
     Scenario("no configuration, and a lenient start", 0, "NS-3006", door=PLUGIN, kept=False,

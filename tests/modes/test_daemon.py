@@ -18,7 +18,6 @@ from agent import __version__, cli
 from agent.adapters import files, ipc
 from agent.adapters.ipc import Client
 from agent.adapters.telemetry import open_log
-from agent.errors import HostError
 from agent.modes import daemon
 from tests.modes.glass import Node, node_under
 from tests.signing import usual_signer, write_config
@@ -31,7 +30,7 @@ class Running:
         """`words` are further ones of its command line."""
         self.root = root
         command = [sys.executable, "-m", "agent", "watch", "--root", str(root), *words]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"]}, text=True)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.log = ""
 
     def __enter__(self) -> "Running":
@@ -95,8 +94,9 @@ from tests.frozen.program import descriptor, plugin_words
 words = ["x", *plugin_words({f"{node.registry.host}/team/signed:1"!r}, {str(image.digest)!r})]
 print(fastpath.ask({str(node.root)!r}, b"", answers._words(words, descriptor({str(image.digest)!r}, {image.size}))))
 """
-    with Running(node.root):
+    with Running(node.root) as running:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        running.stopped()
     assert done.stdout.startswith("(0, b'allow NS-0001 ")
 
 
@@ -179,14 +179,23 @@ def test_bug_is_logged_by_kind_and_place_alone(tmp_path: pathlib.Path) -> None:
     one = daemon._Daemon(str(tmp_path), None, {}, open_log(log, "json"))
     one._bug(KeyError("secret"))
     try:
-        raise HostError("secret")
-    except HostError as error:
+        json.loads("secret")
+    except ValueError as error:
         one._bug(error)
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    assert [line["kind"] for line in lines] == ["KeyError", "HostError"]
-    assert lines[1]["at"].startswith("tests.modes.test_daemon:")
+    assert [line["kind"] for line in lines] == ["KeyError", "JSONDecodeError"]
+    assert lines[1]["at"].startswith("json.decoder:")
     assert "secret" not in log.getvalue()
-    assert one._bugs == {"KeyError": 1, "HostError": 1}
+    assert one._bugs == {"KeyError": 1, "JSONDecodeError": 1}
+
+
+def test_log_that_can_not_be_written_stops_nothing() -> None:
+    with contextlib.suppress(OSError), open("/dev/full", "w", encoding="ascii") as full:
+        log = open_log(full, "json")
+        log.info("x")
+        log.warning("x")
+        log.error("x")
+        full.write("")
 
 
 def test_it_takes_descriptors_for_all_who_may_come_and_goes_before_others() -> None:

@@ -22,7 +22,7 @@ from agent.adapters.ipc import Question
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.turns import Turns
 from agent.modes import node as node_mode
-from agent.modes import warm
+from agent.modes import plugin, warm
 from agent.rules import precedence
 from agent.rules.rule import Default
 from agent.rules.ruleset import Denied
@@ -298,6 +298,15 @@ def test_child_that_never_ends_is_waited_for_until_there_is_time_for_one_more(
         said = asking(node, lambda asker: asker("team/signed"))
     assert said.code == 0
     assert requests(node) == 3
+
+
+def test_child_waits_half_a_second_for_what_a_hung_daemon_holds(node: Node) -> None:
+    with held(node):
+        begun = time.monotonic()
+        code, _ = node.pull("team/signed", before="sys.nodeseal_hung = True")
+        took = time.monotonic() - begun
+    assert code == 0
+    assert plugin.HUNG < took < plugin.DEADLINE - plugin.PATIENCE
 
 
 def test_what_is_decided_meanwhile_is_not_verified(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
