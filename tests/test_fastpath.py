@@ -97,6 +97,25 @@ def test_environment_of_someone_else_is_removed_for_python_and_for_c() -> None:
     assert done.stdout.endswith("None b'kept'\n")
 
 
+def test_asking_a_daemon_loads_sockets_and_nothing_else(tmp_path: pathlib.Path) -> None:
+    listener = ipc.listening(str(tmp_path))
+    script = f"""
+before = set(sys.modules)
+try:
+    fastpath.ask({str(tmp_path / "nowhere")!r}, b"", b"words")
+except OSError:
+    print(sorted(set(sys.modules) - before))
+fastpath._SILENCE = 0.1
+try:
+    fastpath.ask({str(tmp_path)!r}, b"", b"words")
+except OSError:
+    print(sorted(set(sys.modules) - before))
+"""
+    done = run(script)
+    listener.close()
+    assert done.stdout == "[]\n['_socket']\n", done
+
+
 def test_output_that_nobody_reads_keeps_no_answer_from_ending_the_process() -> None:
     script = "import os\nos.set_blocking(1, False)\n"
     script += "for size in (4096, 1):\n    try:\n        while True: os.write(1, b'x' * size)\n"

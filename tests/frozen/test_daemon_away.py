@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -230,6 +231,23 @@ def test_what_a_daemon_says_is_taken(setting: Setting, alone: Both) -> None:
     assert head is not None
     assert head.kind == ipc.PULL
     assert doors(setting) == ["daemon"]
+
+
+def test_child_that_asks_has_loaded_nothing_but_sockets(setting: Setting, alone: Both) -> None:
+    mapped: list[str] = []
+
+    def behave(connection: socket.socket) -> None:
+        pid, _, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        mapped.append(pathlib.Path(f"/proc/{pid}/maps").read_text())
+
+    with served(setting, behave):
+        assert both(setting).said == alone.said
+    for maps in mapped:
+        files = {line.rpartition("/")[2] for line in maps.splitlines() if "/_internal/" in line}
+        extensions = {name.partition(".")[0] for name in files if ".cpython-" in name}
+        assert extensions <= {"_socket"}  # it is built into some interpreters
+        assert not [name for name in files if name.startswith(("libssl", "libcrypto", "_cffi", "_rust"))]
+    assert len(mapped) == 2
 
 
 @pytest.mark.parametrize(("word", "longer"), [(ipc.WORKING, DEADLINE), (ipc.BUSY, 5.0)])
