@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -177,11 +177,17 @@ class Node:
         return done.out
 
     @contextmanager
-    def started(self, command: list[str], *, environment: dict[str, str] | None = None) -> Iterator[Running]:
-        """A command that runs on the node meanwhile; it is asked to end, and after 10 s made to."""
+    def started(self, command: list[str], *, log: pathlib.Path | None = None) -> Iterator[Running]:
+        """A command that runs on the node meanwhile; it is asked to end, and after 10 s made to.
+
+        What it says goes into the file `log`, or is there to be read.
+        """
         inside = ["nsenter", "--target", str(self._pid), "--mount", "--pid", "--net", "--", *command]
-        both = self._environment() | (environment or {})
-        with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=both) as process:
+        with ExitStack() as open_files:
+            out = open_files.enter_context(log.open("ab")) if log else subprocess.PIPE
+            process = open_files.enter_context(
+                subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=out, stderr=out, env=self._environment())
+            )
             children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
             while process.poll() is None and not children.read_text():
                 time.sleep(0.002)
