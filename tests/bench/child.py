@@ -23,10 +23,7 @@ JUDGED, FIRST = "daemon warm, image judged before", "daemon warm, new image"
 def section(stage: Stage) -> Section:
     """Measure all of it."""
     (signed,), (unsigned,) = stage.images("child/signed", 1), stage.images("child/unsigned", 1, signed=False)
-    cosigned = Image("child/cosigned", signed.digest, signed.size)
-    source, target = f"127.0.0.1:5000/{signed.repository}:1", f"127.0.0.1:5000/{cosigned.repository}:1"
-    stage.node.must(["oras", "cp", "--from-plain-http", "--to-plain-http", source, target])
-    stage.sign_with_cosign(cosigned)
+    cosigned = stage.copy_for_cosign(signed)
     cold, kept = stage.program(remembers=False), stage.program()
     rego = stage.program(remembers=False, policy={"name": "regoPolicy", "policy": INSTALLED})
     hit, denied = asked(kept.path, [signed]), asked(kept.path, [unsigned], code=10)
@@ -82,7 +79,7 @@ def _section(samples: dict[str, Samples], counted: int) -> Section:
 def figures(samples: dict[str, Samples]) -> list[Figure]:
     """What is compared with what, for the commands that were measured."""
 
-    def both(mine: str, other: str, goal: float) -> list[Figure]:
+    def both(mine: str, other: str, goal: float | None) -> list[Figure]:
         if mine not in samples:
             return []
         one, two = samples[mine], samples[other]
@@ -98,6 +95,8 @@ def figures(samples: dict[str, Samples]) -> list[Figure]:
         *(each for name in (HIT, JUDGED) for each in both(name, PYTHON, 1.1)),
         *(each for name in (HIT, JUDGED) for each in both(name, NOTATION, 0.7)),
         *(each for name in (HIT, JUDGED) for each in both(name, COSIGN, 0.25)),
+        *both(PYTHON, NOTATION, None),
+        *both(PYTHON, COSIGN, None),
         *both(FIRST, NOTATION, 1.25),
         *both(COLD, NOTATION, 5.5),
         *both(HIT, BARE, 1.05),

@@ -63,8 +63,18 @@ class Stage:
         name = f"{registry}/{image.repository}@{image.digest}"
         return self.other([self.node.tools.program("notation"), "verify", "--insecure-registry", name])
 
-    def sign_with_cosign(self, image: Image) -> None:
-        """Sign with a new key pair, and in no log."""
+    def copy_for_cosign(self, image: Image) -> Image:
+        """The same image under another name, where only `cosign` has signed it: with a new key pair, and in no log.
+
+        So each tool finds its own signature and nothing else, and none is slowed down by the others'.
+        """
+        copy = image._replace(repository=f"{image.repository}-cosigned")
+        names = [f"{REGISTRY}/{each.repository}:1" for each in (image, copy)]
+        self.node.must(["oras", "cp", "--from-plain-http", "--to-plain-http", *names])
+        self._sign_with_cosign(copy)
+        return copy
+
+    def _sign_with_cosign(self, image: Image) -> None:
         cosign, folder = self.node.tools.program("cosign"), str(self.node.work)
         environment = {"COSIGN_PASSWORD": ""}
         name = f"{REGISTRY}/{image.repository}@{image.digest}"
@@ -80,7 +90,7 @@ class Stage:
                 raise AssertionError(f"cosign {words[0]}: {done.code}: {done.err}")
 
     def cosign(self, image: Image, registry: str = NEAR) -> Command:
-        """`cosign verify` of an image with the key that `sign_with_cosign` made."""
+        """`cosign verify` of an image with the key that `copy_for_cosign` made."""
         name = f"{registry}/{image.repository}@{image.digest}"
         words = ["verify", "--key", str(self.node.work / "cosign.pub"), "--insecure-ignore-tlog=true",
                  "--allow-http-registry", name]  # fmt: skip
