@@ -1,15 +1,19 @@
 """The daemon, while something is measured: `nodeseal watch` of a program, in its node."""
 
+import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent import __version__
+from tests.bench.measure import Call
 from tests.frozen.program import Program
 from tests.testbed.node import Node, Running
 
 _START_SECONDS = 20
+_PATIENCE = 8
 
 
 def has_daemon(program: Program) -> bool:
@@ -23,10 +27,13 @@ def socket_of(program: Program) -> Path:
 
 
 @contextmanager
-def warm(node: Node, program: Program) -> Iterator[Running]:
-    """The program's daemon, once it answers; ended by SIGTERM.  Raises `AssertionError` with its log if it fails."""
+def warm(node: Node, program: Program, before: Sequence[str] = ()) -> Iterator[Running]:
+    """The program's daemon, once it answers; ended by SIGTERM.  Raises `AssertionError` with its log if it fails.
+
+    `before` are words to stand in its command line in place of the program.
+    """
     log = program.root / "watch.log"
-    with node.started([str(program.path), "watch", "--root", str(program.root)], log=log) as running:
+    with node.started([*(before or [str(program.path)]), "watch", "--root", str(program.root)], log=log) as running:
         end = time.monotonic() + _START_SECONDS
         while not answers(socket_of(program)):
             if time.monotonic() > end or not Path(f"/proc/{running.pid}").exists():
@@ -36,6 +43,22 @@ def warm(node: Node, program: Program) -> Iterator[Running]:
         code = running.stop()
         if code:
             raise AssertionError(f"the daemon ended with {code}: {log.read_text()[-2000:]}")
+
+
+def ask(path: Path, call: Call) -> int:
+    """Ask a daemon what containerd's child would ask, and wait for its answer (docs/ipc.md); the exit code in it."""
+    words = b"\0".join([str(len(call["argv"])).encode(), *map(os.fsencode, call["argv"][1:]), call["stdin"].encode()])
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(_PATIENCE)
+        asking.connect(str(path))
+        asking.sendall(f"nodeseal 1 pull {__version__} {_PATIENCE * 1000} 0 {len(words)}\n".encode() + words)
+        said = b""
+        while chunk := asking.recv(65536):
+            said += chunk
+    last = [line for line in said.splitlines() if line not in (b"working", b"busy")][0].split()
+    if last[0] != b"answer":
+        raise AssertionError(f"the daemon said {said[:200]!r}")
+    return int(last[1])
 
 
 def answers(path: Path) -> bool:
