@@ -36,7 +36,9 @@ def main(families: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure, and write docs/performance.md.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="Measure, and write docs/performance.md."
+    )
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)} (default: all)")
     wanted = parser.parse_args().families or list(FAMILIES)
     if not set(wanted) <= set(FAMILIES):

@@ -1,19 +1,17 @@
 """The daemon: what one core verifies, how much of that is cryptography, and what stays in memory."""
 
 import json
-import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench.figures import Figure, Section, Spread, table
 from tests.bench.measure import Call
 from tests.bench.stage import Image, Stage, call
-from tests.bench.warm import ask, has_daemon, processor_seconds, resident_mib, socket_of, warm
+from tests.bench.warm import PYTHON, ask, has_daemon, processor_seconds, resident_mib, socket_of, warm
 from tests.frozen.program import Program
 from tests.signing import write_config
+from tests.testbed.clock import MovedClock
 from tests.testbed.node import Node, Running
 
 NAME = "daemon"
@@ -22,13 +20,11 @@ VERDICTS = 10_000
 PROFILED = 1_000
 AT_ONCE = 8
 MOST_MIB = 110
-
-_MODULE = ("env", f"PYTHONPATH={Path(__file__).resolve().parents[2]}", sys.executable, "-m")
-"""What a module of ours is run with on the node, where no folder is the current one."""
+HOURS = 24
 
 
 class Batch(NamedTuple):
-    """`IMAGES` verifications: seconds until the last was over, the daemon's processor seconds, and its MiB at the end."""
+    """`IMAGES` verifications: seconds until the last was over, the daemon's processor seconds, its MiB at the end."""
 
     wall: float
     processor: float
@@ -49,7 +45,7 @@ def section(stage: Stage) -> Section:
         return Section(NAME, ["This version of the program has no daemon."])
     node = stage.node
     certificate = node.work / "twins.crt"
-    twins = [*_MODULE, "tests.bench.twins", str(IMAGES), str(certificate)]
+    twins = [*PYTHON, "tests.bench.twins", str(IMAGES), str(certificate)]
     with node.started(twins) as running:
         told = json.loads(running.line())
         registry = Registry(told["host"], [Image(*each) for each in told["images"]], certificate.read_bytes())
@@ -58,7 +54,8 @@ def section(stage: Stage) -> Section:
             idle = resident_mib(daemon.pid)
             batches = [batch(number, registry, measured, daemon) for number in range(VERDICTS // IMAGES)]
         cryptography = profile(node, profiled, registry)
-    return _section(idle, batches, cryptography)
+        hourly = day(node, _program(node, "day", registry), registry)
+    return _section(idle, batches, cryptography, hourly)
 
 
 def batch(number: int, registry: Registry, program: Program, daemon: Running) -> Batch:
@@ -71,11 +68,26 @@ def batch(number: int, registry: Registry, program: Program, daemon: Running) ->
 def profile(node: Node, program: Program, registry: Registry) -> float:
     """Processor seconds of one verification that are cryptography's."""
     result = node.work / "profile.json"
-    with warm(node, program, [*_MODULE, "tests.bench.profiled", str(result)]):
+    with warm(node, program, [*PYTHON, "tests.bench.profiled", str(result)]):
         for number in range(PROFILED // IMAGES):
             _ask_for_all(number, registry, program)
     seconds: float = json.loads(result.read_text())["seconds"]
     return seconds / PROFILED
+
+
+def day(node: Node, program: Program, registry: Registry) -> list[float]:
+    """What the daemon, from source, holds in memory after each hour of a day, MiB: its wall clock is moved on.
+
+    Each hour as many images come as there are, and those of the hour before are asked for again.
+    """
+    clock, resident = MovedClock(program.root), []
+    with warm(node, program, [*PYTHON, "tests.bench.moved", str(clock.file)]) as daemon:
+        for number in range(HOURS):
+            clock.move_to(number * 3600)
+            for known_or_new in (max(0, number - 1), number):
+                _ask_for_all(known_or_new, registry, program)
+            resident.append(resident_mib(daemon.pid))
+    return resident
 
 
 def _ask_for_all(number: int, registry: Registry, program: Program) -> float:
@@ -100,24 +112,35 @@ def _program(node: Node, name: str, registry: Registry) -> Program:
     return program
 
 
-def _section(idle: float, batches: list[Batch], cryptography: float) -> Section:
+def _section(idle: float, batches: list[Batch], cryptography: float, hourly: list[float]) -> Section:
     each = Spread.of(one.processor / IMAGES for one in batches)
     lines = [
-        f"{len(batches)} times {IMAGES} images that it never saw, {AT_ONCE} at once, signed with one RSA-2048 key whose "
-        "certificate is the third in its chain; the registry is near, has the referrers API, and is another process.",
+        f"{len(batches)} times {IMAGES} images that it never saw, {AT_ONCE} at once, signed with one RSA-2048 key "
+        "whose certificate is the third in its chain; the registry is near, has the referrers API, and is another process.",
         "",
         *table(
             [
-                Figure("verifications per second of one core", Spread.of(IMAGES / one.processor for one in batches), digits=0),
+                Figure(
+                    "verifications per second of one core",
+                    Spread.of(IMAGES / one.processor for one in batches),
+                    digits=0,
+                ),
                 Figure("verifications per second", Spread.of(IMAGES / one.wall for one in batches), digits=0),
                 Figure("processor, ms each", Spread(*(1000 * value for value in each)), digits=1),
                 Figure("of it cryptography, ms", 1000 * cryptography),
                 Figure("of it cryptography, percent", 100 * cryptography / each.median, digits=0),
                 Figure("resident before the first, MiB", idle, digits=1),
                 Figure(f"resident after {IMAGES}, MiB", batches[0].mib, digits=1),
-                Figure(f"resident after {len(batches) * IMAGES // 2:,}, MiB", batches[len(batches) // 2 - 1].mib, digits=1),
+                Figure(
+                    f"resident after {len(batches) * IMAGES // 2:,}, MiB", batches[len(batches) // 2 - 1].mib, digits=1
+                ),
                 Figure(f"resident after {len(batches) * IMAGES:,}, MiB", batches[-1].mib, MOST_MIB, digits=1),
+                Figure("resident after 1 hour of a day whose clock is moved on, MiB", hourly[0], digits=1),
+                Figure(f"resident after {HOURS // 2} hours of it, MiB", hourly[HOURS // 2 - 1], digits=1),
+                Figure(f"resident after {HOURS} hours of it, MiB", hourly[-1], MOST_MIB, digits=1),
             ]
         ),
+        f"That day's daemon runs from source. In each hour {IMAGES} new images come, and those of the hour "
+        "before are asked for again.",
     ]
     return Section(NAME, lines)

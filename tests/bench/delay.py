@@ -38,13 +38,18 @@ def section(stage: Stage) -> Section:
         if not has_daemon(kept):
             return _section(stage.measure(commands, ROUNDS), counted)
         judging, verifying = stage.program(), stage.program()
-        new = {registry: stage.images(f"delay/new-{number}", enough(ROUNDS) + 1) for number, registry in enumerate((NEAR, FAR))}
+        new = {
+            registry: stage.images(f"delay/new-{number}", enough(ROUNDS) + 1)
+            for number, registry in enumerate((NEAR, FAR))
+        }
         with warm(stage.node, judging), warm(stage.node, verifying):
             for registry, (before, *images) in new.items():
                 commands[_name(JUDGED, registry)] = _judged_before(judging, signed, registry)
                 commands[_name(FIRST, registry)] = asked(verifying.path, images, registry=registry)
                 stage.requests(asked(verifying.path, [before], registry=registry))  # the registry is known from now on
-            last = {registry: asked(verifying.path, [images[-1]], registry=registry) for registry, images in new.items()}
+            last = {
+                registry: asked(verifying.path, [images[-1]], registry=registry) for registry, images in new.items()
+            }
             counted[FIRST] = stage.requests(last[FAR])
             return _section(stage.measure(commands, ROUNDS), counted)
 

@@ -1,127 +1,57 @@
-"""An hour of a pod that can't start: its image is refused, and asked for again, as the kubelet does.
+"""An hour of pods that can't start: their image is refused, and asked for again, as the kubelet does.
 
-Nobody can wait for that hour, and the child reads the system's clock, which nothing may set.  So the judgement runs in
-this process as it does in the child: the same steps with the same verdicts on a disk and a real registry's requests,
-under a clock that is moved on.  The fast path is left out: it would spare processes, not requests.
+The whole program is asked, as containerd asks it, under clocks that are moved on between the calls.
 """
 
-import tempfile
-from datetime import datetime, timedelta, timezone
-from heapq import heappop, heappush
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import NamedTuple
 
-from agent.adapters.http_blocking import BlockingTransport
-from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
-from agent.adapters.policy_worker import ForkedWorker
-from agent.adapters.registry import RegistryClient
-from agent.adapters.verdicts import VerdictFolder
-from agent.config.config import Config
-from agent.engine import Engine
-from agent.errors import Exit
-from agent.judgement import judge, opened
-from agent.model.answer import Answer
-from agent.model.descriptor import Descriptor
-from agent.model.request import PullRequest
-from agent.modes.config import load_for_person
-from agent.modes.revocation_access import LateRevocation
-from agent.rules.breakglass import Moment
-from agent.rules.floor import Floor
-from agent.rules.precedence import Standing
-from tests.frozen.program import STDIN_MEDIA_TYPE
-from tests.signing import usual_signer, write_config
-from tests.simulators.registry import RegistrySimulator
+from tests.bench.stage import Image, Stage, call
+from tests.bench.warm import PYTHON, warm
+from tests.frozen.program import Program
+from tests.testbed.clock import MovedClock
 
 PODS = 5
 FIRST_WAIT, LONGEST_WAIT = 10.0, 300.0
 """Seconds between a pod's attempts: the kubelet's own."""
 
 _HOUR = 3600.0
-_MINUTE = 60.0
+_EXIT_DENY = 10
 
 
 class Hour(NamedTuple):
-    """What an hour of retries came to; `last_half` is how long before its end half of the requests were made, min."""
+    """What an hour of retries came to; `late_requests` are those of its second half."""
 
-    referrers_api: bool
-    pods: int
+    name: str
     calls: int
-    verifications: int
     requests: int
-    last_half: float
+    late_requests: int
 
 
-class MovedClock(SystemClock):
-    """`ports.Clock` that stands still until it is moved on."""
-
-    def __init__(self) -> None:
-        """It begins now."""
-        self.begin = datetime.now(timezone.utc)
-        self.seconds = 0.0
-
-    def now(self) -> datetime:
-        """See `ports.Clock.now`."""
-        return self.begin + timedelta(seconds=self.seconds)
-
-
-class Node:
-    """What containerd's child does with an image, under a clock of its own."""
-
-    def __init__(self, root: Path, config: Config, clock: MovedClock) -> None:
-        """Verdicts are kept under `root`."""
-        self._config = config
-        self._clock = clock
-        self._verdicts = VerdictFolder(str(root))
-        self._root = str(root)
-        self.verifications = 0
-
-    def ask(self, request: PullRequest) -> Answer:
-        """One call of the child: what is known is said again, otherwise it is verified."""
-        standing = Standing(self._config.ruleset, Floor(), Moment(self._clock.now(), self._clock.seconds, "boot"), "node", (), {})
-        case = run(opened(request, standing, self._verdicts))
-        if isinstance(case, Answer):
-            return case
-        known = case.known()
-        if known is not None:
-            return known.answer
-        self.verifications += 1
-        transport = BlockingTransport(deadline=self._clock.monotonic() + 8)
-        try:
-            engine = Engine(
-                self._config,
-                registry=RegistryClient(transport, use_http=True),
-                revocation=LateRevocation({}, self._clock.monotonic() + 8, self._root),
-                concurrent=OneByOne(),
-                policies=ForkedWorker(),
-                clock=self._clock,
-                trace=NoTrace(),
-            )
-            return run(judge(case, engine, self._verdicts)).answer
-        finally:
-            transport.close()
-
-
-def hour(referrers_api: bool) -> Hour:
+def hour(stage: Stage, program: Program, image: Image, *, daemon: bool) -> Hour:
     """Let `PODS` pods ask for an unsigned image for an hour.  Raises `AssertionError` if it is ever not denied."""
-    with tempfile.TemporaryDirectory() as folder, RegistrySimulator(referrers_api=referrers_api) as registry:
-        subject = registry.push_image("team/unsigned", "1")
-        config = load_for_person(str(write_config(Path(folder) / "config", usual_signer().root_pem)), "/")
-        clock = MovedClock()
-        node = Node(Path(folder), config, clock)
-        request = _request(f"{registry.host}/team/unsigned:1", subject)
-        due = [(float(pod), FIRST_WAIT) for pod in range(PODS)]  # they were not made in the same second
-        calls, at = 0, []
-        while due[0][0] < _HOUR:
-            clock.seconds, wait = heappop(due)
-            before = len(registry.seen)
-            if node.ask(request).exit is not Exit.DENY:
-                raise AssertionError("an unsigned image was not denied")
-            calls += 1
-            at += [clock.seconds] * (len(registry.seen) - before)
-            heappush(due, (clock.seconds + wait, min(2 * wait, LONGEST_WAIT)))
-        return Hour(referrers_api, PODS, calls, node.verifications, len(at), (_HOUR - at[len(at) // 2]) / _MINUTE)
+    clock = MovedClock(program.root)
+    asked = call(program.path, image)
+    counts = []
+    with ExitStack() as open_daemon:
+        if daemon:
+            open_daemon.enter_context(warm(stage.node, program, [*PYTHON, "tests.bench.moved", str(clock.file)]))
+        before = len(stage.node.registry_requests())
+        for at in attempts():
+            clock.move_to(at)
+            for _ in range(PODS):
+                done = stage.node.run([*clock.words, *asked["argv"]], stdin=asked["stdin"].encode())
+                if done.code != _EXIT_DENY:
+                    raise AssertionError(f"an unsigned image after {at} s: {done.code}: {done.out}{done.err}")
+            counts.append((at, len(stage.node.registry_requests()) - before))
+    late = counts[-1][1] - max(count for at, count in counts if at < _HOUR / 2)
+    return Hour("daemon warm" if daemon else "alone", PODS * len(counts), counts[-1][1], late)
 
 
-def _request(name: str, subject: Descriptor) -> PullRequest:
-    value = {"mediaType": subject.media_type, "digest": str(subject.digest), "size": subject.size}
-    return PullRequest.agreed(name, str(subject.digest), STDIN_MEDIA_TYPE, value)
+def attempts() -> Iterator[float]:
+    """When all pods ask, in seconds from the first time."""
+    at, wait = 0.0, FIRST_WAIT
+    while at < _HOUR:
+        yield at
+        at, wait = at + wait, min(2 * wait, LONGEST_WAIT)

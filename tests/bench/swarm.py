@@ -21,7 +21,9 @@ class Call(TypedDict):
 
 def run(call: Call) -> int:
     """Make a call; its exit code."""
-    return subprocess.run(call["argv"], input=call["stdin"].encode(), env={}, capture_output=True, check=False).returncode
+    return subprocess.run(
+        call["argv"], input=call["stdin"].encode(), env={}, capture_output=True, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from tests.signing import attach_signature, envelope, usual_signer
+from tests.signing import Profile, attach_signature, ca_profile, envelope, name, signer
 from tests.simulators.registry import Contents, RegistrySimulator
 
 KEY = "RSA-2048"
@@ -32,14 +32,16 @@ class Twins(RegistrySimulator):
 
 def main(count: int, certificate: Path) -> None:
     """Make them, tell, serve."""
-    signer = usual_signer(kind=KEY, ends=_LIFETIME)
-    certificate.write_bytes(signer.root_pem)
+    issuing = ca_profile("Issuing CA", path_length=0, ends=_LIFETIME)
+    root = ca_profile("Root CA", key_number=2, ends=_LIFETIME)
+    publisher = signer(Profile(name("build.example.com"), KEY, ends=_LIFETIME), issuing, root)
+    certificate.write_bytes(publisher.root_pem)
     with Twins() as registry:
         images = []
         for number in range(count):
             repository = f"image-{number}"
             pushed = registry.push_image(repository, "1", salt=repository)
-            attach_signature(registry, repository, pushed, envelope(signer, pushed))
+            attach_signature(registry, repository, pushed, envelope(publisher, pushed))
             images.append([repository, str(pushed.digest), pushed.size])
         print(json.dumps({"host": registry.host, "images": images}), flush=True)
         sys.stdin.read()

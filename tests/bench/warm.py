@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from agent import __version__
 from tests.bench.measure import Call
 from tests.frozen.program import Program
 from tests.testbed.node import Node, Running
+
+PYTHON = ("env", f"PYTHONPATH={Path(__file__).resolve().parents[2]}", sys.executable, "-m")
+"""What a module of ours is run with on the node, where no folder is the current one."""
 
 _START_SECONDS = 20
 _PATIENCE = 8

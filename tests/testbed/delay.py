@@ -1,4 +1,4 @@
-"""A long way to the node's own registry: `python delay.py MILLISECONDS`, in the node's network, to the end of its input.
+"""A long way to the node's registry: `python delay.py MILLISECONDS`, in the node's network, to the end of its input.
 
 Makes a network interface whose far end is this process.  A packet to `FAR` waits, and comes back as one from `FAR` to
 `NEAR`: addresses swapped, which leaves every checksum right, so both ends are the kernel's own TCP, and whatever

@@ -186,7 +186,9 @@ class Node:
         with ExitStack() as open_files:
             out = open_files.enter_context(log.open("ab")) if log else subprocess.PIPE
             process = open_files.enter_context(
-                subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=out, stderr=out if log else None, env=self._environment())
+                subprocess.Popen(
+                    inside, stdin=subprocess.PIPE, stdout=out, stderr=out if log else None, env=self._environment()
+                )
             )
             children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
             while process.poll() is None and not children.read_text():
