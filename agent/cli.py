@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, cache, config, difference, status, verify
+    from agent.modes import breakglass, cache, config, difference, status, verify, watch
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -64,6 +64,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
     breakglass.add_parsers(subparsers)
     status.add_parser(subparsers)
     cache.add_parsers(subparsers)
+    watch.add_parser(subparsers)
     subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)
     options = parser.parse_args(list(argv[1:]))
     result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)

@@ -9,7 +9,7 @@ be made.  A gap never ends in a denial, since what was not seen might have been 
 """
 
 from datetime import datetime, timedelta, timezone
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from agent import RELEASED
 from agent.config.config import Config
@@ -37,15 +37,19 @@ class Engine:
         policies: PolicyRunner,
         clock: Clock,
         trace: Trace,
+        verifiers: Mapping[str, Verifier] | None = None,
     ) -> None:
-        """The ports are used as they are; `policies` runs those that are programs."""
+        """The ports are used as they are; `policies` runs those that are programs.
+
+        `verifiers` are those of the same configuration, from an engine before: formats that are loaded stay loaded.
+        """
         self.config = config
         self.registry = registry
         self._ports = Ports(registry, revocation, concurrent, clock, trace)
         self._runner = policies
         self._clock = clock
         self._trace = trace
-        self._verifiers = {each.name: Verifier(each, config.certificates) for each in config.verifiers}
+        self.verifiers = verifiers or {each.name: Verifier(each, config.certificates) for each in config.verifiers}
 
     async def verify(self, request: PullRequest, rule: Rule) -> Verdict:
         """Steps 4 to 8 for one image under `rule`.  Raises nothing but bugs: everything foreseen is in the verdict."""
@@ -55,7 +59,7 @@ class Engine:
             text = f"{Cause.CLOCK_IMPLAUSIBLE.value}: {said}"
             return Verdict(Decision.CANNOT_TELL, Code.CLOCK_IMPLAUSIBLE, text, (Cause.CLOCK_IMPLAUSIBLE,))
         policy = policy_class(rule.policy.name).load(rule.policy.settings)
-        verifiers = [self._verifiers[name] for name in rule.verifiers]
+        verifiers = [self.verifiers[name] for name in rule.verifiers]
         cosign_tags = any(store.cosign_tags for store in self.config.stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
         left, since = [MAX_NESTED], self._clock.monotonic()

@@ -1,10 +1,12 @@
 """The first thing that runs in containerd's child, before the program's own start.
 
-Decides: the canary; what was answered to the very same words not long ago (`agent.adapters.answers` wrote it).
+Decides: the canary; what was answered to the very same words not long ago (`agent.adapters.answers` wrote it); what the
+daemon says, if there is one (docs/ipc.md).
 Prepares: standard descriptors and the process's environment.  Never: imports anything of ours, or is imported by it;
 fails (an exception here would kill the process before anybody could say why).
 
-Import budget: C modules that are built into the interpreter (`posix`, `sys`, `time`), nothing else.  The
+Import budget: C modules that are built into the interpreter (`posix`, `sys`, `time`), and `_socket` once there is a
+daemon to be asked.  The
 build puts this file into the executable's archive in front of everything, compiled; where it finds nothing to decide,
 it returns and the program starts as usual (docs/architecture.md, "The start-up budget").
 """
@@ -17,6 +19,9 @@ CANARY_LINE = b"deny NS-1001 rule=canary: the canary's name is always refused; t
 _CANARY_HOST = "127.0.0.1"
 _CANARY_PATH = "nodeseal-canary"
 _EXIT_DENY = 10
+
+BEGUN_AT = time.monotonic()
+"""When this process began, for whoever keeps its deadline."""
 
 VERSION = b"nodeseal-answer 1"
 PRIME = 2**127 - 1
@@ -33,6 +38,15 @@ SETTINGS = (
 BEGUN = "break-glass-begun.json"
 SNAPSHOTS, SNAPSHOT = "snapshots", "/snapshot.json"
 SPOOL = "/var/log/nodeseal"
+SOCKETS, SOCKET = "/run/nodeseal", "agent.sock"
+PROTOCOL, PROGRAM = 1, "0.1.0"
+"""What the daemon must speak and be, to be believed."""
+
+_SILENCE = 1.0  # seconds in which a daemon that lives says something
+_PATIENCE = 5.0  # seconds from our beginning, until which a turn is waited for, and behind which nobody starts alone
+_END = 7.5  # seconds from our beginning: what the program behind says in half a second is that there is no time
+_LAST_WORD = 0.5  # seconds before that, by which the daemon has said that there is none
+_LONGEST_LINE = 512
 
 _STDIN_LIMIT = 64 * 1024
 _STDIN_SECONDS = 0.05
@@ -40,7 +54,7 @@ _MOST = 16 * 1024
 _SPOOL_SIZE = 4 * 1024 * 1024  # what is larger is turned by the program behind this one
 _FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _FILE = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
-_APPEND = posix.O_RDWR | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+_APPEND = posix.O_RDWR | posix.O_APPEND | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
 _REGULAR, _KIND, _OTHERS, _STICKY = 0o100000, 0o170000, 0o022, 0o1000
 
 # What would change how interpreter, loader or OpenSSL behave further down; containerd's environment is not ours.
@@ -97,15 +111,92 @@ def _canary(argv: list[str]) -> None:
 
 
 def _again(argv: list[str]) -> None:
-    """Give the answer that was given to the same words, in the same state of the node, and has not ended since."""
+    """Give the answer that was given to the same words, in the same state of the node, and has not ended since.
+
+    Otherwise the daemon's, if there is one.
+    """
+    sys.nodeseal_begun = BEGUN_AT  # type: ignore[attr-defined]
     if not _name(argv[1:]):
         return
     root = _root(posix.readlink("/proc/self/exe"))
-    found = answer(root, key(root, _words(argv, _stdin())), time.time())
+    words = _words(argv, _stdin())
+    of, found = b"", None
+    try:
+        of = key(root, words)
+        found = answer(root, of, time.time())
+    except (OSError, ValueError):  # there is none, or it can't be read
+        pass
+    if found is None and words.rstrip().endswith(b"}"):
+        found = ask(root, of, words)
     if found is not None:
         code, line, before, after = found
         if _told(root, before + _now() + after):
             _say(line, code)
+
+
+def ask(root: str, of: bytes, words: bytes) -> tuple[int, bytes, bytes, bytes] | None:
+    """The daemon's answer, as `answer` gives one that was kept; None if the program behind this one has to find it.
+
+    Raises `OSError` if there is no daemon, or it says nothing any more.
+    """
+    folder = posix.open(root + SOCKETS, _FOLDER)
+    try:
+        if _foreign(posix.fstat(folder)):
+            return None
+        posix.stat(SOCKET, dir_fd=folder, follow_symlinks=False)  # a node without daemon needs no module for it
+        import _socket
+
+        channel = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            channel.settimeout(_SILENCE)
+            channel.connect(f"/proc/self/fd/{folder}/{SOCKET}")
+            peer = channel.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+            if int.from_bytes(peer[4:8], sys.byteorder) not in (0, posix.geteuid()):
+                return None
+            left = int((_END - _LAST_WORD - (time.monotonic() - BEGUN_AT)) * 1000)
+            head = f"nodeseal {PROTOCOL} pull {PROGRAM} {left} {len(of)} {len(words)}\n"
+            channel.sendall(head.encode() + of + words)
+            return _heard(channel)
+        finally:
+            channel.close()
+    finally:
+        posix.close(folder)
+
+
+def _heard(channel: "object") -> tuple[int, bytes, bytes, bytes] | None:
+    """Wait for the answer as long as there are signs of life.  Raises `OSError`."""
+    data, taken = b"", 0
+    while True:
+        line, newline, rest = data.partition(b"\n")
+        spent = time.monotonic() - BEGUN_AT
+        if newline and (line == b"working" or (line == b"busy" and spent < _PATIENCE)):
+            data = rest
+            continue
+        if newline:
+            parts = line.split()
+            if parts[:1] != [b"answer"] or len(parts) != 6:
+                return None
+            code, final, *lengths = (int(part) for part in parts[1:])
+            if len(rest) >= sum(lengths):
+                return _believed(code, bool(final) or spent > _PATIENCE, rest, lengths)
+        if spent > _END or taken > _STDIN_LIMIT:
+            return None
+        chunk = channel.recv(_MOST)  # type: ignore[attr-defined]
+        if not chunk:
+            return None
+        data += chunk
+        taken += len(chunk)
+
+
+def _believed(code: int, final: bool, rest: bytes, lengths: list[int]) -> tuple[int, bytes, bytes, bytes] | None:
+    """An answer of one line, whose exit code is what the line says; None for any other, and for one to be doubted."""
+    first, second = lengths[0], lengths[0] + lengths[1]
+    line, before, after = rest[:first], rest[first:second], rest[second:]
+    whole = line.endswith(b"\n") and line.count(b"\n") == 1 and first <= _LONGEST_LINE
+    allows = code == 0
+    if not whole or not 0 <= code < 128 or allows != line.startswith(b"allow ") or len(after) != lengths[2]:
+        return None
+    return (code, line, before, after) if final else None
 
 
 def _say(line: bytes, code: int) -> None:
@@ -260,13 +351,17 @@ def _now() -> bytes:
 
 
 def _told(root: str, line: bytes) -> bool:
-    """Add a line to the spool; False if it is to be turned first.  What can't be written is not told."""
+    """Add a line to the spool; False if it is to be made or turned first.  What can't be written is not told."""
     try:
-        folder = posix.open(root + SPOOL, _FOLDER)
+        try:
+            folder = posix.open(root + SPOOL, _FOLDER)
+        except FileNotFoundError:
+            posix.mkdir(root + SPOOL, 0o700)
+            folder = posix.open(root + SPOOL, _FOLDER)
         try:
             if _foreign(posix.fstat(folder)):
                 return True
-            descriptor = posix.open("spool.jsonl", _APPEND, dir_fd=folder)
+            descriptor = posix.open("spool.jsonl", _APPEND, 0o600, dir_fd=folder)
         finally:
             posix.close(folder)
         found = posix.fstat(descriptor)
@@ -276,6 +371,8 @@ def _told(root: str, line: bytes) -> bool:
             return False
         torn = found.st_size and posix.pread(descriptor, 1, found.st_size - 1) != b"\n"
         posix.write(descriptor, b"\n" + line if torn else line)
+    except FileNotFoundError:
+        return False  # not even a folder above it
     except OSError:
         pass
     return True

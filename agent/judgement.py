@@ -5,9 +5,8 @@ known what will be said if there is no configuration to verify with, or no time;
 """
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from agent.engine import Engine
 from agent.errors import Cause, Code
 from agent.model.answer import Answer, Ground
 from agent.model.outcome import Outcome, Status
@@ -16,6 +15,7 @@ from agent.model.verdict import NOTHING, Decision, Memory, Verdict
 from agent.ports import VerdictStore
 from agent.rules import failure, lifetimes, lists, precedence
 from agent.rules.precedence import Standing, Terms
+from agent.rules.rule import Rule
 
 
 class Case(NamedTuple):
@@ -41,6 +41,15 @@ class Case(NamedTuple):
             return None
         last = last._replace(fresh_until=lifetimes.fresh_until(last, self.standing.ruleset.lifetimes))
         return self.judgement(last.verdict, last.fresh_until) if last.is_fresh(self.standing.moment.wall) else None
+
+    async def shared(self, judgement: "Judgement", verdicts: VerdictStore) -> "Judgement":
+        """What somebody else's judgement of the same image means here: the name is another, and so may the rules be."""
+        if judgement.verdict is None or judgement.until is None or self.terms.rule is None:
+            answer = judgement.answer
+            return judgement._replace(answer=answer._replace(image=self.request.name if answer.image else ""))
+        before = await verdicts.recall(self.terms.rule.ground, self.request.identity)
+        case = self if before.verified is not None else self._replace(before=before)
+        return case.judgement(judgement.verdict, judgement.until)
 
     def judgement(self, verdict: Verdict, until: datetime) -> "Judgement":
         """A verdict that is used again until a moment: no longer than an earlier one that stands in for it."""
@@ -74,7 +83,15 @@ async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStor
     return Case(request, standing, terms, before)
 
 
-async def judge(case: Case, engine: Engine, verdicts: VerdictStore) -> Judgement:
+class Verifies(Protocol):
+    """What verifies one image: `agent.engine.Engine`, or what stands in front of it."""
+
+    async def verify(self, request: PullRequest, rule: Rule) -> Verdict:
+        """See `Engine.verify`."""
+        ...
+
+
+async def judge(case: Case, engine: Verifies, verdicts: VerdictStore) -> Judgement:
     """Decide a case by verification, and remember what was found.  Raises nothing but bugs."""
     rule = case.terms.rule
     if rule is None:
@@ -113,8 +130,8 @@ def _unless_changed(standing: Standing) -> datetime:
 async def _remember(case: Case, ground: str, verdict: Verdict, before: Memory, verdicts: VerdictStore) -> datetime:
     """Until when it is said again."""
     now, image = case.standing.moment.wall, case.request.identity
-    if verdict.decision is Decision.CANNOT_TELL and before.last is not None and before.last.at > now:
-        return now  # somebody could tell, later
+    if verdict.decision is not Decision.DENY and before.last is not None and before.last.at > now:
+        return now  # somebody began later, and knows better
     memory = lifetimes.remembered(verdict, before, now, case.standing.ruleset.lifetimes)
     await verdicts.remember(ground, image, memory)
     return memory.last.fresh_until if memory.last else now

@@ -119,3 +119,19 @@ class Trace(Protocol):
     def step(self, name: str, looked_for: str, found: str) -> None:
         """A step is over: what was looked for, what was found (a short text each)."""
         ...
+
+
+class Log(Protocol):
+    """The log of a process that lives long: what happened, with values by name.  Never raises."""
+
+    def info(self, event: str, **fields: object) -> None:
+        """Something that is as it should be."""
+        ...
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Something that somebody should look at."""
+        ...
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something that failed."""
+        ...

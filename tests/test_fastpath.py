@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from agent import fastpath
+from agent import __version__, fastpath
+from agent.adapters import ipc
 from agent.model.reference import Reference
 from agent.rules import precedence
 
@@ -60,9 +61,16 @@ def test_only_a_name_said_exactly_once_is_decided_here(words: list[str], name: s
 def test_imports_c_modules_alone() -> None:
     tree = ast.parse(SOURCE.read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"posix", "sys", "time"}
+    assert imported == {"posix", "sys", "time", "_socket"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    assert imported <= set(sys.builtin_module_names)
+    at_once = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
+    assert at_once == {"posix", "sys", "time"}
+    assert at_once <= set(sys.builtin_module_names)
+
+
+def test_believes_only_a_daemon_of_its_own_version() -> None:
+    assert (__version__, ipc.VERSION) == (fastpath.PROGRAM, fastpath.PROTOCOL)
+    assert f"{fastpath.SOCKETS}/{fastpath.SOCKET}" == f"/{ipc.FOLDER}/{ipc.NAME}"
 
 
 def run(script: str, redirections: str = "") -> subprocess.CompletedProcess[str]:

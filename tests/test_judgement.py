@@ -141,6 +141,18 @@ def test_cannot_tell_that_comes_late_does_not_replace_what_somebody_could_tell_m
     assert known.answer.code is Code.VERIFIED
 
 
+def test_an_allowance_that_comes_late_does_not_replace_a_denial_that_began_later(store: VerdictFolder) -> None:
+    registry, config = MemoryRegistry(), with_grounds(configuration())
+    early = case_of(config, store)
+    run(judge(case_of(config, store, NOW + timedelta(seconds=1)), engine_over(registry, config), store))
+    registry.sign(TRUSTED)
+    late = run(judge(early, engine_over(registry, config), store))
+    assert (late.answer.exit, late.until) == (Exit.ALLOW, NOW)
+    known = case_of(config, store, NOW + timedelta(seconds=2)).known()
+    assert known is not None
+    assert known.answer.exit is Exit.DENY
+
+
 def test_cannot_tell_keeps_what_was_verified_since_it_began(store: VerdictFolder) -> None:
     registry, config = MemoryRegistry(), with_grounds(configuration())
     registry.sign(TRUSTED)
@@ -164,7 +176,7 @@ def test_a_revocation_that_is_seen_ends_what_was_said_of_other_images(store: Ver
             return denial
 
     case = case_of(config, store)
-    run(judge(case, Denying(), store))  # type: ignore[arg-type]
+    run(judge(case, Denying(), store))
     assert run(store.recall(ground, other)) == NOTHING
 
 
@@ -192,7 +204,7 @@ class Saying:
 
 def say(case: Case, verdict: Verdict, store: VerdictFolder) -> Judgement:
     """Judge a case of which `verdict` is found."""
-    return run(judge(case, Saying(verdict), store))  # type: ignore[arg-type]
+    return run(judge(case, Saying(verdict), store))
 
 
 def test_two_certificates_of_one_name_cast_doubt_each(store: VerdictFolder) -> None:

@@ -63,53 +63,69 @@ class AnswerFolder:
 
     def keep(self, given: Given, begin: datetime, until: datetime) -> None:
         """Let `given` be the answer to the same words until a moment; not if the node's state changed meanwhile."""
-        if self._key is None or until <= begin or self._seen() != self._key:
-            return
-        before, _, after = strictjson.canonical(given.record._replace(time=_TIME, door=DOOR)._asdict()).partition(
-            b'"time":"' + _TIME.encode() + b'"'
-        )
-        parts = (
-            self._key,
-            repr(begin.timestamp()).encode(),
-            repr(until.timestamp()).encode(),
-            b"%d" % given.exit,
-            given.line,
-            before + b'"time":"',
-            b'"' + after + b"\n",
-        )
-        body = b" ".join(b"%d" % len(part) for part in parts) + b"\n" + b"".join(parts)
-        content = _VERSION + b" " + number(body).encode() + b"\n" + body
-        if len(content) > _MOST:
-            return
-        folder = os.path.join(self._root, FOLDER)
-        try:
-            files.make_private_folder(folder)
-            files.replace(f"{folder}/{number(self._key)}", content, sync=False)
-            if files.is_time_to_sweep():
-                files.keep_newest(folder, MAX_ENTRIES)
-        except OSError:
-            return
+        if self._key is not None and self._seen() == self._key:
+            write(self._root, self._key, given, begin, until)
 
     def _seen(self) -> bytes | None:
-        """The key: what `agent.fastpath.key` makes of the same.  None if there is no configuration to depend on."""
-        try:
-            if files.foreign(os.stat(os.path.join(self._root, _STATE))):
-                return None
-            current = os.path.join(self._root, _STATE, "current")
-            generation, program = os.readlink(current), os.readlink("/proc/self/exe")
-            snapshot = (f"{_STATE}/{path}" for path in (_SNAPSHOTS, generation, generation + _SNAPSHOT))
-            paths = (_BEGUN, *snapshot, *_SETTINGS)
-            state = [_stat(os.lstat(current)), *map(self._stat_of, paths)]
-            parts = [program, _stat(os.stat(program)), os.uname().nodename, generation, *state]
-        except OSError:
-            return None
-        return os.fsencode("\0".join(parts)) + self._words
+        """The key: what `agent.fastpath.key` makes of the same."""
+        found = state(self._root)
+        return None if found is None else found + self._words
 
-    def _stat_of(self, path: str) -> str:
+
+def state(root: str) -> bytes | None:
+    """All of the node's state that an answer depends on; None if there is no configuration to depend on."""
+
+    def stat_of(path: str) -> str:
         try:
-            return _stat(os.lstat(os.path.join(self._root, path)))
+            return _stat(os.lstat(os.path.join(root, path)))
         except FileNotFoundError:
             return "-"
+
+    try:
+        if files.foreign(os.stat(os.path.join(root, _STATE))):
+            return None
+        current = os.path.join(root, _STATE, "current")
+        generation, program = os.readlink(current), os.readlink("/proc/self/exe")
+        snapshot = (f"{_STATE}/{path}" for path in (_SNAPSHOTS, generation, generation + _SNAPSHOT))
+        found = [_stat(os.lstat(current)), *map(stat_of, (_BEGUN, *snapshot, *_SETTINGS))]
+        parts = [program, _stat(os.stat(program)), os.uname().nodename, generation, *found]
+    except OSError:
+        return None
+    return os.fsencode("\0".join(parts))
+
+
+def write(root: str, key: bytes, given: Given, begin: datetime, until: datetime) -> None:
+    """Let `given` be the answer that is found by `key` from a moment until another."""
+    if until <= begin:
+        return
+    parts = (
+        key,
+        repr(begin.timestamp()).encode(),
+        repr(until.timestamp()).encode(),
+        b"%d" % given.exit,
+        given.line,
+        *around_time(given.record._replace(door=DOOR)),
+    )
+    body = b" ".join(b"%d" % len(part) for part in parts) + b"\n" + b"".join(parts)
+    content = _VERSION + b" " + number(body).encode() + b"\n" + body
+    if len(content) > _MOST:
+        return
+    folder = os.path.join(root, FOLDER)
+    try:
+        files.make_private_folder(folder)
+        files.replace(f"{folder}/{number(key)}", content, sync=False)
+        if files.is_time_to_sweep():
+            files.keep_newest(folder, MAX_ENTRIES)
+    except OSError:
+        return
+
+
+def around_time(record: Record) -> tuple[bytes, bytes]:
+    """The spool's line, before and behind its time: whoever gives the answer puts his own there."""
+    before, _, after = strictjson.canonical(record._replace(time=_TIME)._asdict()).partition(
+        b'"time":"' + _TIME.encode() + b'"'
+    )
+    return before + b'"time":"', b'"' + after + b"\n"
 
 
 def number(content: bytes) -> str:

@@ -4,6 +4,7 @@ Everything is in place on disk (fsync) before it is visible (rename): killed at 
 old or the new stands there, never a part.  Raises `OSError`; the adapter that knows what the file is translates it.
 """
 
+import errno
 import fcntl
 import os
 import stat
@@ -17,12 +18,18 @@ LEFT_AFTER = 3600.0
 """Seconds after which an unfinished file is one that a killed process left."""
 
 _LOCK_RETRY = 0.05
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SWEEP_EVERY = "0"
 
 
-def write_new(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True) -> None:
-    """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+def write_new(
+    path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool = True, folder: int | None = None
+) -> None:
+    """Write a file that must not exist yet, down to the disk.  Its folder's entry is not, see `sync_folder`.
+
+    `folder` is that folder's descriptor; `path` is then a name in it.
+    """
+    descriptor = os.open(path, _NEW, mode, dir_fd=folder)
     try:
         rest = memoryview(content)
         while rest:
@@ -47,6 +54,17 @@ def replace(path: str, content: bytes, mode: int = PRIVATE_FILE, *, sync: bool =
         raise
     if sync:
         sync_folder(os.path.dirname(path))
+
+
+def replace_in(folder: int, name: str, content: bytes) -> None:
+    """`replace` for a name in a folder that was opened and checked; it doesn't wait for the disk."""
+    temporary = temporary_name(name)
+    try:
+        write_new(temporary, content, sync=False, folder=folder)
+        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        _unlink_if_there(temporary, folder)
+        raise
 
 
 def replace_symlink(path: str, target: str) -> None:
@@ -92,28 +110,91 @@ def make_private_folder(path: str) -> None:
         raise PermissionError(f"{path}: got a folder that {complaint}; expected one that root or this user owns alone")
 
 
+class Untrusted(PermissionError):
+    """What is there is nobody's whom we believe.  `reason` is one of `FOREIGN`, `SYMLINK` and `CORRUPT`."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        """Keep the reason."""
+        super().__init__(message)
+        self.reason = reason
+
+
+FOREIGN, SYMLINK, CORRUPT = "foreign", "symlink", "corrupt"
+"""Others could have put it there; it is a link, or its folder is one; it is of another kind or can't be read."""
+
+
 def read_own(path: str, limit: int, *, folder: int | None = None) -> bytes:
     """A regular file that only root or this user could have put there; its first `limit` bytes and one more.
 
     So its folder must be theirs as well.  `folder` is a descriptor of that, checked already; `path` is then a name in
-    it.  Raises `OSError`, `PermissionError` for what is somebody else's or of another kind.
+    it.  Raises `OSError`, `Untrusted` for what is somebody else's or of another kind.
     """
-    if folder is None:
-        descriptor = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            complaint = foreign(os.fstat(descriptor))
-            if complaint:
-                raise PermissionError(f"{path}: got a folder that {complaint}; expected one of root's or this user's")
-            return read_own(os.path.basename(path), limit, folder=descriptor)
-        finally:
-            os.close(descriptor)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    if folder is not None:
+        return read_in(folder, path, limit)[0]
+    descriptor = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _check_folder(descriptor, path)
+        return read_in(descriptor, os.path.basename(path), limit)[0]
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def own_folder(path: str) -> Iterator[int]:
+    """A descriptor of a folder, no link, that only root or this user can write to.  Raises as `read_own` does."""
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except NotADirectoryError:
+        if stat.S_ISLNK(os.lstat(path).st_mode):
+            raise Untrusted(f"{path}: got a link; expected a folder", SYMLINK) from None
+        raise
+    try:
+        _check_folder(descriptor, path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_in(folder: int, name: str, limit: int) -> tuple[bytes, float]:
+    """As `read_own`, from a folder that was checked; also when the file was written, in seconds since 1970."""
+    descriptor = open_own(name, folder)
     with open(descriptor, "rb") as file:
+        return file.read(limit + 1), os.fstat(descriptor).st_mtime
+
+
+def open_own(name: str, folder: int) -> int:
+    """Open what `read_own` would read; the descriptor is the caller's to close.  Raises what it raises."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
         found = os.fstat(descriptor)
-        complaint = foreign(found) if stat.S_ISREG(found.st_mode) else "is no regular file"
+        complaint, reason = foreign(found), FOREIGN
+        if not stat.S_ISREG(found.st_mode):
+            complaint, reason = "is no regular file", CORRUPT
         if complaint:
-            raise PermissionError(f"{path}: got something that {complaint}; expected a file of root's or this user's")
-        return file.read(limit + 1)
+            text = f"{name}: got something that {complaint}; expected a file of root's or this user's"
+            raise Untrusted(text, reason)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def reason_of(error: OSError) -> str:
+    """Why something that was there is not believed; empty if nothing is there."""
+    if isinstance(error, Untrusted):
+        return error.reason
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return ""
+    if error.errno == errno.ELOOP:
+        return SYMLINK
+    return FOREIGN if isinstance(error, PermissionError) else CORRUPT
+
+
+def _check_folder(descriptor: int, path: str) -> None:
+    complaint = foreign(os.fstat(descriptor))
+    if complaint:
+        text = f"{path}: got a folder that {complaint}; expected one of root's or this user's"
+        raise Untrusted(text, FOREIGN)
 
 
 def foreign(found: os.stat_result) -> str:
@@ -125,15 +206,29 @@ def foreign(found: os.stat_result) -> str:
     return ""
 
 
-def keep_newest(folder: str, most: int) -> None:
-    """Remove all but the `most` newest files of a cache, and what killed processes left; `is_time_to_sweep` says when.
+def keep_newest(folder: str, most: int, most_bytes: int | None = None) -> None:
+    """Remove all but the `most` newest files of a cache, and of these what is beyond `most_bytes`.
 
-    Raises `OSError`, also if somebody else does the same at once.
+    And what killed processes left.  A file of a time to come counts as the oldest.  `is_time_to_sweep` says when;
+    others may do the same at once.  Raises `OSError`.
     """
-    entries = sorted(((os.lstat(f"{folder}/{name}").st_mtime, name) for name in os.listdir(folder)), reverse=True)
-    for i, (modified, name) in enumerate(entries):
-        if i >= most or (name.startswith(TEMPORARY) and time.time() - modified > LEFT_AFTER):
-            os.unlink(f"{folder}/{name}")
+    now, kept = time.time(), 0
+    entries = [(modified if modified <= now else 0.0, size, name) for modified, size, name in _files_in(folder)]
+    for i, (modified, size, name) in enumerate(sorted(entries, reverse=True)):
+        kept += size
+        too_much = i >= most or (most_bytes is not None and kept > most_bytes)
+        if too_much or (name.startswith(TEMPORARY) and now - modified > LEFT_AFTER):
+            _unlink_if_there(f"{folder}/{name}")
+
+
+def _files_in(folder: str) -> Iterator[tuple[float, int, str]]:
+    """Time, size and name of each entry that is still there.  Raises `OSError`."""
+    for name in os.listdir(folder):
+        try:
+            found = os.lstat(f"{folder}/{name}")
+        except FileNotFoundError:
+            continue
+        yield found.st_mtime, found.st_size, name
 
 
 def is_time_to_sweep() -> bool:
@@ -173,8 +268,8 @@ def locked(path: str, *, wait: float) -> Iterator[None]:
 
 def temporary_name(path: str) -> str:
     """A name beside `path` that nobody uses; it begins with `TEMPORARY`."""
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/{TEMPORARY}{name}.{os.urandom(8).hex()}"
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{TEMPORARY}{name}.{os.urandom(8).hex()}"
 
 
 TEMPORARY = ".tmp-"
@@ -189,8 +284,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _unlink_if_there(path: str) -> None:
+def _unlink_if_there(path: str, folder: int | None = None) -> None:
     try:
-        os.unlink(path)
+        os.unlink(path, dir_fd=folder)
     except FileNotFoundError:
         return

@@ -40,13 +40,24 @@ class Flights:
 
         `until` is a time of `time.monotonic()`: then waiting ends.
         """
-        path = f"{self._folder}/{sha256(image.encode()).hexdigest()}"
+        path = self._path(image)
         with self._held([path], until) as (held, waited):
             yield waited
             if held:
                 _remove(path)
                 if files.is_time_to_sweep():
                     self._sweep()
+
+    def try_alone(self, image: str) -> ExitStack | None:
+        """Verify `image` alone until what is given is closed; None while somebody else is at it.  Waits for nobody."""
+        path, held = self._path(image), ExitStack()
+        try:
+            if not self._try(path, held):
+                return None
+        except OSError:
+            return held
+        held.callback(_remove, path)
+        return held
 
     def _sweep(self) -> None:
         """Remove what processes left that were killed."""
@@ -83,6 +94,9 @@ class Flights:
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST)
             yield True, waited
+
+    def _path(self, image: str) -> str:
+        return f"{self._folder}/{sha256(image.encode()).hexdigest()}"
 
     def _try(self, path: str, held: ExitStack) -> bool:
         """Raises `OSError`."""

@@ -53,23 +53,28 @@ class RetryPolicy(NamedTuple):
 
     def wait_after(self, response: Response, request: Request, retries: int, left: float) -> float | None:
         """The same after a response; None if it stands."""
-        told = response.values("retry-after")
+        told = bool(response.values("retry-after"))
         if response.status not in _GATEWAY and not (response.status == _TOO_MANY_REQUESTS and told):
             return None
         wait = self.wait_after_loss(request, retries, left)
         if wait is None or not told:
             return wait
-        asked = _seconds(told[0], response.value("date"), self.now) if len(told) == 1 else None
+        asked = asked_seconds(response, self.now)
         if asked is None or asked > left / 2:
             return None
         return max(asked, wait)
 
 
-def _seconds(text: str, date: str, now: Callable[[], float]) -> float | None:
-    """What Retry-After asks for (RFC 9110, 10.2.3), None if it can't be read.
+def asked_seconds(response: Response, now: Callable[[], float]) -> float | None:
+    """What Retry-After asks for (RFC 9110, 10.2.3), None if it can't be read or isn't there exactly once.
 
     A date is measured from the response's own, if it has one, so that no difference between two clocks counts.
     """
+    told = response.values("retry-after")
+    return _seconds(told[0], response.value("date"), now) if len(told) == 1 else None
+
+
+def _seconds(text: str, date: str, now: Callable[[], float]) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text) if len(text) <= _MAX_DIGITS else None
     until = _moment(text)

@@ -46,14 +46,16 @@ class RegistryClient:
         use_http: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
         credentials: "Callable[[], Keyring | None]" = _no_credentials,
+        memory: Memory | None = None,
     ) -> None:
         """`use_http` speaks plain http to every registry: nothing but digests and signatures protects its answers.
 
         `credentials` is called when a registry asks for authentication; it may read files.  None: there are none.
+        With a `memory`, which several clients may share, its clock and its credentials count instead.
         """
         self._transport = transport
         self._use_http = use_http
-        self._memory = Memory(monotonic, credentials)
+        self._memory = memory or Memory(monotonic, credentials)
 
     async def resolve(self, reference: Reference) -> Descriptor:
         """See `ports.Registry.resolve`."""

@@ -18,6 +18,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from hashlib import sha256
 
 from agent.adapters import files
@@ -101,6 +102,13 @@ class SnapshotStore:
         except OSError:
             return True
         return bool({_CURRENT, _RULES} & set(names))
+
+    def in_force_since(self) -> datetime | None:
+        """When the configuration in force was put there: the time of the link to it.  None if nobody can tell."""
+        try:
+            return datetime.fromtimestamp(os.lstat(f"{self.state}/{_CURRENT}").st_mtime, timezone.utc)
+        except (OSError, ValueError, OverflowError):
+            return None
 
     def publish(self, config: Config, *, admit: Callable[[], None] = lambda: None) -> str:
         """Put `config` in force and return its generation.

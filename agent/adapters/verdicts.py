@@ -2,134 +2,137 @@
 
 ::
 
-    var/cache/nodeseal/verdicts/<sha256 of ground and image>.json
-    var/cache/nodeseal/doubts/<sha256 of ground>.json               since when nothing older counts, and because of whom
+    var/cache/nodeseal/verdicts/<of ground and image>
+    var/cache/nodeseal/doubts/<of the ground>               since when nothing older counts, and because of whom
 
-One file per image and ground, replaced whole.  It rests on its owner: a file that others could have written, of another
-kind or version, torn, or of a time to come is not there.  Nothing here ever fails: what can't be read is not known, and
-what can't be written is not remembered.  Nothing waits for the disk either: after a power cut a file may be torn.
+One file per image and ground (`agent.adapters.entries`).  Nothing here ever fails: what can't be read is not known, and
+what can't be written is not remembered.  What is dated ahead of now is not known either, and goes when a doubt is cast:
+it would stand behind that for as long as the clock was wrong.
 
 Doubts are the other way round: they wait for the disk; where one can't be read, nothing on its ground counts; where one
 can't be written, everything is forgotten.  Answers (`agent.adapters.answers`) depend on their folder as a whole.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
-from hashlib import sha256
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from agent.adapters import answers, files
+from agent.adapters.entries import FUTURE, Entries, Kind, name_of
 from agent.adapters.inline import run
 from agent.codec import strictjson
-from agent.errors import Cause, Code, Malformed
+from agent.errors import Cause, Code
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 
-FOLDER = "var/cache/nodeseal/verdicts"
-"""Where they are kept, under the root."""
-
-DOUBTS = "var/cache/nodeseal/doubts"
-"""Where doubts are kept, under the root."""
-
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raised when the form changes, or when what was said before a release must not be believed any longer."""
 
-MAX_ENTRIES = 10_000
-"""Most images remembered; the ones judged longest ago go first."""
+FOLDER = "var/cache/nodeseal/verdicts"
+DOUBTS = "var/cache/nodeseal/doubts"
+"""Where verdicts and doubts are kept, under the root."""
+
+KIND = Kind(
+    name="verdicts",
+    folder=FOLDER,
+    version=FORMAT_VERSION,
+    largest=16 * 1024,
+    most=10_000,
+    most_bytes=64 * 1024 * 1024,
+)
+"""The images judged longest ago go first."""
+
+DOUBTS_KIND = KIND._replace(name="doubts", folder=DOUBTS)
 
 MAX_DOUBTS = 100
 """Most revoked certificates that are told apart on one ground."""
 
-_MAX_SIZE = 16 * 1024
 _FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 class VerdictFolder:
     """`ports.VerdictStore` over a folder.  Many processes may use it at once."""
 
-    def __init__(self, root: str) -> None:
-        """`root` is the folder that `var/cache/nodeseal` is under, "/" on a node."""
+    def __init__(self, root: str, *, now: Callable[[], datetime] = _now, counts: bool = True) -> None:
+        """`root` is the folder that `var/cache/nodeseal` is under, "/" on a node; `now` is the clock on the wall.
+
+        `counts` is as for `Entries`.
+        """
         self._root = root
-        self._folder, self._doubts = os.path.join(root, FOLDER), os.path.join(root, DOUBTS)
+        self._verdicts, self._doubts = Entries(root, KIND, counts=counts), Entries(root, DOUBTS_KIND, counts=counts)
+        self._now = now
 
     async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`."""
-        value = self.read(self._path(ground, image))
+        value = self._verdicts.value(name_of(ground, image))
+        if value is None:
+            return NOTHING
         try:
-            if value is None or (value["ground"], value["image"]) != (ground, image):
-                return NOTHING
+            if (value["ground"], value["image"]) != (ground, image):
+                raise ValueError("no verdict of ours")
             memory = Memory(_verified(value["verified"]), _known(value["last"]))
         except (TypeError, LookupError, ValueError):
+            self._verdicts.count(files.CORRUPT)
+            return NOTHING
+        if _is_ahead(memory, self._now()):
+            self._verdicts.count(FUTURE)
             return NOTHING
         return _without_doubt(memory, self._doubt(ground)[0])
 
     async def remember(self, ground: str, image: str, memory: Memory) -> None:
         """See `ports.VerdictStore.remember`."""
-        self._write(
-            self._path(ground, image),
-            {"ground": ground, "image": image, "verified": _verified_form(memory.verified), "last": _form(memory.last)},
-        )
+        if _is_ahead(memory, self._now()):
+            return  # the clock was put right meanwhile
+        value = {
+            "ground": ground,
+            "image": image,
+            "verified": _verified_form(memory.verified),
+            "last": _form(memory.last),
+        }
+        self._verdicts.keep(name_of(ground, image), strictjson.canonical(value))
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """See `ports.VerdictStore.doubt`."""
         since, known = self._doubt(ground)
-        which = _hash(certificate)  # one length for all of them: a long name must not keep others from being noted
+        which = name_of(certificate)  # one length for all of them: a long name must not keep others from being noted
         if which in known:
             return
         at = max(now, since) if since not in (None, _FOR_EVER) else now  # whoever began earlier may come later
-        value = {"formatVersion": FORMAT_VERSION, "ground": ground, "at": at.isoformat()}
-        content = strictjson.canonical({**value, "of": [*known, which][-MAX_DOUBTS:]})
+        value = {"ground": ground, "at": at.isoformat(), "of": [*known, which][-MAX_DOUBTS:]}
         try:
-            files.make_private_folder(self._doubts)
-            files.replace(self._doubt_path(ground), content)
-            if files.is_time_to_sweep():
-                files.keep_newest(self._doubts, MAX_ENTRIES)
+            self._forget_what_is_ahead()  # before: what is done by halves is done again
+            self._doubts.write(name_of(ground), strictjson.canonical(value), sync=True)
         except OSError:
             self._forget_everything()
 
     def _doubt(self, ground: str) -> tuple[datetime | None, list[str]]:
         """Since when nothing older counts on a ground, and which certificates that is because of."""
-        path = self._doubt_path(ground)
-        value = self.read(path)
+        value = self._doubts.value(name_of(ground))
         try:
             if value is None:
-                return (_FOR_EVER if os.path.lexists(path) else None), []
+                return (None if self._doubts.lacks(name_of(ground)) else _FOR_EVER), []
             return (_time(value["at"]) if value["ground"] == ground else _FOR_EVER), [str(each) for each in value["of"]]
         except (TypeError, LookupError, ValueError):
+            self._doubts.count(files.CORRUPT)
             return _FOR_EVER, []
+
+    def _forget_what_is_ahead(self) -> None:
+        """Remove verdicts of a time to come, on whatever ground.  Raises `OSError`."""
+        now = self._now().timestamp()
+        for name in self._verdicts.names():
+            with suppress(FileNotFoundError):
+                if os.lstat(f"{self._verdicts.folder}/{name}").st_mtime > now:
+                    os.unlink(f"{self._verdicts.folder}/{name}")
 
     def _forget_everything(self) -> None:
         for folder in (answers.FOLDER, FOLDER):
             with suppress(OSError):
                 files.remove_tree(os.path.join(self._root, folder))
-
-    def read(self, path: str) -> Mapping[str, Any] | None:
-        """What stands in one of the files; None if it is not whole or not ours."""
-        try:
-            content = files.read_own(path, _MAX_SIZE)
-            value = cast("dict[str, Any]", strictjson.decode(content, "verdict", limit=_MAX_SIZE))
-            return value if value["formatVersion"] == FORMAT_VERSION else None
-        except (OSError, Malformed, TypeError, KeyError):
-            return None
-
-    def _write(self, path: str, value: Mapping[str, object]) -> None:
-        content = strictjson.canonical({"formatVersion": FORMAT_VERSION, **value})
-        if len(content) > _MAX_SIZE:
-            return
-        try:
-            files.make_private_folder(self._folder)
-            files.replace(path, content, sync=False)
-            if files.is_time_to_sweep():
-                files.keep_newest(self._folder, MAX_ENTRIES)
-        except OSError:
-            return
-
-    def _path(self, ground: str, image: str) -> str:
-        return f"{self._folder}/{_hash(f'{ground} {image}')}.json"
-
-    def _doubt_path(self, ground: str) -> str:
-        return f"{self._doubts}/{_hash(ground)}.json"
 
 
 class Entry(NamedTuple):
@@ -145,13 +148,13 @@ class VerdictCatalogue:
 
     def __init__(self, root: str) -> None:
         """As for `VerdictFolder`."""
-        self._store = VerdictFolder(root)
-        self._folder = os.path.join(root, FOLDER)
+        self._entries = Entries(root, KIND, counts=False)
+        self._store = VerdictFolder(root, counts=False)
 
     def entries(self) -> Iterator[Entry]:
         """Each image, as `recall` would give it; what is not whole or not ours is left out."""
-        for name in sorted(self._names()):
-            value = self._store.read(f"{self._folder}/{name}")
+        for name in self._entries.names():
+            value = self._entries.value(name)
             if value is not None and isinstance(value.get("image"), str) and isinstance(value.get("ground"), str):
                 memory = run(self._store.recall(value["ground"], value["image"]))
                 if memory != NOTHING:
@@ -160,19 +163,12 @@ class VerdictCatalogue:
     def forget(self, image: str) -> int:
         """Forget an image by digest, or all images of a repository; how many files that were.  Raises `OSError`."""
         forgotten = 0
-        for name in self._names():
-            value = self._store.read(f"{self._folder}/{name}") or {}
+        for name in self._entries.names():
+            value = self._entries.value(name) or {}
             known = value.get("image")
             if isinstance(known, str) and image in (known, known.partition("@")[0]):
-                os.unlink(f"{self._folder}/{name}")
-                forgotten += 1
+                forgotten += self._entries.remove(name)
         return forgotten
-
-    def _names(self) -> list[str]:
-        try:
-            return [name for name in os.listdir(self._folder) if name.endswith(".json")]
-        except FileNotFoundError:
-            return []
 
 
 class NoVerdicts:
@@ -187,6 +183,12 @@ class NoVerdicts:
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """There is nothing to doubt."""
+
+
+def _is_ahead(memory: Memory, now: datetime) -> bool:
+    """Whether it is of a time to come."""
+    verified, last = memory.verified, memory.last
+    return (verified is not None and verified.verified_at > now) or (last is not None and last.at > now)
 
 
 def _without_doubt(memory: Memory, since: datetime | None) -> Memory:
@@ -260,7 +262,3 @@ def _time(text: str) -> datetime:
     if found.tzinfo is None:
         raise ValueError("a time without zone")
     return found
-
-
-def _hash(text: str) -> str:
-    return sha256(text.encode()).hexdigest()

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 END_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$"
 LENGTH_PATTERN = r"^[0-9]{1,6}[smhd]$"
 
+_HOURS_ALONE = 48  # from here on people count days
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -35,3 +36,14 @@ def length(value: float) -> str:
         if value >= _SECONDS[unit] and value % _SECONDS[unit] == 0:
             return f"{value / _SECONDS[unit]:g}{unit}"
     return f"{value:g}s"
+
+
+def about(value: float) -> str:
+    """Seconds as people say them: the two largest units."""
+    minutes = int(value) // 60
+    if not minutes:
+        return f"{int(value)} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours >= _HOURS_ALONE:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

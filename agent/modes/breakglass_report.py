@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from agent.adapters.spool import Told
+from agent.config.times import about
 from agent.model.answer import printable
 from agent.modes import letin
 from agent.modes.letin import Afterwards, LetIn, Result
@@ -143,17 +144,10 @@ def _state(view: View) -> str:
     entry = view.entry
     since = f"on since {_utc(entry.since.wall)}, " if view.begun else ""
     if not view.why:
-        return f"{since}until {_utc(entry.until)}, {_about(view.left)} left"
+        return f"{since}until {_utc(entry.until)}, {about(view.left)} left"
     if entry.closed is not None:
         return f"{since}off since {_utc(entry.end)}: {view.why}"
     return f"{since}until {_utc(entry.until)}; does not count: {view.why}"
-
-
-def _about(seconds: float) -> str:
-    if seconds < 60:
-        return f"{int(seconds)} s"
-    hours, minutes = divmod(int(seconds) // 60, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _utc(moment: datetime) -> str:

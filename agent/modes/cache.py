@@ -1,4 +1,4 @@
-"""`nodeseal cache`: what is remembered of images on this node, and how to have it forgotten.
+"""`nodeseal cache`: what is remembered of images and registries on this node, and how to have it forgotten.
 
 What is forgotten is asked for again at the next pull.  Break-glass, lists and the configuration are no memory: nothing
 here touches them.
@@ -9,15 +9,31 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple, TextIO
 
-from agent.adapters import answers, files, revocation_cache, verdicts
+from agent.adapters import (
+    answers,
+    content_store,
+    files,
+    listing_store,
+    misses,
+    revocation_cache,
+    throttling,
+    token_store,
+    verdicts,
+)
+from agent.adapters.content_store import ContentStore
+from agent.adapters.listing_store import ListingStore
 from agent.adapters.nodestate import moment
+from agent.adapters.throttling import ThrottledOrigins
 from agent.adapters.verdicts import Entry, VerdictCatalogue
-from agent.errors import Exit, HostError
+from agent.errors import Exit, HostError, Malformed
 from agent.model.answer import printable
-from agent.model.reference import Reference
+from agent.model.reference import Reference, Repository
+from agent.modes import preparing
+from agent.registry.urls import Origin
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
@@ -28,14 +44,36 @@ _FOLDERS = {
     "verdicts": verdicts.FOLDER,
     "doubts": verdicts.DOUBTS,  # not before what is in doubt
     "revocation": revocation_cache.CACHE,
+    "content": content_store.KIND.folder,
+    "listings": listing_store.KIND.folder,
+    "tokens": token_store.KIND.folder,
+    "throttled": throttling.KIND.folder,
 }
 
 
 class Size(NamedTuple):
-    """How many files of one kind there are, and their bytes."""
+    """How many files of one kind there are, their bytes, and when the oldest and the newest were written."""
 
-    files: int
-    bytes: int
+    files: int = 0
+    bytes: int = 0
+    oldest: float | None = None
+    newest: float | None = None
+
+    def as_json(self, now: float) -> dict[str, int | None]:
+        """For programs: ages in seconds, none where there is no file."""
+        return {
+            "files": self.files,
+            "bytes": self.bytes,
+            "oldestSeconds": None if self.oldest is None else round(now - self.oldest),
+            "newestSeconds": None if self.newest is None else round(now - self.newest),
+        }
+
+    def as_text(self, now: float) -> str:
+        """For people."""
+        text = f"{self.files} file(s), {self.bytes} bytes"
+        if self.oldest is None or self.newest is None:
+            return text
+        return f"{text}, oldest {_age(now - self.oldest)}, newest {_age(now - self.newest)}"
 
 
 def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,7 +87,8 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     one = commands.add_parser(
         "stats",
         help="count what is remembered",
-        description="Count what is remembered, by kind and by what was said of images.",
+        description="Count what is remembered, by kind and by what was said of images, and what was there and not "
+        "believed, by reason.",
         epilog=_EXITS,
     )
     _add_format(one)
@@ -67,16 +106,18 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         "forget",
         help="forget what was said of an image",
         description="Forget what was said of an image, so that the next pull asks again: after it was signed, for "
-        "instance. That it was verified before is forgotten too.",
+        "instance. That it was verified before is forgotten too, and what is kept of its repository: lists, content, "
+        "and that the registry asked to be left alone.",
         epilog=_EXITS,
     )
     one.add_argument("image", metavar="IMAGE", help="by digest; without one, all images of the repository")
     _add_root(one)
     one.set_defaults(handler=forget)
+    preparing.add_parser(commands)
     one = commands.add_parser(
         "clear",
         help="forget everything",
-        description="Forget everything that is remembered of images and of revocation.",
+        description="Forget everything that is remembered of images, of revocation and of registries.",
         epilog=_EXITS,
     )
     _add_root(one)
@@ -85,22 +126,32 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def stats(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Count.  Raises `HostError`."""
-    sizes = {kind: _size(os.path.join(options.root, folder)) for kind, folder in _FOLDERS.items()}
+    sizes = figures(options.root)
     now = moment().wall
     said = Counter(_state(entry, now) for entry in _entries(options.root))
+    missed = _missed(options.root)
     if options.format == "json":
         value = {
             "schemaVersion": SCHEMA_VERSION,
-            "sizes": {kind: size._asdict() for kind, size in sizes.items()},
+            "sizes": {kind: size.as_json(now.timestamp()) for kind, size in sizes.items()},
             "images": dict(sorted(said.items())),
+            "misses": missed,
         }
         stdout.write(json.dumps(value, indent=2) + "\n")
         return Exit.ALLOW
     for kind, size in sizes.items():
-        stdout.write(f"{kind:11} {size.files} file(s), {size.bytes} bytes\n")
+        stdout.write(f"{kind:11} {size.as_text(now.timestamp())}\n")
     for state, number in sorted(said.items()):
         stdout.write(f"images      {number} {state}\n")
+    for kind, reasons in missed.items():
+        told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+        stdout.write(f"not believed: {kind}: {told}\n")
     return Exit.ALLOW
+
+
+def figures(root: str) -> dict[str, Size]:
+    """How much is remembered, by kind.  Raises `HostError`."""
+    return {kind: _size(os.path.join(root, folder)) for kind, folder in _FOLDERS.items()}
 
 
 def show(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
@@ -124,15 +175,25 @@ def forget(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     try:
         forgotten = VerdictCatalogue(options.root).forget(image)
         answers.clear(options.root)  # which of them is this image's is not worth knowing: they are made again
+        others = _forget_registry(options.root, reference.repository)
     except OSError as error:
         raise _refused(options.root, error) from error
-    if not forgotten:
+    if not forgotten and not others:
         stdout.write(f"nothing was remembered of {printable(image)}\n")
         if reference.digest is None:
             stdout.write("next step: nodeseal cache list shows what is\n")
         return Exit.ALLOW
     stdout.write(f"forgotten: {printable(image)}, {forgotten} verdict(s); the next pull asks again\n")
     return Exit.ALLOW
+
+
+def _forget_registry(root: str, repository: Repository) -> int:
+    """Forget what a registry said of a repository; how many entries that were.  Raises `OSError`."""
+    number = ContentStore(root).forget(repository) + ListingStore(root).forget(repository)
+    with suppress(Malformed):  # a host that is none was never asked
+        for use_http in (False, True):
+            number += ThrottledOrigins(root).forget(Origin.of(repository, use_http=use_http))
+    return number
 
 
 def clear(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
@@ -143,6 +204,10 @@ def clear(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         number += _size(path).files
         _remove(path)
     _remove(os.path.join(options.root, verdicts.DOUBTS))  # there is nothing left to doubt
+    try:
+        misses.clear(options.root)
+    except OSError as error:
+        raise _refused(options.root, error) from error
     stdout.write(f"forgotten: {number} file(s)\n")
     return Exit.ALLOW
 
@@ -161,19 +226,42 @@ def _entries(root: str) -> Iterable[Entry]:
         raise _refused(root, error) from error
 
 
+def _missed(root: str) -> dict[str, dict[str, int]]:
+    try:
+        return misses.counted(root)
+    except OSError as error:
+        raise _refused(root, error) from error
+
+
 def _size(folder: str) -> Size:
     """Raises `HostError`."""
-    number = total = 0
+    size = Size()
     try:
         with os.scandir(folder) as found:
             for entry in found:
-                number += 1
-                total += entry.stat(follow_symlinks=False).st_size
+                try:
+                    seen = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # replaced meanwhile
+                size = Size(
+                    size.files + 1,
+                    size.bytes + seen.st_size,
+                    seen.st_mtime if size.oldest is None else min(size.oldest, seen.st_mtime),
+                    seen.st_mtime if size.newest is None else max(size.newest, seen.st_mtime),
+                )
     except FileNotFoundError:
-        return Size(number, total)
+        return size
     except OSError as error:
         raise _refused(folder, error) from error
-    return Size(number, total)
+    return size
+
+
+def _age(seconds: float) -> str:
+    """In the largest unit that there is one of."""
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def _state(entry: Entry, now: datetime) -> str:

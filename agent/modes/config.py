@@ -147,21 +147,30 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
 
     Raises `UsageError`, `HostError`, `ConfigurationError` for a bootstrap document that can't be believed.
     """
-    state = NodeState(options.root)
-    demand = signing.demand(_bootstrap(state).floor, options.root)
-    found = read(options.path, environment.get("HOME", "/"), Node(demand.floor, moment().wall), demand)
+    found = put_in_force(options.path, options.root, environment.get("HOME", "/"))
     stderr.write(_as_text(found.problems))
     if found.config is None:
         stderr.write(_next_step(found, "", f"config apply {printable(options.path)}"))
         stderr.write("Nothing was changed: the configuration in force stays.\n")
         return Exit.CONFIGURATION
-    store = SnapshotStore(options.root)
-    state.begin(found.config.ruleset.break_glass)
-    generation = store.publish(found.config, admit=lambda: signing.admit(demand, found.judged))
-    stdout.write(f"generation {generation}\n{signing.signed_by(found.judged)}")
-    stdout.write(f"in force under {printable(store.state)}\n")
+    stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
+    stdout.write(f"in force under {printable(SnapshotStore(options.root).state)}\n")
     stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
     return Exit.ALLOW
+
+
+def put_in_force(path: str, root: str, home: str | None) -> Findings:
+    """Publish the configuration at `path` under `root`, unless it can't be used; what was found in it.
+
+    Paths of the host count in it if `home` is given.  Raises what `apply` raises.
+    """
+    state = NodeState(root)
+    demand = signing.demand(_bootstrap(state).floor, root)
+    found = read(path, home, Node(demand.floor, moment().wall), demand)
+    if found.config is not None:
+        state.begin(found.config.ruleset.break_glass)
+        SnapshotStore(root).publish(found.config, admit=lambda: signing.admit(demand, found.judged))
+    return found
 
 
 def schema(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
@@ -223,7 +232,7 @@ def _import_file(path: str) -> bytes:
         raise HostError(f"{path}: got {error.strerror}; expected to read Ratify's resources") from None
 
 
-def read(path: str, home: str, node: Node = NO_NODE, demand: Demand | None = None) -> Findings:
+def read(path: str, home: str | None, node: Node = NO_NODE, demand: Demand | None = None) -> Findings:
     """Read a person's configuration for `node`.  Raises `UsageError`, `HostError`.
 
     Paths of the host count in it, unless `demand` asks for a signature: that covers documents of the set alone.

@@ -18,6 +18,7 @@ from agent.modes.asking import Asker, ask
 from agent.modes.node import Node
 from agent.modes.plugin import DEADLINE
 from agent.rules.breakglass import BreakGlass
+from agent.rules.precedence import Standing
 
 MOST_VERIFIED = 50
 """Most images that are verified afterwards; the ones pulled last go first."""
@@ -62,7 +63,7 @@ def images(told: Told, entry: BreakGlass) -> tuple[LetIn, ...]:
 def verify(let_in: Iterable[LetIn], found: Node, asker: Asker, seconds: float) -> tuple[Afterwards, ...]:
     """Judge each image once, within `seconds` in all; for what there is no time, nobody can tell."""
     end = time.monotonic() + seconds
-    without, chosen = _without_break_glass(found), _distinct(let_in)
+    without, chosen = found._replace(standing=without_break_glass(found.standing)), _distinct(let_in)
     results = []
     for image in chosen[:MOST_VERIFIED]:
         left = end - time.monotonic()
@@ -100,10 +101,9 @@ def _judged(image: str, found: Node, asker: Asker, seconds: float) -> Afterwards
 _RESULTS = {Exit.ALLOW: Result.PASSES, Exit.DENY: Result.REFUSED}
 
 
-def _without_break_glass(found: Node) -> Node:
-    standing = found.standing
-    ruleset = standing.ruleset._replace(break_glass=())
-    return found._replace(standing=standing._replace(break_glass=(), ruleset=ruleset))
+def without_break_glass(standing: Standing) -> Standing:
+    """What holds if there were none."""
+    return standing._replace(break_glass=(), ruleset=standing.ruleset._replace(break_glass=()))
 
 
 def _distinct(let_in: Iterable[LetIn]) -> list[str]:

@@ -38,8 +38,11 @@ TURN = 2.0
 SLOTS = 8
 """How many processes verify at once on a node; the others wait for their turn, and not for ever."""
 
+STDIN_LIMIT = 64 * 1024
+"""Most bytes of standard input."""
+
+_LAST_WORD = 0.1  # seconds that are left whatever was spent before
 _STDIN_SECONDS = 2.0  # containerd writes at once; a busy node may be slow
-_STDIN_LIMIT = 64 * 1024
 _FLAGS = ("name", "digest", "stdin-media-type")
 
 
@@ -71,17 +74,18 @@ def run(argv: Sequence[str], environment: Mapping[str, str], *, frozen: bool) ->
     `frozen` is whether this is the frozen program, whose place decides where its configuration is.
     """
     pull = _Pull()
-    watchdog = Watchdog(DEADLINE, lambda: _rendered(pull.out_of_time()))
+    spent = time.monotonic() - getattr(sys, "nodeseal_begun", time.monotonic())  # by the fast path
+    watchdog = Watchdog(max(DEADLINE - spent, _LAST_WORD), lambda: rendered(pull.out_of_time()))
     try:
         watchdog.start()
         arguments = parse_arguments(argv)
         pull.name = arguments.name
         call = Call(argv, environment, frozen, getattr(sys, "nodeseal_stdin", b""))
-        code, line = _rendered(pull.told(_judge(pull, arguments, call, watchdog.deadline)))
+        code, line = rendered(pull.told(_judge(pull, arguments, call, watchdog.deadline)))
     except UsageError as error:
-        code, line = _rendered(precedence.bad_request(error.message))
+        code, line = rendered(precedence.bad_request(error.message))
     except BaseException as error:  # noqa: BLE001 - deny by default: a bug blocks, with a line that says so
-        code, line = _rendered(precedence.internal_error(type(error).__name__))
+        code, line = rendered(precedence.internal_error(type(error).__name__))
     watchdog.finish(code, line)
 
 
@@ -119,16 +123,16 @@ def read_descriptor(stdin: int = 0, begun: bytes = b"") -> tuple[object, bytes]:
     """Read one JSON object from standard input, to its end, and its bytes; the caller may leave the pipe open.
 
     `begun` is what the fast path has read of it.  Raises `UsageError` if there is none within `_STDIN_SECONDS` or
-    `_STDIN_LIMIT` bytes.
+    `STDIN_LIMIT` bytes.
     """
     data, at_end = begun, False
     end = time.monotonic() + _STDIN_SECONDS
     poll = select.poll()
     poll.register(stdin, select.POLLIN | select.POLLHUP)
     while True:
-        if at_end or len(data) > _STDIN_LIMIT or data.rstrip().endswith(b"}"):
+        if at_end or len(data) > STDIN_LIMIT or data.rstrip().endswith(b"}"):
             try:
-                return strictjson.decode(data, "standard input", limit=_STDIN_LIMIT), data
+                return strictjson.decode(data, "standard input", limit=STDIN_LIMIT), data
             except LimitExceeded as error:
                 raise UsageError(error.message) from error
             except Malformed as error:
@@ -138,7 +142,7 @@ def read_descriptor(stdin: int = 0, begun: bytes = b"") -> tuple[object, bytes]:
         if left <= 0 or not poll.poll(left * 1000):
             raise UsageError(f"standard input: got {len(data)} bytes in {_STDIN_SECONDS:g} s; expected a descriptor")
         try:
-            chunk = os.read(stdin, _STDIN_LIMIT)
+            chunk = os.read(stdin, STDIN_LIMIT)
         except OSError as error:
             raise UsageError(f"standard input: can't be read ({error.strerror}); expected a descriptor") from error
         data, at_end = data + chunk, not chunk
@@ -157,10 +161,9 @@ class _Pull:
 
     def out_of_time(self) -> Answer:
         """The answer if our own deadline passed before anything was decided.  Runs in the watchdog's thread."""
-        said = f"no answer within {DEADLINE:g} s"
         if self.case is None:
-            return precedence.blocked(Cause.DEADLINE, said, self.name)
-        return self.told(self.case.unverified(Cause.DEADLINE, said))
+            return precedence.blocked(Cause.DEADLINE, out_of_time(), self.name)
+        return self.told(self.case.unverified(Cause.DEADLINE, out_of_time()))
 
     def told(self, answer: Answer) -> Answer:
         """The answer, once the spool was told."""
@@ -201,7 +204,7 @@ def _judge(pull: _Pull, arguments: Arguments, call: Call, deadline: float) -> An
     begin = datetime.now(timezone.utc)
     answer, until = _judged(pull, request, root, call, deadline)
     if answers is not None and until is not None:
-        code, line = _rendered(answer)
+        code, line = rendered(answer)
         answers.keep(Given(code, line, pull.record(answer)), begin, until)
     return answer
 
@@ -272,5 +275,11 @@ def _verified(
     return judgement.answer, judgement.until
 
 
-def _rendered(answer: Answer) -> tuple[int, bytes]:
+def out_of_time() -> str:
+    """What is said when our deadline has passed."""
+    return f"no answer within {DEADLINE:g} s"
+
+
+def rendered(answer: Answer) -> tuple[int, bytes]:
+    """Exit code and line, as containerd gets them."""
     return int(answer.exit), (printable(answer.line()) + "\n").encode("ascii")

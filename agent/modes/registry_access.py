@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Callable, Iterator, Mapping
 
 from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.http_proxy import ProxySettings
-from agent.adapters.registry import RegistryClient
+from agent.adapters.registry import RegistryClient, Transport
+from agent.adapters.stored_registry import StoredRegistry, way_of
+from agent.adapters.throttling import ConsiderateTransport, ThrottledOrigins
+from agent.adapters.token_store import TokenStore
 from agent.config.config import Config
 from agent.ports import Registry
+from agent.registry.memory import Memory
 
 if TYPE_CHECKING:
     from agent.adapters.credentials import CredentialFile, CredentialFiles
@@ -24,22 +28,43 @@ def open_registry(
 
     Credentials are the node's, below `root`; a person's own come behind them if `personal`.  Otherwise `environment`
     is believed for its proxy variables alone.  `deadline` is a time of `time.monotonic()`.
+
+    What all processes of the node share is used and kept below `root` too: content, lists, tokens, and who asked to be
+    left alone.  Nothing of it if `personal`.
     """
     proxies = ProxySettings.from_environment(environment)
-    credentials = _credentials(root, environment if personal else {})
+    credentials = credentials_of(root, environment if personal else {})
+    shared = None if personal else _Shared(root)
     transports: list[BlockingTransport] = []
     clients: list[Registry] = []
     # Stores that differ in nothing that matters here are one.
     for use_http, cas in dict.fromkeys((store.use_http, store.ca_certificates) for store in config.stores):
         extra = [config.certificates[name] for name in cas]
         transports.append(BlockingTransport(deadline=deadline, proxies=proxies, extra_cas=extra))
-        client = RegistryClient(transports[-1], use_http=use_http, monotonic=time.monotonic, credentials=credentials)
-        clients.append(client)
+        memory = Memory(time.monotonic, credentials, shared.tokens if shared else None)
+        transport = shared.transport(transports[-1]) if shared else transports[-1]
+        clients.append(RegistryClient(transport, use_http=use_http, memory=memory))
+    registry = clients[0] if len(clients) == 1 else _union(clients)
     try:
-        yield clients[0] if len(clients) == 1 else _union(clients)
+        yield shared.registry(registry, way_of(config.stores)) if shared else registry
     finally:
         for transport in transports:
             transport.close()
+
+
+class _Shared:
+    """What the processes of a node have in common, under one root."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._throttled = ThrottledOrigins(root)
+        self.tokens = TokenStore(root)
+
+    def transport(self, inner: Transport) -> Transport:
+        return ConsiderateTransport(inner, self._throttled)
+
+    def registry(self, inner: Registry, way: str) -> Registry:
+        return StoredRegistry(inner, self._root, way=way)
 
 
 def _union(clients: "list[Registry]") -> Registry:
@@ -48,7 +73,7 @@ def _union(clients: "list[Registry]") -> Registry:
     return UnionRegistry(clients)
 
 
-def _credentials(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
+def credentials_of(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
     """The node's credentials, and a person's if `environment` says where they are.
 
     What reads them is imported when they are asked for: most pulls never do.

@@ -1,36 +1,48 @@
-"""`nodeseal status`: what holds on this node, and what was let in.
+"""`nodeseal status`: what holds on this node, since when, and what was let in.
 
-Reads what pulls read, and the spool; asks nobody and changes nothing.
+Reads what pulls read, the spool, up to where that was folded, and how much is remembered; asks the daemon alone, if
+there is one, and changes nothing.
 """
 
 import argparse
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TextIO
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, TextIO, cast
 
+from agent.adapters import ipc
+from agent.adapters.folding import Behind, SpoolReader
+from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool, Told
 from agent.config.config import Config
-from agent.config.times import length
-from agent.errors import Exit
-from agent.model.answer import Ground, printable
-from agent.model.record import Record
-from agent.modes import node
+from agent.config.times import about, length
+from agent.errors import Exit, HostError
+from agent.model.answer import printable
+from agent.modes import cache, node, told
 from agent.rules import breakglass, lists
+from agent.rules.breakglass import BreakGlass
 from agent.rules.precedence import Standing
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
-SHOWN = 10
-"""How many of the images that passed unverified are shown, the latest ones."""
+_SECONDS = 2.0
+_UTC = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Status(NamedTuple):
-    """What is shown."""
+    """What is shown.
+
+    `since` is when what is in force was put there, None if nobody can tell; `caches` is how much is remembered, or why
+    that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing.
+    """
 
     found: node.Node
     told: Told
+    behind: Behind
+    since: datetime | None
+    caches: Mapping[str, cache.Size] | str
+    daemon: Mapping[str, Any] | str | None
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -39,7 +51,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "status",
         help="show what holds on this node, and what was let in",
         description="Show the configuration in force, the node's floor, exemptions, break-glass, and how many images "
-        "passed, were refused, or could not be told about, by what decided. Asks nobody, changes nothing.",
+        "passed, were refused, or could not be told about, by what decided and why; how old that is, and how much is "
+        "remembered; and what the daemon says of itself. Asks nobody else, changes nothing.",
         epilog="exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug",
     )
     parser.add_argument(
@@ -51,32 +64,45 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Show the status on `stdout`."""
-    status = Status(node.opened(options.root), Spool(options.root).read())
+    status = Status(
+        node.opened(options.root),
+        Spool(options.root).read(),
+        SpoolReader(options.root).behind(),
+        SnapshotStore(options.root).in_force_since(),
+        _caches(options.root),
+        _daemon(options.root),
+    )
     stdout.write(json.dumps(_as_json(status), indent=2) + "\n" if options.format == "json" else _as_text(status))
     return Exit.ALLOW
 
 
-def _unverified(records: Sequence[Record]) -> list[Record]:
-    """What passed without having been verified just then."""
-    return [each for each in records if each.exit == Exit.ALLOW and each.ground != Ground.VERIFIED.value]
+def _caches(root: str) -> Mapping[str, cache.Size] | str:
+    try:
+        return cache.figures(root)
+    except HostError as error:
+        return error.message
 
 
-def _doors(records: Sequence[Record]) -> Counter[str]:
-    """How many answers each door gave: `answer` is what was answered to the same words before."""
-    return Counter(each.door for each in records)
-
-
-def _counted(records: Sequence[Record]) -> list[tuple[tuple[str, str, str], int]]:
-    """How many answers for each ground (empty for what was blocked), code and rule."""
-    return sorted(Counter((each.ground, each.code, each.rule) for each in records).items())
+def _daemon(root: str) -> Mapping[str, Any] | str | None:
+    try:
+        said = ipc.Client(root).ask(ipc.STATUS, seconds=_SECONDS)
+        return None if said is None else cast("dict[str, Any]", json.loads(said))
+    except HostError as error:
+        return error.message
+    except ValueError:
+        return "got something else from the daemon; expected JSON"
 
 
 def _as_json(status: Status) -> dict[str, object]:
     standing = status.found.standing
-    config = status.found.config
+    config, now, caches = status.found.config, standing.moment.wall, status.caches
     return {
         "schemaVersion": SCHEMA_VERSION,
         "generation": config.generation if isinstance(config, Config) else None,
+        "snapshot": {
+            "since": f"{status.since:{_UTC}}" if status.since else None,
+            "ageSeconds": int(told.seconds_since(status.since, now)) if status.since else None,
+        },
         "trouble": None if isinstance(config, Config) else {"cause": config.cause.value, "message": config.message},
         "node": standing.node_name,
         "rules": [
@@ -90,34 +116,35 @@ def _as_json(status: Status) -> dict[str, object]:
         },
         "exemptions": [each._asdict() for each in (*standing.ruleset.exempt, *lists.BUILT_IN)],
         "breakGlass": [
-            {"match": match, "until": until, "reason": reason} for match, until, reason in _live_glass(standing)
+            {
+                "match": each.match,
+                "until": f"{each.until:{_UTC}}",
+                "reason": each.reason,
+                "since": f"{each.since.wall:{_UTC}}",
+                "ageSeconds": int(told.seconds_since(each.since.wall, now)),
+            }
+            for each in _live_glass(standing)
         ],
-        "answers": [
-            {"ground": ground or None, "code": code, "rule": rule, "count": count}
-            for (ground, code, rule), count in _counted(status.told.records)
-        ],
-        "doors": dict(sorted(_doors(status.told.records).items())),
-        "unverified": [each._asdict() for each in _unverified(status.told.records)[-SHOWN:]],
-        "gaps": status.told.gaps,
+        **told.as_json(status.told, status.behind, now),
+        "caches": None
+        if isinstance(caches, str)
+        else {kind: {"files": size.files, "bytes": size.bytes} for kind, size in caches.items()},
+        "daemon": {"trouble": status.daemon} if isinstance(status.daemon, str) else status.daemon,
     }
 
 
-def _live_glass(standing: Standing) -> list[tuple[str, str, str]]:
-    """Break-glass that counts now: pattern, end, reason."""
-    return [
-        (each.match, f"{each.until:%Y-%m-%dT%H:%M:%SZ}", each.reason)
-        for each in standing.all_break_glass()
-        if not breakglass.ended(each, standing.moment, standing.floor)
-    ]
+def _live_glass(standing: Standing) -> list[BreakGlass]:
+    """Break-glass that counts now."""
+    return [each for each in standing.all_break_glass() if not breakglass.ended(each, standing.moment, standing.floor)]
 
 
 def _as_text(status: Status) -> str:
-    standing, config, records = status.found.standing, status.found.config, status.told.records
-    floor = standing.floor
+    standing, config = status.found.standing, status.found.config
+    floor, now = standing.floor, standing.moment.wall
     longest = length(floor.longest_break_glass)
     in_force = config.generation[:12] if isinstance(config, Config) else f"{config.cause.value}: {config.message}"
     lines = [
-        f"configuration  {in_force}",
+        f"configuration  {in_force}{_since(status.since, now)}",
         f"node           {standing.node_name}",
         f"floor          enforcement {floor.enforcement.value}, break-glass {longest} at most",
         "rules",
@@ -132,17 +159,34 @@ def _as_text(status: Status) -> str:
         how = f"by {len(entry.digests)} digests" if entry.digests else "not verified"
         lines.append(f"  {entry.match}, {how}{f' (built in: {entry.why})' if entry.why else ''}")
     glass = _live_glass(standing)
-    lines += ["break-glass", *(f"  {match} until {until}: {reason}" for match, until, reason in glass)] if glass else []
-    lines.append(f"answers        {len(records)} since {records[0].time if records else 'never'}")
-    for (ground, code, name), count in _counted(records):
-        lines.append(f"  {count:7}  {ground or 'blocked':16}{code}  rule={name}")
-    if records:
-        lines.append(
-            f"doors          {', '.join(f'{door} {count}' for door, count in sorted(_doors(records).items()))}"
-        )
-    unverified = _unverified(records)
-    lines += [f"passed unverified: {len(unverified)}; the latest"] if unverified else []
-    lines += (f"  {each.time}  {each.ground:16}{each.code}  {each.image}" for each in unverified[-SHOWN:])
-    if status.told.gaps:
-        lines.append(f"{status.told.gaps} lines of the spool can't be read")
+    lines += ["break-glass"] if glass else []
+    for each in glass:
+        age = about(told.seconds_since(each.since.wall, now))
+        lines.append(f"  {each.match} until {each.until:{_UTC}}: {each.reason} (on for {age})")
+    lines += told.as_text(status.told, status.behind, now)
+    lines += ["remembered"]
+    if isinstance(status.caches, str):
+        lines.append(f"  {status.caches}")
+    else:
+        lines += (f"  {kind:12}{size.files} files, {size.bytes} bytes" for kind, size in status.caches.items())
+    lines += _daemon_lines(status.daemon, now)
     return "".join(f"{printable(line)}\n" for line in lines)
+
+
+def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list[str]:
+    if daemon is None:
+        return ["daemon         none: each pull does the work alone"]
+    if isinstance(daemon, str):
+        return [f"daemon         {daemon}"]
+    age, ahead = about(now.timestamp() - daemon["since"]), daemon["ahead"]
+    return [
+        f"daemon         {daemon['version']}, pid {daemon['pid']}, up for {age}",
+        f"  {daemon['running']} verified at this moment, {daemon['waiting']} waiting for their turn",
+        f"  {ahead['done']} verified ahead of pulls, {ahead['waiting']} to go, {ahead['dropped']} dropped",
+        *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
+    ]
+
+
+def _since(since: datetime | None, now: datetime) -> str:
+    """Since when what is in force is: the time of the link to it, not of what is in it."""
+    return f", in force since {since:{_UTC}} ({about(told.seconds_since(since, now))})" if since else ""

@@ -40,6 +40,7 @@ class Access(NamedTuple):
         """
         request = Request(url, f"{self.repository.host}: {what}", limit, (("Accept", accept),))
         authorization = ""
+        self._take_kept_token()
         if (self.origin, self.repository.path) in self.memory.plans:
             from agent.registry import login
 
@@ -56,7 +57,18 @@ class Access(NamedTuple):
             return (yield from login.again(self, request.what, response, send, had_authorization=had))
         if response.status == status.FORBIDDEN and at_home:
             self.memory.plans.pop((self.origin, self.repository.path), None)  # what let us in before may have changed
+            if self.memory.kept is not None:
+                self.memory.kept.drop(self.origin, self.repository.path)
         return response
+
+    def _take_kept_token(self) -> None:
+        """Make a token ours that let another process in, if we don't know yet how to get in ourselves."""
+        memory, place = self.memory, (self.origin, self.repository.path)
+        kept = memory.kept.get(*place) if memory.kept is not None and place not in memory.plans else None
+        if kept is not None:
+            from agent.registry import login
+
+            login.take(self, kept)
 
     def _follow(self, request: Request, authorization: str, may_leave: bool) -> Steps[tuple[Response, bool]]:
         """Send `request` and follow redirects; also say whether the response is from the registry's own origin."""

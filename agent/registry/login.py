@@ -5,20 +5,23 @@
 3. Each of them, at most `MAX_CREDENTIALS_TRIED`, gets one try; a registry that finds a fresh token too weak
    (`insufficient_scope`) gets one more, with the scopes that it asks for, as far as they are for pulling.
 4. Credentials that may not be sent to the realm stay here: an anonymous token is asked for instead.
-5. What let us in is remembered for the repository, and used in front of the next request.
+5. What let us in is remembered for the repository, and used in front of the next request.  A token is also kept for
+   other processes (`memory.KeptTokens`), with a hash of all credentials for the repository: with others it is not used.
 
 So every 401 ends, in an answer or in `Unavailable`, which says whose credentials were refused or withheld, or why they
 can't be had.  Imported once a registry has refused something; never before.
 """
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence
 
 from agent.errors import Cause, Malformed, NodesealError, Unavailable
 from agent.registry import challenge, status, tokens
 from agent.registry.challenge import Challenge
 from agent.registry.limits import MAX_CREDENTIALS_TRIED, MAX_SCOPE_LENGTH, MAX_SCOPES
-from agent.registry.memory import put
+from agent.registry.memory import KeptToken, put
 from agent.registry.messages import Response, Steps
+from agent.registry.secret import Secret
 from agent.registry.urls import Origin, Url
 
 if TYPE_CHECKING:
@@ -54,8 +57,14 @@ def remembered(access: "Access") -> Steps[str]:
     Empty if it lets nobody in any more: credentials may have changed, and are looked up anew once we are refused.
     """
     place = (access.origin, access.repository.path)
+    plan = access.memory.plans[place]
+    key = plan.key(access.origin)
+    before = access.memory.tokens.get(key) if key is not None else None
     try:
-        return (yield from _authorization(access, access.memory.plans[place]))
+        authorization = yield from _authorization(access, plan)
+        if key is not None and access.memory.tokens.get(key) is not before:
+            _keep(access, plan)
+        return authorization
     except Unavailable as error:
         if error.cause is not Cause.UNAUTHORIZED:
             raise
@@ -73,9 +82,11 @@ def again(access: "Access", what: str, refusal: Response, send: Send, *, had_aut
     old = access.memory.plans.pop((access.origin, repository.path), None)
     if old is not None:
         _forget_token(access, old)
+        if access.memory.kept is not None:
+            access.memory.kept.drop(access.origin, repository.path)
     challenges = challenge.parse(refusal.values("www-authenticate"))
     keyring = access.memory.credentials()
-    found = keyring.credentials(repository)[:MAX_CREDENTIALS_TRIED] if keyring is not None else ()
+    found = _credentials(access)
     refused = Unavailable(f"{what}: the registry refuses", cause=Cause.UNAUTHORIZED)  # until a try says more
     for credential in found or (None,):
         try:
@@ -92,6 +103,67 @@ def again(access: "Access", what: str, refusal: Response, send: Send, *, had_aut
         text = f"{what}: the registry wants credentials; {complaint}"
         raise Unavailable(text, cause=Cause.CREDENTIALS_UNAVAILABLE, hint=_FILE_HINT)
     raise refused
+
+
+def take(access: "Access", kept: KeptToken) -> None:
+    """Go on with a token that let another process in, unless our credentials are others, or it is not what it must be.
+
+    Its realm is asked for nothing here, and is judged again when it is.
+    """
+    found = _credentials(access)
+    try:
+        if kept.credentials != _fingerprint(access, found, kept.value):
+            return
+        credential = found[kept.credential] if kept.credential >= 0 else None
+        realm = tokens.realm_of(access.origin, kept.realm)
+    except (IndexError, Malformed):
+        return
+    plan = Plan(realm, kept.service, kept.scopes, credential)
+    now = access.memory.now()
+    token = tokens.Token(kept.value, now + kept.refresh_in, now + kept.ends_in)
+    put(access.memory.tokens, tokens.TokenKey(access.origin, realm, kept.service, kept.scopes, credential), token)
+    put(access.memory.plans, (access.origin, access.repository.path), plan)
+
+
+def _keep(access: "Access", plan: Plan) -> None:
+    """Keep the plan's token for other processes."""
+    memory, key = access.memory, plan.key(access.origin)
+    token = memory.tokens.get(key) if key is not None else None
+    if memory.kept is None or key is None or token is None:
+        return
+    found = _credentials(access)
+    which = next((i for i, each in enumerate(found) if each is plan.credential), -1)
+    if which < 0 and plan.credential is not None:
+        return  # the file has changed meanwhile
+    kept = KeptToken(
+        f"{key.realm.origin}{key.realm.target}",
+        key.service,
+        key.scopes,
+        which,
+        _fingerprint(access, found, token.value),
+        token.value,
+        token.refresh_at - memory.now(),
+        token.ends - memory.now(),
+    )
+    memory.kept.put(access.origin, access.repository.path, kept)
+
+
+def _credentials(access: "Access") -> "tuple[Credential, ...]":
+    """The credentials for the repository, as many as are tried."""
+    keyring = access.memory.credentials()
+    return keyring.credentials(access.repository)[:MAX_CREDENTIALS_TRIED] if keyring is not None else ()
+
+
+def _fingerprint(access: "Access", found: "Sequence[Credential]", token: Secret) -> str:
+    """A hash of everything in credentials that decides which token we are given, and where they may be sent.
+
+    It lies beside the token, and is bound to it: so it can't be used to try passwords without having that.
+    """
+    parts = [token.reveal()]
+    for each in found:
+        secrets = (each.user, each.password, each.identity_token, each.registry_token)
+        parts += [*(secret.reveal() for secret in secrets), *each.realms(access.repository), ""]
+    return sha256("".join(f"{len(part)}:{part}" for part in parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _plan(access: "Access", challenges: Sequence[Challenge], credential: "Credential | None") -> Plan:
@@ -138,6 +210,8 @@ def _try(access: "Access", what: str, plan: Plan, send: Send) -> Steps[Response]
             hint=_FILE_HINT,
         )
     put(access.memory.plans, (access.origin, access.repository.path), plan)
+    if response.status not in _REFUSED:
+        _keep(access, plan)
     return response
 
 

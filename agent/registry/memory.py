@@ -1,17 +1,18 @@
 """What a client remembers of the registries that it talks to: how they want to be asked, tokens, missing APIs.
 
-In memory alone, bounded, and for a limited time.  Reads no clock and no file: the time and the place where credentials
-are looked up come in by constructor.  Every pull imports this, so it holds no more than the tables; what fills them is
-imported once a registry asks for authentication (`agent.registry.login`).
+Bounded, and for a limited time.  Reads no clock and no file: the time, the place where credentials are looked up, and
+what keeps tokens for other processes come in by constructor.  Every pull imports this, so it holds no more than the
+tables; what fills them is imported once a registry asks for authentication (`agent.registry.login`).
 """
 
-from typing import TYPE_CHECKING, Callable, TypeVar
+from typing import TYPE_CHECKING, Callable, NamedTuple, Protocol, TypeVar
 
 from agent.registry.urls import Origin
 
 if TYPE_CHECKING:
     from agent.registry.credentials import Keyring
     from agent.registry.login import Plan
+    from agent.registry.secret import Secret
     from agent.registry.tokens import Token, TokenKey
 
 MAX_REMEMBERED = 1000
@@ -27,13 +28,56 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
+class KeptToken(NamedTuple):
+    """A token that let somebody in, and how it was come by: what other processes need to use it.
+
+    `realm`, `service` and `scopes` are the plan's (`agent.registry.login.Plan`).  `credential` says which of the
+    credentials for the repository it was given for, -1 for none, and `credentials` is a hash of all of them: with
+    others it is of no use.  `refresh_in` and `ends_in` are seconds from now on.
+    """
+
+    realm: str
+    service: str | None
+    scopes: tuple[str, ...]
+    credential: int
+    credentials: str
+    value: "Secret"
+    refresh_in: float
+    ends_in: float
+
+
+class KeptTokens(Protocol):
+    """Keeps tokens for other processes.  Never raises: what can't be read is not there."""
+
+    def get(self, origin: Origin, path: str) -> KeptToken | None:
+        """The token that let somebody in to a repository, if it need not be refreshed yet."""
+        ...
+
+    def put(self, origin: Origin, path: str, token: KeptToken) -> None:
+        """Keep a token that let us in."""
+        ...
+
+    def drop(self, origin: Origin, path: str) -> None:
+        """Have none: it lets nobody in any more."""
+        ...
+
+
 class Memory:
     """The memory of one client.  `plans`, `tokens` and `judged` belong to `agent.registry.login`."""
 
-    def __init__(self, monotonic: Callable[[], float], credentials: "Callable[[], Keyring | None]") -> None:
-        """`credentials` is called when a registry asks for authentication, and not before; None: there are none."""
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        credentials: "Callable[[], Keyring | None]",
+        kept: KeptTokens | None = None,
+    ) -> None:
+        """`credentials` is called when a registry asks for authentication, and not before; None: there are none.
+
+        Also if a token is `kept`: it counts for the same credentials alone.
+        """
         self.now = monotonic
         self.credentials = credentials
+        self.kept = kept
         self.plans: dict[tuple[Origin, str], Plan] = {}
         self.tokens: dict[TokenKey, Token] = {}
         self.judged: dict[Judged, str] = {}

@@ -1,10 +1,13 @@
 """Certificate chains of signatures: structure, certificate rules, validity.
 
+What is said of a chain's bytes alone is the same each time: a process that lives long says it once (`REMEMBERED`).
+
 Notary Project signature specification, "Certificate Requirements".  Whether anybody trusts the chain is another
 question (`agent.trust.truststore`).  The numbers in comments are those of the list in `check_chain`.
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Sequence, TypeVar
 
 from cryptography import x509
@@ -23,6 +26,9 @@ MAX_CERTIFICATE_SIZE = 16 * 1024
 
 MAX_CHAIN_SIZE = 64 * 1024
 """Largest chain taken, in bytes of DER: anybody can attach one, and reading it costs time."""
+
+REMEMBERED = 64
+"""Chains that were read, and found to be sound, and are not looked at again: a cluster has few signers."""
 
 _UNDERSTOOD = frozenset(
     {
@@ -65,6 +71,11 @@ def parse_chain(ders: Sequence[bytes], *, limited: bool = True) -> tuple[x509.Ce
         raise LimitExceeded(f"certificate chain: got {len(ders)} certificates; expected at most {MAX_CERTIFICATES}")
     if sum(map(len, ders)) > MAX_CHAIN_SIZE:
         raise LimitExceeded(f"certificate chain: got {sum(map(len, ders))} bytes; expected at most {MAX_CHAIN_SIZE}")
+    return _read(tuple(ders))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read(ders: tuple[bytes, ...]) -> tuple[x509.Certificate, ...]:
     return tuple(_parse(der, f"certificate {i + 1} of {len(ders)}") for i, der in enumerate(ders))
 
 
@@ -82,6 +93,12 @@ def check_chain(chain: Sequence[x509.Certificate], *, timestamping: bool = False
     6. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage); a
        timestamp authority's may sign timestamps and nothing else.
     """
+    _check(tuple(chain), timestamping)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _check(chain: tuple[x509.Certificate, ...], timestamping: bool) -> None:
+    """What is raised is not remembered."""
     try:
         for certificate in chain:
             _check_form(certificate)

@@ -232,7 +232,7 @@ def test_cache_that_cannot_be_written_is_no_error(tmp_path: pathlib.Path) -> Non
 
 
 def test_oldest_answers_go_first(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(revocation_cache, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(revocation_cache, "KIND", revocation_cache.KIND._replace(most=2))
     cache = RevocationCache(str(tmp_path))
     for i in range(3):
         file = cached(tmp_path, ASK._replace(body=bytes([i])))
@@ -245,7 +245,7 @@ def test_oldest_answers_go_first(tmp_path: pathlib.Path, monkeypatch: pytest.Mon
 def test_cache_is_bounded_in_bytes_and_swept_of_what_a_killed_process_left(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocation_cache, "MAX_BYTES", 1500)
+    monkeypatch.setattr(revocation_cache, "KIND", revocation_cache.KIND._replace(most_bytes=1500))
     file = cached(tmp_path, ASK, b"x" * 1000)
     os.utime(file, (time.time() - 100,) * 2)
     left = file.parent / ".tmp-left"

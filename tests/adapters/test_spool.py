@@ -280,7 +280,7 @@ def test_a_file_of_which_no_new_one_can_be_begun_does_not_fill_the_disk(
     spool: Spool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_SIZE", 1_000)
-    monkeypatch.setattr(module, "_LARGEST", 2_000)
+    monkeypatch.setattr(module, "LARGEST", 2_000)
     (root / FOLDER).mkdir(parents=True, mode=0o700)
     before(root).mkdir()
     for number in range(100):

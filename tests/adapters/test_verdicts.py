@@ -3,12 +3,15 @@
 import errno
 import json
 import os
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent.adapters import answers, files, verdicts
+from agent.adapters import answers, files, misses, verdicts
+from agent.adapters.entries import Entries, Kind
 from agent.adapters.inline import run
 from agent.adapters.verdicts import DOUBTS, FOLDER, NoVerdicts, VerdictFolder
 from agent.errors import Cause, Code
@@ -34,7 +37,7 @@ def remember(store: VerdictFolder, memory: Memory = FOUND, *, ground: str = "g",
 
 def the_file(root: Path) -> Path:
     """The only entry."""
-    (entry,) = (root / FOLDER).glob("*.json")
+    (entry,) = (root / FOLDER).iterdir()
     return entry
 
 
@@ -109,12 +112,26 @@ def test_files_are_their_owners_alone(store: VerdictFolder, tmp_path: Path) -> N
     assert the_file(tmp_path).stat().st_mode & 0o777 == 0o600
 
 
+def _sealed(path: Path, content: str, kind: Kind = verdicts.KIND) -> None:
+    path.write_bytes(Entries("/", kind).sealed(content.encode()))
+
+
+def _value(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_bytes().partition(b"\n")[2])
+    assert isinstance(value, dict)
+    return value
+
+
 def _other(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    _sealed(path, json.dumps(_value(path) | changes))
 
 
 def _last(path: Path, **changes: object) -> None:
-    _other(path, last=json.loads(path.read_text())["last"] | changes)
+    _other(path, last=_value(path)["last"] | changes)
+
+
+def _version(path: Path, version: int) -> None:
+    _sealed(path, json.dumps(_value(path)), verdicts.KIND._replace(version=version))
 
 
 def _pipe(path: Path) -> None:
@@ -125,8 +142,12 @@ def _pipe(path: Path) -> None:
 SPOILT = {
     "torn": lambda path: os.truncate(path, 20),
     "empty": lambda path: os.truncate(path, 0),
-    "no object": lambda path: path.write_text("[]"),
-    "another version": lambda path: _other(path, formatVersion=1),
+    "no object": lambda path: _sealed(path, "[]"),
+    "no JSON": lambda path: _sealed(path, "{"),
+    "the version before": lambda path: _version(path, 2),
+    "a version to come": lambda path: _version(path, 4),
+    "another store's": lambda path: _sealed(path, json.dumps(_value(path)), verdicts.DOUBTS_KIND),
+    "altered": lambda path: path.write_bytes(path.read_bytes().replace(b"1 of 1", b"1 of 2")),
     "another image": lambda path: _other(path, image="r.example/x@sha256:0"),
     "another ground": lambda path: _other(path, ground="h"),
     "no time": lambda path: _other(path, verified=["soon", None]),
@@ -140,7 +161,7 @@ SPOILT = {
     "cannot tell without a cause": lambda path: _last(path, decision="cannot tell"),
     "no such cause": lambda path: _last(path, causes=["internal"], decision="cannot tell"),
     "no number of repeats": lambda path: _last(path, repeats="1"),
-    "without a part": lambda path: path.write_text(json.dumps({"formatVersion": 2, "ground": "g", "image": IMAGE})),
+    "without a part": lambda path: _sealed(path, json.dumps({"ground": "g", "image": IMAGE})),
     "huge": lambda path: path.write_text(" " * 20_000),
     "writable by others": lambda path: path.chmod(0o602),
     "a link": lambda path: (path.rename(path.with_suffix(".x")), path.symlink_to(path.with_suffix(".x"))),
@@ -158,17 +179,97 @@ def test_what_is_not_whole_or_not_ours_is_not_there(store: VerdictFolder, tmp_pa
     assert run(store.recall("g", IMAGE)) == NOTHING
 
 
-@pytest.mark.parametrize("content", ["[]", '{"formatVersion":2}', '{"formatVersion":2,"ground":"g","at":"x","of":[]}'])
+@pytest.mark.parametrize("content", ["[]", "{}", '{"ground":"g","at":"x","of":[]}', '{"ground":"h","at":"x","of":[]}'])
 def test_nothing_counts_on_a_ground_whose_doubt_is_damaged(store: VerdictFolder, tmp_path: Path, content: str) -> None:
     run(store.doubt("g", "CN=build", AT - timedelta(hours=1)))
-    (entry,) = (tmp_path / DOUBTS).glob("*.json")
-    entry.write_text(content)
+    (entry,) = (tmp_path / DOUBTS).iterdir()
+    _sealed(entry, content, verdicts.DOUBTS_KIND)
     remember(store)
     remember(store, ground="h")
     assert run(store.recall("g", IMAGE)) == NOTHING
     assert run(store.recall("h", IMAGE)) == FOUND
     run(store.doubt("g", "CN=other", AT - timedelta(hours=1)))
     assert run(store.recall("g", IMAGE)) == FOUND
+
+
+SPOILT_DOUBTS = {
+    "torn": lambda path: os.truncate(path, 20),
+    "another version's": lambda path: _sealed(path, "{}", verdicts.DOUBTS_KIND._replace(version=2)),
+    "writable by others": lambda path: path.chmod(0o606),
+    "a link": lambda path: (path.rename(path.with_suffix(".x")), path.symlink_to(path.with_suffix(".x"))),
+    "a link to nothing": lambda path: (path.unlink(), path.symlink_to("nothing")),
+    "of a time to come": lambda path: os.utime(path, (time.time() + 60,) * 2),
+    "in a folder that others may write to": lambda path: path.parent.chmod(0o777),
+    "gone from a folder that others may write to": lambda path: (path.unlink(), path.parent.chmod(0o777)),
+    "in a folder that is a link": lambda path: (
+        path.parent.rename(path.parent.with_name("elsewhere")),
+        path.parent.symlink_to(path.parent.with_name("elsewhere")),
+    ),
+    "gone with its folder, for which there is a link": lambda path: (
+        path.unlink(),
+        path.parent.rename(path.parent.with_name("elsewhere")),
+        path.parent.symlink_to(path.parent.with_name("elsewhere")),
+    ),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT_DOUBTS)
+def test_nothing_counts_where_somebody_else_may_have_removed_a_doubt(
+    store: VerdictFolder, tmp_path: Path, spoil: str
+) -> None:
+    remember(store)
+    run(store.doubt("g", "CN=build", AT - timedelta(hours=1)))
+    assert run(store.recall("g", IMAGE)) == FOUND
+    (entry,) = (tmp_path / DOUBTS).iterdir()
+    SPOILT_DOUBTS[spoil](entry)  # type: ignore[no-untyped-call]
+    assert run(store.recall("g", IMAGE)) == NOTHING
+
+
+def test_a_verdict_of_a_time_to_come_is_not_known_and_is_counted(tmp_path: Path) -> None:
+    ahead = VerdictFolder(str(tmp_path), now=lambda: AT + timedelta(days=1))
+    late = Memory(VERIFIED._replace(verified_at=AT + timedelta(hours=12)))
+    remember(ahead, late)
+    behind = VerdictFolder(str(tmp_path), now=lambda: AT)
+    assert run(behind.recall("g", IMAGE)) == NOTHING
+    assert misses.counted(str(tmp_path)) == {"verdicts": {"future": 1}}
+    assert run(ahead.recall("g", IMAGE)) == late
+    last = Memory(last=known(ALLOWED)._replace(at=AT + timedelta(seconds=1)))
+    remember(ahead, last)
+    assert run(behind.recall("g", IMAGE)) == NOTHING
+
+
+def test_a_verdict_that_was_begun_by_a_clock_that_was_put_right_since_is_not_remembered(tmp_path: Path) -> None:
+    behind = VerdictFolder(str(tmp_path), now=lambda: AT - timedelta(seconds=1))
+    remember(behind)
+    assert run(VerdictFolder(str(tmp_path)).recall("g", IMAGE)) == NOTHING
+
+
+def test_no_verdict_of_a_time_to_come_stands_behind_a_doubt(store: VerdictFolder, tmp_path: Path) -> None:
+    """The clock was a day ahead when the image was judged; it was put right, and then a certificate was revoked."""
+    remember(store)
+    written = the_file(tmp_path).stat().st_mtime
+    remember(store, image=f"{IMAGE}2")
+    early = next(path for path in (tmp_path / FOLDER).iterdir() if path.stat().st_mtime > written)
+    os.utime(early, (written - 3600,) * 2)
+    right = VerdictFolder(str(tmp_path), now=lambda: datetime.fromtimestamp(written - 60, timezone.utc))
+    run(right.doubt("g", "CN=build", AT - timedelta(days=1)))
+    assert run(store.recall("g", IMAGE)) == NOTHING
+    assert run(store.recall("g", f"{IMAGE}2")) == FOUND
+
+
+def test_where_a_verdict_of_a_time_to_come_cannot_be_removed_everything_is_forgotten(
+    store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(store)
+    os.utime(the_file(tmp_path), (time.time() + 1000,) * 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(Entries, "names", _refuse)
+        run(store.doubt("g", "CN=build", AT))
+    assert not (tmp_path / FOLDER).exists()
+
+
+def _refuse(*_: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_a_doubt_of_somebody_who_began_earlier_takes_nothing_back(store: VerdictFolder) -> None:
@@ -223,10 +324,9 @@ def test_what_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
     assert run(store.recall("g", IMAGE)) == NOTHING
 
 
-def test_the_ones_verified_longest_ago_go_first(
-    store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verdicts, "MAX_ENTRIES", 5)
+def test_the_ones_verified_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "KIND", verdicts.KIND._replace(most=5))
+    store = VerdictFolder(str(tmp_path))
     monkeypatch.setattr(files, "_SWEEP_EVERY", "")
     for i in range(8):
         remember(store, image=f"{IMAGE}{i}")

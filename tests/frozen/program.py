@@ -39,6 +39,7 @@ class Program:
     def forget(self) -> None:
         """Forget what was answered here before: otherwise it is answered again."""
         shutil.rmtree(self.root / "var/cache/nodeseal", ignore_errors=True)
+        shutil.rmtree(self.root / "run/nodeseal/secrets", ignore_errors=True)
 
     def pull(
         self,

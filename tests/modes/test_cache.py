@@ -38,6 +38,7 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
     for folder in (answers.FOLDER, revocation_cache.CACHE):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "x").write_text("12345")
+        os.utime(tmp_path / folder / "x", (NOW.timestamp() - 7200,) * 2)
     return tmp_path
 
 
@@ -63,11 +64,12 @@ def test_what_is_remembered_is_counted_by_kind_and_by_what_is_said_next(cache: C
     code, out, err = cache("stats")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0] == "answers     1 file(s), 5 bytes"
+    assert lines[0] == "answers     1 file(s), 5 bytes, oldest 2 h, newest 2 h"
     assert lines[1].startswith("verdicts    3 file(s), ")
     assert lines[2].startswith("doubts      1 file(s), ")
     assert lines[3:] == [
-        "revocation  1 file(s), 5 bytes",
+        "revocation  1 file(s), 5 bytes, oldest 2 h, newest 2 h",
+        *(f"{kind:11} 0 file(s), 0 bytes" for kind in ("content", "listings", "tokens", "throttled")),
         "images      1 allow",
         "images      1 deny",
         "images      1 verified before",
@@ -77,7 +79,11 @@ def test_what_is_remembered_is_counted_by_kind_and_by_what_is_said_next(cache: C
 def test_programs_get_the_same_count(cache: Cache) -> None:
     value = json.loads(cache("stats", "--format", "json")[1])
     assert value["schemaVersion"] == "1"
-    assert value["sizes"]["answers"] == {"files": 1, "bytes": 5}
+    kept = value["sizes"]["answers"]
+    assert (kept["files"], kept["bytes"]) == (1, 5)
+    assert kept["oldestSeconds"] == kept["newestSeconds"] >= 7200
+    assert value["sizes"]["tokens"] == {"files": 0, "bytes": 0, "oldestSeconds": None, "newestSeconds": None}
+    assert value["misses"] == {}
     assert value["images"] == {"allow": 1, "deny": 1, "verified before": 1}
 
 

@@ -1,6 +1,7 @@
 """`nodeseal status`: what holds, what was counted, and what passed unverified."""
 
 import json
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from agent import cli
+from agent.adapters import answers
+from agent.adapters.folding import POSITION, SpoolReader
 from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import FOLDER, Spool
@@ -22,9 +25,12 @@ NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
 IMAGE = "r.example/x@sha256:" + "5" * 64
 
 
-def tell(root: Path, answer: Answer) -> None:
+DENIED = Answer(Exit.DENY, Code.NO_EVIDENCE, "shop", "x", 7)
+
+
+def tell(root: Path, answer: Answer, *, at: datetime = NOW, door: str = "plugin", image: str = IMAGE) -> None:
     """Have one answer in the spool."""
-    Spool(str(root)).append(Record.of(answer, now=NOW, door="plugin", image=IMAGE, name="r.example/x:1"))
+    Spool(str(root)).append(Record.of(answer, now=at, door=door, image=image, name="r.example/x:1"))
 
 
 @pytest.fixture
@@ -66,15 +72,16 @@ def test_break_glass_that_counts_is_shown(tmp_path: Path, status: Any) -> None:
     live = BreakGlass("a1", "r.example/**", "INC-1", now, now.wall + timedelta(hours=1))
     NodeState(str(tmp_path)).write_break_glass([live, live._replace(id="a2", match="**")])
     assert f"r.example/** until {live.until:%Y-%m-%dT%H:%M:%SZ}: INC-1" in status()
-    assert [each["match"] for each in json.loads(status("--format", "json"))["breakGlass"]] == ["r.example/**"]
+    (told,) = json.loads(status("--format", "json"))["breakGlass"]
+    assert (told["match"], told["since"]) == ("r.example/**", f"{now.wall:%Y-%m-%dT%H:%M:%SZ}")
+    assert 0 <= told["ageSeconds"] < 60
 
 
 def test_every_allowance_is_counted_by_what_it_rests_on(tmp_path: Path, status: Any) -> None:
     verified = Answer(Exit.ALLOW, Code.VERIFIED, "shop", "1 of 1", 7, Ground.VERIFIED)
     ignored = Answer(Exit.ALLOW, Code.REGISTRY_UNAVAILABLE, "shop", "gone", 8, Ground.FAILURE_POLICY)
     audited = Answer(Exit.ALLOW, Code.NO_EVIDENCE, "shop", "would deny: x", 7, Ground.AUDIT, would=Exit.DENY)
-    denied = Answer(Exit.DENY, Code.NO_EVIDENCE, "shop", "x", 7)
-    for answer in (verified, ignored, audited, ignored, denied):
+    for answer in (verified, ignored, audited, ignored, DENIED):
         tell(tmp_path, answer)
     with (tmp_path / FOLDER / "spool.jsonl").open("ab") as spool:
         spool.write(b'{"torn\n')
@@ -99,6 +106,118 @@ def test_every_allowance_is_counted_by_what_it_rests_on(tmp_path: Path, status: 
     assert told["gaps"] == 1
 
 
+def test_since_when_it_holds_is_shown(tmp_path: Path, status: Any) -> None:
+    assert json.loads(status("--format", "json"))["snapshot"] == {"since": None, "ageSeconds": None}
+    SnapshotStore(str(tmp_path)).publish(CONFIG)
+    link = tmp_path / "var/lib/nodeseal/current"
+    since = datetime.now(timezone.utc) - timedelta(hours=50, minutes=10)
+    os.utime(link, (since.timestamp(), since.timestamp()), follow_symlinks=False)
+    assert f", in force since {since:%Y-%m-%dT%H:%M:%SZ} (2 d 2 h)\n" in status()
+    told = json.loads(status("--format", "json"))["snapshot"]
+    assert told["since"] == f"{since:%Y-%m-%dT%H:%M:%SZ}"
+    assert 0 <= told["ageSeconds"] - (50 * 60 + 10) * 60 < 60
+
+
+def test_how_old_the_oldest_line_is_is_shown(tmp_path: Path, status: Any) -> None:
+    assert json.loads(status("--format", "json"))["spool"] == {"oldest": None, "ageSeconds": None, "problems": []}
+    now = datetime.now(timezone.utc)
+    tell(tmp_path, DENIED, at=now - timedelta(minutes=125))
+    tell(tmp_path, DENIED, at=now)
+    assert "spool          the oldest line is 2 h 5 min old\n" in status()
+    assert 0 <= json.loads(status("--format", "json"))["spool"]["ageSeconds"] - 125 * 60 < 60
+
+
+def test_a_line_of_a_time_to_come_is_not_of_an_age_below_zero(tmp_path: Path, status: Any) -> None:
+    tell(tmp_path, DENIED, at=datetime.now(timezone.utc) + timedelta(hours=1))
+    assert json.loads(status("--format", "json"))["spool"]["ageSeconds"] == 0
+
+
+def test_the_share_that_was_answered_again_is_shown(tmp_path: Path, status: Any) -> None:
+    assert json.loads(status("--format", "json"))["again"] == {"count": 0, "share": None}
+    for door in ("plugin", "answer", "answer"):
+        tell(tmp_path, DENIED, door=door)
+    assert "doors          answer 2, plugin 1\nagain          66 % were answered as the same words before\n" in status()
+    assert json.loads(status("--format", "json"))["again"] == {"count": 2, "share": 0.6667}
+
+
+def test_the_most_frequent_reasons_are_shown_with_the_last_of_each(tmp_path: Path, status: Any) -> None:
+    codes = list(Code)[5:20]
+    for number, code in enumerate(codes):
+        for i in range(number + 1):
+            image = IMAGE.replace("/x@", f"/{code.name.lower()}{i}@")
+            tell(tmp_path, DENIED._replace(code=code, message=f"m{i}"), image=image)
+    tell(tmp_path, DENIED._replace(exit=Exit.ALLOW, ground=Ground.AUDIT, would=Exit.DENY))
+    blocked = json.loads(status("--format", "json"))["blocked"]
+    assert [(each["code"], each["count"]) for each in blocked] == [
+        (codes[i].value, i + 1) for i in range(14, 4, -1)
+    ]  # fmt: skip
+    assert blocked[0]["last"]["message"] == "m14"
+    assert blocked[0]["last"]["image"] == IMAGE.replace("/x@", f"/{codes[14].name.lower()}14@")
+    text = status()
+    assert f"       15  {codes[14].value}  last 2026-06-01T00:00:00.000+00:00  {blocked[0]['last']['image']}\n" in text
+    assert "           m14\n" in text
+    assert "           m3\n" not in text
+
+
+def test_what_passed_on_an_old_word_or_because_a_rule_only_audits_is_counted(tmp_path: Path, status: Any) -> None:
+    stale = Answer(Exit.ALLOW, Code.REGISTRY_UNAVAILABLE, "shop", "gone", 8, Ground.STALE)
+    audited = Answer(Exit.ALLOW, Code.NO_EVIDENCE, "shop", "would deny: x", 7, Ground.AUDIT, would=Exit.DENY)
+    for answer in (stale, audited, audited, DENIED):
+        tell(tmp_path, answer)
+    text = status()
+    assert "stale          1 passed because verified before" in text
+    assert "audit          2 passed that enforcing would have blocked" in text
+    told = json.loads(status("--format", "json"))
+    assert (told["stale"], told["wouldDeny"]) == (1, 2)
+
+
+def test_how_far_folding_is_behind_is_shown(tmp_path: Path, status: Any) -> None:
+    tell(tmp_path, DENIED)
+    assert "folded         never: no process reads the spool\n" in status()
+    never = {"position": False, "behindBytes": None, "last": None}
+    assert json.loads(status("--format", "json"))["folding"] == never
+    reader = SpoolReader(str(tmp_path))
+    reader.new()
+    reader.done()
+    tell(tmp_path, DENIED)
+    size = (tmp_path / FOLDER / "spool.jsonl").stat().st_size // 2
+    last = "2026-06-01T00:00:00.000+00:00"
+    assert f"folded         up to {last}; {size} bytes were not read yet\n" in status()
+    told = json.loads(status("--format", "json"))["folding"]
+    assert told == {"position": True, "behindBytes": size, "last": last}
+
+
+def test_what_cannot_be_read_is_told_once(tmp_path: Path, status: Any) -> None:
+    tell(tmp_path, DENIED)
+    spool, position = tmp_path / FOLDER / "spool.jsonl", tmp_path / FOLDER / POSITION
+    spool.chmod(0o622)
+    position.write_text("torn")
+    text = status()
+    assert text.count(f"{spool}: got ") == 1
+    assert text.count(f"{position}: got ") == 1
+    assert len(json.loads(status("--format", "json"))["spool"]["problems"]) == 2
+
+
+def test_how_much_is_remembered_is_shown(tmp_path: Path, status: Any) -> None:
+    folder = tmp_path / answers.FOLDER
+    folder.mkdir(parents=True)
+    (folder / "x").write_bytes(b"12345")
+    assert "remembered\n  answers     1 files, 5 bytes\n" in status()
+    told = json.loads(status("--format", "json"))["caches"]
+    assert (told["answers"], told["verdicts"]) == ({"files": 1, "bytes": 5}, {"files": 0, "bytes": 0})
+
+
+def test_what_is_remembered_cannot_be_read(tmp_path: Path, status: Any) -> None:
+    folder = tmp_path / answers.FOLDER
+    folder.parent.mkdir(parents=True)
+    folder.write_bytes(b"")
+    assert f"  {folder}: got Not a directory; expected" in status()
+    assert json.loads(status("--format", "json"))["caches"] is None
+
+
 def test_nothing_that_a_terminal_obeys_gets_out(tmp_path: Path, status: Any) -> None:
     tell(tmp_path, Answer(Exit.ALLOW, Code.EXEMPT, "a\x1b[2J\nb", "\r", 5, Ground.EXEMPT))
+    hostile = '"\x1b[2J\n'
+    record = Record.of(DENIED, now=NOW, door="plugin", image=IMAGE, name="x")
+    Spool(str(tmp_path)).append(record._replace(image=hostile, message=hostile, code=hostile, door=hostile))
     assert all(" " <= character <= "~" for line in status()[:-1].split("\n") for character in line)

@@ -1,0 +1,25 @@
+"""`ports.PolicyRunner` for an event loop: the worker process of `policy_worker`, waited for in a thread."""
+
+from collections.abc import Callable
+
+import anyio
+from anyio import to_thread
+
+from agent.adapters.inline import run
+from agent.adapters.policy_worker import ForkedWorker
+
+AT_ONCE = 4
+"""Evaluations at once; each is a process."""
+
+
+class ThreadedWorker:
+    """Evaluates each policy in a process of its own, and lets everything else go on meanwhile."""
+
+    def __init__(self) -> None:
+        """Made in the event loop."""
+        self._worker = ForkedWorker()
+        self._limiter = anyio.CapacityLimiter(AT_ONCE)
+
+    async def run(self, evaluate: Callable[[], bool]) -> bool:
+        """See `ports.PolicyRunner.run`."""
+        return await to_thread.run_sync(lambda: run(self._worker.run(evaluate)), limiter=self._limiter)

@@ -1,0 +1,116 @@
+"""Who may verify next in a process that serves many: few at once, every repository in its turn.
+
+Whoever asks for a thousand images of one repository waits behind himself; an image of another one is next but one.
+Work that nobody waits for comes behind all pulls, and never takes every place.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+AT_ONCE = 16
+"""Verifications at once; they wait for registries most of their time."""
+
+MOST_WAITING = 256
+"""Pulls that wait for their turn; the next one is told at once that there is none."""
+
+IDLE_AT_ONCE = 2
+"""Of them at most so many for which nobody waits."""
+
+
+class Crowded(Exception):
+    """Too many wait already."""
+
+
+class Turns:
+    """The places of one process."""
+
+    def __init__(self, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING, idle: int = IDLE_AT_ONCE) -> None:
+        """See the constants of the same names."""
+        self._at_once = at_once
+        self._most_waiting = most_waiting
+        self._idle_at_once = idle
+        self._running = 0
+        self._idle_running = 0
+        self._waiting: dict[str, deque[anyio.Event]] = {}
+        self._idle_waiting: deque[anyio.Event] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many pulls wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def running(self) -> int:
+        """How many verify."""
+        return self._running
+
+    @asynccontextmanager
+    async def turn(self, repository: str) -> AsyncIterator[None]:
+        """Be one of few, for a pull of this repository.  Raises `Crowded`."""
+        if self._running >= self._at_once or self._waiting:
+            if self.waiting >= self._most_waiting:
+                raise Crowded
+            await self._queued(self._waiting.setdefault(repository, deque()), repository)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._next()
+
+    @asynccontextmanager
+    async def idle_turn(self) -> AsyncIterator[None]:
+        """Be one of few when no pull waits."""
+        while self._idle_running >= self._idle_at_once or self._running >= self._at_once or self._waiting:
+            event = anyio.Event()
+            self._idle_waiting.append(event)
+            try:
+                await event.wait()
+            except BaseException:
+                if event in self._idle_waiting:
+                    self._idle_waiting.remove(event)
+                else:
+                    self._next()
+                raise
+        self._running += 1
+        self._idle_running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._idle_running -= 1
+            self._next()
+
+    async def _queued(self, queue: "deque[anyio.Event]", repository: str) -> None:
+        event = anyio.Event()
+        queue.append(event)
+        try:
+            await event.wait()
+        except BaseException:
+            if event in queue:
+                queue.remove(event)
+                self._drop_if_empty(repository)
+            else:  # it was our turn, and we don't take it
+                self._running -= 1
+                self._next()
+            raise
+        self._running -= 1  # kept for us until now
+
+    def _next(self) -> None:
+        """Give a place that became free to the repository whose turn it is."""
+        while self._running < self._at_once and self._waiting:
+            repository = next(iter(self._waiting))
+            queue = self._waiting.pop(repository)
+            queue.popleft().set()
+            if queue:
+                self._waiting[repository] = queue  # behind the others
+            self._running += 1
+        if self._idle_waiting and self._running < self._at_once and self._idle_running < self._idle_at_once:
+            self._idle_waiting.popleft().set()
+
+    def _drop_if_empty(self, repository: str) -> None:
+        if not self._waiting.get(repository, True):
+            del self._waiting[repository]

@@ -1,0 +1,167 @@
+"""What the daemon verifies though nobody waits for it (docs/architecture.md, "The daemon").
+
+- images that somebody named ahead of their pull;
+- after a change of the configuration, images that were judged under the one before: from stored content where that
+  allows them, so that their next pull finds its verdict;
+- images that break-glass let in: as if there were none, for the log.
+
+All of it at low priority, few at once, behind every pull, one image at a time of each.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import NamedTuple
+
+import anyio
+from anyio import to_thread
+
+from agent.adapters.nodestate import moment
+from agent.adapters.verdicts import VerdictCatalogue
+from agent.errors import NodesealError, Unavailable
+from agent.judgement import Case, Judgement, opened
+from agent.model.answer import Answer, Ground
+from agent.model.descriptor import Descriptor
+from agent.model.reference import Reference
+from agent.model.request import PullRequest
+from agent.model.verdict import Decision
+from agent.modes.letin import without_break_glass
+from agent.modes.warm import State, WarmDoor
+from agent.ports import Log
+
+MOST_QUEUED = 10_000
+"""Images that wait to be verified; what comes then is dropped, and counted."""
+
+MOST_AGAIN = 1_000
+"""Images judged last that are judged again after a change."""
+
+WORKERS = 2
+"""Images at once."""
+
+
+class Why(str, Enum):
+    """Why an image is verified ahead."""
+
+    NAMED = "named"
+    CHANGED = "changed"
+    LET_IN = "letIn"
+
+
+class _Task(NamedTuple):
+    why: Why
+    image: str
+
+
+class Ahead:
+    """The queue of one daemon, and what works on it."""
+
+    def __init__(self, door: WarmDoor, log: Log) -> None:
+        """Verifies by the door's means."""
+        self._door = door
+        self._log = log
+        self._tasks: dict[_Task, None] = {}
+        self._filled = anyio.Event()
+        self.dropped = 0
+        self.done = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many images wait."""
+        return len(self._tasks)
+
+    def queue(self, why: Why, images: Iterable[str]) -> int:
+        """Queue images, each once; how many are queued now for the first time."""
+        added = 0
+        for image in images:
+            task = _Task(why, image)
+            if task in self._tasks:
+                continue
+            if len(self._tasks) >= MOST_QUEUED:
+                self.dropped += 1
+                continue
+            self._tasks[task] = None
+            added += 1
+        if added:
+            self._filled.set()
+        return added
+
+    async def changed(self, state: State) -> None:
+        """Queue what was judged under another configuration than `state`, what was judged last first."""
+        root = self._door.root
+        entries = await to_thread.run_sync(lambda: list(VerdictCatalogue(root).entries()))
+        judged = [(entry.memory.last.at, entry.image) for entry in entries if entry.memory.last is not None]
+        newest = dict.fromkeys(image for _, image in sorted(judged, reverse=True))
+        added = self.queue(Why.CHANGED, list(newest)[:MOST_AGAIN])
+        if added:
+            self._log.info("judging again", images=added, generation=state.generation)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with anyio.create_task_group() as group:
+            for _ in range(WORKERS):
+                group.start_soon(self._work)
+
+    async def _work(self) -> None:
+        while True:
+            if not self._tasks:
+                self._filled = anyio.Event()
+                await self._filled.wait()
+                continue
+            task = next(iter(self._tasks))
+            del self._tasks[task]
+            try:
+                await self._one(task)
+            except NodesealError as error:
+                cause = error.cause.value if isinstance(error, Unavailable) else ""
+                fields = {"why": task.why.value, "image": task.image, "cause": cause, "reason": error.message}
+                self._log.info("not verified ahead", **fields)
+            except Exception as error:  # noqa: BLE001 - one image's bug must not end the others
+                self._door.bug(error)
+            self.done += 1
+
+    async def _one(self, task: _Task) -> None:
+        """Raises `NodesealError` if there is nothing to verify with, or nobody says what the name means."""
+        state = await self._door.state()
+        _ = state.config  # without one there is nothing to verify with
+        reference = Reference.parse_short(task.image)
+        standing = state.node.standing._replace(moment=moment())
+        if task.why is Why.LET_IN:
+            standing = without_break_glass(standing)
+        async with self._door.turns.idle_turn():
+            request = PullRequest(task.image, reference, await self._subject(reference, state))
+            case = await opened(request, standing, self._door.verdicts)
+            if isinstance(case, Answer):
+                self._tell(task, request, case)
+                return
+            known = case.known()
+            if known is not None and task.why is Why.CHANGED:
+                return  # the change was none for this image
+            judgement = known or await self._judged(task, case, state)
+        self._tell(task, request, judgement.answer)
+
+    async def _judged(self, task: _Task, case: Case, state: State) -> Judgement:
+        """A verdict that stored lists alone lead to counts if it allows: what was signed since is in none of them."""
+        if task.why is Why.CHANGED:
+            seconds = case.standing.ruleset.lifetimes.allow
+            since = datetime.now(timezone.utc) - timedelta(seconds=seconds)
+            stored = await self._door.judged_from_store(case, state, since)
+            if stored.verdict is not None and stored.verdict.decision is Decision.ALLOW:
+                return stored
+        return await self._door.judged(case, state)
+
+    async def _subject(self, reference: Reference, state: State) -> Descriptor:
+        """What an image is: what a pull has said of it, else what its registry says."""
+        known = self._door.subjects.get(f"{reference.repository}@{reference.digest}")
+        return known or await self._door.resolve(reference, state)
+
+    def _tell(self, task: _Task, request: PullRequest, answer: Answer) -> None:
+        tell = self._log.info if answer.exit == 0 and answer.ground is not Ground.AUDIT else self._log.warning
+        tell(
+            "verified ahead",
+            why=task.why.value,
+            image=request.identity,
+            exit=int(answer.exit),
+            code=answer.code.value,
+            rule=answer.rule,
+            reason=answer.message,
+        )

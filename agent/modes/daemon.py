@@ -1,0 +1,164 @@
+"""The daemon: everything of the process that `nodeseal watch` is, put together.
+
+A composition root: what it is made of is elsewhere.  Nothing on the node depends on it: whoever asks and gets no answer
+does the work alone.
+"""
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import TextIO
+
+import anyio
+
+from agent import __version__
+from agent.adapters import files, ipc, spool
+from agent.adapters.ipc_server import Pending, Server
+from agent.adapters.telemetry import Log, open_log
+from agent.errors import HostError
+from agent.modes.ahead import Ahead, Why
+from agent.modes.publishing import Publisher
+from agent.modes.telling import Telling
+from agent.modes.warm import WarmDoor
+from agent.modes.warm_access import Connections
+
+SCHEMA_VERSION = "1"
+"""Version of what the daemon says to people's commands."""
+
+_LOCK_WAIT = 10.0
+_LOOK = 0.5
+_REST = 1.0
+_NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
+
+
+def run(root: str, config: str | None, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
+    """Serve until a signal says stop; `log` is where to, and in which form.  Raises `HostError`."""
+    daemon = _Daemon(root, config, environment, open_log(*log))
+    folder = os.path.join(root, ipc.FOLDER)
+    try:
+        files.make_private_folder(folder)
+        with files.locked(f"{folder}/{ipc.LOCK}", wait=_LOCK_WAIT):
+            anyio.run(daemon.run)
+    except TimeoutError:
+        raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
+    except OSError as error:
+        raise HostError(f"{folder}: got {error}; expected to serve a socket there", hint=_NEXT_STEP) from error
+
+
+class _Daemon:
+    """Everything of one process."""
+
+    def __init__(self, root: str, config: str | None, environment: Mapping[str, str], log: Log) -> None:
+        self._root = root
+        self._config = config
+        self._environment = environment
+        self._log = log
+        self._since = time.time()
+        self._bugs: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.  Raises `OSError` if there can be no socket."""
+        publisher = Publisher(self._config, self._root, self._log) if self._config else None
+        if publisher:
+            await publisher.publish()
+        with suppress(OSError):  # then nothing is told, as with every other process
+            files.make_private_folder(os.path.join(self._root, spool.FOLDER))
+        async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
+            self._door = WarmDoor(self._root, connections, group, self._bug)
+            self._server = Server(self._taken, self._bug)
+            self._ahead = Ahead(self._door, self._log)
+            self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
+            state = await self._door.state()
+            listening = ipc.listening(self._root)
+            which = ipc.number(self._root)
+            self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
+            group.start_soon(self._server.serve, listening)
+            for work in (self._ahead.run, self._telling.run, self._follow):
+                group.start_soon(self._lasting, work)
+            if publisher:
+                group.start_soon(self._lasting, publisher.run)
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for _ in signals:
+                    break
+            ipc.take_away(self._root, which)
+            self._log.info("stopping")
+            group.cancel_scope.cancel()
+
+    async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what has no end; a bug in it is told, and it begins anew."""
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - the rest of the daemon goes on
+                self._bug(error)
+            await anyio.sleep(_REST)
+
+    async def _follow(self) -> None:
+        """Notice another configuration, whoever published it, before a pull does."""
+        generation = ""
+        while True:
+            state = await self._door.state()
+            if state.generation and state.generation != generation:
+                self._log.info("generation", generation=state.generation, before=generation)
+                generation = state.generation
+                await self._ahead.changed(state)
+            await anyio.sleep(_LOOK)
+
+    def _taken(self, question: ipc.Question) -> Pending:
+        if question.kind == ipc.PULL:
+            return self._door.pull(question)
+        if question.kind == ipc.AHEAD:
+            return _Said(self._named(question.body))
+        return _Said(self._status())
+
+    def _named(self, body: bytes) -> dict[str, object]:
+        """Queue images that somebody named."""
+        images = body.decode("utf-8", "replace").split("\n")
+        return {"queued": self._ahead.queue(Why.NAMED, images), "waiting": self._ahead.waiting}
+
+    def _status(self) -> dict[str, object]:
+        """What the daemon says of itself."""
+        turns = self._door.turns
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "since": self._since,
+            "running": turns.running,
+            "waiting": turns.waiting,
+            "refused": self._server.refused,
+            "ahead": {"waiting": self._ahead.waiting, "done": self._ahead.done, "dropped": self._ahead.dropped},
+            "told": self._telling.counters.as_json(),
+            "linesDropped": self._log.dropped,
+            "bugs": dict(self._bugs),
+        }
+
+    def _bug(self, error: Exception) -> None:
+        """Tell of an exception that nobody foresaw, by its kind and place: its text may hold secrets."""
+        self._bugs[type(error).__name__] += 1
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        at = f"{trace.tb_frame.f_globals.get('__name__')}:{trace.tb_lineno}" if trace else ""
+        self._log.error("bug", kind=type(error).__name__, at=at)
+
+
+class _Said:
+    """`ipc_server.Pending` for what is known at once."""
+
+    def __init__(self, value: dict[str, object]) -> None:
+        self._content = json.dumps({"schemaVersion": SCHEMA_VERSION, **value}).encode()
+
+    def is_busy(self) -> bool:
+        """It never waits."""
+        return False
+
+    async def message(self) -> bytes:
+        """The content."""
+        return ipc.said(self._content)
+
+    def told(self) -> None:
+        """Nothing is left to do."""

@@ -1,0 +1,340 @@
+"""The daemon's door: the same judgement as containerd's child makes, by a process that has everything at hand.
+
+A pull's question holds containerd's words; the answer is what the child would have said, byte for byte.  The node's
+state is looked at for each question, and read again when it has changed.  One verification at a time of one image: it
+belongs to the daemon, whoever asked may give up waiting.
+
+What can't be answered here is declined, and the child does it alone: words that are not whole, a crowd, a bug of ours.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+import anyio
+from anyio.abc import TaskGroup
+
+from agent import __version__
+from agent.adapters import answers, ipc
+from agent.adapters.answers import Given
+from agent.adapters.concurrent import SideBySide
+from agent.adapters.doubtful import DoubtfulApart
+from agent.adapters.flights import Flights
+from agent.adapters.inline import NoTrace, SystemClock
+from agent.adapters.nodestate import moment
+from agent.adapters.policy_thread import ThreadedWorker
+from agent.adapters.stored_registry import StoredRegistry, way_of
+from agent.adapters.turns import Crowded, Turns
+from agent.adapters.verdicts import VerdictFolder
+from agent.codec import strictjson
+from agent.config.config import Config
+from agent.engine import Engine
+from agent.errors import Cause, Malformed, Unavailable, UsageError
+from agent.gathering import Verifier
+from agent.judgement import Case, Judgement, Verifies, early_until, judge, opened
+from agent.model.answer import Answer
+from agent.model.descriptor import Descriptor
+from agent.model.record import Record
+from agent.model.reference import Reference
+from agent.model.request import PullRequest
+from agent.model.verdict import Decision
+from agent.modes import node
+from agent.modes.fromstore import AllowancesOnly, FromStore
+from agent.modes.node import Node
+from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, STDIN_LIMIT, out_of_time, parse_arguments, rendered
+from agent.modes.warm_access import Connections
+
+DOOR = "daemon"
+"""What the spool calls it."""
+
+MOST_SUBJECTS = 10_000
+"""Images whose descriptors are remembered."""
+
+_LOADS = 3
+_SHORTEST, _LONGEST = 0.005, 0.05
+_FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
+
+
+class State(NamedTuple):
+    """What holds on the node, as it was read; `stamp` tells whether it still does, None if nobody can tell."""
+
+    stamp: bytes | None
+    node: Node
+    verifiers: Mapping[str, Verifier]
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force.  Raises `Unavailable` if there is none."""
+        if isinstance(self.node.config, Unavailable):
+            raise self.node.config
+        return self.node.config
+
+    @property
+    def generation(self) -> str:
+        """The configuration in force, empty if there is none."""
+        return self.node.config.generation if isinstance(self.node.config, Config) else ""
+
+
+class Flight:
+    """One verification, and who waits for it."""
+
+    __slots__ = ("begun", "judgement", "over")
+
+    def __init__(self) -> None:
+        """It has not begun yet."""
+        self.begun = False
+        self.judgement: Judgement | None = None
+        self.over = anyio.Event()
+
+
+class _Declined(Exception):
+    """The child has to do without us; the word says why."""
+
+
+class WarmDoor:
+    """Answers pulls, within one event loop.
+
+    `group` owns the verifications; `bug` is told the exceptions that nobody foresaw.
+    """
+
+    def __init__(self, root: str, connections: Connections, group: TaskGroup, bug: Callable[[Exception], None]) -> None:
+        """`root` is what the node's folders are under."""
+        self.root = root
+        self.verdicts = DoubtfulApart(VerdictFolder(root))
+        self.turns = Turns()
+        self.subjects: dict[str, Descriptor] = {}
+        self.bug = bug
+        self._connections = connections
+        self._group = group
+        self._policies = ThreadedWorker()
+        self._locks = Flights(root, slots=SLOTS)
+        self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
+        self._state: State | None = None
+
+    def pull(self, question: ipc.Question) -> "Pull":
+        """A pull's question, pending."""
+        return Pull(self, question)
+
+    async def state(self) -> State:
+        """What holds on the node now."""
+        stamp = answers.state(self.root)
+        if self._state is not None and stamp is not None and stamp == self._state.stamp:
+            return self._state
+        for _ in range(_LOADS):
+            stamp, found = answers.state(self.root), node.opened(self.root)
+            if answers.state(self.root) == stamp:
+                break
+        verifiers: Mapping[str, Verifier] = {}
+        if isinstance(found.config, Config):
+            verifiers = {each.name: Verifier(each, found.config.certificates) for each in found.config.verifiers}
+            await self._connections.keep_only(found.config)
+        self._state = State(stamp, found, verifiers)
+        return self._state
+
+    def note(self, request: PullRequest) -> None:
+        """Remember what an image is, for verifying it again without a pull."""
+        self.subjects.pop(request.identity, None)
+        self.subjects[request.identity] = request.subject
+        if len(self.subjects) > MOST_SUBJECTS:
+            del self.subjects[next(iter(self.subjects))]
+
+    async def resolve(self, reference: Reference, state: State) -> Descriptor:
+        """What a name means at its registry.  Raises `Malformed`, `Unavailable`."""
+        return await self._registry(state, time.monotonic() + DEADLINE).resolve(reference)
+
+    async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
+        """What verification says with lists that were kept `since` a moment, where there are some.
+
+        Remembered if it allows, for as long as it would have been from when those were asked for.
+        """
+        deadline = time.monotonic() + DEADLINE
+        async with self._alone(case.request.identity, deadline - PATIENCE):
+            registry = self._registry(state, deadline, since)
+            verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
+            judgement = await judge(case, verifier, AllowancesOnly(self.verdicts))
+            if case.terms.rule is not None:
+                await self.verdicts.write(case.terms.rule.ground, case.request.identity)
+            registry.keep()
+            return judgement
+
+    async def judged(self, case: Case, state: State, watch: "Pull | None" = None) -> Judgement:
+        """What verification says of a case: nobody else verifies the same image meanwhile.  Raises `_Declined`."""
+        rule = case.terms.rule
+        if rule is None:
+            return await judge(case, self._engine(state, self._registry(state, 0.0), 0.0), self.verdicts)  # asks nobody
+        key = (rule.ground, case.request.identity, state.stamp)
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = Flight()
+            self._group.start_soon(self._fly, flight, key, case, state)
+        if watch is not None:
+            watch.flight = flight
+        await flight.over.wait()
+        if flight.judgement is None:
+            raise _Declined("alone")
+        return await case.shared(flight.judgement, self.verdicts)
+
+    async def _fly(self, flight: Flight, key: tuple[str, str, bytes | None], case: Case, state: State) -> None:
+        """Raises nothing: it belongs to nobody who could be told."""
+        try:
+            async with self.turns.turn(str(case.request.repository)):
+                flight.begun = True
+                deadline = time.monotonic() + DEADLINE
+                registry = self._registry(state, deadline)
+                async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
+                    verifier = self._engine(state, registry, deadline)
+                    flight.judgement = await self._verified(case, verifier, waited=waited)
+                    self._end(flight, key)
+                    await anyio.sleep(_FIRST)
+                    await self.verdicts.write(key[0], key[1])
+                registry.keep()
+        except Crowded:
+            pass
+        except Exception as error:  # noqa: BLE001 - whoever waits does without us, and says what it is
+            self.bug(error)
+        finally:
+            self._end(flight, key)
+
+    def _end(self, flight: Flight, key: tuple[str, str, bytes | None]) -> None:
+        """Let everybody go who waits for it; whoever comes now begins another."""
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        flight.over.set()
+
+    async def _verified(self, case: Case, verifier: Verifies, *, waited: bool) -> Judgement:
+        """`waited`: somebody else was at it, and may have found out."""
+        if waited:
+            again = await opened(case.request, case.standing._replace(moment=moment()), self.verdicts)
+            if isinstance(again, Answer):
+                return Judgement(again, None)
+            known = again.known()
+            if known is not None:
+                return known
+            case = again
+        return await judge(case, verifier, self.verdicts)
+
+    @asynccontextmanager
+    async def _alone(self, image: str, until: float) -> AsyncIterator[bool]:
+        """Hold the image's lock, which children know too; what is given is whether somebody else was at it before."""
+        waited, pause = False, _SHORTEST
+        while (held := self._locks.try_alone(image)) is None:
+            waited = True
+            if time.monotonic() + pause > until:
+                held = ExitStack()
+                break
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _LONGEST)
+        with held:
+            yield waited
+
+    def _registry(self, state: State, deadline: float, lists_since: datetime | None = None) -> StoredRegistry:
+        """Raises `Unavailable` if there is no configuration."""
+        config = state.config
+        inner = self._connections.registry(config, deadline)
+        return StoredRegistry(inner, self.root, way=way_of(config.stores), lists_since=lists_since, at_once=False)
+
+    def _engine(self, state: State, registry: StoredRegistry, deadline: float) -> Engine:
+        return Engine(
+            state.config,
+            registry=registry,
+            revocation=self._connections.revocation(deadline),
+            concurrent=SideBySide(),
+            policies=self._policies,
+            clock=SystemClock(),
+            trace=NoTrace(),
+            verifiers=state.verifiers,
+        )
+
+
+class Reply(NamedTuple):
+    """An answer, until when it may be given again (None for not), and whether a child should believe us in it."""
+
+    answer: Answer
+    until: datetime | None
+    final: bool = True
+
+
+class Pull:
+    """`ipc_server.Pending` for one pull."""
+
+    def __init__(self, door: WarmDoor, question: ipc.Question) -> None:
+        """Nothing is done yet."""
+        self._door = door
+        self._question = question
+        self._kept: Callable[[], None] = lambda: None
+        self.flight: Flight | None = None
+
+    def told(self) -> None:
+        """See `ipc_server.Pending.told`: the fast path may give the same answer again."""
+        self._kept()
+
+    def is_busy(self) -> bool:
+        """See `ipc_server.Pending.is_busy`."""
+        return self.flight is not None and not self.flight.begun
+
+    async def message(self) -> bytes:
+        """See `ipc_server.Pending.message`."""
+        asked = self._question
+        if asked.program != __version__:
+            return ipc.other()
+        try:
+            request = _requested(ipc.words(asked.body))
+        except (UsageError, Malformed):
+            return ipc.declined("words")
+        begin = datetime.now(timezone.utc)
+        self._door.note(request)
+        state = await self._door.state()
+        try:
+            reply = await self._reply(request, state)
+        except _Declined as error:
+            return ipc.declined(str(error))
+        return self._said(request, reply, begin, state)
+
+    async def _reply(self, request: PullRequest, state: State) -> Reply:
+        """The same as `agent.modes.plugin` does behind its door.  Raises `_Declined`."""
+        standing = state.node.standing._replace(moment=moment())
+        case = await opened(request, standing, self._door.verdicts)
+        if isinstance(case, Answer):
+            return Reply(case, early_until(case, request, standing))
+        config = state.node.config
+        if isinstance(config, Unavailable):
+            return Reply(case.unverified(config.cause, config.message), None, final=False)
+        judgement = case.known()
+        if judgement is None:
+            with anyio.move_on_after(min(self._question.seconds, DEADLINE)):
+                judgement = await self._door.judged(case, state, self)
+        if judgement is None:
+            return Reply(case.unverified(Cause.DEADLINE, out_of_time()), None)
+        return Reply(judgement.answer, judgement.until, self._is_final(case, judgement))
+
+    def _is_final(self, case: Case, judgement: Judgement) -> bool:
+        """False for "cannot tell" of ours alone, unless asking once more is what nobody should."""
+        verdict, rule = judgement.verdict, case.terms.rule
+        if verdict is None or rule is None or verdict.decision is not Decision.CANNOT_TELL:
+            return True
+        if verdict.causes[0] in (Cause.THROTTLED, Cause.DEADLINE):
+            return True
+        return not self._door.verdicts.is_mine(rule.ground, case.request.identity)
+
+    def _said(self, request: PullRequest, reply: Reply, begin: datetime, state: State) -> bytes:
+        code, line = rendered(reply.answer)
+        now = datetime.now(timezone.utc)
+        record = Record.of(reply.answer, now=now, door=DOOR, image=request.identity, name=request.name)
+        key, until, root = self._question.key, reply.until, self._door.root
+
+        def keep() -> None:
+            if until and answers.state(root) == state.stamp:
+                answers.write(root, key, Given(code, line, record), begin, until)
+
+        if reply.final and until and key and state.stamp:
+            self._kept = keep
+        return ipc.answer(code, (line, *answers.around_time(record)), final=reply.final)
+
+
+def _requested(words: ipc.Words) -> PullRequest:
+    """containerd's words as a request.  Raises `UsageError`, `Malformed`."""
+    arguments = parse_arguments(words.argv)
+    value = strictjson.decode(words.stdin, "standard input", limit=STDIN_LIMIT)
+    return PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, value)

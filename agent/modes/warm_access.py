@@ -1,0 +1,104 @@
+"""Puts the registry and revocation clients of the daemon together: connections, tokens and trust that outlive a pull.
+
+`registry_access` and `revocation_access` do the same for a process that lives for one verification.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import NamedTuple
+
+from agent.adapters.http_pooled import ConnectionPool, PooledTransport
+from agent.adapters.http_proxy import ProxySettings
+from agent.adapters.registry import RegistryClient
+from agent.adapters.revocation import RevocationClient
+from agent.adapters.revocation_cache import RevocationCache
+from agent.adapters.throttling import ConsiderateTransport, ThrottledOrigins
+from agent.adapters.token_store import TokenStore
+from agent.adapters.union import UnionRegistry
+from agent.config.config import Config
+from agent.modes.registry_access import credentials_of
+from agent.modes.revocation_access import RESERVE
+from agent.ports import Registry
+from agent.registry.memory import Memory
+
+RETIRED = 30.0
+"""Seconds after which connections of a configuration that is gone are closed: longer than any verification."""
+
+_Kind = tuple[bool, tuple[bytes, ...]]
+"""What tells connections apart: plain http, more CA certificates."""
+
+
+class _Kept(NamedTuple):
+    pool: ConnectionPool
+    memory: Memory
+
+
+class Connections:
+    """All connections of one process, made in its event loop, closed by `async with`."""
+
+    def __init__(self, root: str, environment: Mapping[str, str]) -> None:
+        """`environment` is believed for its proxy variables alone; credentials are the node's, below `root`."""
+        self._root = root
+        self._proxies = ProxySettings.from_environment(environment)
+        self._credentials = credentials_of(root, {})
+        self._throttled = ThrottledOrigins(root)
+        self._tokens = TokenStore(root)
+        self._kept: dict[_Kind, _Kept] = {}
+        self._retired: list[tuple[float, ConnectionPool]] = []
+        self._revocation: ConnectionPool | None = None
+
+    async def __aenter__(self) -> "Connections":
+        """Give it; no connection is made yet."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        pools = [each.pool for each in self._kept.values()] + [pool for _, pool in self._retired]
+        for pool in pools + ([self._revocation] if self._revocation else []):
+            await pool.__aexit__(kind, error, trace)
+
+    async def keep_only(self, config: Config) -> None:
+        """Give up, in a while, what a configuration has no use for."""
+        wanted = set(_kinds(config))
+        now = time.monotonic()
+        for kind in [kind for kind in self._kept if kind not in wanted]:
+            self._retired.append((now, self._kept.pop(kind).pool))
+        while self._retired and self._retired[0][0] + RETIRED < now:
+            await self._retired.pop(0)[1].__aexit__(None, None, None)
+
+    def registry(self, config: Config, deadline: float) -> Registry:
+        """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`."""
+        clients: list[Registry] = []
+        for kind in _kinds(config):
+            use_http, cas = kind
+            kept = self._kept.get(kind)
+            if kept is None:
+                pool = ConnectionPool(proxies=self._proxies, extra_cas=cas)
+                kept = self._kept[kind] = _Kept(pool, Memory(time.monotonic, self._credentials, self._tokens))
+            transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline), self._throttled)
+            clients.append(RegistryClient(transport, use_http=use_http, memory=kept.memory))
+        return clients[0] if len(clients) == 1 else UnionRegistry(clients)
+
+    def revocation(self, deadline: float) -> RevocationClient:
+        """A client for one verification.  Answers are shared by the cache on disk, which knows how long they count."""
+
+        @contextmanager
+        def transport(seconds: float) -> Iterator[PooledTransport]:
+            if self._revocation is None:
+                self._revocation = ConnectionPool(proxies=self._proxies)
+            end = min(time.monotonic() + seconds, deadline - RESERVE)
+            yield PooledTransport(self._revocation, deadline=end)
+
+        return RevocationClient(transport, cache=RevocationCache(self._root))
+
+
+def _kinds(config: Config) -> Sequence[_Kind]:
+    """Stores that differ in nothing that matters here are one."""
+    kinds = (
+        (store.use_http, tuple(config.certificates[name] for name in store.ca_certificates)) for store in config.stores
+    )
+    return tuple(dict.fromkeys(kinds))

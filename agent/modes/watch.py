@@ -1,0 +1,42 @@
+"""`nodeseal watch`: the daemon.  Answers pulls from a warm process, and keeps a folder's configuration in force.
+
+Here is its command line; `agent.modes.daemon` puts it together, and is imported for it alone: no other command has use
+for an event loop.
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import TextIO
+
+from agent.errors import Exit
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `watch` to the command line."""
+    parser = subparsers.add_parser(
+        "watch",
+        help="answer pulls from a warm process, and keep a folder's configuration in force",
+        description="Run until stopped (SIGTERM). Answers containerd's child on ROOT/run/nodeseal/agent.sock with "
+        "everything at hand: connections, tokens, parsed trust, compiled policies. With --config, puts the "
+        "folder's configuration in force, and again whenever the folder changes; one that can't be used changes "
+        "nothing. Pulls don't depend on it: without it, each does the work alone.",
+        epilog="exit codes: 0 stopped, 2 usage, 5 host operation failed, 70 bug",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="DIR|FILE",
+        help="put this configuration in force and follow its changes; paths of the host don't count in it",
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+    )
+    parser.add_argument("--log", choices=("json", "console"), default="json", help="form of the log on standard error")
+    parser.set_defaults(handler=handle)
+
+
+def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
+    """Run until a signal says stop.  Raises `HostError`."""
+    from agent.modes import daemon
+
+    daemon.run(options.root, options.config, environment, log=(stderr, options.log))
+    return Exit.ALLOW

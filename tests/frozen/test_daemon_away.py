@@ -1,0 +1,542 @@
+"""The door never closes: whatever the daemon does or is, the child answers as it does alone, and in its time."""
+
+import concurrent.futures
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from agent.adapters import ipc
+from agent.model.descriptor import Descriptor
+from agent.modes.plugin import DEADLINE
+from tests.commands import Done, run
+from tests.frozen.conftest import Setting
+from tests.frozen.daemon import Daemon
+from tests.frozen.program import descriptor, plugin_words
+from tests.frozen.test_again import doors
+from tests.signing import attach_signature, envelope
+from tests.simulators import misbehaviour
+from tests.simulators.registry import Handler
+
+pytestmark = pytest.mark.frozen
+
+HUNG = 1.0
+"""Seconds that a daemon that says nothing costs."""
+
+SLACK = 2.0
+"""Seconds that a busy machine may take longer."""
+
+ALLOW = b"allow NS-0001 rule=default ground=verified: said by nobody\n"
+DENY = b"deny NS-2001 rule=default: said by nobody\n"
+NOBODY = 1000
+"""A user who is neither root nor the tests'."""
+
+
+class Both(NamedTuple):
+    """What came of the signed and of the unsigned image."""
+
+    signed: Done
+    unsigned: Done
+
+    @property
+    def said(self) -> list[tuple[int, str, str]]:
+        """Everything but the time."""
+        return [(each.code, each.out, each.err) for each in self]
+
+
+def pull(setting: Setting, name: str) -> Done:
+    """Pull one of the two images, as if for the first time."""
+    setting.program.forget()
+    image: Descriptor = getattr(setting, name)
+    return setting.program.pull(f"{setting.registry.host}/team/{name}:1", str(image.digest), image.size)
+
+
+def both(setting: Setting) -> Both:
+    """Pull both."""
+    return Both(pull(setting, "signed"), pull(setting, "unsigned"))
+
+
+@pytest.fixture(autouse=True)
+def quiet(setting: Setting) -> Iterator[None]:
+    """No daemon, nor anything of one; a registry that behaves, and a spool that begins."""
+    shutil.rmtree(setting.program.root / ipc.FOLDER, ignore_errors=True)
+    (setting.program.root / "var/log/nodeseal/spool.jsonl").unlink(missing_ok=True)
+    yield
+    setting.registry.misbehave("*", misbehaviour.as_usual)
+    setting.registry.misbehave("blob", misbehaviour.as_usual)
+
+
+@pytest.fixture(scope="module")
+def alone(setting: Setting) -> Both:
+    """What the child says where there never was a daemon."""
+    found = both(setting)
+    assert (found.signed.code, found.unsigned.code) == (0, 10)
+    return found
+
+
+def assert_as_alone(setting: Setting, alone: Both, *, longer: float = 0) -> None:
+    """Both images get the answer that they get without a daemon, and not much later."""
+    found = both(setting)
+    assert found.said == alone.said
+    assert max(each.seconds for each in found) < max(each.seconds for each in alone) + longer + SLACK
+
+
+# ---- a daemon of the tests' own -----------------------------------------------------------------------------------
+
+Behaviour = Callable[[socket.socket], object]
+"""What is done with a connection, once its question was read."""
+
+
+@contextlib.contextmanager
+def served(setting: Setting, behaviour: Behaviour, *, backlog: int = 64) -> Iterator[list[bytes]]:
+    """Something listens in the daemon's place; what it was asked."""
+    folder = setting.program.root / ipc.FOLDER
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            asked.append(connection.recv(65536))
+            behaviour(connection)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as listener, in_folder(folder):
+        listener.bind(ipc.NAME)
+        listener.listen(backlog)
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield asked
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def in_folder(folder: pathlib.Path) -> Iterator[None]:
+    """Work in a folder: paths of sockets are short."""
+    before = pathlib.Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def says(content: bytes) -> Behaviour:
+    """These bytes, and the end."""
+    return lambda connection: connection.sendall(content)
+
+
+def says_again(content: bytes, pause: float = 0) -> Behaviour:
+    """These bytes, as long as anybody listens."""
+
+    def behave(connection: socket.socket) -> None:
+        while True:
+            connection.sendall(content)
+            time.sleep(pause)
+
+    return behave
+
+
+def hangs(after: bytes) -> Behaviour:
+    """These bytes, and then nothing."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(after)
+        connection.recv(1)
+
+    return behave
+
+
+def said(code: int, line: bytes, *, final: bool = True, around: tuple[bytes, bytes] = (b"{", b"}\n")) -> bytes:
+    """An answer of the daemon's form."""
+    return ipc.answer(code, (line, *around), final=final)
+
+
+LIES: dict[str, Behaviour] = {
+    "garbage": says(b"\0\xff\x7fELF\n"),
+    "nothing": says(b""),
+    "http": says(b"HTTP/1.1 200 OK\r\n\r\nallow"),
+    "half a line": says(b"answer 0 1"),
+    "half an answer": says(said(0, ALLOW)[:40]),
+    "another version": says(b"other 2 9.9.9\n"),
+    "it declines": says(b"cold alone\n"),
+    "it has a bug": says(ipc.declined("bug")),
+    "what people are told": says(ipc.said(b"{}")),
+    "exit code 0 and deny": says(said(0, DENY)),
+    "exit code 10 and allow": says(said(10, ALLOW)),
+    "exit code 0 and another word": says(said(0, b"allowed\n")),
+    "exit code 256": says(said(256, ALLOW)),
+    "exit code 128": says(said(128, DENY)),
+    "exit code -256": says(said(-256, DENY)),
+    "exit code of 5000 digits": says(b"answer " + b"9" * 5000 + b" 1 0 0 0\n"),
+    "no exit code": says(b"answer x 1 6 0 0\nallow \n"),
+    "no line": says(said(0, b"")),
+    "two lines": says(said(0, ALLOW + ALLOW)),
+    "a line that does not end": says(said(0, ALLOW[:-1])),
+    "a line of 513 bytes": says(said(0, ALLOW[:-1].ljust(512) + b"\n")),
+    "more than it announced": says(said(0, ALLOW) + b"x"),
+    "less than it announced": says(said(0, ALLOW)[:-1]),
+    "lengths below zero": says(b"answer 0 1 -1 -1 -1\n" + ALLOW),
+    "lengths that are no numbers": says(b"answer 0 1 a b c\n" + ALLOW),
+    "a length of a terabyte": says(b"answer 0 1 1099511627776 0 0\n" + ALLOW),
+    "too few lengths": says(b"answer 0 1 6\n" + ALLOW),
+    "an answer that it is not sure of": says(said(11, b"cannot tell NS-3001 rule=default: x\n", final=False)),
+    "bytes without end": says_again(b"x" * 4096),
+    "lines without end": says_again(ipc.WORKING * 512),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_is_no_answer_of_a_daemon_is_passed_over(setting: Setting, alone: Both, lie: str) -> None:
+    with served(setting, LIES[lie]) as asked:
+        assert_as_alone(setting, alone)
+    assert len(asked) == 2
+    assert doors(setting) == ["plugin", "plugin"]
+
+
+@pytest.mark.parametrize("after", [b"", ipc.WORKING, ipc.BUSY, said(0, ALLOW)[:20], said(0, ALLOW)[:-1]])
+def test_daemon_that_falls_silent_costs_a_second(setting: Setting, alone: Both, after: bytes) -> None:
+    with served(setting, hangs(after)):
+        assert_as_alone(setting, alone, longer=HUNG)
+
+
+def test_what_a_daemon_says_is_taken(setting: Setting) -> None:
+    """Otherwise the lies prove nothing."""
+    pieces = ipc.BUSY + ipc.WORKING * 2 + said(0, ALLOW, around=(b'{"door":"daemon","time":"', b'"}\n'))
+
+    def behave(connection: socket.socket) -> None:
+        for i in range(len(pieces)):
+            connection.sendall(pieces[i : i + 1])
+            time.sleep(0.001)
+
+    with served(setting, behave) as asked:
+        answer = pull(setting, "unsigned")
+    assert (answer.code, answer.stdout) == (0, ALLOW)
+    head = ipc.head(asked[0].partition(b"\n")[0])
+    assert head is not None
+    assert head.kind == ipc.PULL
+    assert doors(setting) == ["daemon"]
+
+
+@pytest.mark.parametrize(("word", "longer"), [(ipc.WORKING, DEADLINE), (ipc.BUSY, 5.0)])
+def test_daemon_that_works_for_ever_never_allows_and_leaves_time_for_an_answer(
+    setting: Setting, alone: Both, word: bytes, longer: float
+) -> None:
+    with served(setting, says_again(word, 0.1)):
+        answer = pull(setting, "unsigned")
+    assert answer.code in ((10, 11) if word == ipc.WORKING else (10,))
+    assert answer.out.startswith(("deny NS-2001", "cannot tell NS-3005"))
+    assert longer - 1 < answer.seconds < min(longer + SLACK, DEADLINE + 1.5)
+
+
+@pytest.mark.parametrize("listens_as", [NOBODY, 0])
+def test_daemon_of_another_user_is_not_believed(setting: Setting, alone: Both, listens_as: int) -> None:
+    folder = setting.program.root / ipc.FOLDER
+    folder.mkdir(parents=True, mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener, in_folder(folder):
+        listener.bind(ipc.NAME)
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setuid(listens_as)
+                listener.listen(64)
+                while True:
+                    with contextlib.suppress(OSError):
+                        connection, _ = listener.accept()
+                        connection.sendall(said(0, ALLOW))
+                        connection.recv(65536)
+                        connection.close()
+            finally:
+                os._exit(1)
+        try:
+            until(lambda: connects(folder))
+            if listens_as == 0:
+                assert pull(setting, "unsigned").code == 0  # so it would be, were it believed
+            else:
+                assert_as_alone(setting, alone)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def connects(folder: pathlib.Path) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket(socket.AF_UNIX) as channel, contextlib.suppress(OSError):
+        channel.connect(f"/proc/self/cwd/{ipc.NAME}")
+        return True
+    return False
+
+
+def until(is_so: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_daemon_that_takes_no_more_connections_costs_nothing(setting: Setting, alone: Both) -> None:
+    folder = setting.program.root / ipc.FOLDER
+    folder.mkdir(parents=True, mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener, in_folder(folder), contextlib.ExitStack() as waiting:
+        listener.bind(ipc.NAME)
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                channel = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                channel.setblocking(False)
+                channel.connect(ipc.NAME)
+        assert_as_alone(setting, alone)
+
+
+# ---- what is in the socket's place --------------------------------------------------------------------------------
+
+IN_PLACE: dict[str, Callable[[pathlib.Path], object]] = {
+    "a file": lambda path: path.write_bytes(said(0, ALLOW)),
+    "a folder": lambda path: path.mkdir(),
+    "a FIFO": os.mkfifo,
+    "a link to nowhere": lambda path: path.symlink_to("nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a socket that nobody serves": lambda path: abandoned(path),
+}
+
+
+def abandoned(path: pathlib.Path) -> None:
+    """What a daemon leaves that is killed."""
+    with socket.socket(socket.AF_UNIX) as listener, in_folder(path.parent):
+        listener.bind(path.name)
+        listener.listen()
+
+
+@pytest.mark.parametrize("what", IN_PLACE)
+def test_what_is_no_socket_is_passed_over_and_the_next_daemon_replaces_it(
+    setting: Setting, alone: Both, what: str
+) -> None:
+    folder = setting.program.root / ipc.FOLDER
+    folder.mkdir(parents=True, mode=0o700)
+    IN_PLACE[what](folder / ipc.NAME)
+    assert_as_alone(setting, alone)
+    assert doors(setting) == ["plugin", "plugin"]
+    if what == "a folder":
+        done = run([str(setting.program.path), "watch", "--root", str(setting.program.root)])
+        assert done.code == 5
+        assert "expected to serve a socket there" in done.err
+        return
+    with Daemon(setting.program):
+        assert_as_alone(setting, alone)
+    assert doors(setting)[2:] == ["daemon", "daemon"]
+
+
+FOREIGN: dict[str, Callable[[pathlib.Path], object]] = {
+    "it is another's": lambda folder: os.chown(folder, NOBODY, NOBODY),
+    "others may write to it": lambda folder: folder.chmod(0o777),
+    "its group may write to it": lambda folder: folder.chmod(0o770),
+    "it is a link": lambda folder: linked(folder),
+    "it is a file": lambda folder: (folder.rmdir(), folder.touch()),
+}
+
+
+def linked(folder: pathlib.Path) -> None:
+    """The folder is elsewhere."""
+    elsewhere = folder.with_name("elsewhere")
+    shutil.rmtree(elsewhere, ignore_errors=True)
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("how", FOREIGN)
+def test_folder_that_others_could_have_filled_is_not_looked_into(setting: Setting, alone: Both, how: str) -> None:
+    folder = setting.program.root / ipc.FOLDER
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        with contextlib.ExitStack() as serving:
+            if how != "it is a file":
+                asked = serving.enter_context(served(setting, says(said(0, ALLOW))))
+            FOREIGN[how](folder)
+            assert_as_alone(setting, alone)
+            assert how == "it is a file" or asked == []
+    finally:
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+
+
+# ---- the daemon itself --------------------------------------------------------------------------------------------
+
+
+def test_daemon_that_hangs_before_it_is_asked_costs_a_second(setting: Setting, alone: Both) -> None:
+    with Daemon(setting.program) as daemon:
+        with daemon.stopped():
+            assert_as_alone(setting, alone, longer=HUNG)
+            assert doors(setting) == ["plugin", "plugin"]
+        assert_as_alone(setting, alone)
+        assert doors(setting)[2:] == ["daemon", "daemon"]
+
+
+class Caught:
+    """Holds the requests for signatures back, once, until it is let go."""
+
+    def __init__(self) -> None:
+        """Nobody came yet."""
+        self.came = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self, handler: Handler) -> bool:
+        """A behaviour of the registry."""
+        if not self.came.is_set():
+            self.came.set()
+            self.go.wait(20)
+        return False
+
+
+@contextlib.contextmanager
+def caught_in_the_middle(
+    setting: Setting, name: str
+) -> Iterator[tuple[Daemon, Caught, "concurrent.futures.Future[Done]"]]:
+    """A pull for which the daemon waits for the registry."""
+    caught = Caught()
+    setting.registry.misbehave("*", caught)
+    with Daemon(setting.program) as daemon, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        future = pool.submit(pull, setting, name)
+        try:
+            assert caught.came.wait(10)
+            yield daemon, caught, future
+        finally:
+            caught.go.set()
+
+
+@pytest.mark.parametrize("name", ["signed", "unsigned"])
+def test_daemon_that_is_killed_in_the_middle_costs_nothing_more(setting: Setting, alone: Both, name: str) -> None:
+    with caught_in_the_middle(setting, name) as (daemon, _, future):
+        daemon.kill()
+        answer = future.result(20)
+    expected: Done = getattr(alone, name)
+    assert (answer.code, answer.out) == (expected.code, expected.out)
+    assert doors(setting) == ["plugin"]
+
+
+@pytest.mark.parametrize("name", ["signed", "unsigned"])
+def test_daemon_that_is_stopped_in_the_middle_ends_at_once_and_costs_nothing_more(
+    setting: Setting, alone: Both, name: str
+) -> None:
+    with caught_in_the_middle(setting, name) as (daemon, _, future):
+        assert daemon.stop() == 0
+        answer = future.result(20)
+    expected: Done = getattr(alone, name)
+    assert (answer.code, answer.out) == (expected.code, expected.out)
+
+
+@pytest.mark.parametrize("name", ["signed", "unsigned"])
+def test_daemon_that_hangs_in_the_middle_leaves_time_for_an_answer(setting: Setting, alone: Both, name: str) -> None:
+    with caught_in_the_middle(setting, name) as (daemon, _, future), daemon.stopped():
+        answer = future.result(20)
+    expected: Done = getattr(alone, name)
+    assert (answer.code, answer.out) == (expected.code, expected.out)
+    assert answer.seconds < HUNG + SLACK
+    assert doors(setting) == ["plugin"]
+
+
+def test_pulls_go_on_while_daemons_come_and_go(setting: Setting, alone: Both) -> None:
+    done = threading.Event()
+
+    def pulls() -> list[tuple[int, str]]:
+        found = []
+        while not done.is_set():
+            answers = both(setting)
+            found += [(each.code, each.out) for each in answers]
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(pulls) for _ in range(2)]
+        for way in (Daemon.stop, Daemon.kill, Daemon.stop):
+            with Daemon(setting.program) as daemon:
+                time.sleep(0.5)
+                way(daemon)
+        done.set()
+        found = [answer for future in futures for answer in future.result()]
+    assert set(found) == {(each.code, each.out) for each in alone}
+    assert "daemon" in doors(setting)
+
+
+def test_second_daemon_waits_for_the_first_one_and_says_so(setting: Setting, alone: Both) -> None:
+    with Daemon(setting.program) as first:
+        number = ipc.number(str(setting.program.root))
+        done = run([str(setting.program.path), "watch", "--root", str(setting.program.root)])
+        assert done.code == 5
+        assert "got another daemon that serves it; expected none" in done.err
+        assert done.seconds > 9
+        assert ipc.number(str(setting.program.root)) == number
+        assert_as_alone(setting, alone)
+        assert doors(setting) == ["daemon", "daemon"]
+        assert first.stop() == 0
+        assert not first.socket.exists()
+
+
+def test_daemon_takes_away_its_own_socket_alone(setting: Setting) -> None:
+    with Daemon(setting.program) as daemon:
+        daemon.socket.unlink()
+        abandoned(daemon.socket)
+        number = ipc.number(str(setting.program.root))
+        assert daemon.stop() == 0
+        assert ipc.number(str(setting.program.root)) == number
+
+
+def test_daemon_without_descriptors_is_passed_over_and_recovers(setting: Setting, alone: Both) -> None:
+    with Daemon(setting.program, runner=["/usr/bin/prlimit", "--nofile=48:48"]) as daemon:
+        assert_as_alone(setting, alone)
+        with contextlib.ExitStack() as idle, in_folder(daemon.socket.parent):
+            end = time.monotonic() + 4
+            while time.monotonic() < end:
+                with contextlib.suppress(OSError):
+                    channel = idle.enter_context(socket.socket(socket.AF_UNIX))
+                    channel.setblocking(False)
+                    channel.connect(ipc.NAME)
+                if len(os.listdir(f"/proc/{daemon.pid}/fd")) >= 48:
+                    break
+            assert_as_alone(setting, alone, longer=HUNG)
+        assert daemon.is_alive()
+        until(lambda: pull(setting, "signed").code == 0 and doors(setting)[-1] == "daemon")
+        assert_as_alone(setting, alone)
+
+
+def test_daemon_that_can_write_nothing_answers_all_the_same(setting: Setting, alone: Both) -> None:
+    with Daemon(setting.program, runner=["/usr/bin/prlimit", "--fsize=0"]):
+        assert_as_alone(setting, alone)
+    assert doors(setting) == ["daemon", "daemon"]
+
+
+def test_fifty_children_at_once_for_twenty_images_are_twenty_verifications(setting: Setting) -> None:
+    images = []
+    for number in range(20):
+        repository = f"many/{number}"
+        image = setting.registry.push_image(repository, "1", salt=repository)
+        attach_signature(setting.registry, repository, image, envelope(setting.trusted, image))
+        images.append((f"{setting.registry.host}/{repository}:1", image))
+    setting.program.forget()
+
+    def one(number: int) -> Done:
+        name, image = images[number % len(images)]
+        words = plugin_words(name, str(image.digest))
+        return run([str(setting.program.path), *words], stdin=descriptor(str(image.digest), image.size))
+
+    with Daemon(setting.program):
+        before = Counter(setting.registry.counts)
+        with concurrent.futures.ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(one, range(50)))
+        asked = setting.registry.counts - before
+    assert {(each.code, each.out) for each in answers} == {(0, answers[0].out)}
+    assert asked == {"referrers": 20, "manifest": 20, "blob": 20}
+    assert len(doors(setting)) == 50

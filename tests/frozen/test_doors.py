@@ -1,0 +1,94 @@
+"""All three doors of containerd's child give the same answer: alone, from what was kept, and from the daemon.
+
+One daemon serves them all, and the node changes under it.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.frozen.conftest import Setting
+from tests.frozen.daemon import Daemon
+from tests.frozen.program import descriptor, plugin_words
+from tests.frozen.scenarios import ANSWER, PLUGIN, SCENARIOS, SIGNED, UNSIGNED, Pull, Scenario, World, world_in
+from tests.frozen.test_plugin import BAD_REQUESTS, bad_requests
+
+pytestmark = pytest.mark.frozen
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The node, configured."""
+    with world_in(tmp_path_factory.mktemp("doors")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def daemon(world: World) -> Iterator[Daemon]:
+    """Its daemon."""
+    with Daemon(world.program) as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def images(world: World) -> Setting:
+    """Two images on it, as `tests.frozen.test_plugin` has them."""
+    signed, unsigned = (world.image(f"team/{kind}", kind) for kind in (SIGNED, UNSIGNED))
+    return Setting(world.program, world.registry, world.trusted, signed, unsigned)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_every_door_says_the_same(world: World, daemon: Daemon, scenario: Scenario) -> None:
+    pull = scenario.pull(world)
+    asked = []
+    with scenario.arranged(world):
+        for is_hidden in (True, False):
+            world.program.forget()
+            scenario.before(world, pull)
+            world.spooled()
+            if is_hidden:
+                with daemon.hidden():
+                    answers = [pull.run(world), pull.run(world)]
+            else:
+                answers = [pull.run(world), pull.run(world)]
+            asked.append((answers, world.spooled()))
+    (cold, _), told = asked[0]
+    assert cold.code == scenario.exit, cold
+    assert f" {scenario.code} " in cold.out, cold
+    assert [(each.code, scenario.constant(each.out), each.err) for answers, _ in asked for each in answers] == [
+        (scenario.exit, scenario.constant(cold.out), "")
+    ] * 4
+    doors = [[record.pop("door") for record in records] for _, records in asked]
+    again = ANSWER if scenario.kept else None
+    if not scenario.door:
+        assert doors == [[], []]
+        return
+    assert doors == [[PLUGIN, again or PLUGIN], [scenario.door, again or scenario.door]]
+    records = [record for _, told in asked for record in told]
+    assert all(record.pop("time") for record in records)
+    for record in records:
+        record["message"] = scenario.constant(f"{record['message']}; see").removesuffix("; see")
+    assert records == [records[0]] * 4
+    assert told
+    assert daemon.is_alive()
+
+
+@pytest.mark.parametrize("defect", BAD_REQUESTS)
+def test_request_that_does_not_fit_together_is_refused_with_the_same_words(
+    world: World, daemon: Daemon, images: Setting, defect: str
+) -> None:
+    words, stdin = bad_requests(images)[defect]
+    pull = Pull(words, descriptor(str(images.signed.digest), images.signed.size) if stdin is None else stdin)
+    with daemon.hidden():
+        cold = pull.run(world)
+    warm = pull.run(world)
+    assert (warm.code, warm.out, warm.err) == (cold.code, cold.out, "")
+    assert cold.code == 2
+
+
+def test_canary_is_refused_without_asking_the_daemon(world: World, daemon: Daemon) -> None:
+    with daemon.stopped():
+        answer = Pull(plugin_words("127.0.0.1:1/nodeseal-canary:nonce", str(world.allowed.digest)), b"").run(world)
+    assert answer.code == 10
+    assert answer.seconds < 1
+    assert answer.out.startswith("deny NS-1001 ")
