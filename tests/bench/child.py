@@ -6,7 +6,7 @@ from tests.bench import bare
 from tests.bench.figures import Figure, Section, Spread, ratio, table
 from tests.bench.measure import Command, Samples
 from tests.bench.stage import Image, Stage, asked, enough
-from tests.bench.warm import has_daemon, warm
+from tests.bench.warm import warm
 from tests.frozen.test_policies import INSTALLED
 
 NAME = "child"
@@ -46,8 +46,6 @@ def section(stage: Stage) -> Section:
         COSIGN: stage.cosign(cosigned),
     }
     counted = stage.requests(commands[COLD])
-    if not has_daemon(kept):
-        return _section(stage.measure(commands, ROUNDS), counted)
     judging, verifying = stage.program(), stage.program()
     commands[JUDGED] = {**asked(judging.path, [signed]), "forgets": str(judging.root / "var/cache/nodeseal/answers")}
     commands[FIRST] = asked(verifying.path, stage.images("child/new", enough(ROUNDS)))
@@ -77,19 +75,17 @@ def _section(samples: dict[str, Samples], counted: int) -> Section:
 
 
 def figures(samples: dict[str, Samples]) -> list[Figure]:
-    """What is compared with what, for the commands that were measured."""
+    """What is compared with what."""
 
     def both(mine: str, other: str, goal: float | None) -> list[Figure]:
-        if mine not in samples:
-            return []
         one, two = samples[mine], samples[other]
         return [
             Figure(f"{mine} / {other}, wall", ratio(one["wall_ms"], two["wall_ms"]), goal),
             Figure(f"{mine} / {other}, processor", ratio(one["cpu_ms"], two["cpu_ms"]), goal),
         ]
 
-    def memory(name: str, goal: float) -> list[Figure]:
-        return [Figure(f"{name}, peak MiB", max(samples[name]["rss_kib"]) / 1024, goal, 1)] if name in samples else []
+    def memory(name: str, goal: float) -> Figure:
+        return Figure(f"{name}, peak MiB", max(samples[name]["rss_kib"]) / 1024, goal, 1)
 
     return [
         *(each for name in (HIT, JUDGED) for each in both(name, PYTHON, 1.1)),
@@ -100,10 +96,10 @@ def figures(samples: dict[str, Samples]) -> list[Figure]:
         *both(FIRST, NOTATION, 1.25),
         *both(COLD, NOTATION, 5.5),
         *both(HIT, BARE, 1.05),
-        *memory(HIT, 10),
-        *memory(JUDGED, 10),
-        *memory(COLD, 35),
-        *memory(REGO, 35),
+        memory(HIT, 10),
+        memory(JUDGED, 10),
+        memory(COLD, 35),
+        memory(REGO, 35),
     ]
 
 

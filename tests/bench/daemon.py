@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tests.bench.figures import Figure, Section, Spread, table
 from tests.bench.measure import Call
 from tests.bench.stage import Image, Stage, call
-from tests.bench.warm import PYTHON, ask, has_daemon, processor_seconds, resident_mib, socket_of, warm
+from tests.bench.warm import PYTHON, ask, processor_seconds, resident_mib, socket_of, warm
 from tests.frozen.program import Program
 from tests.signing import write_config
 from tests.testbed.clock import MovedClock
@@ -41,8 +41,6 @@ class Registry(NamedTuple):
 
 def section(stage: Stage) -> Section:
     """Measure all of it."""
-    if not has_daemon(stage.program()):
-        return Section(NAME, ["This version of the program has no daemon."])
     node = stage.node
     certificate = node.work / "twins.crt"
     twins = [*PYTHON, "tests.bench.twins", str(IMAGES), str(certificate)]
@@ -116,7 +114,8 @@ def _section(idle: float, batches: list[Batch], cryptography: float, hourly: lis
     each = Spread.of(one.processor / IMAGES for one in batches)
     lines = [
         f"{len(batches)} times {IMAGES} images that it never saw, {AT_ONCE} at once, signed with one RSA-2048 key "
-        "whose certificate is the third in its chain; the registry is near, has the referrers API, and is another process.",
+        "whose certificate is the third in its chain; the registry is near, has the referrers API, and is another "
+        "process.",
         "",
         *table(
             [

@@ -7,7 +7,7 @@ round trips, nearly.  The first of them is the connection's, where there is none
 from tests.bench.figures import Figure, Section, Spread, ratio, table
 from tests.bench.measure import Command, Samples
 from tests.bench.stage import FAR, MILLISECONDS, NEAR, Image, Stage, asked, enough
-from tests.bench.warm import has_daemon, warm
+from tests.bench.warm import warm
 from tests.frozen.program import Program
 
 NAME = "delay"
@@ -35,8 +35,6 @@ def section(stage: Stage) -> Section:
                 _name(COSIGN, registry): stage.cosign(cosigned, registry),
             }
         counted = {name: stage.requests(commands[_name(name, FAR)]) for name in (COLD, NOTATION, COSIGN)}
-        if not has_daemon(kept):
-            return _section(stage.measure(commands, ROUNDS), counted)
         judging, verifying = stage.program(), stage.program()
         new = {
             registry: stage.images(f"delay/new-{number}", enough(ROUNDS) + 1)
@@ -65,7 +63,7 @@ def _name(name: str, registry: str) -> str:
 
 
 def _section(samples: dict[str, Samples], counted: dict[str, int]) -> Section:
-    names = [name for name in (HIT, JUDGED, FIRST, COLD, NOTATION, COSIGN) if _name(name, FAR) in samples]
+    names = (HIT, JUDGED, FIRST, COLD, NOTATION, COSIGN)
     lines = [
         f"{ROUNDS} alternating rounds, near and far in each; a round trip to the far registry takes {MILLISECONDS} ms.",
         "",
@@ -80,13 +78,8 @@ def _section(samples: dict[str, Samples], counted: dict[str, int]) -> Section:
     figures = [
         Figure(f"{name} / {NOTATION}, far, wall", ratio(samples[_name(name, FAR)]["wall_ms"], notation), goal)
         for name, goal in ((HIT, 0.1), (JUDGED, 0.1), (FIRST, None), (COLD, None))
-        if name in names
     ]
-    figures += [
-        Figure(f"{name}, round trips one after another", trips[name], goal, 1)
-        for name, goal in GOALS.items()
-        if name in names
-    ]
+    figures += [Figure(f"{name}, round trips one after another", trips[name], goal, 1) for name, goal in GOALS.items()]
     return Section(NAME, [*lines, "", *table(figures)])
 
 

@@ -10,7 +10,7 @@ from tests.bench.figures import Figure, Section, table
 from tests.bench.retries import PODS as PODS_IN_TROUBLE
 from tests.bench.retries import Hour, hour
 from tests.bench.stage import FAR, MILLISECONDS, Image, Stage, call
-from tests.bench.warm import has_daemon, warm
+from tests.bench.warm import warm
 from tests.frozen.program import Program
 
 NAME = "pods"
@@ -31,16 +31,12 @@ def section(stage: Stage) -> Section:
     """Measure all of it."""
     images = stage.images("pods/image", IMAGES)
     (unsigned,) = stage.images("pods/unsigned", 1, signed=False)
-    with_daemon = has_daemon(stage.program())
     with stage.node.far(MILLISECONDS / 2):
         rushes = [rush(stage, stage.program(), images, "alone")]
-        if with_daemon:
-            served = stage.program()
-            with warm(stage.node, served):
-                rushes.append(rush(stage, served, images, "daemon warm"))
-    hours = [
-        hour(stage, stage.program(), unsigned, daemon=daemon) for daemon in ((False, True) if with_daemon else (False,))
-    ]
+        served = stage.program()
+        with warm(stage.node, served):
+            rushes.append(rush(stage, served, images, "daemon warm"))
+    hours = [hour(stage, stage.program(), unsigned, daemon=daemon) for daemon in (False, True)]
     return _section(rushes, hours)
 
 

@@ -3,14 +3,12 @@
 The image is removed before each pull, with its content; the verifiers take turns.
 """
 
-import shutil
 import time
 from pathlib import Path
 
 from tests.bench.figures import Figure, Section, Spread, ratio, table
 from tests.bench.stage import NEAR, Image, Stage
-from tests.bench.warm import has_daemon, warm
-from tests.frozen.program import Program
+from tests.bench.warm import warm
 from tests.testbed.node import Node
 
 NAME = "pulls"
@@ -18,7 +16,7 @@ ROUNDS = 15
 SIZES = (1, 20)
 """MiB of random bytes in the image's second layer; the first one is a megabyte of a program."""
 
-TRUE, HIT, COLD, WARM = "/bin/true", "remembered answer", "alone, not remembered", "daemon warm, new image"
+TRUE, HIT, COLD, WARM = "/bin/true", "remembered answer", "alone, not remembered", "daemon warm, not remembered"
 _WARM_UP_ROUNDS = 1
 
 
@@ -27,11 +25,9 @@ def section(stage: Stage) -> Section:
     images = {size: _image(stage, size) for size in SIZES}
     kept, cold = stage.program(), stage.program(remembers=False)
     verifiers: dict[str, Path] = {TRUE: Path("/bin/true"), HIT: kept.path, COLD: cold.path}
-    if not has_daemon(kept):
-        return _section(_measure(stage.node, verifiers, images, None))
     verifying = stage.program(remembers=False)
     with warm(stage.node, verifying):
-        return _section(_measure(stage.node, verifiers | {WARM: verifying.path}, images, verifying))
+        return _section(_measure(stage.node, verifiers | {WARM: verifying.path}, images))
 
 
 def _image(stage: Stage, size: int) -> Image:
@@ -41,9 +37,7 @@ def _image(stage: Stage, size: int) -> Image:
     return Image(repository, digest, 0)
 
 
-def _measure(
-    node: Node, verifiers: dict[str, Path], images: dict[int, Image], verifying: Program | None
-) -> dict[int, dict[str, list[float]]]:
+def _measure(node: Node, verifiers: dict[str, Path], images: dict[int, Image]) -> dict[int, dict[str, list[float]]]:
     """Seconds of each pull, by size and verifier.  A pull that fails ends the measurement."""
     seconds: dict[int, dict[str, list[float]]] = {size: {name: [] for name in verifiers} for size in images}
     for number in range(_WARM_UP_ROUNDS + ROUNDS):
@@ -52,8 +46,6 @@ def _measure(
             for verifier, program in verifiers.items():
                 node.remove_verifiers()
                 node.install_verifier(program)
-                if verifying is not None:
-                    shutil.rmtree(verifying.root / "var" / "cache" / "nodeseal", ignore_errors=True)
                 node.images.remove(name)
                 start = time.perf_counter()
                 told = node.cri_pull(name)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent import __version__
+from agent.adapters import ipc
 from tests.bench.measure import Call
 from tests.frozen.program import Program
 from tests.testbed.node import Node, Running
@@ -20,14 +21,9 @@ _START_SECONDS = 20
 _PATIENCE = 8
 
 
-def has_daemon(program: Program) -> bool:
-    """Whether this version of the program has one."""
-    return program.person("watch", "--help").code == 0
-
-
 def socket_of(program: Program) -> Path:
     """Where the program's daemon answers, and where its child asks."""
-    return program.root / "run" / "nodeseal" / "agent.sock"
+    return program.root / ipc.FOLDER / ipc.NAME
 
 
 @contextmanager
@@ -55,14 +51,15 @@ def ask(path: Path, call: Call) -> int:
     with socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(_PATIENCE)
         asking.connect(str(path))
-        asking.sendall(f"nodeseal 1 pull {__version__} {_PATIENCE * 1000} 0 {len(words)}\n".encode() + words)
+        asking.sendall(ipc.question(ipc.Question(ipc.PULL, __version__, _PATIENCE, b"", words)))
         said = b""
         while chunk := asking.recv(65536):
             said += chunk
-    last = [line for line in said.splitlines() if line not in (b"working", b"busy")][0].split()
-    if last[0] != b"answer":
+    while said.startswith((ipc.WORKING, ipc.BUSY)):
+        said = said.partition(b"\n")[2]
+    if not said.startswith(b"answer "):
         raise AssertionError(f"the daemon said {said[:200]!r}")
-    return int(last[1])
+    return int(said.split()[1])
 
 
 def answers(path: Path) -> bool:
