@@ -137,7 +137,7 @@ def _again(argv: list[str]) -> None:
 def ask(root: str, of: bytes, words: bytes) -> tuple[int, bytes, bytes, bytes] | None:
     """The daemon's answer, as `answer` gives one that was kept; None if the program behind this one has to find it.
 
-    Raises `OSError` if there is no daemon, or it says nothing any more.
+    Raises `OSError` if there is no daemon, or it says nothing any more: that is noted for the program behind.
     """
     folder = posix.open(root + SOCKETS, _FOLDER)
     try:
@@ -157,6 +157,9 @@ def ask(root: str, of: bytes, words: bytes) -> tuple[int, bytes, bytes, bytes] |
             head = f"nodeseal {PROTOCOL} pull {PROGRAM} {left} {len(of)} {len(words)}\n"
             channel.sendall(head.encode() + of + words)
             return _heard(channel)
+        except TimeoutError:
+            sys.nodeseal_hung = True  # type: ignore[attr-defined]
+            raise
         finally:
             channel.close()
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.verdicts import VerdictFolder
 from agent.config.canonical import with_grounds
 from agent.config.config import Config
@@ -18,6 +19,7 @@ from agent.model.reference import Reference
 from agent.model.report import Artifact, Report
 from agent.model.request import PullRequest
 from agent.model.verdict import NOTHING, Decision, Memory, Remembered, Verdict
+from agent.ports import Registry
 from agent.rules.breakglass import Moment
 from agent.rules.precedence import Standing
 from agent.rules.ruleset import Lifetimes, RuleSet
@@ -26,7 +28,7 @@ from tests.formats.support import SUBJECT, Answers, request
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry, configuration
 
 
-def engine_over(registry: MemoryRegistry, config: Config | None = None) -> Engine:
+def engine_over(registry: Registry, config: Config | None = None) -> Engine:
     """An engine that trusts `TRUSTED`."""
     return Engine(
         config or configuration(),
@@ -113,6 +115,24 @@ def case_of(config: Config, store: VerdictFolder, moment: datetime = NOW) -> Cas
 def store(tmp_path: Path) -> VerdictFolder:
     """An empty one."""
     return VerdictFolder(str(tmp_path))
+
+
+def test_a_denial_does_not_outlive_its_end_once_the_image_is_signed(store: VerdictFolder, tmp_path: Path) -> None:
+    """Whatever is kept of the registry between processes."""
+    registry, config = MemoryRegistry(), with_grounds(configuration())
+    registry.sign(STRANGER)
+
+    def answer(seconds: float) -> Exit:
+        case = case_of(config, store, NOW + timedelta(seconds=seconds))
+        known = case.known()
+        if known is not None:
+            return known.answer.exit
+        kept = StoredRegistry(registry, str(tmp_path), way=way_of(config.stores))
+        return run(judge(case, engine_over(kept, config), store)).answer.exit
+
+    assert answer(0) is Exit.DENY
+    registry.sign(TRUSTED)
+    assert [answer(9), answer(10)] == [Exit.DENY, Exit.ALLOW]
 
 
 def test_what_was_said_is_known_until_its_end(store: VerdictFolder) -> None:

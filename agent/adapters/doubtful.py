@@ -28,7 +28,10 @@ class DoubtfulApart:
         """See `ports.VerdictStore.recall`: what was said last, by whomever."""
         memory = self._unwritten.get((ground, image)) or await self._shared.recall(ground, image)
         mine = self._mine.get((ground, image))
-        if mine is None or (memory.last is not None and memory.last.at > mine.at):
+        if mine is None:
+            return memory
+        if memory.last is not None and memory.last.at > mine.at:
+            del self._mine[ground, image]  # it is everybody's now
             return memory
         return memory._replace(last=mine)
 

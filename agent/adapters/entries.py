@@ -8,6 +8,7 @@ not there, and is counted (`agent.adapters.misses`).  An entry that is not writt
 Nothing waits for the disk unless it is asked to: after a power cut an entry may be torn.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,8 @@ class Kind(NamedTuple):
 
     `version` is that of its form, 0 for bytes as they are, which something else protects.  `largest` is the longest
     entry in bytes, `most` how many there may be and `most_bytes` how long together: beyond that the oldest go, which
-    is seen to now and then.  A `secret` store is for nobody else to read either.
+    is seen to now and then.  A `secret` store is for nobody else to read either: its folder lies two below one that
+    is ours alone.
     """
 
     name: str
@@ -71,7 +73,7 @@ class Entries:
 
         `counts` is false for who only looks around: what he does not believe is counted by those who need it.
         """
-        self.root = root
+        self._root = root
         self._counts = counts
         self.kind = kind
         self.folder = os.path.join(root, kind.folder)
@@ -101,20 +103,25 @@ class Entries:
         return cast("dict[str, Any]", value)
 
     def write(self, name: str, content: bytes, *, sync: bool = False) -> None:
-        """Let `content` be the entry of that name.  One that is too long is none.  Raises `OSError`."""
+        """Let `content` be the entry of that name.  Raises `OSError`, also if it is too long."""
         if len(content) > self.kind.largest:
-            return
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         if self.kind.secret:
-            files.make_private_folder(os.path.dirname(self.folder))
+            parent = os.path.dirname(self.folder)
+            files.make_private_folder(os.path.dirname(parent))
+            files.make_private_folder(parent)
         files.make_private_folder(self.folder)
         files.replace(f"{self.folder}/{name}", self.sealed(content), sync=sync)
         if len(content) >= _LARGE or self.kind.most <= _FEW or files.is_time_to_sweep():
             files.keep_newest(self.folder, self.kind.most, self.kind.most_bytes)
 
     def keep(self, name: str, content: bytes) -> None:
-        """As `write`, if it can be done."""
+        """As `write`, if it can be done; if it is too long, there is none."""
         with suppress(OSError):
-            self.write(name, content)
+            if len(content) > self.kind.largest:
+                self.remove(name)
+            else:
+                self.write(name, content)
 
     def sealed(self, content: bytes) -> bytes:
         """An entry as it lies on disk, with its first line."""
@@ -152,7 +159,7 @@ class Entries:
         if self._counts:
             from agent.adapters import misses  # there are none, usually
 
-            misses.note(self.root, self.kind.name, reason)
+            misses.note(self._root, self.kind.name, reason)
 
     def names(self) -> Iterator[str]:
         """The names of all that is there, unfinished ones left out.  Raises `OSError`."""

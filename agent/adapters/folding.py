@@ -222,7 +222,7 @@ class _Position(NamedTuple):
         """Where a file is gone on with: at its beginning, unless it is known and what was read still stands there."""
         for place in self.places:
             same = (place.device, place.inode) == (source.device, source.inode)
-            if same and place.offset <= source.size and source.mark(place.offset) == place.mark:
+            if same and source.mark(place.offset) == place.mark:
                 return place
         return _Place(source.device, source.inode, 0, source.mark(0))
 
@@ -246,17 +246,17 @@ class _Batch:
 
         Raises `OSError`, and has taken nothing then.
         """
-        room = min(max(self._left, 0), source.size - place.offset)
+        room = max(min(self._left, source.size - place.offset), 0)
         content = os.pread(source.descriptor, room, place.offset)
         whole, end, over = content.rfind(b"\n") + 1, place.offset + len(content), 0
         if not whole and len(content) >= spool.MAX_LINE:  # none of ours is that long
             over = _end_of_line(source, end)
             end = over or source.size
         at, more = over or place.offset + whole, end < source.size
-        place = place._replace(offset=at, mark=source.mark(at), tail=not more and at < source.size)
+        reached = place._replace(offset=at, mark=source.mark(at), tail=not more and at < source.size)
         self.more, self.gaps, self._left = more, self.gaps + (over > 0), self._left - (at - place.offset)
         self._lines(content[:whole])
-        return place
+        return reached
 
     def _lines(self, content: bytes) -> None:
         for line in content.split(b"\n"):

@@ -25,6 +25,7 @@ MOST_OPEN = 1024
 
 _CHUNK = 64 * 1024
 _WRITING = 1.0
+_SCARCE = 0.1
 
 
 class Pending(Protocol):
@@ -58,8 +59,14 @@ class Server:
 
     async def serve(self, listening: socket.socket) -> None:
         """Take connections from a socket that `ipc.listening` made; closes it at the end."""
-        async with await SocketListener.from_socket(listening) as listener:
-            await listener.serve(self._connected)
+        async with await SocketListener.from_socket(listening) as listener, anyio.create_task_group() as group:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except anyio.BrokenResourceError:  # no descriptor is left: children that wait do without us meanwhile
+                    await anyio.sleep(_SCARCE)
+                    continue
+                group.start_soon(self._connected, stream)
 
     async def _connected(self, stream: SocketStream) -> None:
         async with stream:

@@ -59,7 +59,10 @@ class ThrottledOrigins:
         if until > now + MOST:
             self._entries.count(FUTURE)
             return None
-        return until if until > now else None
+        if until <= now:
+            self.forget(origin)
+            return None
+        return until
 
     def note(self, origin: Origin, now: datetime, seconds: float) -> None:
         """An origin asked to be left alone for so many seconds from `now` on."""

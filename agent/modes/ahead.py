@@ -26,7 +26,7 @@ from agent.model.reference import Reference
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision
 from agent.modes.letin import without_break_glass
-from agent.modes.warm import State, WarmDoor
+from agent.modes.warm import Declined, State, WarmDoor
 from agent.ports import Log
 
 MOST_QUEUED = 10_000
@@ -115,6 +115,8 @@ class Ahead:
                 cause = error.cause.value if isinstance(error, Unavailable) else ""
                 fields = {"why": task.why.value, "image": task.image, "cause": cause, "reason": error.message}
                 self._log.info("not verified ahead", **fields)
+            except Declined as error:
+                self._log.info("not verified ahead", why=task.why.value, image=task.image, cause="", reason=str(error))
             except Exception as error:  # noqa: BLE001 - one image's bug must not end the others
                 self._door.bug(error)
             self.done += 1

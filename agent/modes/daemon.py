@@ -6,6 +6,7 @@ does the work alone.
 
 import json
 import os
+import resource
 import signal
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ from agent.errors import HostError
 from agent.modes.ahead import Ahead, Why
 from agent.modes.publishing import Publisher
 from agent.modes.telling import Telling
-from agent.modes.warm import WarmDoor
+from agent.modes.warm import Declined, State, WarmDoor
 from agent.modes.warm_access import Connections
 
 SCHEMA_VERSION = "1"
@@ -32,11 +33,14 @@ SCHEMA_VERSION = "1"
 _LOCK_WAIT = 10.0
 _LOOK = 0.5
 _REST = 1.0
+_DESCRIPTORS = 4096  # children's connections, twice, and registries'
+_PRIORITY = -5  # children that hear nothing for a second do the work alone: a busy node's last need
 _NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 
 
 def run(root: str, config: str | None, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form.  Raises `HostError`."""
+    _take_what_is_needed()
     daemon = _Daemon(root, config, environment, open_log(*log))
     folder = os.path.join(root, ipc.FOLDER)
     try:
@@ -47,6 +51,14 @@ def run(root: str, config: str | None, environment: Mapping[str, str], *, log: t
         raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
     except OSError as error:
         raise HostError(f"{folder}: got {error}; expected to serve a socket there", hint=_NEXT_STEP) from error
+
+
+def _take_what_is_needed() -> None:
+    """As many descriptors as connections may want, and the processor before those who stand still until we answer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _DESCRIPTORS)), hard))
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 
 
 class _Daemon:
@@ -62,19 +74,20 @@ class _Daemon:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.  Raises `OSError` if there can be no socket."""
-        publisher = Publisher(self._config, self._root, self._log) if self._config else None
+        publisher = Publisher(self._config, self._root, self._log, self._bug) if self._config else None
         if publisher:
             await publisher.publish()
         with suppress(OSError):  # then nothing is told, as with every other process
             files.make_private_folder(os.path.join(self._root, spool.FOLDER))
+        listening = ipc.listening(self._root)  # whoever comes before we serve waits for as long
+        which = ipc.number(self._root)
         async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
             self._door = WarmDoor(self._root, connections, group, self._bug)
             self._server = Server(self._taken, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
             state = await self._door.state()
-            listening = ipc.listening(self._root)
-            which = ipc.number(self._root)
+            self._warm_up(state)
             self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
             group.start_soon(self._server.serve, listening)
             for work in (self._ahead.run, self._telling.run, self._follow):
@@ -101,12 +114,24 @@ class _Daemon:
         """Notice another configuration, whoever published it, before a pull does."""
         generation = ""
         while True:
-            state = await self._door.state()
+            try:
+                state = await self._door.state()
+            except Declined:  # it is short of something; a pull that comes now does without it
+                await anyio.sleep(_REST)
+                continue
             if state.generation and state.generation != generation:
                 self._log.info("generation", generation=state.generation, before=generation)
                 generation = state.generation
+                self._warm_up(state)
                 await self._ahead.changed(state)
             await anyio.sleep(_LOOK)
+
+    def _warm_up(self, state: State) -> None:
+        """What can't be loaded ahead is told, and loaded, or not, by the pull that needs it."""
+        try:
+            self._door.warm_up(state)
+        except Exception as error:  # noqa: BLE001 - see above
+            self._bug(error)
 
     def _taken(self, question: ipc.Question) -> Pending:
         if question.kind == ipc.PULL:

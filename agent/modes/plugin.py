@@ -35,6 +35,9 @@ PATIENCE = 3.0
 TURN = 2.0
 """Seconds after which nobody waits for a turn any longer: eight images of a slow registry must not stop all others."""
 
+HUNG = 0.5
+"""Seconds for which others are waited for once the daemon says nothing any more: it may be they, and never end."""
+
 SLOTS = 8
 """How many processes verify at once on a node; the others wait for their turn, and not for ever."""
 
@@ -55,12 +58,16 @@ class Arguments(NamedTuple):
 
 
 class Call(NamedTuple):
-    """How this process was called.  `begun` is what the fast path has read of standard input."""
+    """How this process was called, and what the fast path has found.
+
+    `begun` is what it has read of standard input; `is_daemon_hung` is whether there is one that says nothing any more.
+    """
 
     argv: Sequence[str]
     environment: Mapping[str, str]
     frozen: bool
     begun: bytes = b""
+    is_daemon_hung: bool = False
 
 
 def is_plugin(argv: Sequence[str]) -> bool:
@@ -80,7 +87,8 @@ def run(argv: Sequence[str], environment: Mapping[str, str], *, frozen: bool) ->
         watchdog.start()
         arguments = parse_arguments(argv)
         pull.name = arguments.name
-        call = Call(argv, environment, frozen, getattr(sys, "nodeseal_stdin", b""))
+        begun, is_hung = getattr(sys, "nodeseal_stdin", b""), getattr(sys, "nodeseal_hung", False)
+        call = Call(argv, environment, frozen, begun, is_hung)
         code, line = rendered(pull.told(_judge(pull, arguments, call, watchdog.deadline)))
     except UsageError as error:
         code, line = rendered(precedence.bad_request(error.message))
@@ -235,7 +243,8 @@ def _judged(
     from agent.adapters.nodestate import moment
 
     flights = Flights(root, slots=SLOTS)
-    with flights.alone(request.identity, deadline - PATIENCE) as waited:
+    patience = min(deadline - PATIENCE, time.monotonic() + HUNG) if call.is_daemon_hung else deadline - PATIENCE
+    with flights.alone(request.identity, patience) as waited:
         if waited:
             case = run(opened(request, standing._replace(moment=moment()), verdicts))
             if isinstance(case, Answer):

@@ -5,6 +5,7 @@ folder changes, and now and then anyhow: what stood in the way may have been the
 """
 
 import time
+from collections.abc import Callable
 
 import anyio
 from anyio import to_thread
@@ -28,11 +29,12 @@ MOST_TOLD = 20
 class Publisher:
     """Publishes what is at `path` under `root`."""
 
-    def __init__(self, path: str, root: str, log: Log) -> None:
-        """Nothing is read yet."""
+    def __init__(self, path: str, root: str, log: Log, bug: Callable[[Exception], None]) -> None:
+        """Nothing is read yet.  `bug` is told the exceptions that nobody foresaw: pulls are answered all the same."""
         self._path = path
         self._root = root
         self._log = log
+        self._bug = bug
         self._stamp: object = None
         self._again = float("inf")
         self._said: object = None
@@ -51,7 +53,11 @@ class Publisher:
     async def publish(self) -> None:
         """Publish once what is there now."""
         self._stamp = self._look()
-        failed = await to_thread.run_sync(self._published)
+        try:
+            failed = await to_thread.run_sync(self._published)
+        except Exception as error:  # noqa: BLE001 - see `__init__`
+            self._bug(error)
+            failed = True
         self._again = time.monotonic() + RETRY if failed else float("inf")
 
     def _look(self) -> object:

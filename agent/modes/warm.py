@@ -7,10 +7,12 @@ belongs to the daemon, whoever asked may give up waiting.
 What can't be answered here is declined, and the child does it alone: words that are not whole, a crowd, a bug of ours.
 """
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timezone
+from importlib import import_module
 from typing import NamedTuple
 
 import anyio
@@ -52,7 +54,19 @@ DOOR = "daemon"
 MOST_SUBJECTS = 10_000
 """Images whose descriptors are remembered."""
 
+_LATE = (
+    "agent.formats.notation_cose",
+    "agent.formats.notation_jws",
+    "agent.formats.notation_steps",
+    "agent.registry.credentials",
+    "agent.registry.login",
+    "agent.trust.revocation",
+    "agent.trust.timestamp",
+)
+"""What a child imports only if it has to; a process that lives long has to one day."""
+
 _LOADS = 3
+_DESCRIPTORS = 8  # more than are open at once while the node's state is read
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
 
@@ -89,7 +103,7 @@ class Flight:
         self.over = anyio.Event()
 
 
-class _Declined(Exception):
+class Declined(Exception):
     """The child has to do without us; the word says why."""
 
 
@@ -118,10 +132,12 @@ class WarmDoor:
         return Pull(self, question)
 
     async def state(self) -> State:
-        """What holds on the node now."""
+        """What holds on the node now.  Raises `Declined`."""
         stamp = answers.state(self.root)
         if self._state is not None and stamp is not None and stamp == self._state.stamp:
             return self._state
+        if not _can_open():
+            raise Declined("alone")  # what can't be opened counts as missing, and would until something changes
         for _ in range(_LOADS):
             stamp, found = answers.state(self.root), node.opened(self.root)
             if answers.state(self.root) == stamp:
@@ -132,6 +148,13 @@ class WarmDoor:
             await self._connections.keep_only(found.config)
         self._state = State(stamp, found, verifiers)
         return self._state
+
+    def warm_up(self, state: State) -> None:
+        """Load what the first pull would wait for: formats with their trust stores, and what they import when asked."""
+        for module in _LATE:
+            import_module(module)
+        for verifier in state.verifiers.values():
+            _ = verifier.format
 
     def note(self, request: PullRequest) -> None:
         """Remember what an image is, for verifying it again without a pull."""
@@ -160,7 +183,7 @@ class WarmDoor:
             return judgement
 
     async def judged(self, case: Case, state: State, watch: "Pull | None" = None) -> Judgement:
-        """What verification says of a case: nobody else verifies the same image meanwhile.  Raises `_Declined`."""
+        """What verification says of a case: nobody else verifies the same image meanwhile.  Raises `Declined`."""
         rule = case.terms.rule
         if rule is None:
             return await judge(case, self._engine(state, self._registry(state, 0.0), 0.0), self.verdicts)  # asks nobody
@@ -173,7 +196,7 @@ class WarmDoor:
             watch.flight = flight
         await flight.over.wait()
         if flight.judgement is None:
-            raise _Declined("alone")
+            raise Declined("alone")
         return await case.shared(flight.judgement, self.verdicts)
 
     async def _fly(self, flight: Flight, key: tuple[str, str, bytes | None], case: Case, state: State) -> None:
@@ -285,15 +308,15 @@ class Pull:
             return ipc.declined("words")
         begin = datetime.now(timezone.utc)
         self._door.note(request)
-        state = await self._door.state()
         try:
+            state = await self._door.state()
             reply = await self._reply(request, state)
-        except _Declined as error:
+        except Declined as error:
             return ipc.declined(str(error))
         return self._said(request, reply, begin, state)
 
     async def _reply(self, request: PullRequest, state: State) -> Reply:
-        """The same as `agent.modes.plugin` does behind its door.  Raises `_Declined`."""
+        """The same as `agent.modes.plugin` does behind its door.  Raises `Declined`."""
         standing = state.node.standing._replace(moment=moment())
         case = await opened(request, standing, self._door.verdicts)
         if isinstance(case, Answer):
@@ -331,6 +354,17 @@ class Pull:
         if reply.final and until and key and state.stamp:
             self._kept = keep
         return ipc.answer(code, (line, *answers.around_time(record)), final=reply.final)
+
+
+def _can_open() -> bool:
+    """Whether there are descriptors left for reading the node's state."""
+    with ExitStack() as opened_here:
+        try:
+            for _ in range(_DESCRIPTORS):
+                opened_here.callback(os.close, os.open("/", os.O_PATH | os.O_CLOEXEC))
+        except OSError:
+            return False
+    return True
 
 
 def _requested(words: ipc.Words) -> PullRequest:

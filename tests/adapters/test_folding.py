@@ -140,6 +140,16 @@ def test_bounded_batches_go_through_both_files(spool: Spool, reader: SpoolReader
     assert tuple(all_of(reader, MAX_LINE)) == first + second
 
 
+def test_a_batch_over_both_files_is_bounded_as_well(spool: Spool, reader: SpoolReader, root: Path) -> None:
+    told(spool, range(5))
+    turn(root)
+    told(spool, range(5, 100))
+    folded = reader.new(MAX_LINE)
+    assert len(folded.records) > 5
+    assert len(folded.records) * (before(root).stat().st_size // 5) <= MAX_LINE
+    assert folded.more
+
+
 def test_whoever_opened_the_file_before_it_was_turned_is_heard_as_well(
     spool: Spool, reader: SpoolReader, root: Path
 ) -> None:

@@ -19,6 +19,15 @@ from tests.adapters.test_spool import OTHERS, record
 __all__ = ["reader", "root", "spool"]
 
 
+def test_a_position_is_written_only_if_something_was_told(spool: Spool, reader: SpoolReader, root: Path) -> None:
+    told(spool, [1])
+    all_of(reader)
+    number = position(root).stat().st_ino, position(root).stat().st_mtime_ns
+    for each in (reader, SpoolReader(str(root))):
+        all_of(each)
+        assert (position(root).stat().st_ino, position(root).stat().st_mtime_ns) == number
+
+
 def _content(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
     def spoil(path: Path) -> None:
         path.write_bytes(change(path.read_bytes()))

@@ -20,6 +20,7 @@ from agent.adapters.token_store import KIND, TokenStore
 from agent.errors import Unavailable
 from agent.model.reference import Repository
 from agent.registry.memory import KeptToken, Memory
+from agent.registry.urls import Origin
 from tests.adapters.stores import TOKEN, origin, token
 from tests.registry.support import Clock
 from tests.simulators.authentication import IDENTITY, PASSWORD, USER, Gate, pair
@@ -99,7 +100,7 @@ def test_a_process_uses_it_for_all_its_requests(node: Node) -> None:
 def test_it_lies_in_a_folder_of_its_own_and_not_in_the_cache(node: Node) -> None:
     node.ask()
     assert "planted-issued-token" in node.entry.read_text()
-    for path in (node.entry, *node.entry.parents[:2]):
+    for path in (node.entry, *node.entry.parents[:3]):
         assert path.stat().st_mode & 0o077 == 0
     assert list((node.root / "var/cache/nodeseal").rglob("*")) == []
     assert not any(secret in node.entry.read_text() for secret in (PASSWORD, IDENTITY, pair(USER, PASSWORD)))
@@ -189,6 +190,13 @@ def test_it_counts_until_it_is_due_by_the_clock_on_the_wall(node: Node, later: f
     assert node.ask(wall=later) == expected
     if later < 0:
         assert misses.counted(str(node.root)) == {"tokens": {"future": 1}}
+
+
+def test_one_that_has_ended_is_removed(node: Node) -> None:
+    node.ask()
+    ended = TokenStore(str(node.root), now=lambda: time.time() + 61)
+    assert ended.get(Origin("http", "127.0.0.1", node.registry.port), "team/app") is None
+    assert list((node.root / KIND.folder).iterdir()) == []
 
 
 def test_one_that_is_renewed_is_kept_too(node: Node) -> None:

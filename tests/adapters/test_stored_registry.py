@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from agent.adapters import content_store
+from agent.adapters import content_store, listing_store
 from agent.adapters.inline import run
 from agent.adapters.listing_store import KIND, KeptListing, ListingStore, Question
 from agent.adapters.stored_registry import StoredRegistry, way_of
@@ -209,6 +209,15 @@ def test_the_longest_list_that_a_registry_may_give_is_kept(tmp_path: pathlib.Pat
     store, question = ListingStore(str(tmp_path)), Question("way", SHOP, str(SUBJECT))
     store.put(question, kept)
     assert store.get(question, AT) == kept
+
+
+def test_a_list_that_is_too_long_is_not_kept_and_the_one_before_is_none_any_more(
+    inner: Inner, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(stored(inner, tmp_path))
+    monkeypatch.setattr(listing_store, "KIND", KIND._replace(largest=100))
+    listed(stored(inner, tmp_path))
+    assert list((tmp_path / KIND.folder).iterdir()) == []
 
 
 def test_a_repository_is_forgotten_and_no_other(inner: Inner, tmp_path: pathlib.Path) -> None:

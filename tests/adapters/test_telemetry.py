@@ -248,6 +248,16 @@ def test_a_line_longer_than_a_pipe_takes_at_once_is_whole(ends: list[int]) -> No
     assert len(logged(all_there_is(ends[0]))[0]) == MAX_FIELDS + 3
 
 
+def test_lines_longer_than_a_pipe_takes_at_once_are_not_waited_for(ends: list[int]) -> None:
+    log = open_log(os.fdopen(ends[1], "w", closefd=False), "json")
+    for _ in range(20):
+        log.info("told", **{f"field{i}": "x" * MAX_TEXT for i in range(MAX_FIELDS)})
+    assert log.dropped > 10
+    all_there_is(ends[0])
+    log.info("last")
+    assert json.loads(all_there_is(ends[0]).split("\n")[-2])["event"] == "last"
+
+
 def test_a_line_torn_by_a_full_disk_tears_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     left = [150]

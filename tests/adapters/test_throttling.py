@@ -56,8 +56,11 @@ def test_who_asked_to_be_left_alone_is_and_everybody_is_told_until_when(tmp_path
         "r.example: manifest 1: not asked: r.example wants no requests until 2026-06-01T12:02:00Z"
     )
     assert wire.sent == 1
+    assert len(list((tmp_path / throttling.KIND.folder).iterdir())) == 1
+    wire.response = Response(200)
     send(tmp_path, wire, now=NOW + timedelta(seconds=120))
     assert wire.sent == 2
+    assert list((tmp_path / throttling.KIND.folder).iterdir()) == []
 
 
 @pytest.mark.parametrize("wait", ["300", "301", "86400", "999999999", "Fri, 01 Jan 2100 00:00:00 GMT"])

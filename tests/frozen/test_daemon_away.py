@@ -22,7 +22,7 @@ from tests.commands import Done, run
 from tests.frozen.conftest import Setting
 from tests.frozen.daemon import Daemon
 from tests.frozen.program import descriptor, plugin_words
-from tests.frozen.test_again import doors
+from tests.frozen.test_again import doors, on_the_node
 from tests.signing import attach_signature, envelope
 from tests.simulators import misbehaviour
 from tests.simulators.registry import Handler
@@ -346,8 +346,14 @@ FOREIGN: dict[str, Callable[[pathlib.Path], object]] = {
     "others may write to it": lambda folder: folder.chmod(0o777),
     "its group may write to it": lambda folder: folder.chmod(0o770),
     "it is a link": lambda folder: linked(folder),
-    "it is a file": lambda folder: (folder.rmdir(), folder.touch()),
+    "it is a file": lambda folder: replaced(folder),
 }
+
+
+def replaced(folder: pathlib.Path) -> None:
+    """There is a file in the folder's place."""
+    folder.rmdir()
+    folder.touch()
 
 
 def linked(folder: pathlib.Path) -> None:
@@ -497,19 +503,41 @@ def test_daemon_takes_away_its_own_socket_alone(setting: Setting) -> None:
 def test_daemon_without_descriptors_is_passed_over_and_recovers(setting: Setting, alone: Both) -> None:
     with Daemon(setting.program, runner=["/usr/bin/prlimit", "--nofile=48:48"]) as daemon:
         assert_as_alone(setting, alone)
-        with contextlib.ExitStack() as idle, in_folder(daemon.socket.parent):
-            end = time.monotonic() + 4
-            while time.monotonic() < end:
-                with contextlib.suppress(OSError):
-                    channel = idle.enter_context(socket.socket(socket.AF_UNIX))
-                    channel.setblocking(False)
-                    channel.connect(ipc.NAME)
-                if len(os.listdir(f"/proc/{daemon.pid}/fd")) >= 48:
-                    break
+        with crowded(daemon.socket):
+            until(lambda: len(os.listdir(f"/proc/{daemon.pid}/fd")) >= 48)
             assert_as_alone(setting, alone, longer=HUNG)
+            break_glass = ("--for", "1h", "--image", f"{setting.registry.host}/team/*", "--reason", "INC-1")
+            on_the_node(setting, "break-glass", "on", *break_glass)
+            assert "ground=breakGlass" in pull(setting, "unsigned").out
         assert daemon.is_alive()
+        until(lambda: "ground=breakGlass" in pull(setting, "unsigned").out and doors(setting)[-1] == "daemon")
+        on_the_node(setting, "break-glass", "off", "--no-verify")
         until(lambda: pull(setting, "signed").code == 0 and doors(setting)[-1] == "daemon")
         assert_as_alone(setting, alone)
+
+
+@contextlib.contextmanager
+def crowded(path: pathlib.Path) -> Iterator[None]:
+    """Sixty connect to a socket, and ask nothing; others take the place of those that are sent away."""
+    over = threading.Event()
+
+    def connect() -> None:
+        while not over.wait(0.005):
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as channel:
+                channel.settimeout(3)
+                channel.connect(path.name)
+                channel.recv(1)
+
+    threads = [threading.Thread(target=connect, daemon=True) for _ in range(60)]
+    with in_folder(path.parent):
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
 
 
 def test_daemon_that_can_write_nothing_answers_all_the_same(setting: Setting, alone: Both) -> None:
