@@ -16,9 +16,12 @@ from agent.adapters import answers
 from tests.frozen.program import Program
 
 _ROOT = Path(__file__).resolve().parents[2]
+_NO_ANSWER = 99
+"""Exit code of the bare program where the fast path had no answer."""
+
 _SPEC = """\
 import os
-analysis = Analysis(["empty.py"], excludes=["tests", "unittest", "pydoc", "tkinter", "setuptools"], optimize=2)
+analysis = Analysis(["nothing.py"], excludes=["tests", "unittest", "pydoc", "tkinter", "setuptools"], optimize=2)
 scripts = [entry for entry in analysis.scripts if not entry[0].startswith("pyi_rth_")]
 fastpath = [("fastpath", os.environ["NODESEAL_FASTPATH"], "PYMODULE")]
 exe = EXE(fastpath, PYZ(analysis.pure), scripts, [], name="nodeseal", exclude_binaries=True, strip=True, upx=False)
@@ -31,7 +34,7 @@ def place(root: Path) -> Path:
     folder = root / "opt" / "nodeseal" / "bare"
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        (work / "empty.py").touch()
+        (work / "nothing.py").write_text(f"raise SystemExit({_NO_ANSWER})\n")
         (work / "bare.spec").write_text(_SPEC)
         fastpath = work / "fastpath.pyc"
         source = str(_ROOT / "agent" / "fastpath.py")

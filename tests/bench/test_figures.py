@@ -2,6 +2,8 @@
 
 import pathlib
 import re
+import sys
+import time
 
 import pytest
 
@@ -10,7 +12,10 @@ from tests.bench.__main__ import FAMILIES
 from tests.bench.figures import Figure, Section, Spread, machine, ratio, table
 from tests.bench.measure import ROUNDS_BEYOND, Samples
 from tests.bench.stage import Image, asked, enough
+from tests.commands import run
 from tests.documents import PERFORMANCE, put_between
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def test_a_spread_is_the_median_between_the_quartiles() -> None:
@@ -85,6 +90,22 @@ def test_pods_ask_again_as_the_kubelet_does() -> None:
     assert times[:7] == [0, 10, 30, 70, 150, 310, 610]
     assert {after - before for before, after in zip(times[6:], times[7:], strict=False)} == {300}
     assert 3300 <= times[-1] < 3600
+
+
+def test_the_program_lives_by_a_clock_that_is_moved_on(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "clock").write_text("+7200.000s\n")
+    script = (
+        "import sys, pathlib, time\n"
+        "from tests.bench import moved\n"
+        "moved.move(pathlib.Path(sys.argv[1]))\n"
+        "from agent.adapters.inline import SystemClock\n"
+        "print(SystemClock().now().timestamp(), time.time(), time.monotonic())\n"
+    )
+    done = run([sys.executable, "-c", script, str(tmp_path / "clock")], environment={"PYTHONPATH": str(ROOT)})
+    now, wall, monotonic = (float(each) for each in done.out.split())
+    assert 7200 <= now - time.time() + done.seconds < 7260
+    assert 7200 <= wall - time.time() + done.seconds < 7260
+    assert abs(monotonic - time.monotonic()) < 60
 
 
 def test_there_are_several_pods_for_each_image() -> None:
