@@ -5,7 +5,7 @@ import sys
 from tests.bench import bare
 from tests.bench.figures import Figure, Section, Spread, ratio, table
 from tests.bench.measure import Command, Samples
-from tests.bench.stage import Image, Stage, asked, enough
+from tests.bench.stage import ANSWERS, Image, Stage, asked, enough, forgetting
 from tests.bench.warm import warm
 from tests.frozen.test_policies import INSTALLED
 
@@ -16,7 +16,7 @@ TRUE, PYTHON = "/bin/true", "python3 -S -I -c pass"
 NOTATION, COSIGN = "notation verify", "cosign verify"
 CANARY, HIT, BARE = "the canary", "remembered answer", "remembered answer, bare program"
 DENIED = "remembered denial"
-COLD, REGO, UNSIGNED = "alone, not remembered", "alone, Rego policy", "alone, unsigned image"
+COLD, REGO, UNSIGNED = "alone, nothing remembered", "alone, Rego policy", "alone, unsigned image"
 JUDGED, FIRST = "daemon warm, image judged before", "daemon warm, new image"
 
 
@@ -24,8 +24,8 @@ def section(stage: Stage) -> Section:
     """Measure all of it."""
     (signed,), (unsigned,) = stage.images("child/signed", 1), stage.images("child/unsigned", 1, signed=False)
     cosigned = stage.copy_for_cosign(signed)
-    cold, kept = stage.program(remembers=False), stage.program()
-    rego = stage.program(remembers=False, policy={"name": "regoPolicy", "policy": INSTALLED})
+    cold, kept = stage.program(), stage.program()
+    rego = stage.program({"name": "regoPolicy", "policy": INSTALLED})
     hit, denied = asked(kept.path, [signed]), asked(kept.path, [unsigned], code=10)
     bare_program = bare.place(kept.root)
     for command in (hit, denied):
@@ -39,15 +39,15 @@ def section(stage: Stage) -> Section:
         BARE: asked(bare_program, [signed]),
         HIT: hit,
         DENIED: denied,
-        COLD: asked(cold.path, [signed]),
-        REGO: asked(rego.path, [signed]),
-        UNSIGNED: asked(cold.path, [unsigned], code=10),
+        COLD: forgetting(cold, asked(cold.path, [signed])),
+        REGO: forgetting(rego, asked(rego.path, [signed])),
+        UNSIGNED: forgetting(cold, asked(cold.path, [unsigned], code=10)),
         NOTATION: stage.notation(signed),
         COSIGN: stage.cosign(cosigned),
     }
     counted = stage.requests(commands[COLD])
     judging, verifying = stage.program(), stage.program()
-    commands[JUDGED] = {**asked(judging.path, [signed]), "forgets": str(judging.root / "var/cache/nodeseal/answers")}
+    commands[JUDGED] = forgetting(judging, asked(judging.path, [signed]), ANSWERS)
     commands[FIRST] = asked(verifying.path, stage.images("child/new", enough(ROUNDS)))
     with warm(stage.node, judging), warm(stage.node, verifying):
         return _section(stage.measure(commands, ROUNDS), counted)

@@ -6,14 +6,13 @@ round trips, nearly.  The first of them is the connection's, where there is none
 
 from tests.bench.figures import Figure, Section, Spread, ratio, table
 from tests.bench.measure import Command, Samples
-from tests.bench.stage import FAR, MILLISECONDS, NEAR, Image, Stage, asked, enough
+from tests.bench.stage import ANSWERS, FAR, MILLISECONDS, NEAR, Stage, asked, enough, forgetting
 from tests.bench.warm import warm
-from tests.frozen.program import Program
 
 NAME = "delay"
 ROUNDS = 15
 
-HIT, COLD, NOTATION, COSIGN = "remembered answer", "alone, not remembered", "notation verify", "cosign verify"
+HIT, COLD, NOTATION, COSIGN = "remembered answer", "alone, nothing remembered", "notation verify", "cosign verify"
 JUDGED, FIRST = "daemon warm, image judged before", "daemon warm, new image"
 
 GOALS = {FIRST: 3.0}
@@ -24,13 +23,13 @@ def section(stage: Stage) -> Section:
     """Measure all of it."""
     (signed,) = stage.images("delay/signed", 1)
     cosigned = stage.copy_for_cosign(signed)
-    cold, kept = stage.program(remembers=False), stage.program()
+    cold, kept = stage.program(), stage.program()
     commands: dict[str, Command] = {}
     with stage.node.far(MILLISECONDS / 2):
         for registry in (NEAR, FAR):
             commands |= {
                 _name(HIT, registry): asked(kept.path, [signed], registry=registry),
-                _name(COLD, registry): asked(cold.path, [signed], registry=registry),
+                _name(COLD, registry): forgetting(cold, asked(cold.path, [signed], registry=registry)),
                 _name(NOTATION, registry): stage.notation(signed, registry),
                 _name(COSIGN, registry): stage.cosign(cosigned, registry),
             }
@@ -42,7 +41,9 @@ def section(stage: Stage) -> Section:
         }
         with warm(stage.node, judging), warm(stage.node, verifying):
             for registry, (before, *images) in new.items():
-                commands[_name(JUDGED, registry)] = _judged_before(judging, signed, registry)
+                commands[_name(JUDGED, registry)] = forgetting(
+                    judging, asked(judging.path, [signed], registry=registry), ANSWERS
+                )
                 commands[_name(FIRST, registry)] = asked(verifying.path, images, registry=registry)
                 stage.requests(asked(verifying.path, [before], registry=registry))  # the registry is known from now on
             last = {
@@ -50,12 +51,6 @@ def section(stage: Stage) -> Section:
             }
             counted[FIRST] = stage.requests(last[FAR])
             return _section(stage.measure(commands, ROUNDS), counted)
-
-
-def _judged_before(program: Program, image: Image, registry: str) -> Command:
-    """The daemon has a verdict; the child has no answer."""
-    answers = str(program.root / "var" / "cache" / "nodeseal" / "answers")
-    return {**asked(program.path, [image], registry=registry), "forgets": answers}
 
 
 def _name(name: str, registry: str) -> str:

@@ -3,11 +3,12 @@
 The image is removed before each pull, with its content; the verifiers take turns.
 """
 
+import shutil
 import time
 from pathlib import Path
 
 from tests.bench.figures import Figure, Section, Spread, ratio, table
-from tests.bench.stage import NEAR, Image, Stage
+from tests.bench.stage import CACHES, NEAR, Image, Stage
 from tests.bench.warm import warm
 from tests.testbed.node import Node
 
@@ -16,18 +17,18 @@ ROUNDS = 15
 SIZES = (1, 20)
 """MiB of random bytes in the image's second layer; the first one is a megabyte of a program."""
 
-TRUE, HIT, COLD, WARM = "/bin/true", "remembered answer", "alone, not remembered", "daemon warm, not remembered"
+TRUE, HIT, COLD, WARM = "/bin/true", "remembered answer", "alone, nothing remembered", "daemon warm, nothing remembered"
 _WARM_UP_ROUNDS = 1
 
 
 def section(stage: Stage) -> Section:
     """Measure all of it."""
     images = {size: _image(stage, size) for size in SIZES}
-    kept, cold = stage.program(), stage.program(remembers=False)
+    kept, cold, verifying = stage.program(), stage.program(), stage.program()
     verifiers: dict[str, Path] = {TRUE: Path("/bin/true"), HIT: kept.path, COLD: cold.path}
-    verifying = stage.program(remembers=False)
     with warm(stage.node, verifying):
-        return _section(_measure(stage.node, verifiers | {WARM: verifying.path}, images))
+        forgetful = [cold.root / CACHES, verifying.root / CACHES]
+        return _section(_measure(stage.node, verifiers | {WARM: verifying.path}, images, forgetful))
 
 
 def _image(stage: Stage, size: int) -> Image:
@@ -37,8 +38,13 @@ def _image(stage: Stage, size: int) -> Image:
     return Image(repository, digest, 0)
 
 
-def _measure(node: Node, verifiers: dict[str, Path], images: dict[int, Image]) -> dict[int, dict[str, list[float]]]:
-    """Seconds of each pull, by size and verifier.  A pull that fails ends the measurement."""
+def _measure(
+    node: Node, verifiers: dict[str, Path], images: dict[int, Image], forgotten: list[Path]
+) -> dict[int, dict[str, list[float]]]:
+    """Seconds of each pull, by size and verifier; the folders `forgotten` are removed before each.
+
+    A pull that fails ends the measurement.
+    """
     seconds: dict[int, dict[str, list[float]]] = {size: {name: [] for name in verifiers} for size in images}
     for number in range(_WARM_UP_ROUNDS + ROUNDS):
         for size, image in images.items():
@@ -46,6 +52,8 @@ def _measure(node: Node, verifiers: dict[str, Path], images: dict[int, Image]) -
             for verifier, program in verifiers.items():
                 node.remove_verifiers()
                 node.install_verifier(program)
+                for folder in forgotten:
+                    shutil.rmtree(folder, ignore_errors=True)
                 node.images.remove(name)
                 start = time.perf_counter()
                 told = node.cri_pull(name)

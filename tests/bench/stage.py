@@ -14,6 +14,9 @@ from tests.testbed.node import FAR_REGISTRY, REGISTRY, Node
 from tests.testbed.signatures import Signer
 
 NEAR, FAR = REGISTRY, FAR_REGISTRY
+CACHES, ANSWERS = "var/cache/nodeseal", "var/cache/nodeseal/answers"
+"""Folders under a root: all that was learnt, and what the fast path says again."""
+
 MILLISECONDS = 50
 """What a round trip to the far registry takes."""
 
@@ -50,12 +53,12 @@ class Stage:
             self.signer.sign(image.repository, image.digest)
         return found
 
-    def program(self, *, remembers: bool = True, policy: Mapping[str, object] | None = None) -> Program:
+    def program(self, policy: Mapping[str, object] | None = None) -> Program:
         """The program under a root of its own, with a configuration that trusts the signer."""
         self._roots += 1
         program = Program(self.node.work / f"root-{self._roots}")
         folder = self.node.work / f"config-{self._roots}"
-        program.apply(write_config(folder, self.signer.certificate, policy=policy, remembers=remembers))
+        program.apply(write_config(folder, self.signer.certificate, policy=policy))
         return program
 
     def notation(self, image: Image, registry: str = NEAR) -> Command:
@@ -131,6 +134,11 @@ def call(path: pathlib.Path, image: Image, registry: str = NEAR) -> Call:
 def asked(path: pathlib.Path, images: Sequence[Image], *, registry: str = NEAR, code: int = 0) -> Command:
     """The program, asked as containerd asks it about each of the images in turn."""
     return {"calls": [call(path, image, registry) for image in images], "exit": code}
+
+
+def forgetting(program: Program, command: Command, what: str = CACHES) -> Command:
+    """The command, where the program has just forgotten `what` it had learnt: a folder under its root."""
+    return {**command, "forgets": str(program.root / what)}
 
 
 def enough(rounds: int) -> int:
