@@ -167,6 +167,8 @@ def open_own(name: str, folder: int) -> int:
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
         found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
         complaint, reason = foreign(found), FOREIGN
         if not stat.S_ISREG(found.st_mode):
             complaint, reason = "is no regular file", CORRUPT

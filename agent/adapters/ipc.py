@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from agent import __version__
@@ -169,6 +169,8 @@ def listening(root: str) -> socket.socket:
             os.rename(temporary, NAME, src_dir_fd=descriptor, dst_dir_fd=descriptor)
         except BaseException:
             listener.close()
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=descriptor)
             raise
         return listener
     finally:
@@ -186,7 +188,8 @@ def number(root: str) -> int:
 def take_away(root: str, which: int) -> None:
     """Remove the socket with that number."""
     if which and number(root) == which:
-        os.unlink(os.path.join(root, FOLDER, NAME))
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(root, FOLDER, NAME))
 
 
 def is_ours(connection: socket.socket) -> bool:

@@ -40,13 +40,19 @@ def note(root: str, store: str, reason: str) -> None:
                 found = os.fstat(descriptor)
                 if files.foreign(found) or not stat.S_ISREG(found.st_mode):
                     return
-                if found.st_size >= MAX_SIZE:  # at once with others: whoever is second turns a file that is short
-                    os.rename(CURRENT, BEFORE, src_dir_fd=folder, dst_dir_fd=folder)
+                if found.st_size >= MAX_SIZE:
+                    _turn(found, folder)
                 os.write(descriptor, f"{store} {reason}\n".encode("ascii"))
             finally:
                 os.close(descriptor)
     except OSError:
         return
+
+
+def _turn(found: os.stat_result, folder: int) -> None:
+    """Begin a new file, unless somebody else just did.  Raises `OSError`."""
+    if os.path.samestat(found, os.stat(CURRENT, dir_fd=folder, follow_symlinks=False)):
+        os.rename(CURRENT, BEFORE, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def counted(root: str) -> dict[str, dict[str, int]]:

@@ -19,7 +19,9 @@ from agent.adapters.registry import RegistryClient
 from agent.adapters.token_store import KIND, TokenStore
 from agent.errors import Unavailable
 from agent.model.reference import Repository
+from agent.registry.limits import MAX_TOKEN_LENGTH
 from agent.registry.memory import KeptToken, Memory
+from agent.registry.secret import Secret
 from agent.registry.urls import Origin
 from tests.adapters.stores import TOKEN, origin, token
 from tests.registry.support import Clock
@@ -247,6 +249,13 @@ def test_what_is_not_as_we_write_it_is_not_used(node: Node, what: str) -> None:
     node.entry.write_bytes(Entries(str(node.root), KIND).sealed(json.dumps(value).encode()))
     assert node.ask() == COLD
     assert not any("x-injected" in each.headers for each in node.registry.seen)
+
+
+@pytest.mark.parametrize("value", ["x\r\nX-Injected: 1", "a b", "\u00e9", "", "x" * (MAX_TOKEN_LENGTH + 1)])
+def test_what_no_header_may_have_is_no_token(tmp_path: pathlib.Path, value: str) -> None:
+    store = TokenStore(str(tmp_path))
+    store.put(origin(1), "shop/cart", token(1)._replace(value=Secret(value)))
+    assert store.get(origin(1), "shop/cart") is None
 
 
 def test_nothing_of_it_is_shown(tmp_path: pathlib.Path) -> None:

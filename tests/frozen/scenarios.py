@@ -17,6 +17,7 @@ from typing import NamedTuple
 from cryptography.x509 import ocsp
 
 from agent.adapters import nodestate
+from agent.adapters.credentials import NODE_FILE
 from agent.adapters.spool import FOLDER as SPOOL
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import IMAGE_INDEX
@@ -24,6 +25,7 @@ from tests.commands import Done, run
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.signing import Signer, attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
+from tests.simulators.authentication import PASSWORD, USER, Gate, pair
 from tests.simulators.misbehaviour import Behaviour
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.responder import Responder
@@ -139,7 +141,7 @@ class Scenario(NamedTuple):
     `under` is the rule or list that its repository falls under; `arranged` is how node and registry are meanwhile;
     `before` happens before each first question; `door` is who answers where there is a daemon, and `kept` is whether
     the same is answered again without asking anybody.  `varies` is what of the line may differ from one question to the
-    next, apart from times.
+    next, where it is not times; `times` is how often it is asked in a row.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Scenario(NamedTuple):
     door: str = DAEMON
     kept: bool = True
     varies: str = _TIME
+    times: int = 2
 
     def constant(self, text: str) -> str:
         """What of a line is the same each time."""
@@ -256,6 +259,18 @@ def with_file(path: str, content: str | bytes, mode: int = 0o600) -> Arranged:
             if before is not None:
                 file.write_bytes(before)
                 file.chmod(0o600)
+
+    return arranged
+
+
+def credentials(password: str) -> Arranged:
+    """The registry is closed, and the node has this password to it."""
+
+    @contextlib.contextmanager
+    def arranged(world: World) -> Iterator[None]:
+        auths = {world.registry.host: {"auth": pair(USER, password)}}
+        with with_file(NODE_FILE, json.dumps({"auths": auths}))(world), answering(Gate(world.registry))(world):
+            yield
 
     return arranged
 
@@ -388,8 +403,10 @@ SCENARIOS = (
              before=down_after_it_was_verified, door=PLUGIN, kept=False),
     Scenario("registry that throttles", 11, "NS-3003", arranged=answering(misbehaviour.status(429))),
     Scenario("registry that knows nobody", 11, "NS-3002", arranged=answering(misbehaviour.status(401)), door=PLUGIN),
+    Scenario("registry that is closed", 0, "NS-0001", arranged=credentials(PASSWORD)),
+    Scenario("registry that is closed to us", 11, "NS-3002", arranged=credentials("wrong"), door=PLUGIN),
     Scenario("registry that says nothing", 11, "NS-3005", arranged=answering(misbehaviour.silence, "referrers"),
-             kept=False, varies="deadline: .*; see"),  # who waits gives up before who asks
+             kept=False, varies="deadline: .*; see", times=1),  # who waits gives up before who asks
     # What the node has.
     Scenario("no configuration", 11, "NS-3006", arranged=without_configuration, door=PLUGIN, kept=False),
     Scenario("no configuration, and a lenient start", 0, "NS-3006", door=PLUGIN, kept=False,

@@ -48,27 +48,28 @@ def test_every_door_says_the_same(world: World, daemon: Daemon, scenario: Scenar
             world.spooled()
             if is_hidden:
                 with daemon.hidden():
-                    answers = [pull.run(world), pull.run(world)]
+                    answers = [pull.run(world) for _ in range(scenario.times)]
             else:
-                answers = [pull.run(world), pull.run(world)]
+                answers = [pull.run(world) for _ in range(scenario.times)]
             asked.append((answers, world.spooled()))
-    (cold, _), told = asked[0]
+    cold, told = asked[0][0][0], asked[0][1]
     assert cold.code == scenario.exit, cold
     assert f" {scenario.code} " in cold.out, cold
     assert [(each.code, scenario.constant(each.out), each.err) for answers, _ in asked for each in answers] == [
         (scenario.exit, scenario.constant(cold.out), "")
-    ] * 4
+    ] * (2 * scenario.times)
     doors = [[record.pop("door") for record in records] for _, records in asked]
     again = ANSWER if scenario.kept else None
     if not scenario.door:
         assert doors == [[], []]
         return
-    assert doors == [[PLUGIN, again or PLUGIN], [scenario.door, again or scenario.door]]
+    expected = [[door, again or door][: scenario.times] for door in (PLUGIN, scenario.door)]
+    assert doors == expected
     records = [record for _, told in asked for record in told]
     assert all(record.pop("time") for record in records)
     for record in records:
         record["message"] = scenario.constant(f"{record['message']}; see").removesuffix("; see")
-    assert records == [records[0]] * 4
+    assert records == [records[0]] * (2 * scenario.times)
     assert told
     assert daemon.is_alive()
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import re
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
+from agent.adapters import throttling
 from agent.model.descriptor import Descriptor
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.hostile.measure import MEMORY, Measured, note, run
@@ -48,6 +49,9 @@ class Stage:
         self.trusted = trusted
         self.authority = authority
         self._behaviours: dict[tuple[str, str], Behaviour] = {}
+        # One registry plays all of them: none that wants to be left alone may close it to the others.
+        (program.root / throttling.KIND.folder).parent.mkdir(parents=True, exist_ok=True)
+        (program.root / throttling.KIND.folder).write_text("no folder")
         registry.misbehave("*", self._behave)
         self.signed = self.signed_image("plain/signed")
         self.unsigned = registry.push_image("plain/unsigned", "1", salt="unsigned")

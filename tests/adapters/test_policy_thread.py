@@ -1,0 +1,64 @@
+"""Policies beside an event loop: the loop goes on, and a policy that does not end is ended."""
+
+import os
+import time
+
+import anyio
+import pytest
+
+from agent.adapters import policy_thread
+from agent.adapters.policy_thread import AT_ONCE, ThreadedWorker
+from agent.adapters.policy_worker import ForkedWorker
+from agent.errors import PolicyFault
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_answer_is_the_policys_from_another_process(answer: bool) -> None:
+    here = os.getpid()
+
+    async def ask() -> bool:
+        return await ThreadedWorker().run(lambda: answer and os.getpid() != here)
+
+    assert anyio.run(ask) is answer
+
+
+def test_everything_else_goes_on_meanwhile() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await anyio.sleep(0.01)
+            turns += 1
+
+    def slow() -> bool:
+        time.sleep(0.5)
+        return True
+
+    async def ask() -> None:
+        worker = ThreadedWorker()
+        async with anyio.create_task_group() as group:
+            group.start_soon(count)
+            async with anyio.create_task_group() as asking:
+                for _ in range(AT_ONCE):
+                    asking.start_soon(worker.run, slow)
+            group.cancel_scope.cancel()
+
+    begun = time.monotonic()
+    anyio.run(ask)
+    assert turns > 5
+    assert time.monotonic() - begun < AT_ONCE * 0.5 + 5
+
+
+def test_policy_that_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_thread, "ForkedWorker", lambda: ForkedWorker(seconds=0.3))
+
+    def endless() -> bool:
+        while True:
+            pass
+
+    async def ask() -> None:
+        await ThreadedWorker().run(endless)
+
+    with pytest.raises(PolicyFault):
+        anyio.run(ask)

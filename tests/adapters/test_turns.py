@@ -1,0 +1,217 @@
+"""Whose turn it is: few at once, every repository in its turn, and a count that stays right whoever gives up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.adapters.turns import AT_ONCE, IDLE_AT_ONCE, MOST_WAITING, Crowded, Turns
+
+IDLE = "idle"
+"""Instead of a repository: work that nobody waits for."""
+
+
+class Players:
+    """Who asks for turns; `order` is who got one, in order."""
+
+    def __init__(self, turns: Turns, group: TaskGroup) -> None:
+        """Nobody yet."""
+        self.turns = turns
+        self._group = group
+        self.order: list[str] = []
+        self.crowded: list[str] = []
+        self._ends: dict[str, anyio.Event] = {}
+        self._scopes: dict[str, anyio.CancelScope] = {}
+        self._tasks: dict[str, asyncio.Task[object]] = {}
+
+    async def ask(self, *names: str) -> None:
+        """Each asks; its repository is what stands before a dot."""
+        for name in names:
+            self._ends[name] = anyio.Event()
+            self._group.start_soon(self._play, name)
+            await settle()
+
+    async def end(self, *names: str) -> None:
+        """Each is done."""
+        for name in names:
+            self._ends[name].set()
+            await settle()
+
+    async def cancel(self, *names: str) -> None:
+        """Each gives up; all of them at once."""
+        for name in names:
+            self._scopes[name].cancel()
+        await settle()
+
+    async def kill(self, name: str) -> None:
+        """It ends, even with something to go on with in its hands, which anyio would let it take first."""
+        self._tasks[name].cancel()
+        await settle()
+
+    async def _play(self, name: str) -> None:
+        repository = name.partition(".")[0]
+        self._tasks[name] = cast("asyncio.Task[object]", asyncio.current_task())
+        with anyio.CancelScope() as self._scopes[name]:
+            try:
+                async with self.turns.idle_turn() if repository == IDLE else self.turns.turn(repository):
+                    self.order.append(name)
+                    await self._ends[name].wait()
+            except Crowded:
+                self.crowded.append(name)
+
+
+async def settle() -> None:
+    """Until nothing moves any more."""
+    for _ in range(10):
+        await checkpoint()
+
+
+def played(turns: Turns, game: Callable[[Players], Awaitable[None]]) -> Players:
+    """Play, and end with all places free."""
+
+    async def run() -> Players:
+        async with anyio.create_task_group() as group:
+            players = Players(turns, group)
+            await game(players)
+            group.cancel_scope.cancel()
+        return players
+
+    players = anyio.run(run)
+    assert (turns.running, turns.waiting, turns._idle_running, turns._waiting) == (0, 0, 0, {})
+    assert not turns._idle_waiting
+    return players
+
+
+def test_the_bounds() -> None:
+    assert (AT_ONCE, MOST_WAITING, IDLE_AT_ONCE) == (16, 256, 2)
+
+
+def test_in_one_repository_the_first_is_first() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("a.1", "a.2", "a.3", "a.4")
+        assert (players.turns.running, players.turns.waiting) == (2, 2)
+        await players.end("a.2", "a.1")
+        assert (players.turns.running, players.turns.waiting) == (2, 0)
+
+    assert played(Turns(2), game).order == ["a.1", "a.2", "a.3", "a.4"]
+
+
+def test_repositories_take_turns() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("x.1", "a.1", "a.2", "a.3", "b.1", "c.1", "c.2")
+        await players.end("x.1", "a.1", "b.1", "c.1", "a.2", "c.2")
+
+    assert played(Turns(1), game).order == ["x.1", "a.1", "b.1", "c.1", "a.2", "c.2", "a.3"]
+
+
+def test_nobody_overtakes_who_waits() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("a.1", "a.2")
+        players._ends["a.1"].set()
+        await players.ask("b.1")
+        await players.end("a.2")
+
+    assert played(Turns(1), game).order == ["a.1", "a.2", "b.1"]
+
+
+def test_crowd_is_told_at_once() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("a.1", "a.2", "b.1", "c.1")
+        assert players.crowded == ["c.1"]
+        await players.end("a.1")
+        await players.ask("c.2")
+        assert players.turns.waiting == 2
+
+    assert played(Turns(1, 2), game).order == ["a.1", "a.2"]
+
+
+def test_who_gives_up_waiting_takes_no_turn() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("a.1", "a.2", "a.3", "b.1")
+        await players.cancel("a.2", "b.1")
+        assert (players.turns.running, players.turns.waiting) == (1, 1)
+        await players.end("a.1")
+
+    assert played(Turns(1), game).order == ["a.1", "a.3"]
+
+
+def test_turn_of_who_gives_up_as_it_comes_is_the_next_ones() -> None:
+    async def game(players: Players) -> None:
+        async with players.turns.turn("x"):
+            await players.ask("a.2", "a.3")
+        await players.kill("a.2")  # it was given the place, and has not taken it yet
+        assert (players.turns.running, players.turns.waiting) == (1, 0)
+
+    assert played(Turns(1), game).order == ["a.3"]
+
+
+def test_who_is_cancelled_while_he_has_a_turn_frees_his_place() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("a.1", "a.2")
+        await players.cancel("a.1")
+
+    assert played(Turns(1), game).order == ["a.1", "a.2"]
+
+
+def test_idle_work_comes_behind_all_pulls_and_never_takes_every_place() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("a.1", "a.2", "a.3", "idle.1", "a.4", "idle.2", "idle.3")
+        await players.end("a.1")
+        assert players.order == ["a.1", "a.2", "a.3", "a.4"]
+        await players.end("a.2", "a.3", "a.4")
+        assert players.order[4:] == ["idle.1", "idle.2"]
+        await players.ask("b.1")
+        assert players.order[6:] == ["b.1"]
+        await players.end("idle.1")
+
+    assert played(Turns(3), game).order[6:] == ["b.1", "idle.3"]
+
+
+def test_idle_work_that_gives_up_loses_nobody_a_turn() -> None:
+    async def game(players: Players) -> None:
+        async with players.turns.turn("x"):
+            await players.ask("idle.1", "idle.2", "idle.3")
+            await players.cancel("idle.1")
+        await players.kill("idle.2")  # it was woken, and does nothing with it
+
+    assert played(Turns(1), game).order == ["idle.3"]
+
+
+def test_pull_that_comes_as_idle_work_is_woken_goes_first() -> None:
+    async def game(players: Players) -> None:
+        async with players.turns.turn("a"):
+            await players.ask("idle.1")
+        async with players.turns.turn("b"):
+            await settle()
+            assert players.order == []
+        await settle()
+
+    assert played(Turns(1), game).order == ["idle.1"]
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["ask", "end", "cancel"]), st.integers(0, 11)), max_size=60)
+
+
+@given(STEPS, st.integers(1, 4))
+def test_count_stays_right_whatever_happens(steps: list[tuple[str, int]], at_once: int) -> None:
+    names = [f"{repository}.{i}" for repository in ("a", "b", "c", IDLE) for i in range(3)]
+
+    async def game(players: Players) -> None:
+        asked: set[str] = set()
+        for step, number in steps:
+            name = names[number]
+            if step == "ask" and name not in asked:
+                asked.add(name)
+                await players.ask(name)
+            elif name in asked:
+                await (players.end if step == "end" else players.cancel)(name)
+            assert players.turns.running <= at_once
+            assert players.turns._idle_running <= IDLE_AT_ONCE
+            assert players.turns.waiting == 0 or players.turns.running == at_once
+
+    played(Turns(at_once), game)

@@ -1,0 +1,95 @@
+"""The same hostile registry in front of the daemon: the same answers, and nobody else is held up."""
+
+import concurrent.futures
+import json
+import re
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.frozen.daemon import Daemon
+from tests.hostile.measure import MEMORY, Measured
+from tests.hostile.stage import DEADLINE, PROMPT, Case, Stage
+from tests.hostile.test_registry import CASES
+
+pytestmark = pytest.mark.frozen
+
+AT_ONCE = 6
+"""Cases at once, as without the daemon."""
+
+_TIMES = re.compile(r"no answer within 8 s|[^:]* in time")
+"""Who has waited too long, and for what, is said by whoever is first."""
+
+SAME = ("NS-3005",)
+"""Codes whose lines may differ in that."""
+
+
+class Found(NamedTuple):
+    """What came of each case without daemon and with it; and of a good image meanwhile and afterwards."""
+
+    cold: dict[str, Measured]
+    warm: dict[str, Measured]
+    meanwhile: list[Measured]
+    afterwards: Measured
+    door: str
+    grown_kib: int
+
+
+def run_all(stage: Stage) -> dict[str, Measured]:
+    """Every case, several at a time."""
+    asked = {case.name: case.ask(stage) for case in CASES}
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        return dict(zip(asked, pool.map(stage.run, asked.values()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def found(stage: Stage) -> Iterator[Found]:
+    """Everything, asked once."""
+    good = stage.pull("plain/signed", stage.signed)
+    cold = run_all(stage)
+    spool = stage.program.root / "var/log/nodeseal/spool.jsonl"
+    with Daemon(stage.program) as daemon, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stage.run(good)
+        before, over = daemon.peak_kib(), threading.Event()
+
+        def pulls() -> list[Measured]:
+            done = []
+            while not over.wait(0.2):
+                done.append(stage.run(good))
+            return done
+
+        future = pool.submit(pulls)
+        try:
+            warm = run_all(stage)
+        finally:
+            over.set()
+        meanwhile, afterwards = future.result(), stage.run(good)
+        door = json.loads(spool.read_text().splitlines()[-1])["door"]
+        yield Found(cold, warm, meanwhile, afterwards, door, daemon.peak_kib() - before)
+        assert daemon.is_alive()
+        assert [event for event in daemon.events() if event["event"] == "bug"] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_answer_is_the_same(case: Case, found: Found) -> None:
+    cold, warm = found.cold[case.name], found.warm[case.name]
+    assert warm.code == cold.code == case.exit, warm
+    assert warm.stderr == b""
+    assert f" {case.code} " in warm.out, warm
+    if case.code not in SAME:
+        assert warm.out == cold.out
+    assert warm.seconds < case.seconds
+
+
+def test_good_image_is_answered_in_between(found: Found) -> None:
+    assert len(found.meanwhile) > 3
+    assert {(each.code, each.out) for each in found.meanwhile} == {(0, found.afterwards.out)}
+    assert max(each.seconds for each in found.meanwhile) < PROMPT < DEADLINE
+
+
+def test_daemon_answers_afterwards_and_has_not_grown_much(found: Found) -> None:
+    assert (found.afterwards.code, found.door) == (0, "daemon")
+    assert found.afterwards.seconds < 1
+    assert found.grown_kib < AT_ONCE * MEMORY

@@ -1,0 +1,210 @@
+"""`nodeseal watch`, from its command line to its end."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from agent import __version__, cli
+from agent.adapters import files, ipc
+from agent.adapters.ipc import Client
+from agent.adapters.telemetry import open_log
+from agent.modes import daemon
+from tests.modes.glass import Node, node_under
+from tests.signing import usual_signer, write_config
+
+
+class Running:
+    """The daemon in a process of its own, between `with` and its end."""
+
+    def __init__(self, root: pathlib.Path, *words: str) -> None:
+        """`words` are further ones of its command line."""
+        self.root = root
+        command = [sys.executable, "-m", "agent", "watch", "--root", str(root), *words]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.log = ""
+
+    def __enter__(self) -> "Running":
+        """Once it serves."""
+        before = ipc.number(str(self.root))
+        end = time.monotonic() + 30
+        while self.status() is None or ipc.number(str(self.root)) == before:
+            assert self.process.poll() is None and time.monotonic() < end, self.process.communicate()
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def status(self) -> dict[str, object] | None:
+        """What it says of itself."""
+        said = Client(str(self.root)).ask(ipc.STATUS, seconds=20)
+        return None if said is None else json.loads(said)
+
+    def stopped(self, number: signal.Signals = signal.SIGTERM) -> list[dict[str, object]]:
+        """Stop it; what it has logged."""
+        self.process.send_signal(number)
+        _, self.log = self.process.communicate(timeout=30)
+        return [json.loads(line) for line in self.log.splitlines()]
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path) -> Iterator[Node]:
+    """A node of the test's own."""
+    with node_under(tmp_path) as node:
+        yield node
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_until_it_is_told_to_stop_and_takes_its_socket_away(node: Node, number: signal.Signals) -> None:
+    with Running(node.root) as running:
+        status = running.status()
+        assert status is not None
+        assert status.pop("pid") == running.process.pid
+        assert abs(time.time() - float(str(status.pop("since")))) < 60
+        assert status == {
+            "schemaVersion": "1", "version": __version__, "running": 0, "waiting": 0, "refused": 0, "bugs": {},
+        }  # fmt: skip
+        events = running.stopped(number)
+    assert running.process.returncode == 0
+    assert [event["event"] for event in events] == ["serving", "stopping"]
+    assert events[0]["generation"]
+    assert os.listdir(node.root / ipc.FOLDER) == [ipc.LOCK]
+
+
+def test_answers_pulls(node: Node) -> None:
+    image = node.images["team/signed"]
+    script = f"""
+import sys
+from agent import fastpath
+from agent.adapters import answers
+from tests.frozen.program import descriptor, plugin_words
+words = ["x", *plugin_words({f"{node.registry.host}/team/signed:1"!r}, {str(image.digest)!r})]
+print(fastpath.ask({str(node.root)!r}, b"", answers._words(words, descriptor({str(image.digest)!r}, {image.size}))))
+"""
+    with Running(node.root) as running:
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        running.stopped()
+    assert done.stdout.startswith("(0, b'allow NS-0001 ")
+
+
+def test_daemon_after_one_that_was_killed_takes_its_place(node: Node) -> None:
+    with Running(node.root) as first:
+        first.process.kill()
+        first.process.wait()
+        assert ipc.number(str(node.root)) != 0
+        assert first.status() is None
+        with Running(node.root) as second:
+            assert second.status() is not None
+            second.stopped()
+    assert ipc.number(str(node.root)) == 0
+
+
+def test_socket_of_another_is_left_where_it_is(node: Node) -> None:
+    with Running(node.root) as running, contextlib.closing(ipc.listening(str(node.root))):
+        number = ipc.number(str(node.root))
+        running.stopped()
+        assert running.process.returncode == 0
+        assert ipc.number(str(node.root)) == number
+
+
+def test_configuration_of_a_folder_is_in_force_and_followed(tmp_path: pathlib.Path) -> None:
+    folder = write_config(tmp_path / "config", usual_signer().root_pem)
+    with Running(tmp_path / "host", "--config", str(folder)) as running:
+        first = os.readlink(tmp_path / "host/var/lib/nodeseal/current")
+        write_config(folder, usual_signer("other.example.com", number=4).root_pem)
+        end = time.monotonic() + 30
+        while os.readlink(tmp_path / "host/var/lib/nodeseal/current") == first:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        events = [event["event"] for event in running.stopped()]
+    assert events.count("configuration in force") == 2
+    assert events.index("configuration in force") < events.index("serving")
+
+
+def in_process(*words: str) -> int:
+    """The command line in this process; its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["nodeseal", "watch", *words])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.fixture
+def modest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a daemon takes for itself is not taken for the tests' process."""
+    monkeypatch.setattr(daemon, "_take_what_is_needed", lambda: None)
+
+
+@pytest.mark.usefixtures("modest")
+def test_second_daemon_is_refused_after_a_while(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert daemon._LOCK_WAIT == 10.0
+    monkeypatch.setattr(daemon, "_LOCK_WAIT", 0.3)
+    files.make_private_folder(str(tmp_path / ipc.FOLDER))
+    with files.locked(str(tmp_path / ipc.FOLDER / ipc.LOCK), wait=0):
+        begun = time.monotonic()
+        assert in_process("--root", str(tmp_path)) == 5
+        assert time.monotonic() - begun > 0.2
+    assert "got another daemon that serves it; expected none" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("modest")
+def test_place_that_can_not_be_served_is_the_hosts_fault(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ipc.FOLDER / ipc.NAME).mkdir(parents=True)
+    (tmp_path / ipc.FOLDER).chmod(0o700)
+    assert in_process("--root", str(tmp_path)) == 5
+    assert "expected to serve a socket there" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert in_process("--root", str(tmp_path / "file")) == 5
+
+
+def test_bug_is_logged_by_kind_and_place_alone(tmp_path: pathlib.Path) -> None:
+    log = io.StringIO()
+    one = daemon._Daemon(str(tmp_path), None, {}, open_log(log, "json"))
+    one._bug(KeyError("secret"))
+    try:
+        json.loads("secret")
+    except ValueError as error:
+        one._bug(error)
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["kind"] for line in lines] == ["KeyError", "JSONDecodeError"]
+    assert lines[1]["at"].startswith("json.decoder:")
+    assert "secret" not in log.getvalue()
+    assert one._bugs == {"KeyError": 1, "JSONDecodeError": 1}
+
+
+def test_log_that_can_not_be_written_stops_nothing() -> None:
+    with contextlib.suppress(OSError), open("/dev/full", "w", encoding="ascii") as full:
+        log = open_log(full, "json")
+        log.info("x")
+        log.warning("x")
+        log.error("x")
+        full.write("")
+
+
+def test_it_takes_descriptors_for_all_who_may_come_and_goes_before_others() -> None:
+    script = "import os, resource\nfrom agent.modes import daemon\ndaemon._take_what_is_needed()\n"
+    script += "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], os.getpriority(os.PRIO_PROCESS, 0))"
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (64, hard):
+        words = ["/usr/bin/prlimit", f"--nofile=64:{limit}", sys.executable, "-c", script]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        descriptors, priority = map(int, done.stdout.split())
+        assert descriptors == min(limit, 4096)
+        assert priority == (-5 if os.geteuid() == 0 else os.getpriority(os.PRIO_PROCESS, 0))
