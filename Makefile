@@ -58,8 +58,8 @@ fix: $(VENV)/.stamp ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: out/nodeseal/.stamp ## speed and memory as ratios in one run, into docs/performance.md
-	@$(PY) -m tests.bench
+bench: out/nodeseal/.stamp ## speed and memory as ratios in one run, into docs/performance.md; FAMILIES="child delay" for some
+	@$(PY) -m tests.bench $(FAMILIES)
 
 lock: $(VENV)/.stamp ## resolve the dependencies anew, with hashes
 	@$(PY) -m pip install --quiet uv

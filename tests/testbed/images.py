@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import pathlib
 import tarfile
 from typing import Any
@@ -28,9 +29,12 @@ class Layout:
         (folder / "blobs" / "sha256").mkdir(parents=True)
         (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
-    def add_image(self, tag: str, label: str) -> None:
-        """Add a single-platform image under `tag`; another `label` gives another digest."""
-        self._tag(self._image(label, "amd64"), tag)
+    def add_image(self, tag: str, label: str, filler: int = 0) -> None:
+        """Add a single-platform image under `tag`; another `label` gives another digest.
+
+        `filler` adds a layer of so many random bytes.
+        """
+        self._tag(self._image(label, "amd64", filler), tag)
 
     def add_index(self, tag: str, label: str) -> None:
         """Add an image for two platforms under `tag`."""
@@ -40,18 +44,19 @@ class Layout:
         ]
         self._tag(self._json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": platforms}, _INDEX), tag)
 
-    def _image(self, label: str, architecture: str) -> Json:
+    def _image(self, label: str, architecture: str, filler: int = 0) -> Json:
+        layers = [self._layer, *([_tar({"filler": os.urandom(filler)})] if filler else [])]
         config = {
             "architecture": architecture,
             "os": "linux",
             "config": {"Cmd": ["/bin/busybox", "sh"], "Labels": {"test": label}},
-            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(self._layer).hexdigest()]},
+            "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(each).hexdigest() for each in layers]},
         }
         manifest = {
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
             "config": self._json(config, _CONFIG),
-            "layers": [self._blob(gzip.compress(self._layer, 1, mtime=0), _LAYER)],
+            "layers": [self._blob(gzip.compress(each, 1, mtime=0), _LAYER) for each in layers],
         }
         return self._json(manifest, _MANIFEST)
 
@@ -69,13 +74,18 @@ class Layout:
 
 
 def _layer(busybox: bytes) -> bytes:
+    return _tar({"bin/busybox": busybox}, ("bin", "dev", "proc", "sys", "tmp", "etc"))
+
+
+def _tar(programs: dict[str, bytes], folders: tuple[str, ...] = ()) -> bytes:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name in ("bin", "dev", "proc", "sys", "tmp", "etc"):
+        for name in folders:
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(folder)
-        program = tarfile.TarInfo("bin/busybox")
-        program.size, program.mode = len(busybox), 0o755
-        archive.addfile(program, io.BytesIO(busybox))
+        for name, content in programs.items():
+            program = tarfile.TarInfo(name)
+            program.size, program.mode = len(content), 0o755
+            archive.addfile(program, io.BytesIO(content))
     return raw.getvalue()

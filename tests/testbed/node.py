@@ -7,10 +7,13 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -21,6 +24,9 @@ from tests.testbed.tools import PRIVATE, Tools, ToolsMissing
 
 REGISTRY = "127.0.0.1:5000"
 """Where the registry listens, in the node's own network namespace."""
+
+FAR_REGISTRY = "10.90.0.2:5000"
+"""The same registry where it is far away: while `Node.far` holds."""
 
 _HERE = pathlib.Path(__file__).parent
 _START_SECONDS = 40
@@ -54,7 +60,7 @@ state = '{work}/state'
 _REGISTRY = """\
 version: 0.1
 storage: {{filesystem: {{rootdirectory: {work}/registry}}, delete: {{enabled: true}}}}
-http: {{addr: "127.0.0.1:5000"}}
+http: {{addr: ":5000"}}
 """
 
 
@@ -64,6 +70,31 @@ class Exchanged(NamedTuple):
     status: int
     location: str
     body: bytes
+
+
+class Running:
+    """A command that runs on a node; `pid` is its own, seen from here, 0 if it ended at once."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pid: int) -> None:
+        """`process` is what put it into the node's namespaces."""
+        self._process = process
+        self.pid = pid
+
+    def line(self) -> str:
+        """The next line that it prints; empty if it ended."""
+        return self._process.stdout.readline().decode().strip() if self._process.stdout else ""
+
+    def stop(self, seconds: float = 10) -> int:
+        """Ask it to end, wait, and say how it ended."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if self.pid and self._process.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.kill(self.pid, signal.SIGKILL)
+            return self._process.wait()
 
 
 class Node:
@@ -145,6 +176,37 @@ class Node:
             raise AssertionError(f"{' '.join(command)}: exit code {done.code}: {done.err or done.out}")
         return done.out
 
+    @contextmanager
+    def started(self, command: list[str], *, log: pathlib.Path | None = None) -> Iterator[Running]:
+        """A command that runs on the node meanwhile; it is asked to end, and after 10 s made to.
+
+        What it says goes into the file `log`, or is there to be read.
+        """
+        inside = ["nsenter", "--target", str(self._pid), "--mount", "--pid", "--net", "--", *command]
+        with ExitStack() as open_files:
+            out = open_files.enter_context(log.open("ab")) if log else subprocess.PIPE
+            process = open_files.enter_context(
+                subprocess.Popen(
+                    inside, stdin=subprocess.PIPE, stdout=out, stderr=out if log else None, env=self._environment()
+                )
+            )
+            children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            while process.poll() is None and not children.read_text():
+                time.sleep(0.002)
+            running = Running(process, int((children.read_text() or "0").split()[0]))
+            try:
+                yield running
+            finally:
+                running.stop()
+
+    @contextmanager
+    def far(self, milliseconds: float) -> Iterator[None]:
+        """Make `FAR_REGISTRY` the registry at a distance: each direction takes so long."""
+        with self.started([sys.executable, "-I", "-S", str(_HERE / "delay.py"), str(milliseconds)]) as running:
+            if running.line() != "ready":
+                raise ToolsMissing("no network interface of our own: /dev/net/tun is needed")
+            yield
+
     def install_verifier(self, program: pathlib.Path, name: str = "00-nodeseal") -> None:
         """Link a program into containerd's verifier folder, by renaming: containerd runs whatever lies there."""
         link = self.work / "verifier-link"
@@ -172,14 +234,20 @@ class Node:
             raise AssertionError("the node is not running")
         return self._images
 
-    def push_image(self, repository: str, *, index: bool = False) -> str:
-        """Push a new image, unlike all others, as `repository:1`; returns its digest."""
+    def push_image(self, repository: str, *, index: bool = False, filler: int = 0) -> str:
+        """Push a new image, unlike all others, as `repository:1`; returns its digest.
+
+        `filler` is for how many bytes more, which no compression makes less, it is for one platform.
+        """
         self._pushed += 1
         folder = self.work / f"layout-{self._pushed}"
         folder.mkdir()
         layout = Layout(folder, pathlib.Path(self.tools.program("busybox")))
-        add = layout.add_index if index else layout.add_image
-        add("1", f"{repository} {self._pushed}")
+        label = f"{repository} {self._pushed}"
+        if index:
+            layout.add_index("1", label)
+        else:
+            layout.add_image("1", label, filler)
         self.must(["oras", "cp", "--from-oci-layout", f"{folder}:1", "--to-plain-http", f"{REGISTRY}/{repository}:1"])
         shutil.rmtree(folder)
         return self.must(["oras", "resolve", "--plain-http", f"{REGISTRY}/{repository}:1"]).strip()

@@ -2,13 +2,15 @@
 
 import os
 import pathlib
+import sys
 import time
 from typing import Iterator
 
 import pytest
 
 from tests.commands import processes_naming, run
-from tests.testbed.node import REGISTRY, Node
+from tests.testbed.clock import MovedClock
+from tests.testbed.node import FAR_REGISTRY, REGISTRY, Node
 from tests.testbed.signatures import Signer, fallback_tag, list_unchanged, signature_of
 from tests.testbed.tools import Tools, ToolsMissing, checked, fetch, unavailable
 
@@ -80,6 +82,47 @@ def test_signature_listed_unchanged_is_the_very_same_manifest(node: Node) -> Non
     _, index = node.get_manifest(target[0], fallback_tag(target[1]))
     assert [each["digest"] for each in index["manifests"]] == [digest]
     assert signature_of(node, *source) == signature_of(node, *target)
+
+
+def test_far_registry_is_a_round_trip_away_for_handshake_and_answer_alike(node: Node) -> None:
+    host, port = FAR_REGISTRY.split(":")
+    script = (
+        "import http.client, time\n"
+        f"connection, start = http.client.HTTPConnection({host!r}, {port}, timeout=5), time.monotonic()\n"
+        "connection.connect(); connected = time.monotonic()\n"
+        "connection.request('GET', '/v2/'); status = connection.getresponse().status\n"
+        "print(status, connected - start, time.monotonic() - connected)\n"
+    )
+    ask = [sys.executable, "-I", "-S", "-c", script]
+    with node.far(25):
+        status, *seconds = node.must(ask).split()
+    assert status == "200"
+    assert all(0.05 <= float(each) < 0.5 for each in seconds)
+    assert "unreachable" in node.run(ask).err
+
+
+def test_command_that_runs_meanwhile_is_asked_to_end(node: Node) -> None:
+    with node.started(["sh", "-c", "trap 'exit 7' TERM; echo here; while :; do sleep 0.01; done"]) as running:
+        assert running.line() == "here"
+        assert running.stop() == 7
+    assert not pathlib.Path(f"/proc/{running.pid}").exists()
+
+
+def test_image_is_as_large_as_its_filler(node: Node) -> None:
+    digest = node.push_image("bed/large", filler=3 * 1024**2)
+    _, manifest = node.get_manifest("bed/large", digest)
+    assert manifest["layers"][1]["size"] > 3 * 1024**2
+
+
+def test_clock_is_moved_on_for_what_is_started_behind_it(tmp_path: pathlib.Path, tools: Tools) -> None:
+    clock = MovedClock(tmp_path)
+    ask = [*clock.words, sys.executable, "-I", "-S", "-c", "import time; print(time.time(), time.monotonic())"]
+    environment = {"PATH": tools.path}
+    first = [float(each) for each in run(ask, environment=environment).out.split()]
+    clock.move_to(3600)
+    second = [float(each) for each in run(ask, environment=environment).out.split()]
+    assert abs(first[0] - time.time()) < 60
+    assert all(3600 <= after - before < 3660 for before, after in zip(first, second, strict=True))
 
 
 def test_containerd_that_is_too_old_is_refused(tmp_path: pathlib.Path, tools: Tools) -> None:

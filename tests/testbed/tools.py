@@ -78,6 +78,23 @@ def fetch() -> Tools:
     return checked(root)
 
 
+def faketime() -> pathlib.Path:
+    """The library libfaketime of the host's own suite, from the cache or the archive.  Raises `ToolsMissing`."""
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    root = cache / "faketime"
+    with locked(cache / "lock"):
+        if not root.is_dir():
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                unpacked = pathlib.Path(folder) / "root"
+                download(pathlib.Path(folder), _host_suite(), ("libfaketime",), unpacked)
+                unpacked.rename(root)
+    found = next(root.glob("usr/lib/*/faketime/libfaketime.so.1"), None)
+    if found is None:
+        raise ToolsMissing(f"{root}: without libfaketimeMT.so.1; delete the folder to fetch it again")
+    return found
+
+
 def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
     print(f"testbed: fetching {', '.join(PACKAGES)} from Debian {SUITE} (about 150 MB, once) ...", flush=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:

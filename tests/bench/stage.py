@@ -1,0 +1,146 @@
+"""What is measured on: a node with images that the real tools signed, and the program under roots of its own."""
+
+import json
+import pathlib
+import sys
+from typing import Mapping, NamedTuple, Sequence
+
+from tests.bench.measure import ROUNDS_BEYOND, Call, Command, Samples
+from tests.frozen.program import Program, descriptor, plugin_words
+from tests.signing import trust_policy, write_config
+from tests.simulators.publisher import Publisher
+from tests.testbed.inside import Inside
+from tests.testbed.node import FAR_REGISTRY, REGISTRY, Node
+from tests.testbed.signatures import Signer
+
+NEAR, FAR = REGISTRY, FAR_REGISTRY
+CACHES, ANSWERS = "var/cache/nodeseal", "var/cache/nodeseal/answers"
+"""Folders under a root: all that was learnt, and what the fast path says again."""
+
+MILLISECONDS = 50
+"""What a round trip to the far registry takes."""
+
+
+class Image(NamedTuple):
+    """An image in the registry."""
+
+    repository: str
+    digest: str
+    size: int
+
+
+class Stage:
+    """A node on which measurements are made."""
+
+    def __init__(self, node: Node) -> None:
+        """Makes a signer that `notation verify` trusts on this node, and who trusts it below too."""
+        self.node = node
+        self.signer = Signer(node, "signer")
+        policy = json.dumps(trust_policy(trustStores=["ca:signer"]))
+        (node.work / "notation" / "trustpolicy.json").write_text(policy)
+        self._publisher = Publisher(REGISTRY)
+        self._roots = 0
+
+    def images(self, repository: str, count: int, *, signed: bool = True) -> list[Image]:
+        """New small images under one repository's name, `repository`-NUMBER, each signed by the real `notation`."""
+        found = []
+        with Inside(self.node.pid) as inside:
+            for number in range(count):
+                name = f"{repository}-{number}"
+                pushed = inside.do(lambda name=name: self._publisher.push_image(name, "1", salt=name))  # type: ignore[misc]
+                found.append(Image(name, str(pushed.digest), pushed.size))
+        for image in found if signed else []:
+            self.signer.sign(image.repository, image.digest)
+        return found
+
+    def program(self, policy: Mapping[str, object] | None = None) -> Program:
+        """The program under a root of its own, with a configuration that trusts the signer."""
+        self._roots += 1
+        program = Program(self.node.work / f"root-{self._roots}")
+        folder = self.node.work / f"config-{self._roots}"
+        program.apply(write_config(folder, self.signer.certificate, policy=policy))
+        return program
+
+    def notation(self, image: Image, registry: str = NEAR) -> Command:
+        """`notation verify` of an image."""
+        name = f"{registry}/{image.repository}@{image.digest}"
+        return self.other([self.node.tools.program("notation"), "verify", "--insecure-registry", name])
+
+    def copy_for_cosign(self, image: Image) -> Image:
+        """The same image under another name, where only `cosign` has signed it: with a new key pair, and in no log.
+
+        So each tool finds its own signature and nothing else, and none is slowed down by the others'.
+        """
+        copy = image._replace(repository=f"{image.repository}-cosigned")
+        names = [f"{REGISTRY}/{each.repository}:1" for each in (image, copy)]
+        self.node.must(["oras", "cp", "--from-plain-http", "--to-plain-http", *names])
+        self._sign_with_cosign(copy)
+        return copy
+
+    def _sign_with_cosign(self, image: Image) -> None:
+        cosign, folder = self.node.tools.program("cosign"), str(self.node.work)
+        environment = {"COSIGN_PASSWORD": ""}
+        name = f"{REGISTRY}/{image.repository}@{image.digest}"
+        without_services = f"{folder}/no-services.json"
+        for words in (
+            ["generate-key-pair", "--output-key-prefix", f"{folder}/cosign"],
+            ["signing-config", "create", "--out", without_services],
+            ["sign", "--yes", "--key", f"{folder}/cosign.key", "--signing-config", without_services,
+             "--allow-http-registry", name],
+        ):  # fmt: skip
+            done = self.node.run([cosign, *words], environment=environment)
+            if done.code:
+                raise AssertionError(f"cosign {words[0]}: {done.code}: {done.err}")
+
+    def cosign(self, image: Image, registry: str = NEAR) -> Command:
+        """`cosign verify` of an image with the key that `copy_for_cosign` made."""
+        name = f"{registry}/{image.repository}@{image.digest}"
+        words = ["verify", "--key", str(self.node.work / "cosign.pub"), "--insecure-ignore-tlog=true",
+                 "--allow-http-registry", name]  # fmt: skip
+        return self.other([self.node.tools.program("cosign"), *words])
+
+    def other(self, argv: list[str]) -> Command:
+        """Any command that must succeed."""
+        environment = {"XDG_CONFIG_HOME": str(self.node.work), "HOME": str(self.node.work)}
+        return {"calls": [{"argv": argv, "stdin": ""}], "env": environment, "exit": 0}
+
+    def measure(self, commands: dict[str, Command], rounds: int) -> dict[str, Samples]:
+        """Run the commands in alternating rounds.  Raises `AssertionError` if one ends otherwise than it must."""
+        request = {"rounds": rounds, "commands": commands, "timer": self.node.tools.program("busybox")}
+        script = pathlib.Path(__file__).with_name("measure.py")
+        argv = [sys.executable, "-I", "-S", str(script)]
+        done = self.node.run(argv, stdin=json.dumps(request).encode(), seconds=900)
+        if done.code:
+            raise AssertionError(done.err)
+        samples: dict[str, Samples] = json.loads(done.out)
+        return samples
+
+    def requests(self, command: Command) -> int:
+        """How many requests the registry gets from the first call of a command."""
+        before = len(self.node.registry_requests())
+        call = command["calls"][0]
+        done = self.node.run(call["argv"], stdin=call["stdin"].encode(), environment=command.get("env"))
+        if done.code != command["exit"]:
+            raise AssertionError(f"{call['argv']}: {done.code}: {done.out}{done.err}")
+        return len(self.node.registry_requests()) - before
+
+
+def call(path: pathlib.Path, image: Image, registry: str = NEAR) -> Call:
+    """containerd's words to the program at `path`."""
+    words = plugin_words(f"{registry}/{image.repository}:1", image.digest)
+    return {"argv": [str(path), *words], "stdin": descriptor(image.digest, image.size).decode()}
+
+
+def asked(path: pathlib.Path, images: Sequence[Image], *, registry: str = NEAR, code: int = 0) -> Command:
+    """The program, asked as containerd asks it about each of the images in turn."""
+    return {"calls": [call(path, image, registry) for image in images], "exit": code}
+
+
+def forgetting(program: Program, command: Command, what: str = CACHES) -> Command:
+    """The command, where the program has just forgotten `what` it had learnt: a folder under its root."""
+    return {**command, "forgets": str(program.root / what)}
+
+
+def enough(rounds: int) -> int:
+    """How many images it takes to never ask twice about one in so many rounds."""
+    return rounds + ROUNDS_BEYOND
