@@ -118,7 +118,8 @@ def _again(argv: list[str]) -> None:
     sys.nodeseal_begun = BEGUN_AT  # type: ignore[attr-defined]
     if not _name(argv[1:]):
         return
-    root = _root(posix.readlink("/proc/self/exe"))
+    program = posix.readlink("/proc/self/exe")
+    root = _root(program)
     words = _words(argv, _stdin())
     of, found = b"", None
     try:
@@ -126,7 +127,9 @@ def _again(argv: list[str]) -> None:
         found = answer(root, of, time.time())
     except (OSError, ValueError):  # there is none, or it can't be read
         pass
-    if found is None and words.rstrip().endswith(b"}"):
+    # Whoever was asked or looked for what is given again has looked at the program's libraries before; only root or
+    # their owner can have changed since who may write them.
+    if found is None and words.rstrip().endswith(b"}") and not _unsafe_below(_libraries(program)):
         found = ask(root, of, words)
     if found is not None:
         code, line, before, after = found
@@ -238,7 +241,7 @@ def _stdin() -> bytes:
 
 def _root(program: str) -> str:
     """What the node's folders are under, empty for "/": what stands before /opt/nodeseal/VERSION/nodeseal."""
-    if unsafe(program):
+    if _misplaced(program):
         raise PermissionError(program)
     parts = program.split("/")
     return "/".join(parts[:-4]) if parts[-4:-2] == ["opt", "nodeseal"] else ""
@@ -246,13 +249,22 @@ def _root(program: str) -> str:
 
 def unsafe(program: str) -> bool:
     """Whether others may write the program's files: what `agent.modes.place.unsafe` says in words."""
+    return _misplaced(program) or _unsafe_below(_libraries(program))
+
+
+def _libraries(program: str) -> str:
+    return program.rpartition("/")[0] + "/_internal"
+
+
+def _misplaced(program: str) -> bool:
+    """Whether others may write the program, or put other libraries beside it."""
     folder = above = program.rpartition("/")[0]
     while above:
         above = above.rpartition("/")[0]
         found = posix.stat(above or "/")
         if not found.st_mode & _STICKY and _foreign(found):
             return True
-    return _foreign(posix.stat(program)) or _foreign(posix.stat(folder)) or _unsafe_below(folder + "/_internal")
+    return any(_foreign(posix.stat(path)) for path in (program, folder, _libraries(program)))
 
 
 def _unsafe_below(folder: str) -> bool:
@@ -288,9 +300,9 @@ def key(root: str, words: bytes) -> bytes:
     state += [_seen_at(root + path) for path in SETTINGS]
     program = posix.readlink("/proc/self/exe")
     return (
-        "\0".join([program, _seen(posix.stat(program)), posix.uname()[1], generation, *state]).encode(
-            "utf-8", "surrogateescape"
-        )
+        "\0".join(
+            [program, _seen(posix.stat(program)), _seen_at(_libraries(program)), posix.uname()[1], generation, *state]
+        ).encode("utf-8", "surrogateescape")
         + words
     )
 

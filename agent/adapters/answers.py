@@ -88,7 +88,8 @@ def state(root: str) -> bytes | None:
         generation, program = os.readlink(current), os.readlink("/proc/self/exe")
         snapshot = (f"{_STATE}/{path}" for path in (_SNAPSHOTS, generation, generation + _SNAPSHOT))
         found = [_stat(os.lstat(current)), *map(stat_of, (_BEGUN, *snapshot, *_SETTINGS))]
-        parts = [program, _stat(os.stat(program)), os.uname().nodename, generation, *found]
+        libraries = stat_of(f"{os.path.dirname(program)}/_internal")
+        parts = [program, _stat(os.stat(program)), libraries, os.uname().nodename, generation, *found]
     except OSError:
         return None
     return os.fsencode("\0".join(parts))
