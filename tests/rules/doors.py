@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NoReturn, cast
 
-from agent.adapters import inline, nodestate
+import anyio
+
+from agent.adapters import inline, ipc, nodestate
 from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.adapters.nodestate import NodeState
 from agent.adapters.snapshots import SnapshotStore
@@ -27,7 +29,8 @@ from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
 from agent.model.request import STDIN_MEDIA_TYPE
 from agent.model.verdict import NOTHING, Decision, Memory, Remembered, Verdict
-from agent.modes import place, plugin, registry_access, revocation_access, verify
+from agent.modes import place, plugin, registry_access, revocation_access, verify, warm
+from agent.modes.warm_access import Connections
 from agent.ports import Registry
 from agent.rules import precedence
 from tests.engines import OnTheSpot
@@ -252,6 +255,55 @@ def at_plugin(setting: Setting, rows: list[Row], root: pathlib.Path, replace: Re
             answer = up.answer
         _asks_only_to_verify(answer.precedence, registry)
         yield _told(answer)
+
+
+def at_daemon(setting: Setting, rows: list[Row], root: pathlib.Path, replace: Replace) -> Iterator[Expected]:
+    """The daemon's door, from containerd's words to the answer; a deadline is that of whoever asks."""
+    is_late = setting.cause is Cause.DEADLINE
+    registry = Situated(setting, _nothing, resolves=True)
+    replace_ports(setting, replace, registry)
+    replace(warm, "SystemClock", lambda: FixedClock(setting.now))
+    replace(warm, "ThreadedWorker", OnTheSpot)
+    lay_out(root, setting)
+    if is_late:
+
+        async def silence() -> NoReturn:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+        replace(registry, "referrers", lambda *_: silence())
+
+    class Given:
+        """`warm_access.Connections` of this situation."""
+
+        def registry(self, *_: object) -> Registry:
+            return cast("Registry", registry)
+
+        def revocation(self, *_: object) -> Answers:
+            return Answers()
+
+        async def keep_only(self, *_: object) -> None:
+            return None
+
+    async def ask() -> list[Expected]:
+        found = []
+        async with anyio.create_task_group() as group:
+            door = warm.WarmDoor(str(root), cast("Connections", Given()), group, _bug)
+            for row in rows:
+                registry.asked.clear()
+                state = await door.state()
+                question = ipc.Question(ipc.PULL, "", 0.001 if is_late else 60.0, b"", b"")
+                reply = await warm.Pull(door, question)._reply(request_of(row), state)
+                _asks_only_to_verify(reply.answer.precedence, registry)
+                found.append(_told(reply.answer))
+            group.cancel_scope.cancel()
+        return found
+
+    yield from anyio.run(ask)
+
+
+def _bug(error: Exception) -> NoReturn:
+    raise error
 
 
 IN_A_PROCESS = """

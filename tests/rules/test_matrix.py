@@ -94,6 +94,14 @@ def test_plugin_over_files_which_tells_the_spool_the_same(
 
 
 @SITUATIONS
+def test_daemon_over_files(situation: str, floor: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i, setting in enumerate(settings.settings_of(situation, floor)):
+        rows = list(setting.rows())
+        with monkeypatch.context() as patches:
+            assert differences(rows, doors.at_daemon(setting, rows, tmp_path / str(i), patches.setattr)) == []
+
+
+@SITUATIONS
 def test_verify_over_files(situation: str, floor: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i, setting in enumerate(settings.settings_of(situation, floor)):
         rows = list(setting.rows())
