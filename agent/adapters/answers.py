@@ -115,7 +115,7 @@ def write(root: str, key: bytes, given: Given, begin: datetime, until: datetime)
     try:
         files.make_private_folder(folder)
         files.replace(f"{folder}/{number(key)}", content, sync=False)
-        if files.is_time_to_sweep():
+        if files.is_time_to_sweep(MAX_ENTRIES):
             files.keep_newest(folder, MAX_ENTRIES)
     except OSError:
         return

@@ -112,7 +112,7 @@ class Entries:
             files.make_private_folder(parent)
         files.make_private_folder(self.folder)
         files.replace(f"{self.folder}/{name}", self.sealed(content), sync=sync)
-        if len(content) >= _LARGE or self.kind.most <= _FEW or files.is_time_to_sweep():
+        if len(content) >= _LARGE or self.kind.most <= _FEW or files.is_time_to_sweep(self.kind.most):
             files.keep_newest(self.folder, self.kind.most, self.kind.most_bytes)
 
     def keep(self, name: str, content: bytes) -> None:

@@ -19,7 +19,7 @@ LEFT_AFTER = 3600.0
 
 _LOCK_RETRY = 0.05
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_SWEEP_EVERY = "0"
+_SWEEPS = 40  # while a cache of many entries fills up; few of them pass its limit in between
 
 
 def write_new(
@@ -233,9 +233,12 @@ def _files_in(folder: str) -> Iterator[tuple[float, int, str]]:
         yield found.st_mtime, found.st_size, name
 
 
-def is_time_to_sweep() -> bool:
-    """True one time in sixteen: looking through a folder is not for every pull.  By chance, which no name chooses."""
-    return os.urandom(1).hex().startswith(_SWEEP_EVERY)
+def is_time_to_sweep(most: int) -> bool:
+    """True one time in a fortieth of `most`: looking through a folder is not for every pull, the less the fuller it is.
+
+    By chance, which no name chooses.
+    """
+    return int.from_bytes(os.urandom(4), "big") % max(most // _SWEEPS, 1) == 0
 
 
 def remove_tree(path: str) -> None:

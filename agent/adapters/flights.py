@@ -22,6 +22,7 @@ FOLDER = "var/cache/nodeseal/flights"
 """Where the locks are, under the root."""
 
 _SLOT = "slot-"
+_SWEPT = 640  # locks: few are ever left, by processes that were killed
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -45,7 +46,7 @@ class Flights:
             yield waited
             if held:
                 _remove(path)
-                if files.is_time_to_sweep():
+                if files.is_time_to_sweep(_SWEPT):
                     self._sweep()
 
     def try_alone(self, image: str) -> ExitStack | None:

@@ -256,7 +256,7 @@ def test_the_oldest_go_first_and_what_a_killed_process_left(
     root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "MAX_ENTRIES", 5)
-    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "is_time_to_sweep", lambda most: True)
     (root / FOLDER).mkdir(parents=True, mode=0o700)
     left = root / FOLDER / f"{files.TEMPORARY}x"
     left.write_text("half")

@@ -99,7 +99,7 @@ def test_slots_are_as_many_as_said(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_killed_processes_left_goes(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "is_time_to_sweep", lambda most: True)
     (tmp_path / FOLDER).mkdir(parents=True, mode=0o700)
     for name in ("left", "slot-0", "young"):
         (tmp_path / FOLDER / name).touch()

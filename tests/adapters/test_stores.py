@@ -300,7 +300,7 @@ def test_processes_that_are_killed_at_any_moment_leave_whole_entries_or_none(
     (folder / f"{files.TEMPORARY}left").write_bytes(b"half")
     for left in folder.glob(f"{files.TEMPORARY}*"):
         os.utime(left, (time.time() - files.LEFT_AFTER - 1,) * 2)
-    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "is_time_to_sweep", lambda most: True)
     store.put(str(root), 1)
     assert len(list(folder.iterdir())) == 5
 
@@ -332,7 +332,7 @@ def test_many_processes_at_once_never_see_a_wrong_value(store: Store, root: path
 def test_stores_are_bounded_and_the_oldest_go_first(
     store: Store, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "is_time_to_sweep", lambda most: True)
     for n in range(4):
         store.put(str(root), n)
         newest = max((root / store.kind.folder).iterdir(), key=lambda path: path.stat().st_mtime_ns)

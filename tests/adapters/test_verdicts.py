@@ -327,7 +327,7 @@ def test_what_cannot_be_written_is_passed_over(tmp_path: Path) -> None:
 def test_the_ones_verified_longest_ago_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdicts, "KIND", verdicts.KIND._replace(most=5))
     store = VerdictFolder(str(tmp_path))
-    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "is_time_to_sweep", lambda most: True)
     for i in range(8):
         remember(store, image=f"{IMAGE}{i}")
         newest = max((tmp_path / FOLDER).iterdir(), key=lambda path: path.stat().st_mtime_ns)
@@ -338,7 +338,7 @@ def test_the_ones_verified_longest_ago_go_first(tmp_path: Path, monkeypatch: pyt
 def test_what_a_killed_process_left_goes_too(
     store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_SWEEP_EVERY", "")
+    monkeypatch.setattr(files, "is_time_to_sweep", lambda most: True)
     remember(store)
     left = tmp_path / FOLDER / f"{files.TEMPORARY}x"
     left.write_text("half")

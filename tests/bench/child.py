@@ -48,7 +48,7 @@ def section(stage: Stage) -> Section:
     counted = stage.requests(commands[COLD])
     judging, verifying = stage.program(), stage.program()
     commands[JUDGED] = forgetting(judging, asked(judging.path, [signed]), ANSWERS)
-    commands[FIRST] = asked(verifying.path, stage.images("child/new", enough(ROUNDS)))
+    commands[FIRST] = asked(verifying.path, stage.images("child/new", enough(ROUNDS), together=True))
     with warm(stage.node, judging), warm(stage.node, verifying):
         return _section(stage.measure(commands, ROUNDS), counted)
 

@@ -14,6 +14,7 @@ ROUNDS = 15
 
 HIT, COLD, NOTATION, COSIGN = "remembered answer", "alone, nothing remembered", "notation verify", "cosign verify"
 JUDGED, FIRST = "daemon warm, image judged before", "daemon warm, new image"
+ELSEWHERE = "daemon warm, new image of a new repository"
 
 GOALS = {FIRST: 3.0}
 """Most round trips one after another."""
@@ -36,7 +37,11 @@ def section(stage: Stage) -> Section:
         counted = {name: stage.requests(commands[_name(name, FAR)]) for name in (COLD, NOTATION, COSIGN)}
         judging, verifying = stage.program(), stage.program()
         new = {
-            registry: stage.images(f"delay/new-{number}", enough(ROUNDS) + 1)
+            registry: stage.images(f"delay/new-{number}", enough(ROUNDS) + 1, together=True)
+            for number, registry in enumerate((NEAR, FAR))
+        }
+        elsewhere = {
+            registry: stage.images(f"delay/elsewhere-{number}", enough(ROUNDS) + 1)
             for number, registry in enumerate((NEAR, FAR))
         }
         with warm(stage.node, judging), warm(stage.node, verifying):
@@ -45,11 +50,17 @@ def section(stage: Stage) -> Section:
                     judging, asked(judging.path, [signed], registry=registry), ANSWERS
                 )
                 commands[_name(FIRST, registry)] = asked(verifying.path, images, registry=registry)
-                stage.requests(asked(verifying.path, [before], registry=registry))  # the registry is known from now on
+                commands[_name(ELSEWHERE, registry)] = asked(
+                    verifying.path, elsewhere[registry][:-1], registry=registry
+                )
+                stage.requests(
+                    asked(verifying.path, [before], registry=registry)
+                )  # this repository is known from now on
             last = {
                 registry: asked(verifying.path, [images[-1]], registry=registry) for registry, images in new.items()
             }
             counted[FIRST] = stage.requests(last[FAR])
+            counted[ELSEWHERE] = stage.requests(asked(verifying.path, [elsewhere[FAR][-1]], registry=FAR))
             return _section(stage.measure(commands, ROUNDS), counted)
 
 
@@ -58,7 +69,7 @@ def _name(name: str, registry: str) -> str:
 
 
 def _section(samples: dict[str, Samples], counted: dict[str, int]) -> Section:
-    names = (HIT, JUDGED, FIRST, COLD, NOTATION, COSIGN)
+    names = (HIT, JUDGED, FIRST, ELSEWHERE, COLD, NOTATION, COSIGN)
     lines = [
         f"{ROUNDS} alternating rounds, near and far in each; a round trip to the far registry takes {MILLISECONDS} ms.",
         "",

@@ -41,13 +41,15 @@ class Stage:
         self._publisher = Publisher(REGISTRY)
         self._roots = 0
 
-    def images(self, repository: str, count: int, *, signed: bool = True) -> list[Image]:
-        """New small images under one repository's name, `repository`-NUMBER, each signed by the real `notation`."""
+    def images(self, repository: str, count: int, *, signed: bool = True, together: bool = False) -> list[Image]:
+        """New small images, each signed by the real `notation`: in one repository, or `repository`-NUMBER for each."""
         found = []
         with Inside(self.node.pid) as inside:
             for number in range(count):
-                name = f"{repository}-{number}"
-                pushed = inside.do(lambda name=name: self._publisher.push_image(name, "1", salt=name))  # type: ignore[misc]
+                name, tag = (repository, str(number)) if together else (f"{repository}-{number}", "1")
+                pushed = inside.do(
+                    lambda name=name, tag=tag: self._publisher.push_image(name, tag, salt=f"{name} {tag}")  # type: ignore[misc]
+                )
                 found.append(Image(name, str(pushed.digest), pushed.size))
         for image in found if signed else []:
             self.signer.sign(image.repository, image.digest)
