@@ -366,7 +366,7 @@ def _now() -> bytes:
 
 
 def _told(root: str, line: bytes) -> bool:
-    """Add a line to the spool; False if it is to be made or turned first.  What can't be written is not told."""
+    """Add a line to the spool; False if it is to be turned first.  What can't be written is not told."""
     try:
         try:
             folder = posix.open(root + SPOOL, _FOLDER)
@@ -386,8 +386,6 @@ def _told(root: str, line: bytes) -> bool:
             return False
         torn = found.st_size and posix.pread(descriptor, 1, found.st_size - 1) != b"\n"
         posix.write(descriptor, b"\n" + line if torn else line)
-    except FileNotFoundError:
-        return False  # not even a folder above it
     except OSError:
         pass
     return True

@@ -1,10 +1,11 @@
 """Who may verify next in a process that serves many: few at once, every repository in its turn.
 
 Whoever asks for a thousand images of one repository waits behind himself; an image of another one is next but one.
+A registry that hangs never takes every place, however many repositories it has.
 Work that nobody waits for comes behind all pulls, and never takes every place.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,6 +13,9 @@ import anyio
 
 AT_ONCE = 16
 """Verifications at once; they wait for registries most of their time."""
+
+OF_ONE_REGISTRY = 12
+"""Of them at most so many at one registry."""
 
 MOST_WAITING = 256
 """Pulls that wait for their turn; the next one is told at once that there is none."""
@@ -27,9 +31,17 @@ class Crowded(Exception):
 class Turns:
     """The places of one process."""
 
-    def __init__(self, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING, idle: int = IDLE_AT_ONCE) -> None:
+    def __init__(
+        self,
+        at_once: int = AT_ONCE,
+        most_waiting: int = MOST_WAITING,
+        idle: int = IDLE_AT_ONCE,
+        of_one_registry: int = OF_ONE_REGISTRY,
+    ) -> None:
         """See the constants of the same names."""
         self._at_once = at_once
+        self._of_one_registry = of_one_registry
+        self._at: Counter[str] = Counter()
         self._most_waiting = most_waiting
         self._idle_at_once = idle
         self._running = 0
@@ -49,16 +61,17 @@ class Turns:
 
     @asynccontextmanager
     async def turn(self, repository: str) -> AsyncIterator[None]:
-        """Be one of few, for a pull of this repository.  Raises `Crowded`."""
-        if self._running >= self._at_once or self._waiting:
+        """Be one of few, for a pull of this repository (`HOST/PATH`).  Raises `Crowded`."""
+        if self._may_begin(repository):
+            self._count(repository, 1)
+        else:
             if self.waiting >= self._most_waiting:
                 raise Crowded
             await self._queued(self._waiting.setdefault(repository, deque()), repository)
-        self._running += 1
         try:
             yield
         finally:
-            self._running -= 1
+            self._count(repository, -1)
             self._next()
 
     @asynccontextmanager
@@ -94,23 +107,35 @@ class Turns:
                 queue.remove(event)
                 self._drop_if_empty(repository)
             else:  # it was our turn, and we don't take it
-                self._running -= 1
+                self._count(repository, -1)
                 self._next()
             raise
-        self._running -= 1  # kept for us until now
 
     def _next(self) -> None:
-        """Give a place that became free to the repository whose turn it is."""
-        while self._running < self._at_once and self._waiting:
-            repository = next(iter(self._waiting))
+        """Give a place that became free to the repository whose turn it is: the place is counted from now on."""
+        while (repository := next(filter(self._may_begin, self._waiting), None)) is not None:
             queue = self._waiting.pop(repository)
             queue.popleft().set()
             if queue:
                 self._waiting[repository] = queue  # behind the others
-            self._running += 1
+            self._count(repository, 1)
         if self._idle_waiting and self._running < self._at_once and self._idle_running < self._idle_at_once:
             self._idle_waiting.popleft().set()
+
+    def _may_begin(self, repository: str) -> bool:
+        return self._running < self._at_once and self._at[_registry(repository)] < self._of_one_registry
+
+    def _count(self, repository: str, change: int) -> None:
+        registry = _registry(repository)
+        self._running += change
+        self._at[registry] += change
+        if not self._at[registry]:
+            del self._at[registry]
 
     def _drop_if_empty(self, repository: str) -> None:
         if not self._waiting.get(repository, True):
             del self._waiting[repository]
+
+
+def _registry(repository: str) -> str:
+    return repository.partition("/")[0]

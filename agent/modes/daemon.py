@@ -10,7 +10,7 @@ import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TextIO
 
@@ -73,7 +73,11 @@ class _Daemon:
         self._bugs: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT.  Raises `OSError` if there can be no socket."""
+        """Serve until SIGTERM or SIGINT, from now on.  Raises `OSError` if there can be no socket."""
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            await self._serve(signals)
+
+    async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         publisher = Publisher(self._config, self._root, self._log, self._bug) if self._config else None
         if publisher:
             await publisher.publish()
@@ -94,9 +98,8 @@ class _Daemon:
                 group.start_soon(self._lasting, work)
             if publisher:
                 group.start_soon(self._lasting, publisher.run)
-            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                async for _ in signals:
-                    break
+            async for _ in signals:
+                break
             ipc.take_away(self._root, which)
             self._log.info("stopping")
             group.cancel_scope.cancel()

@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.turns import AT_ONCE, IDLE_AT_ONCE, MOST_WAITING, Crowded, Turns
+from agent.adapters.turns import AT_ONCE, IDLE_AT_ONCE, MOST_WAITING, OF_ONE_REGISTRY, Crowded, Turns
 
 IDLE = "idle"
 """Instead of a repository: work that nobody waits for."""
@@ -83,12 +83,28 @@ def played(turns: Turns, game: Callable[[Players], Awaitable[None]]) -> Players:
 
     players = anyio.run(run)
     assert (turns.running, turns.waiting, turns._idle_running, turns._waiting) == (0, 0, 0, {})
+    assert not turns._at
     assert not turns._idle_waiting
     return players
 
 
 def test_the_bounds() -> None:
-    assert (AT_ONCE, MOST_WAITING, IDLE_AT_ONCE) == (16, 256, 2)
+    assert (AT_ONCE, OF_ONE_REGISTRY, MOST_WAITING, IDLE_AT_ONCE) == (16, 12, 256, 2)
+
+
+def test_one_registry_never_takes_every_place_however_many_repositories_it_has() -> None:
+    async def game(players: Players) -> None:
+        await players.ask(*(f"slow/{n}.1" for n in range(4)))
+        assert (players.turns.running, players.turns.waiting) == (2, 2)
+        await players.ask("quick/a.1")
+        assert (players.turns.running, players.turns.waiting) == (3, 2)
+        await players.ask("other/a.1")
+        assert (players.turns.running, players.turns.waiting) == (3, 3)
+        await players.end("slow/0.1", "quick/a.1")
+        assert (players.turns.running, players.turns.waiting) == (3, 1)
+
+    order = ["slow/0.1", "slow/1.1", "quick/a.1", "slow/2.1", "other/a.1"]
+    assert played(Turns(3, of_one_registry=2), game).order == order
 
 
 def test_in_one_repository_the_first_is_first() -> None:

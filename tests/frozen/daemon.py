@@ -34,6 +34,7 @@ class Daemon:
         self._command = [*runner, str(program.path), "watch", "--root", str(program.root), *words]
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
+        (program.root / "var/log").mkdir(parents=True, exist_ok=True)  # as every host has it
 
     def __enter__(self) -> "Daemon":
         """Start it, and wait until it serves."""
