@@ -2,7 +2,7 @@
 
 ::
 
-    var/cache/nodeseal/verdicts/<of ground and image>
+    var/cache/nodeseal/verdicts/<of ground and image>       of one descriptor: the last that was judged
     var/cache/nodeseal/doubts/<of the ground>               since when nothing older counts, and because of whom
 
 One file per image and ground (`agent.adapters.entries`).  Nothing here ever fails: what can't be read is not known, and
@@ -26,8 +26,11 @@ from agent.codec import strictjson
 from agent.errors import Cause, Code
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised when the form changes, or when what was said before a release must not be believed any longer."""
+
+DOUBTS_VERSION = 3
+"""One of its own: doubts of another form can't be read, and then nothing counts on their grounds, for good."""
 
 FOLDER = "var/cache/nodeseal/verdicts"
 DOUBTS = "var/cache/nodeseal/doubts"
@@ -43,7 +46,7 @@ KIND = Kind(
 )
 """The images judged longest ago go first."""
 
-DOUBTS_KIND = KIND._replace(name="doubts", folder=DOUBTS)
+DOUBTS_KIND = KIND._replace(name="doubts", folder=DOUBTS, version=DOUBTS_VERSION)
 
 MAX_DOUBTS = 100
 """Most revoked certificates that are told apart on one ground."""
@@ -69,12 +72,15 @@ class VerdictFolder:
 
     async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`."""
-        value = self._verdicts.value(name_of(ground, image))
+        value = self._verdicts.value(name_of(ground, _identity(image)))
         if value is None:
             return NOTHING
         try:
-            if (value["ground"], value["image"]) != (ground, image):
+            about = str(value["image"])
+            if (value["ground"], _identity(about)) != (ground, _identity(image)):
                 raise ValueError("no verdict of ours")
+            if image not in (about, _identity(about)):
+                return NOTHING  # the same digest under another descriptor
             memory = Memory(_verified(value["verified"]), _known(value["last"]))
         except (TypeError, LookupError, ValueError):
             self._verdicts.count(files.CORRUPT)
@@ -94,7 +100,7 @@ class VerdictFolder:
             "verified": _verified_form(memory.verified),
             "last": _form(memory.last),
         }
-        self._verdicts.keep(name_of(ground, image), strictjson.canonical(value))
+        self._verdicts.keep(name_of(ground, _identity(image)), strictjson.canonical(value))
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """See `ports.VerdictStore.doubt`."""
@@ -158,17 +164,21 @@ class VerdictCatalogue:
             if value is not None and isinstance(value.get("image"), str) and isinstance(value.get("ground"), str):
                 memory = run(self._store.recall(value["ground"], value["image"]))
                 if memory != NOTHING:
-                    yield Entry(value["image"], value["ground"], memory)
+                    yield Entry(_identity(value["image"]), value["ground"], memory)
 
     def forget(self, image: str) -> int:
         """Forget an image by digest, or all images of a repository; how many files that were.  Raises `OSError`."""
         forgotten = 0
         for name in self._entries.names():
             value = self._entries.value(name) or {}
-            known = value.get("image")
-            if isinstance(known, str) and image in (known, known.partition("@")[0]):
+            known = _identity(str(value.get("image")))
+            if image in (known, known.partition("@")[0]):
                 forgotten += self._entries.remove(name)
         return forgotten
+
+
+def _identity(described: str) -> str:
+    return described.partition(" ")[0]
 
 
 class NoVerdicts:

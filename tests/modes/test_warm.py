@@ -26,6 +26,7 @@ from agent.modes import plugin, warm
 from agent.rules import precedence
 from agent.rules.rule import Default
 from agent.rules.ruleset import Denied
+from tests.frozen.program import descriptor, plugin_words
 from tests.modes.glass import Node, node_under
 from tests.modes.warmdoor import Asker, Said, asking, door_of
 from tests.simulators import misbehaviour
@@ -246,6 +247,28 @@ def test_verification_ends_with_the_daemon(node: Node) -> None:
     finally:
         caught.go.set()
     assert time.monotonic() - begun < 10
+
+
+def test_what_was_verified_is_no_verdict_on_another_descriptor(node: Node) -> None:
+    """A registry that says another type or size than was signed is refused, whatever was said of the digest before."""
+    image = node.images["team/signed"]
+    words = ["nodeseal", *plugin_words(f"{node.registry.host}/team/signed:1", str(image.digest))]
+    others = [(image.size, "application/vnd.oci.image.index.v1+json"), (image.size + 1, image.media_type)]
+
+    async def ask(asker: Asker) -> list[str]:
+        found = [(await asker("team/signed")).line]
+        for size, media_type in others:
+            body = answers._words(words, descriptor(str(image.digest), size, media_type))
+            pull = asker.door.pull(Question(ipc.PULL, __version__, 7, b"", body))
+            found.append(Said.of(await pull.message()).line)
+        return [*found, (await asker("team/signed")).line]
+
+    assert [line[:13] for line in asking(node, ask)] == [
+        "allow NS-0001",
+        "deny NS-2102 ",
+        "deny NS-2102 ",
+        "allow NS-0001",
+    ]
 
 
 # ---- with children beside it --------------------------------------------------------------------------------------
