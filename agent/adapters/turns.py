@@ -13,6 +13,12 @@ import anyio
 AT_ONCE = 16
 """Verifications at once; they wait for registries most of their time."""
 
+MOST_AT_ONCE = 48
+"""Verifications at once, with those that waited for `PATIENCE` seconds and then went on."""
+
+PATIENCE = 2.0
+"""Seconds after which nobody waits for a turn any longer: a registry that hangs must not stop all others."""
+
 MOST_WAITING = 256
 """Pulls that wait for their turn; the next one is told at once that there is none."""
 
@@ -27,9 +33,19 @@ class Crowded(Exception):
 class Turns:
     """The places of one process."""
 
-    def __init__(self, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING, idle: int = IDLE_AT_ONCE) -> None:
+    def __init__(
+        self,
+        at_once: int = AT_ONCE,
+        most_waiting: int = MOST_WAITING,
+        idle: int = IDLE_AT_ONCE,
+        *,
+        most_at_once: int = MOST_AT_ONCE,
+        patience: float = PATIENCE,
+    ) -> None:
         """See the constants of the same names."""
         self._at_once = at_once
+        self._most_at_once = max(most_at_once, at_once)
+        self._patience = patience
         self._most_waiting = most_waiting
         self._idle_at_once = idle
         self._running = 0
@@ -88,11 +104,15 @@ class Turns:
         event = anyio.Event()
         queue.append(event)
         try:
-            await event.wait()
+            while not event.is_set():
+                with anyio.move_on_after(self._patience):
+                    await event.wait()
+                if not event.is_set() and self._running < self._most_at_once:
+                    self._leave(queue, event, repository)
+                    return
         except BaseException:
             if event in queue:
-                queue.remove(event)
-                self._drop_if_empty(repository)
+                self._leave(queue, event, repository)
             else:  # it was our turn, and we don't take it
                 self._running -= 1
                 self._next()
@@ -111,6 +131,7 @@ class Turns:
         if self._idle_waiting and self._running < self._at_once and self._idle_running < self._idle_at_once:
             self._idle_waiting.popleft().set()
 
-    def _drop_if_empty(self, repository: str) -> None:
+    def _leave(self, queue: "deque[anyio.Event]", event: anyio.Event, repository: str) -> None:
+        queue.remove(event)
         if not self._waiting.get(repository, True):
             del self._waiting[repository]
