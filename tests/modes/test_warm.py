@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from agent import __version__, fastpath, judgement
-from agent.adapters import answers, ipc, nodestate
+from agent.adapters import answers, ipc, nodestate, turns
 from agent.adapters.flights import Flights
 from agent.adapters.ipc import Question
 from agent.adapters.snapshots import SnapshotStore
@@ -179,6 +179,37 @@ def test_who_waits_gives_up_at_his_own_time_while_the_verification_goes_on(node:
     assert (late.code, late.final, late.line[:42]) == (11, True, "cannot tell NS-3005 rule=default: deadline")
     assert (said.code, said.final) == (0, True)
     assert requests(node) == 3
+
+
+def test_repository_that_hangs_does_not_keep_its_neighbours_waiting(node: Node) -> None:
+    """At the same host, more images at once than there are turns."""
+    host, go = node.registry.host, threading.Event()
+    hanging = [node.registry.push_image("hanging/image", str(i), salt=str(i)) for i in range(turns.AT_ONCE + 4)]
+
+    def hang(handler: Handler) -> bool:
+        if "/hanging/" in handler.path:
+            go.wait(20)
+        return False
+
+    node.registry.misbehave("*", hang)
+
+    async def ask(asker: Asker) -> float:
+        asker.door.turns = Turns(patience=0.3)
+        async with anyio.create_task_group() as group:
+            for i, image in enumerate(hanging):
+                words = ["nodeseal", *plugin_words(f"{host}/hanging/image:{i}", str(image.digest))]
+                body = answers._words(words, descriptor(str(image.digest), image.size))
+                group.start_soon(asker.door.pull(Question(ipc.PULL, __version__, 7, b"", body)).message)
+            await until(lambda: asker.door.turns.running >= turns.AT_ONCE)
+            begun = time.monotonic()
+            assert (await asker("team/signed")).code == 0
+            go.set()
+        return time.monotonic() - begun
+
+    try:
+        assert asking(node, ask) < 4
+    finally:
+        go.set()
 
 
 def test_busy_is_who_waits_for_his_turn(node: Node) -> None:
