@@ -14,6 +14,7 @@ can't be written, everything is forgotten.  Answers (`agent.adapters.answers`) d
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -50,6 +51,9 @@ DOUBTS_KIND = KIND._replace(name="doubts", folder=DOUBTS, version=DOUBTS_VERSION
 
 MAX_DOUBTS = 100
 """Most revoked certificates that are told apart on one ground."""
+
+_TICK = 0.011
+"""Seconds in which the kernel's clock for files moves on, by which changes of a folder are told apart (100 Hz)."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -88,6 +92,10 @@ class VerdictFolder:
         if _is_ahead(memory, self._now()):
             self._verdicts.count(FUTURE)
             return NOTHING
+        return self.undoubted(ground, memory)
+
+    def undoubted(self, ground: str, memory: Memory) -> Memory:
+        """What still counts of something that was said on a ground, and is not written here yet."""
         return _without_doubt(memory, self._doubt(ground)[0])
 
     async def remember(self, ground: str, image: str, memory: Memory) -> None:
@@ -113,6 +121,8 @@ class VerdictFolder:
         try:
             self._forget_what_is_ahead()  # before: what is done by halves is done again
             self._doubts.write(name_of(ground), strictjson.canonical(value), sync=True)
+            time.sleep(_TICK)
+            os.utime(self._doubts.folder)  # answers depend on its time, and one may be of the moment in between
         except OSError:
             self._forget_everything()
 

@@ -326,6 +326,25 @@ def test_a_doubt_waits_for_the_disk(store: VerdictFolder, monkeypatch: pytest.Mo
     assert len(synced) == 2
 
 
+def test_folder_of_doubts_is_another_one_than_a_moment_before_the_doubt_was_there(
+    store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer may be kept between the temporary file and its renaming: it must not be found afterwards.
+
+    Files' clock moves in steps, so both may have the same time.
+    """
+    seen: list[int] = []
+    rename = os.rename
+
+    def renamed(source: str, target: str) -> None:
+        rename(source, target)
+        seen.append((tmp_path / verdicts.DOUBTS).stat().st_ctime_ns)
+
+    monkeypatch.setattr(os, "rename", renamed)
+    run(store.doubt("g", "CN=build", AT))
+    assert (tmp_path / verdicts.DOUBTS).stat().st_ctime_ns > seen[-1]
+
+
 def test_what_is_too_long_is_not_remembered(store: VerdictFolder) -> None:
     remember(store, Memory(last=known(ALLOWED._replace(message="m" * 20_000))))
     assert run(store.recall("g", IMAGE)) == NOTHING
