@@ -47,7 +47,7 @@ class Case(NamedTuple):
         if judgement.verdict is None or judgement.until is None or self.terms.rule is None:
             answer = judgement.answer
             return judgement._replace(answer=answer._replace(image=self.request.name if answer.image else ""))
-        before = await verdicts.recall(self.terms.rule.ground, self.request.identity)
+        before = await verdicts.recall(self.terms.rule.ground, self.request.described)
         case = self if before.verified is not None else self._replace(before=before)
         return case.judgement(judgement.verdict, judgement.until)
 
@@ -79,7 +79,7 @@ async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStor
     if early is not None:
         return early
     terms = precedence.terms_for(request.repository, standing)
-    before = await verdicts.recall(terms.rule.ground, request.identity) if terms.rule else NOTHING  # (3)
+    before = await verdicts.recall(terms.rule.ground, request.described) if terms.rule else NOTHING  # (3)
     return Case(request, standing, terms, before)
 
 
@@ -98,7 +98,7 @@ async def judge(case: Case, engine: Verifies, verdicts: VerdictStore) -> Judgeme
         verdict = precedence.no_rule(case.request.repository)
         return Judgement(case.answer(verdict), verdict, _unless_changed(case.standing))
     verdict = await engine.verify(case.request, rule)
-    now, image = case.standing.moment.wall, case.request.identity
+    now, image = case.standing.moment.wall, case.request.described
     for certificate in _revoked(verdict):
         await verdicts.doubt(rule.ground, certificate, now)
     before = await verdicts.recall(rule.ground, image)  # others may have judged it in the meantime
@@ -129,7 +129,7 @@ def _unless_changed(standing: Standing) -> datetime:
 
 async def _remember(case: Case, ground: str, verdict: Verdict, before: Memory, verdicts: VerdictStore) -> datetime:
     """Until when it is said again."""
-    now, image = case.standing.moment.wall, case.request.identity
+    now, image = case.standing.moment.wall, case.request.described
     if verdict.decision is not Decision.DENY and before.last is not None and before.last.at > now:
         return now  # somebody began later, and knows better
     memory = lifetimes.remembered(verdict, before, now, case.standing.ruleset.lifetimes)

@@ -82,7 +82,8 @@ class PolicyRunner(Protocol):
 class VerdictStore(Protocol):
     """Remembers what was said of images.  Never raises: what can't be read is not known.
 
-    `ground` names what the verdict rested on (`agent.rules.rule.Rule.ground`), `image` is `repository@digest`.
+    `ground` names what the verdict rested on (`agent.rules.rule.Rule.ground`), `image` what it is about
+    (`agent.model.request.PullRequest.described`); without a descriptor, whatever that was.
     """
 
     async def recall(self, ground: str, image: str) -> Memory:

@@ -236,13 +236,13 @@ def test_two_certificates_of_one_name_cast_doubt_each(store: VerdictFolder) -> N
     assert run(store.recall(ground, other)) == NOTHING
 
 
+IMAGE = f"registry.example.com/shop/cart@{SUBJECT.digest} {SUBJECT.size} {SUBJECT.media_type}"
 CUT_OFF = Verdict(Decision.CANNOT_TELL, Code.REGISTRY_UNAVAILABLE, "gone", (Cause.REGISTRY_UNAVAILABLE,))
 
 
 def test_what_comes_into_doubt_by_the_same_pull_does_not_stand_in_for_what_is_not_known(store: VerdictFolder) -> None:
     config = with_grounds(configuration())
-    image = f"registry.example.com/shop/cart@{SUBJECT.digest}"
-    run(store.remember(config.rules[0].ground, image, Memory(Remembered(NOW - timedelta(hours=1), None))))
+    run(store.remember(config.rules[0].ground, IMAGE, Memory(Remembered(NOW - timedelta(hours=1), None))))
     seen = revoked("certificate CN=a: revoked", "1").report
     said = say(case_of(config, store), CUT_OFF._replace(report=seen), store)
     assert (said.answer.exit, said.answer.ground) == (Exit.CANNOT_TELL, None)
@@ -260,8 +260,7 @@ def test_an_earlier_verification_stands_in_no_longer_than_it_counts(
     store: VerdictFolder, before: Remembered, seconds: float
 ) -> None:
     config = with_grounds(configuration())
-    image = f"registry.example.com/shop/cart@{SUBJECT.digest}"
-    run(store.remember(config.rules[0].ground, image, Memory(before)))
+    run(store.remember(config.rules[0].ground, IMAGE, Memory(before)))
     said = say(case_of(config, store), CUT_OFF, store)
     assert (said.answer.ground, said.until) == (Ground.STALE, NOW + timedelta(seconds=seconds))
     known = case_of(config, store, NOW + timedelta(seconds=1)).known()

@@ -7,6 +7,7 @@ A verdict is written once whoever waits for it has been told (`write`): a disk m
 """
 
 from datetime import datetime
+from typing import Protocol
 
 from agent.model.verdict import Decision, Known, Memory
 from agent.ports import VerdictStore
@@ -15,18 +16,30 @@ MOST = 1000
 """Most images that are remembered here; who was asked first goes first."""
 
 
+class Shared(VerdictStore, Protocol):
+    """What every process of the node reads."""
+
+    def undoubted(self, ground: str, memory: Memory) -> Memory:
+        """What still counts of something that was said on a ground, and is not written yet."""
+        ...
+
+
 class DoubtfulApart:
     """`ports.VerdictStore` around another one."""
 
-    def __init__(self, shared: VerdictStore) -> None:
-        """`shared` is what every process of the node reads."""
+    def __init__(self, shared: Shared) -> None:
+        """Nothing is remembered yet."""
         self._shared = shared
         self._mine: dict[tuple[str, str], Known] = {}
         self._unwritten: dict[tuple[str, str], Memory] = {}
 
     async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`: what was said last, by whomever."""
-        memory = self._unwritten.get((ground, image)) or await self._shared.recall(ground, image)
+        unwritten = self._unwritten.get((ground, image))
+        if unwritten is not None:  # another process may have cast doubt on it
+            memory = self._shared.undoubted(ground, unwritten)
+        else:
+            memory = await self._shared.recall(ground, image)
         mine = self._mine.get((ground, image))
         if mine is None:
             return memory

@@ -26,11 +26,15 @@ from agent.registry.limits import MAX_ERROR_BODY
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Origin
 
-MAX_CONNECTIONS = 32
-"""Connections in use at once, to all hosts together; a request that finds none waits for one."""
+MAX_CONNECTIONS = 192
+"""Connections in use at once, to all hosts together; a request that finds none waits for one.
 
-MAX_CONNECTIONS_PER_HOST = 8
-"""Connections in use at once to one host."""
+As many as all verifications at once may want (`turns.MOST_AT_ONCE` times `concurrent.AT_ONCE`): a repository that
+answers nothing must not hold those of others.
+"""
+
+MAX_CONNECTIONS_PER_HOST = MAX_CONNECTIONS
+"""Connections in use at once to one host: others' repositories are there, too."""
 
 IDLE_SECONDS = 30.0
 """How long an idle connection is kept; load balancers close theirs after a minute."""

@@ -17,6 +17,12 @@ AT_ONCE = 16
 OF_ONE_REGISTRY = 12
 """Of them at most so many at one registry."""
 
+MOST_AT_ONCE = 48
+"""Verifications at once, with those that waited for `PATIENCE` seconds and then went on."""
+
+PATIENCE = 2.0
+"""Seconds after which nobody waits for a turn any longer: a registry that hangs must not stop all others."""
+
 MOST_WAITING = 256
 """Pulls that wait for their turn; the next one is told at once that there is none."""
 
@@ -37,9 +43,14 @@ class Turns:
         most_waiting: int = MOST_WAITING,
         idle: int = IDLE_AT_ONCE,
         of_one_registry: int = OF_ONE_REGISTRY,
+        *,
+        most_at_once: int = MOST_AT_ONCE,
+        patience: float = PATIENCE,
     ) -> None:
         """See the constants of the same names."""
         self._at_once = at_once
+        self._most_at_once = max(most_at_once, at_once)
+        self._patience = patience
         self._of_one_registry = of_one_registry
         self._at: Counter[str] = Counter()
         self._most_waiting = most_waiting
@@ -101,11 +112,16 @@ class Turns:
         event = anyio.Event()
         queue.append(event)
         try:
-            await event.wait()
+            while not event.is_set():
+                with anyio.move_on_after(self._patience):
+                    await event.wait()
+                if not event.is_set() and self._running < self._most_at_once:
+                    self._leave(queue, event, repository)
+                    self._count(repository, 1)
+                    return
         except BaseException:
             if event in queue:
-                queue.remove(event)
-                self._drop_if_empty(repository)
+                self._leave(queue, event, repository)
             else:  # it was our turn, and we don't take it
                 self._count(repository, -1)
                 self._next()
@@ -132,7 +148,8 @@ class Turns:
         if not self._at[registry]:
             del self._at[registry]
 
-    def _drop_if_empty(self, repository: str) -> None:
+    def _leave(self, queue: "deque[anyio.Event]", event: anyio.Event, repository: str) -> None:
+        queue.remove(event)
         if not self._waiting.get(repository, True):
             del self._waiting[repository]
 

@@ -2,7 +2,7 @@
 
 ::
 
-    var/cache/nodeseal/verdicts/<of ground and image>
+    var/cache/nodeseal/verdicts/<of ground and image>       of one descriptor: the last that was judged
     var/cache/nodeseal/doubts/<of the ground>               since when nothing older counts, and because of whom
 
 One file per image and ground (`agent.adapters.entries`).  Nothing here ever fails: what can't be read is not known, and
@@ -14,6 +14,7 @@ can't be written, everything is forgotten.  Answers (`agent.adapters.answers`) d
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -26,8 +27,11 @@ from agent.codec import strictjson
 from agent.errors import Cause, Code
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Raised when the form changes, or when what was said before a release must not be believed any longer."""
+
+DOUBTS_VERSION = 3
+"""One of its own: doubts of another form can't be read, and then nothing counts on their grounds, for good."""
 
 FOLDER = "var/cache/nodeseal/verdicts"
 DOUBTS = "var/cache/nodeseal/doubts"
@@ -43,10 +47,13 @@ KIND = Kind(
 )
 """The images judged longest ago go first."""
 
-DOUBTS_KIND = KIND._replace(name="doubts", folder=DOUBTS)
+DOUBTS_KIND = KIND._replace(name="doubts", folder=DOUBTS, version=DOUBTS_VERSION)
 
 MAX_DOUBTS = 100
 """Most revoked certificates that are told apart on one ground."""
+
+_TICK = 0.011
+"""Seconds in which the kernel's clock for files moves on, by which changes of a folder are told apart (100 Hz)."""
 
 _FOR_EVER = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -69,12 +76,15 @@ class VerdictFolder:
 
     async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`."""
-        value = self._verdicts.value(name_of(ground, image))
+        value = self._verdicts.value(name_of(ground, _identity(image)))
         if value is None:
             return NOTHING
         try:
-            if (value["ground"], value["image"]) != (ground, image):
+            about = str(value["image"])
+            if (value["ground"], _identity(about)) != (ground, _identity(image)):
                 raise ValueError("no verdict of ours")
+            if image not in (about, _identity(about)):
+                return NOTHING  # the same digest under another descriptor
             memory = Memory(_verified(value["verified"]), _known(value["last"]))
         except (TypeError, LookupError, ValueError):
             self._verdicts.count(files.CORRUPT)
@@ -82,6 +92,10 @@ class VerdictFolder:
         if _is_ahead(memory, self._now()):
             self._verdicts.count(FUTURE)
             return NOTHING
+        return self.undoubted(ground, memory)
+
+    def undoubted(self, ground: str, memory: Memory) -> Memory:
+        """What still counts of something that was said on a ground, and is not written here yet."""
         return _without_doubt(memory, self._doubt(ground)[0])
 
     async def remember(self, ground: str, image: str, memory: Memory) -> None:
@@ -94,7 +108,7 @@ class VerdictFolder:
             "verified": _verified_form(memory.verified),
             "last": _form(memory.last),
         }
-        self._verdicts.keep(name_of(ground, image), strictjson.canonical(value))
+        self._verdicts.keep(name_of(ground, _identity(image)), strictjson.canonical(value))
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """See `ports.VerdictStore.doubt`."""
@@ -107,6 +121,8 @@ class VerdictFolder:
         try:
             self._forget_what_is_ahead()  # before: what is done by halves is done again
             self._doubts.write(name_of(ground), strictjson.canonical(value), sync=True)
+            time.sleep(_TICK)
+            os.utime(self._doubts.folder)  # answers depend on its time, and one may be of the moment in between
         except OSError:
             self._forget_everything()
 
@@ -158,17 +174,21 @@ class VerdictCatalogue:
             if value is not None and isinstance(value.get("image"), str) and isinstance(value.get("ground"), str):
                 memory = run(self._store.recall(value["ground"], value["image"]))
                 if memory != NOTHING:
-                    yield Entry(value["image"], value["ground"], memory)
+                    yield Entry(_identity(value["image"]), value["ground"], memory)
 
     def forget(self, image: str) -> int:
         """Forget an image by digest, or all images of a repository; how many files that were.  Raises `OSError`."""
         forgotten = 0
         for name in self._entries.names():
             value = self._entries.value(name) or {}
-            known = value.get("image")
-            if isinstance(known, str) and image in (known, known.partition("@")[0]):
+            known = _identity(str(value.get("image")))
+            if image in (known, known.partition("@")[0]):
                 forgotten += self._entries.remove(name)
         return forgotten
+
+
+def _identity(described: str) -> str:
+    return described.partition(" ")[0]
 
 
 class NoVerdicts:

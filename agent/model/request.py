@@ -49,3 +49,11 @@ class PullRequest(NamedTuple):
     def identity(self) -> str:
         """`repository@digest`: what is verified, logged and reported."""
         return f"{self.repository}@{self.subject.digest}"
+
+    @property
+    def described(self) -> str:
+        """The identity, and behind a space what else the descriptor says: what a verdict is about.
+
+        Signatures are for media type and size, too, and both are what a registry says at the time.
+        """
+        return f"{self.identity} {self.subject.size} {self.subject.media_type}"

@@ -192,7 +192,7 @@ def _forget_registry(root: str, repository: Repository) -> int:
     number = ContentStore(root).forget(repository) + ListingStore(root).forget(repository)
     with suppress(Malformed):  # a host that is none was never asked
         for use_http in (False, True):
-            number += ThrottledOrigins(root).forget(Origin.of(repository, use_http=use_http))
+            number += ThrottledOrigins(root).forget(Origin.of(repository, use_http=use_http), repository.path)
     return number
 
 

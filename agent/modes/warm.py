@@ -178,7 +178,7 @@ class WarmDoor:
             verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
             judgement = await judge(case, verifier, AllowancesOnly(self.verdicts))
             if case.terms.rule is not None:
-                await self.verdicts.write(case.terms.rule.ground, case.request.identity)
+                await self.verdicts.write(case.terms.rule.ground, case.request.described)
             registry.keep()
             return judgement
 
@@ -187,7 +187,7 @@ class WarmDoor:
         rule = case.terms.rule
         if rule is None:
             return await judge(case, self._engine(state, self._registry(state, 0.0), 0.0), self.verdicts)  # asks nobody
-        key = (rule.ground, case.request.identity, state.stamp)
+        key = (rule.ground, case.request.described, state.stamp)
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = Flight()
@@ -339,7 +339,7 @@ class Pull:
             return True
         if verdict.causes[0] in (Cause.THROTTLED, Cause.DEADLINE):
             return True
-        return not self._door.verdicts.is_mine(rule.ground, case.request.identity)
+        return not self._door.verdicts.is_mine(rule.ground, case.request.described)
 
     def _said(self, request: PullRequest, reply: Reply, begin: datetime, state: State) -> bytes:
         code, line = rendered(reply.answer)

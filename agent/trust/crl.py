@@ -1,9 +1,11 @@
 """Certificate revocation lists: what one says of one certificate, with its delta list if there is one.
 
-RFC 5280, sections 5 and 6.3, without indirect lists.  Pure: lists come in as bytes.
+RFC 5280, sections 5 and 6.3, without indirect lists.  Pure: lists come in as bytes.  What is said of a list's bytes
+alone is the same each time: a process that lives long says it once (`REMEMBERED`).
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from cryptography import x509
@@ -15,6 +17,9 @@ from agent.trust.revocationstatus import CLOCK_SKEW, Status, Unusable, revoked_a
 
 MAX_LIST = 16 * 1024 * 1024
 """Largest list taken, in bytes: about 400,000 revoked certificates."""
+
+REMEMBERED = 4
+"""Lists that were read, and found to be signed, and are not looked at again: one of 16 MiB takes most of a second."""
 
 _UNDERSTOOD = frozenset({ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.DELTA_CRL_INDICATOR})
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
@@ -100,8 +105,8 @@ def _read(
     content: bytes, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
 ) -> x509.CertificateRevocationList:
     try:
-        found = x509.load_der_x509_crl(content)
-        _check(found, certificate, issuer, now)
+        found = _signed(content, issuer)
+        _check(found, certificate, now)
     except Unusable:
         raise
     except Exception as error:  # the library reads lazily: ValueError, TypeError, UnsupportedAlgorithm, ...
@@ -109,9 +114,10 @@ def _read(
     return found
 
 
-def _check(
-    found: x509.CertificateRevocationList, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
-) -> None:
+@lru_cache(maxsize=REMEMBERED)
+def _signed(content: bytes, issuer: x509.Certificate) -> x509.CertificateRevocationList:
+    """The list, which its issuer signed.  What is raised is not remembered."""
+    found = x509.load_der_x509_crl(content)
     if found.issuer != issuer.subject:
         raise Unusable("holds a list by another issuer")
     digest = found.signature_hash_algorithm
@@ -122,6 +128,10 @@ def _check(
     usage = chains.extension_of(issuer, x509.KeyUsage)
     if usage is not None and not usage.value.crl_sign:
         raise Unusable("holds a list by an issuer whose key may not sign lists")
+    return found
+
+
+def _check(found: x509.CertificateRevocationList, certificate: x509.Certificate, now: datetime) -> None:
     if found.last_update_utc > now + CLOCK_SKEW:
         raise Unusable("holds a list of a time to come")
     if found.next_update_utc is None or now > found.next_update_utc:

@@ -22,7 +22,7 @@ from agent.model.revocation import RevocationQuery
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 from agent.registry.memory import KeptToken
 from agent.registry.secret import Secret
-from agent.registry.urls import Origin
+from agent.registry.urls import Origin, Url
 
 SHOP, OTHER = Repository("r.example", "shop/cart"), Repository("r.example", "shop/other")
 TOKEN = "planted-kept-token-"
@@ -116,12 +116,17 @@ def _get_token(root: str, n: int, path: str = "shop/cart", scheme: str = "https"
     return None if kept is None else kept.value.reveal()
 
 
+def _manifest(origin: Origin) -> Url:
+    return Url(origin, "/v2/shop/cart/manifests/1")
+
+
 def _put_note(root: str, n: int) -> None:
-    ThrottledOrigins(root).note(origin(n), datetime.now(timezone.utc), 100.0)
+    ThrottledOrigins(root).note(_manifest(origin(n)), datetime.now(timezone.utc), 100.0)
 
 
 def _get_note(root: str, n: int, scheme: str = "https") -> object:
-    until = ThrottledOrigins(root).until(origin(n)._replace(scheme=scheme), datetime.now(timezone.utc))
+    place = _manifest(origin(n)._replace(scheme=scheme))
+    until = ThrottledOrigins(root).until(place, datetime.now(timezone.utc))
     return None if until is None else n
 
 

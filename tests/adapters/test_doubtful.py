@@ -97,6 +97,15 @@ def test_only_so_many_are_remembered(shared: VerdictFolder, monkeypatch: pytest.
     assert [store.is_mine("g", image) for image in "abc"] == [True, False, True]
 
 
+def test_what_is_not_written_yet_does_not_stand_behind_somebody_elses_doubt(shared: VerdictFolder) -> None:
+    store = DoubtfulApart(shared)
+    run(store.remember("g", IMAGE, Memory(Remembered(NOW, None), known(ALLOW, 60))))
+    run(shared.doubt("g", "certificate", NOW - timedelta(seconds=61)))
+    assert last(store) is Decision.ALLOW
+    run(shared.doubt("g", "another", NOW + timedelta(seconds=1)))
+    assert run(store.recall("g", IMAGE)) == Memory()
+
+
 def test_doubt_is_everybodys(tmp_path: pathlib.Path, shared: VerdictFolder) -> None:
     store = DoubtfulApart(shared)
     run(store.remember("g", IMAGE, Memory(last=known(ALLOW, 60))))

@@ -47,6 +47,16 @@ def worker(**bounds: float) -> ForkedWorker:
     return ForkedWorker(**bounds)  # type: ignore[arg-type]
 
 
+def test_what_images_bring_goes_before_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon itself does (nice -5)."""
+    found = os.getpriority
+    monkeypatch.setattr(os, "getpriority", lambda which, who: -5)
+    monkeypatch.setattr(os, "setpriority", lambda which, who, value: os.nice(max(19 - found(which, who), 0)))
+    assert run(worker().run(lambda: found(os.PRIO_PROCESS, 0) == 19)) is True
+    monkeypatch.setattr(os, "getpriority", lambda which, who: 0)
+    assert run(worker().run(lambda: found(os.PRIO_PROCESS, 0) < 19)) is True
+
+
 def refused(evaluate: Callable[[], bool], **bounds: float) -> str:
     """What is told of an evaluation that came to no answer."""
     with pytest.raises(PolicyFault) as caught:

@@ -97,7 +97,7 @@ def test_other_answers_leave_the_registry_open(tmp_path: pathlib.Path, status: i
 def test_a_date_is_measured_from_the_responses_own(tmp_path: pathlib.Path) -> None:
     wire = Wire(429, "Thu, 01 Jan 2099 00:01:00 GMT", date="Thu, 01 Jan 2099 00:00:00 GMT")
     send(tmp_path, wire)
-    assert ThrottledOrigins(str(tmp_path)).until(HOME.origin, NOW) == NOW + timedelta(minutes=1)
+    assert ThrottledOrigins(str(tmp_path)).until(HOME, NOW) == NOW + timedelta(minutes=1)
 
 
 def test_a_registry_speaks_for_itself_alone(tmp_path: pathlib.Path) -> None:
@@ -111,7 +111,20 @@ def test_a_registry_speaks_for_itself_alone(tmp_path: pathlib.Path) -> None:
         Origin("https", "r.example", 8443),
         Origin("https", "s.example", 443),
     ):
-        assert ThrottledOrigins(str(tmp_path)).until(other, NOW) is None
+        assert ThrottledOrigins(str(tmp_path)).until(HOME._replace(origin=other), NOW) is None
+
+
+def test_one_repository_does_not_close_the_registry_to_the_others(tmp_path: pathlib.Path) -> None:
+    """Its upstream may be somebody else's."""
+    wire = Wire()
+    send(tmp_path, wire)
+    for path in ("/v2/y/manifests/1", "/v2/x/y/manifests/1", "/v2/x/manifests/manifests/1", "/token"):
+        send(tmp_path, wire, GET._replace(url=HOME._replace(path=path)))
+    assert wire.sent == 5
+    for path in ("/v2/x/blobs/2", "/v2/x/referrers/3"):
+        with pytest.raises(Unavailable):
+            send(tmp_path, wire, GET._replace(url=HOME._replace(path=path)))
+    assert wire.sent == 5
 
 
 def test_a_note_of_a_time_that_we_would_not_allow_is_none(tmp_path: pathlib.Path) -> None:
@@ -140,8 +153,8 @@ def test_a_note_of_somebody_elses_is_none(tmp_path: pathlib.Path, spoil: Callabl
 def test_what_is_forgotten_is_asked_again(tmp_path: pathlib.Path) -> None:
     wire = Wire()
     send(tmp_path, wire)
-    assert ThrottledOrigins(str(tmp_path)).forget(HOME.origin)
-    assert not ThrottledOrigins(str(tmp_path)).forget(HOME.origin)
+    assert ThrottledOrigins(str(tmp_path)).forget(HOME.origin, "x")
+    assert not ThrottledOrigins(str(tmp_path)).forget(HOME.origin, "x")
     send(tmp_path, wire)
     assert wire.sent == 2
 

@@ -10,7 +10,18 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.turns import AT_ONCE, IDLE_AT_ONCE, MOST_WAITING, OF_ONE_REGISTRY, Crowded, Turns
+from agent.adapters import concurrent
+from agent.adapters.http_pooled import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_HOST
+from agent.adapters.turns import (
+    AT_ONCE,
+    IDLE_AT_ONCE,
+    MOST_AT_ONCE,
+    MOST_WAITING,
+    OF_ONE_REGISTRY,
+    PATIENCE,
+    Crowded,
+    Turns,
+)
 
 IDLE = "idle"
 """Instead of a repository: work that nobody waits for."""
@@ -89,7 +100,8 @@ def played(turns: Turns, game: Callable[[Players], Awaitable[None]]) -> Players:
 
 
 def test_the_bounds() -> None:
-    assert (AT_ONCE, OF_ONE_REGISTRY, MOST_WAITING, IDLE_AT_ONCE) == (16, 12, 256, 2)
+    assert (AT_ONCE, MOST_AT_ONCE, MOST_WAITING, IDLE_AT_ONCE, PATIENCE) == (16, 48, 256, 2, 2.0)
+    assert OF_ONE_REGISTRY == 12
 
 
 def test_one_registry_never_takes_every_place_however_many_repositories_it_has() -> None:
@@ -208,6 +220,29 @@ def test_pull_that_comes_as_idle_work_is_woken_goes_first() -> None:
         await settle()
 
     assert played(Turns(1), game).order == ["idle.1"]
+
+
+def test_who_has_waited_long_goes_on_beside_those_who_never_end() -> None:
+    async def game(players: Players) -> None:
+        await players.ask("hung.1", "hung.2", "hung.3", "a.1")
+        assert players.order == ["hung.1"]
+        await anyio.sleep(0.2)
+        assert (players.turns.running, players.turns.waiting) == (3, 1)  # and no more than that
+        await players.end("hung.1")
+        await anyio.sleep(0.2)
+        await players.cancel("hung.2")
+        assert players.turns.waiting == 0
+        await players.ask("b.1")
+        assert players.turns.waiting == 1
+
+    order = played(Turns(1, most_at_once=3, patience=0.05), game).order
+    assert order[0] == "hung.1"
+    assert sorted(order[1:4]) == ["a.1", "hung.2", "hung.3"]
+
+
+def test_a_repository_that_hangs_does_not_hold_the_connections_of_others() -> None:
+    assert MAX_CONNECTIONS_PER_HOST >= MOST_AT_ONCE * concurrent.AT_ONCE
+    assert MAX_CONNECTIONS >= MOST_AT_ONCE * concurrent.AT_ONCE
 
 
 STEPS = st.lists(st.tuples(st.sampled_from(["ask", "end", "cancel"]), st.integers(0, 11)), max_size=60)

@@ -69,6 +69,21 @@ def test_another_ground_or_image_is_not_known(store: VerdictFolder) -> None:
     assert run(store.recall("g", IMAGE.replace("cart", "card"))) == NOTHING
 
 
+def test_an_image_is_listed_and_forgotten_whatever_its_descriptor_said(store: VerdictFolder, tmp_path: Path) -> None:
+    remember(store, image=f"{IMAGE} 411 application/a")
+    catalogue = verdicts.VerdictCatalogue(str(tmp_path))
+    assert [entry.image for entry in catalogue.entries()] == [IMAGE]
+    assert catalogue.forget(IMAGE[:-1]) == 0
+    assert catalogue.forget(IMAGE) == 1
+
+
+def test_another_descriptor_of_the_same_digest_is_not_known(store: VerdictFolder) -> None:
+    remember(store, image=f"{IMAGE} 411 application/a")
+    assert run(store.recall("g", f"{IMAGE} 411 application/a")) == run(store.recall("g", IMAGE)) == FOUND
+    for other in ("411 application/b", "412 application/a"):
+        assert run(store.recall("g", f"{IMAGE} {other}")) == NOTHING
+
+
 def test_the_last_one_stands(store: VerdictFolder) -> None:
     remember(store)
     later = Memory(VERIFIED._replace(verified_at=AT + timedelta(hours=1)))
@@ -144,8 +159,8 @@ SPOILT = {
     "empty": lambda path: os.truncate(path, 0),
     "no object": lambda path: _sealed(path, "[]"),
     "no JSON": lambda path: _sealed(path, "{"),
-    "the version before": lambda path: _version(path, 2),
-    "a version to come": lambda path: _version(path, 4),
+    "the version before": lambda path: _version(path, 3),
+    "a version to come": lambda path: _version(path, 5),
     "another store's": lambda path: _sealed(path, json.dumps(_value(path)), verdicts.DOUBTS_KIND),
     "altered": lambda path: path.write_bytes(path.read_bytes().replace(b"1 of 1", b"1 of 2")),
     "another image": lambda path: _other(path, image="r.example/x@sha256:0"),
@@ -309,6 +324,25 @@ def test_a_doubt_waits_for_the_disk(store: VerdictFolder, monkeypatch: pytest.Mo
     assert synced == []
     run(store.doubt("g", "CN=build", AT))
     assert len(synced) == 2
+
+
+def test_folder_of_doubts_is_another_one_than_a_moment_before_the_doubt_was_there(
+    store: VerdictFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer may be kept between the temporary file and its renaming: it must not be found afterwards.
+
+    Files' clock moves in steps, so both may have the same time.
+    """
+    seen: list[int] = []
+    rename = os.rename
+
+    def renamed(source: str, target: str) -> None:
+        rename(source, target)
+        seen.append((tmp_path / verdicts.DOUBTS).stat().st_ctime_ns)
+
+    monkeypatch.setattr(os, "rename", renamed)
+    run(store.doubt("g", "CN=build", AT))
+    assert (tmp_path / verdicts.DOUBTS).stat().st_ctime_ns > seen[-1]
 
 
 def test_what_is_too_long_is_not_remembered(store: VerdictFolder) -> None:

@@ -69,3 +69,8 @@ def test_what_does_not_agree_is_a_usage_error(name: str, digest: str, media_type
     with pytest.raises(UsageError) as caught:
         PullRequest.agreed(name, digest, media_type, descriptor)
     assert caught.value.message.isprintable()
+
+
+def test_what_a_verdict_is_about_has_size_and_media_type() -> None:
+    request = PullRequest.agreed(NAME, DIGEST, STDIN_MEDIA_TYPE, DESCRIPTOR)
+    assert request.described == f"{request.identity} {request.subject.size} {request.subject.media_type}"

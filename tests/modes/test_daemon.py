@@ -74,12 +74,14 @@ def test_serves_until_it_is_told_to_stop_and_takes_its_socket_away(node: Node, n
         assert status is not None
         assert status.pop("pid") == running.process.pid
         assert abs(time.time() - float(str(status.pop("since")))) < 60
+        told = {"answers": [], "stale": 0, "wouldDeny": 0, "gaps": 0, "losses": 0}
         assert status == {
             "schemaVersion": "1", "version": __version__, "running": 0, "waiting": 0, "refused": 0, "bugs": {},
+            "ahead": {"waiting": 0, "done": 0, "dropped": 0}, "told": told, "linesDropped": 0,
         }  # fmt: skip
         events = running.stopped(number)
     assert running.process.returncode == 0
-    assert [event["event"] for event in events] == ["serving", "stopping"]
+    assert [event["event"] for event in events] == ["serving", "generation", "stopping"]
     assert events[0]["generation"]
     assert os.listdir(node.root / ipc.FOLDER) == [ipc.LOCK]
 

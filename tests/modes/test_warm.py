@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from agent import __version__, fastpath, judgement
-from agent.adapters import answers, ipc, nodestate
+from agent.adapters import answers, ipc, nodestate, turns
 from agent.adapters.flights import Flights
 from agent.adapters.ipc import Question
 from agent.adapters.snapshots import SnapshotStore
@@ -26,6 +26,7 @@ from agent.modes import plugin, warm
 from agent.rules import precedence
 from agent.rules.rule import Default
 from agent.rules.ruleset import Denied
+from tests.frozen.program import descriptor, plugin_words
 from tests.modes.glass import Node, node_under
 from tests.modes.warmdoor import Asker, Said, asking, door_of
 from tests.simulators import misbehaviour
@@ -180,6 +181,37 @@ def test_who_waits_gives_up_at_his_own_time_while_the_verification_goes_on(node:
     assert requests(node) == 3
 
 
+def test_repository_that_hangs_does_not_keep_its_neighbours_waiting(node: Node) -> None:
+    """At the same host, more images at once than there are turns."""
+    host, go = node.registry.host, threading.Event()
+    hanging = [node.registry.push_image("hanging/image", str(i), salt=str(i)) for i in range(turns.AT_ONCE + 4)]
+
+    def hang(handler: Handler) -> bool:
+        if "/hanging/" in handler.path:
+            go.wait(20)
+        return False
+
+    node.registry.misbehave("*", hang)
+
+    async def ask(asker: Asker) -> float:
+        asker.door.turns = Turns(patience=0.3)
+        async with anyio.create_task_group() as group:
+            for i, image in enumerate(hanging):
+                words = ["nodeseal", *plugin_words(f"{host}/hanging/image:{i}", str(image.digest))]
+                body = answers._words(words, descriptor(str(image.digest), image.size))
+                group.start_soon(asker.door.pull(Question(ipc.PULL, __version__, 7, b"", body)).message)
+            await until(lambda: asker.door.turns.running >= turns.AT_ONCE)
+            begun = time.monotonic()
+            assert (await asker("team/signed")).code == 0
+            go.set()
+        return time.monotonic() - begun
+
+    try:
+        assert asking(node, ask) < 4
+    finally:
+        go.set()
+
+
 def test_busy_is_who_waits_for_his_turn(node: Node) -> None:
     caught = Caught(node)
 
@@ -246,6 +278,28 @@ def test_verification_ends_with_the_daemon(node: Node) -> None:
     finally:
         caught.go.set()
     assert time.monotonic() - begun < 10
+
+
+def test_what_was_verified_is_no_verdict_on_another_descriptor(node: Node) -> None:
+    """A registry that says another type or size than was signed is refused, whatever was said of the digest before."""
+    image = node.images["team/signed"]
+    words = ["nodeseal", *plugin_words(f"{node.registry.host}/team/signed:1", str(image.digest))]
+    others = [(image.size, "application/vnd.oci.image.index.v1+json"), (image.size + 1, image.media_type)]
+
+    async def ask(asker: Asker) -> list[str]:
+        found = [(await asker("team/signed")).line]
+        for size, media_type in others:
+            body = answers._words(words, descriptor(str(image.digest), size, media_type))
+            pull = asker.door.pull(Question(ipc.PULL, __version__, 7, b"", body))
+            found.append(Said.of(await pull.message()).line)
+        return [*found, (await asker("team/signed")).line]
+
+    assert [line[:13] for line in asking(node, ask)] == [
+        "allow NS-0001",
+        "deny NS-2102 ",
+        "deny NS-2102 ",
+        "allow NS-0001",
+    ]
 
 
 # ---- with children beside it --------------------------------------------------------------------------------------

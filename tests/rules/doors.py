@@ -139,7 +139,7 @@ def lay_out(root: pathlib.Path, setting: Setting) -> str:
         remembered = memory_of(setting, row)
         if remembered:
             memory = Memory(remembered)
-            run(VerdictFolder(str(root)).remember(config.rules[0].ground, request_of(row).identity, memory))
+            run(VerdictFolder(str(root)).remember(config.rules[0].ground, request_of(row).described, memory))
     if setting.cause is Cause.CONFIGURATION_MISSING:
         os.unlink(f"{store.state}/current")
     if setting.cause is Cause.CONFIGURATION_INVALID:

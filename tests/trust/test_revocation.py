@@ -12,8 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import Cause, Malformed, Unavailable
 from agent.model.revocation import Confirmed, Fetched, RevocationQuery
-from agent.trust import revocation
-from agent.trust.revocationstatus import Status
+from agent.trust import crl, revocation
+from agent.trust.revocationstatus import Status, Unusable
 from tests.signing import Profile, Signer, certificate, name, signer
 from tests.trust.answers import (
     GOOD_ANSWER,
@@ -283,6 +283,17 @@ def test_list_altered_in_one_byte_says_nothing() -> None:
     good = leaf_list()
     run = Run(BY_LIST, {LEAF_LIST: good[:-1] + bytes([good[-1] ^ 1]), CA_LIST: ca_list()})
     assert run.status is Status.UNKNOWN
+
+
+def test_list_is_read_once_and_its_time_looked_at_each_time() -> None:
+    """One of 16 MiB takes most of a second, in which a process that lives long would answer nobody."""
+    content, certificate, issuer = leaf_list(), *BY_LIST.chain[:2]
+    first = crl.read_base(content, certificate, issuer, NOW)
+    assert crl.read_base(bytes(bytearray(content)), certificate, issuer, NOW).crl is first.crl
+    with pytest.raises(Unusable, match="out of date"):
+        crl.read_base(content, certificate, issuer, NOW + timedelta(days=400))
+    with pytest.raises(Unusable, match="by another issuer"):
+        crl.read_base(content, certificate, BY_LIST.root, NOW)
 
 
 def test_all_lists_of_a_certificate_count() -> None:
