@@ -13,7 +13,7 @@ import anyio
 AT_ONCE = 16
 """Verifications at once; they wait for registries most of their time."""
 
-MOST_AT_ONCE = 48
+MOST_AT_ONCE = 32
 """Verifications at once, with those that waited for `PATIENCE` seconds and then went on."""
 
 PATIENCE = 2.0

@@ -23,6 +23,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.turns import Turns
 from agent.modes import node as node_mode
 from agent.modes import plugin, warm
+from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
 from agent.rules.rule import Default
 from agent.rules.ruleset import Denied
@@ -300,6 +301,19 @@ def test_what_was_verified_is_no_verdict_on_another_descriptor(node: Node) -> No
         "deny NS-2102 ",
         "allow NS-0001",
     ]
+
+
+def test_policies_processes_import_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are copies of one with threads: what another thread was importing would never be there."""
+    modules = [f"agent.rego.builtins.{family}" for family in FAMILIES]
+    for module in modules:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    async def ask(asker: Asker) -> None:
+        asker.door.warm_up(await asker.door.state())
+
+    asking(node, ask)
+    assert set(modules) <= set(sys.modules)
 
 
 # ---- with children beside it --------------------------------------------------------------------------------------
