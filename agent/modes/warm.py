@@ -178,7 +178,7 @@ class WarmDoor:
         async with self._alone(case.request.identity, deadline - PATIENCE):
             registry = self._registry(state, deadline, since)
             verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
-            judgement = await judge(case, verifier, AllowancesOnly(self.verdicts))
+            judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
             if case.terms.rule is not None:
                 await self.verdicts.write(case.terms.rule.ground, case.request.described)
             registry.keep()
