@@ -26,7 +26,7 @@ from agent.registry.limits import MAX_ERROR_BODY
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Origin
 
-MAX_CONNECTIONS = 192
+MAX_CONNECTIONS = 128
 """Connections in use at once, to all hosts together; a request that finds none waits for one.
 
 As many as all verifications at once may want (`turns.MOST_AT_ONCE` times `concurrent.AT_ONCE`): a repository that

@@ -17,7 +17,7 @@ AT_ONCE = 16
 OF_ONE_REGISTRY = 12
 """Of them at most so many at one registry."""
 
-MOST_AT_ONCE = 48
+MOST_AT_ONCE = 32
 """Verifications at once, with those that waited for `PATIENCE` seconds and then went on."""
 
 PATIENCE = 2.0

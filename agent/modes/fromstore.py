@@ -34,11 +34,15 @@ class FromStore:
 
 
 class AllowancesOnly:
-    """`ports.VerdictStore` in which nothing is remembered but that an image is allowed."""
+    """`ports.VerdictStore` in which nothing is remembered but that an image is allowed.
 
-    def __init__(self, inner: VerdictStore) -> None:
-        """`inner` has what was said before."""
+    It was verified when its lists were asked for: what may stand in for it later is counted from then on.
+    """
+
+    def __init__(self, inner: VerdictStore, registry: StoredRegistry) -> None:
+        """`inner` has what was said before; `registry` is the engine's."""
         self._inner = inner
+        self._registry = registry
 
     async def recall(self, ground: str, image: str) -> Memory:
         """See `ports.VerdictStore.recall`."""
@@ -47,6 +51,9 @@ class AllowancesOnly:
     async def remember(self, ground: str, image: str, memory: Memory) -> None:
         """See `ports.VerdictStore.remember`."""
         if memory.last is not None and memory.last.verdict.decision is Decision.ALLOW:
+            oldest, verified = self._registry.oldest, memory.verified
+            if oldest is not None and verified is not None:
+                memory = memory._replace(verified=verified._replace(verified_at=min(oldest, verified.verified_at)))
             await self._inner.remember(ground, image, memory)
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:

@@ -47,6 +47,7 @@ from agent.modes.fromstore import AllowancesOnly, FromStore
 from agent.modes.node import Node
 from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, STDIN_LIMIT, out_of_time, parse_arguments, rendered
 from agent.modes.warm_access import Connections
+from agent.rego.builtins import FAMILIES
 
 DOOR = "daemon"
 """What the spool calls it."""
@@ -60,6 +61,7 @@ _LATE = (
     "agent.formats.notation_steps",
     "agent.registry.credentials",
     "agent.registry.login",
+    *(f"agent.rego.builtins.{family}" for family in FAMILIES),  # else each policy's process would, a copy of threads
     "agent.trust.revocation",
     "agent.trust.timestamp",
 )
@@ -176,7 +178,7 @@ class WarmDoor:
         async with self._alone(case.request.identity, deadline - PATIENCE):
             registry = self._registry(state, deadline, since)
             verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
-            judgement = await judge(case, verifier, AllowancesOnly(self.verdicts))
+            judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
             if case.terms.rule is not None:
                 await self.verdicts.write(case.terms.rule.ground, case.request.described)
             registry.keep()

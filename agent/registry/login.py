@@ -55,9 +55,14 @@ def remembered(access: "Access") -> Steps[str]:
     """The Authorization that let us in before, with a fresh token if need be.  Raises as `again` does.
 
     Empty if it lets nobody in any more: credentials may have changed, and are looked up anew once we are refused.
+    Those that are ours no longer are not used, nor what was given for them.
     """
     place = (access.origin, access.repository.path)
     plan = access.memory.plans[place]
+    if plan.credential is not None and all(each is not plan.credential for each in _credentials(access)):
+        del access.memory.plans[place]
+        _forget_token(access, plan)
+        return ""
     key = plan.key(access.origin)
     before = access.memory.tokens.get(key) if key is not None else None
     try:

@@ -312,8 +312,9 @@ def test_a_spool_whose_folder_is_missing_is_made_where_there_is_one_above_it(roo
     assert (root / SPOOL).stat().st_mode & 0o777 == 0o700
 
 
-def test_a_spool_that_nothing_is_there_for_is_left_to_the_program_behind(root: pathlib.Path) -> None:
-    assert not fastpath._told(str(root), LINE)
+def test_a_spool_that_nothing_is_there_for_is_not_told_and_does_not_keep_from_answering(root: pathlib.Path) -> None:
+    assert fastpath._told(str(root), LINE)
+    assert not (root / SPOOL).exists()
 
 
 @pytest.mark.parametrize("spoil", ["others", "folder", "pipe", "link"])

@@ -42,6 +42,8 @@ def last(store: DoubtfulApart | VerdictFolder) -> Decision | None:
 def test_what_it_could_tell_is_everybodys(shared: VerdictFolder, verdict: Verdict) -> None:
     store = DoubtfulApart(shared)
     run(store.remember("g", IMAGE, Memory(last=known(verdict))))
+    assert (last(shared), last(store)) == (None, verdict.decision)
+    run(store.write("g", IMAGE))
     assert last(shared) is last(store) is verdict.decision
     assert not store.is_mine("g", IMAGE)
 
@@ -60,6 +62,7 @@ def test_what_was_verified_before_stays_beside_it(shared: VerdictFolder) -> None
     store = DoubtfulApart(shared)
     before = Memory(Remembered(NOW, None), known(ALLOW, 60))
     run(store.remember("g", IMAGE, before))
+    run(store.write("g", IMAGE))
     run(store.remember("g", IMAGE, before._replace(last=known(UNKNOWN))))
     memory = run(store.recall("g", IMAGE))
     assert memory.verified is not None
@@ -86,6 +89,7 @@ def test_what_it_finds_out_itself_takes_the_doubt_away(shared: VerdictFolder) ->
 def test_nothing_to_say_is_passed_on(shared: VerdictFolder) -> None:
     store = DoubtfulApart(shared)
     run(store.remember("g", IMAGE, Memory(Remembered(NOW, None))))
+    run(store.write("g", IMAGE))
     assert run(shared.recall("g", IMAGE)).verified is not None
 
 

@@ -100,7 +100,7 @@ def played(turns: Turns, game: Callable[[Players], Awaitable[None]]) -> Players:
 
 
 def test_the_bounds() -> None:
-    assert (AT_ONCE, MOST_AT_ONCE, MOST_WAITING, IDLE_AT_ONCE, PATIENCE) == (16, 48, 256, 2, 2.0)
+    assert (AT_ONCE, MOST_AT_ONCE, MOST_WAITING, IDLE_AT_ONCE, PATIENCE) == (16, 32, 256, 2, 2.0)
     assert OF_ONE_REGISTRY == 12
 
 

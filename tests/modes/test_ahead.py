@@ -195,6 +195,10 @@ def test_an_allowance_from_kept_lists_ends_when_they_do(setting: Setting, tmp_pa
         await found.idle(1)
         second = known_until(setting, first[0])
         assert abs(second[1] - first[1]) < 0.5
+        entries = VerdictCatalogue(str(setting.root)).entries()
+        before, after = (entry.memory.verified for entry in sorted(entries, key=lambda each: each.ground != first[0]))
+        assert before is not None and after is not None
+        assert after.verified_at - before.verified_at < timedelta(seconds=0.5)  # what may be stale is so from then on
 
     within(setting, test)
 

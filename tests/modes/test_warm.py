@@ -23,6 +23,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.turns import Turns
 from agent.modes import node as node_mode
 from agent.modes import plugin, warm
+from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
 from agent.rules.rule import Default
 from agent.rules.ruleset import Denied
@@ -302,6 +303,19 @@ def test_what_was_verified_is_no_verdict_on_another_descriptor(node: Node) -> No
     ]
 
 
+def test_policies_processes_import_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are copies of one with threads: what another thread was importing would never be there."""
+    modules = [f"agent.rego.builtins.{family}" for family in FAMILIES]
+    for module in modules:
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    async def ask(asker: Asker) -> None:
+        asker.door.warm_up(await asker.door.state())
+
+    asking(node, ask)
+    assert set(modules) <= set(sys.modules)
+
+
 # ---- with children beside it --------------------------------------------------------------------------------------
 
 
@@ -327,8 +341,6 @@ def test_child_that_is_at_it_already_is_waited_for(node: Node, monkeypatch: pyte
             group.start_soon(wait)
             await anyio.sleep(0.3)
             assert requests(node) == 0
-            # What the child found out, by another root's way: its lock is held here.
-            monkeypatch.setattr(asker.door, "verdicts", asker.door.verdicts._shared)
             code, _ = await anyio.to_thread.run_sync(child_without_locks, node)
             assert code == 0
             before = requests(node)

@@ -17,6 +17,9 @@ from tests.modes.glass import Node
 Value = TypeVar("Value")
 
 
+_WRITTEN = 0.02
+
+
 class Said(NamedTuple):
     """An answer, taken apart."""
 
@@ -55,8 +58,12 @@ class Asker:
         return self.door.pull(Question(ipc.PULL, program, seconds, key, body))
 
     async def __call__(self, name: str, *, tag: str = "1", key: bytes = b"", seconds: float = 7.0) -> Said:
-        """Its answer."""
-        return Said.of(await self.pull(name, tag=tag, key=key, seconds=seconds).message())
+        """Its answer, once what came of it is on disk, too."""
+        pull = self.pull(name, tag=tag, key=key, seconds=seconds)
+        message = await pull.message()
+        pull.told()
+        await anyio.sleep(_WRITTEN)
+        return Said.of(message)
 
     async def at_once(self, *names: str, tags: bool = False) -> list[Said]:
         """All of these at the same time, in this order; each by a tag of its own if `tags`."""

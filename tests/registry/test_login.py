@@ -350,15 +350,24 @@ def test_a_kept_token_that_is_refused_is_dropped_and_asked_for_once() -> None:
 
 
 def test_credentials_are_looked_up_anew_when_they_let_nobody_in() -> None:
-    rings = [keyring({REPOSITORY.host: {"username": "jo", "password": "old"}}), keyring({REPOSITORY.host: ENTRY})]
     clock = Clock()
-    to = access(memory_=memory(clock=clock))
-    to.memory.credentials = lambda: rings[0]
+    to = with_credentials(clock=clock)
     feed(get(to), [bearer(), token(), response(200)])
-    rings.pop(0)
     clock.time += 100
     _, asked = feed(get(to), [response(401), bearer(), token(), response(200)])
     assert authorizations(asked)[1:3] == ["", BASIC]
+
+
+@pytest.mark.parametrize(("challenge", "given"), [(basic(), []), (bearer(), [token("old")])], ids=["basic", "token"])
+def test_credentials_that_are_gone_are_used_no_longer(challenge: Response, given: list[Response]) -> None:
+    """Nor a token that was given for them: whoever takes them out of the file need not restart anything."""
+    to = with_credentials()
+    feed(get(to), [challenge, *given, response(200)])
+    ring = keyring({})
+    to.memory.credentials = lambda: ring
+    _, asked = feed(get(to), [response(200)])
+    assert authorizations(asked) == [""]
+    assert (to.memory.tokens, to.memory.plans) == ({}, {})
 
 
 def test_a_403_makes_us_begin_anew() -> None:
