@@ -186,7 +186,7 @@ def answering(behaviour: Behaviour, kind: str = "*") -> Arranged:
         try:
             yield
         finally:
-            world.registry.misbehave(kind, misbehaviour.as_usual)
+            world.registry.behave()
 
     return arranged
 
@@ -221,7 +221,7 @@ def asking_for_a_token(world: World) -> Iterator[None]:
 
 def down_after_it_was_verified(world: World, pull: Pull) -> None:
     """The registry goes away once the image was verified."""
-    world.registry.misbehave("*", misbehaviour.as_usual)
+    world.registry.behave()
     assert pull.run(world).out.startswith("allow NS-0001 ")
     world.registry.misbehave("*", misbehaviour.status(503))
 

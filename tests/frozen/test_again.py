@@ -167,16 +167,31 @@ def _slow(handler: object) -> bool:
     return False
 
 
-def test_once_others_may_write_the_programs_files_nothing_is_answered_again(setting: Setting) -> None:
+def test_once_others_may_write_the_programs_files_nothing_new_is_answered(setting: Setting) -> None:
     first = signed(setting)
     library = next(path for path in (setting.program.path.parent / "_internal").rglob("*") if path.is_dir())
     mode = library.stat().st_mode
     library.chmod(0o777)
     try:
-        assert signed(setting).code == 11
+        done = unsigned(setting)
+        assert done.code == 11
+        assert "may be written by others" in done.out
+        assert signed(setting).out == first.out  # its libraries were looked at when it was found
     finally:
         library.chmod(mode)
-    assert signed(setting).out == first.out
+    assert unsigned(setting).code == 10
+
+
+@pytest.mark.parametrize("part", [".", "_internal"])
+def test_once_others_may_put_files_beside_the_program_nothing_is_answered_again(setting: Setting, part: str) -> None:
+    assert signed(setting).code == 0
+    folder = setting.program.path.parent / part
+    mode = folder.stat().st_mode
+    folder.chmod(0o777)
+    try:
+        assert signed(setting).code == 11
+    finally:
+        folder.chmod(mode)
 
 
 @pytest.mark.parametrize("dead", ["output", "output of nobody", "full"])

@@ -150,6 +150,10 @@ class RegistrySimulator:
         """Let `behaviour` answer requests of `kind` ("*" for all); what it returns False for goes on as usual."""
         self._behaviours[kind] = behaviour
 
+    def behave(self) -> None:
+        """Answer everything as usual again."""
+        self._behaviours.clear()
+
     def behaviour(self, kind: str) -> "Callable[[Handler], bool] | None":
         """What answers requests of `kind` first."""
         return self._behaviours.get(kind) or self._behaviours.get("*")
