@@ -13,7 +13,7 @@ from agent.errors import Cause, Malformed
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
 from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes, RuleSet, Staleness
 
-COPY_VERSION = 2
+COPY_VERSION = 3
 """Version of the copy's form.  A reader refuses any other."""
 
 MAX_COPY_SIZE = 4 * 1024 * 1024
@@ -26,7 +26,11 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
     """The JSON value of `ruleset`; `policy` gives what stands for each rule's policy."""
     return {
         "rules": [_rule_to_json(rule, policy(rule.policy)) for rule in ruleset.rules],
-        "default": [ruleset.default.enforcement.value, _failure_to_json(ruleset.default.failure_policy)],
+        "default": [
+            ruleset.default.enforcement.value,
+            _failure_to_json(ruleset.default.failure_policy),
+            ruleset.default.owner,
+        ],
         "deny": [list(entry) for entry in ruleset.deny],
         "allow": [_with_end(entry._asdict()) for entry in ruleset.allow],
         "exempt": [entry._asdict() for entry in ruleset.exempt],
@@ -39,10 +43,10 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
 
 def from_json(value: Mapping[str, Any], policy: Callable[[Any], PolicySettings]) -> RuleSet:
     """Read back what `to_json` wrote.  What is no such value raises an error of Python's own."""
-    enforcement, failure_policy = value["default"]
+    enforcement, failure_policy, owner = value["default"]
     return RuleSet(
         tuple(_rule_from_json(policy, **rule) for rule in value["rules"]),
-        Default(Enforcement(enforcement), _failure_from_json(failure_policy)),
+        Default(Enforcement(enforcement), _failure_from_json(failure_policy), owner),
         tuple(Denied(*entry) for entry in value["deny"]),
         tuple(Allowed(**_read_end(entry)) for entry in value["allow"]),
         tuple(Exemption(**entry | {"digests": tuple(entry["digests"])}) for entry in value["exempt"]),

@@ -2,6 +2,11 @@
 
 It is what stays behind as a copy if a snapshot is lost, so nothing in it needs a verifier.  Lists are decided before
 any network: see `agent.rules.lists`.
+
+A configuration may be made of several documents.  Each entry that lets images pass has an *owner*, the name of its
+document, and counts for an image only if the rule for that image, or the default where no rule is for it, has the same
+owner (`agent.rules.precedence`): nobody's exemption reaches another's images.  `deny` counts for all.  The owner is
+empty throughout for a configuration that is one document.
 """
 
 from datetime import datetime
@@ -29,6 +34,7 @@ class Allowed(NamedTuple):
     digest: str
     until: datetime
     reason: str
+    owner: str = ""
 
 
 class Exemption(NamedTuple):
@@ -42,6 +48,7 @@ class Exemption(NamedTuple):
     digests: tuple[str, ...] = ()
     insecure: bool = False
     why: str = ""
+    owner: str = ""
 
 
 class ConfiguredBreakGlass(NamedTuple):
@@ -50,11 +57,14 @@ class ConfiguredBreakGlass(NamedTuple):
     match: str
     until: datetime
     reason: str
+    owner: str = ""
 
     @property
     def id(self) -> str:
         """What names it to people and in records: made of what it says, for it has no other name."""
         said = f"{self.match}\n{self.until.isoformat()}\n{self.reason}"
+        if self.owner:
+            said += f"\n{self.owner}"
         return f"{CONFIGURED}{sha256(said.encode()).hexdigest()[:8]}"
 
 
