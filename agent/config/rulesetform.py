@@ -11,7 +11,16 @@ from typing import Any, cast
 from agent.codec import strictjson
 from agent.errors import Cause, Malformed
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
-from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes, RuleSet, Staleness
+from agent.rules.ruleset import (
+    Allowed,
+    ConfiguredBreakGlass,
+    Denied,
+    Exemption,
+    Lifetimes,
+    RuleSet,
+    Staleness,
+    WhenMissing,
+)
 
 COPY_VERSION = 3
 """Version of the copy's form.  A reader refuses any other."""
@@ -38,6 +47,8 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
         "stale": list(ruleset.stale),
         "serial": ruleset.serial,
         "lifetimes": list(ruleset.lifetimes),
+        "whenMissing": ruleset.when_missing.value,
+        "greatestAge": ruleset.greatest_age,
     }
 
 
@@ -54,6 +65,8 @@ def from_json(value: Mapping[str, Any], policy: Callable[[Any], PolicySettings])
         Staleness(*value["stale"]),
         value["serial"],
         Lifetimes(*value["lifetimes"]),
+        WhenMissing(value["whenMissing"]),
+        value["greatestAge"],
     )
 
 

@@ -10,6 +10,7 @@ empty throughout for a configuration that is one document.
 """
 
 from datetime import datetime
+from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -90,8 +91,18 @@ class Lifetimes(NamedTuple):
     cannot_tell: float = 5.0
 
 
+class WhenMissing(str, Enum):
+    """What holds once nothing in the cluster is a configuration any more: the last one, or nobody can tell."""
+
+    KEEP_LAST = "KeepLast"
+    FAILURE_POLICY = "FailurePolicy"
+
+
 class RuleSet(NamedTuple):
-    """Rules, what holds without one, and lists.  `serial` is that of a signed configuration, None for any other."""
+    """Rules, what holds without one, and lists.  `serial` is that of a signed configuration, None for any other.
+
+    `greatest_age` is for how many seconds it counts since the cluster was last asked for all of it, if it is from one.
+    """
 
     rules: tuple[Rule, ...]
     default: Default = Default()
@@ -102,3 +113,5 @@ class RuleSet(NamedTuple):
     stale: Staleness = Staleness()
     serial: int | None = None
     lifetimes: Lifetimes = Lifetimes()
+    when_missing: WhenMissing = WhenMissing.KEEP_LAST
+    greatest_age: float = 7 * 24 * HOUR
