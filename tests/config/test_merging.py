@@ -218,6 +218,24 @@ def test_saying_what_the_holder_says_takes_nothing_from_him() -> None:
     assert config(after).ruleset.default.owner == "nodeseal/platform"
 
 
+def test_a_higher_priority_in_force_does_not_take_a_word_from_its_holder() -> None:
+    before = merge([PLATFORM])
+    same = candidate("aa", says("r.example/aa/**", default=ENFORCE), priority=1000)
+    both = merge([PLATFORM, same], before)
+    again = merge([PLATFORM, same], both)
+    assert config(again) == config(both)
+    assert again.in_force.holders == {"default": "nodeseal/platform"}
+
+
+def test_denials_of_what_was_good_count_while_nothing_of_the_document_has_a_place() -> None:
+    old = candidate("tenant", says("r.example/tenant/**", default=ENFORCE, deny=["r.example/old"]))
+    before = merge([PLATFORM, old])
+    better = changed(PLATFORM, says("r.example/platform/**", default=AUDIT))
+    after = merge([better, candidate("tenant", {"config.json": b"junk"}, resource_version="2")], before)
+    assert names(after) == ["platform"]
+    assert config(after).ruleset.deny == (Denied("r.example/old"),)
+
+
 def test_the_same_word_in_other_words_is_no_conflict() -> None:
     lengthy = {"enforcement": "Enforce", "failurePolicy": {"default": "Fail", "throttled": "Fail"}}
     assert names(merge([PLATFORM, candidate("tenant", says("r.example/t/**", default=lengthy))])) == [
