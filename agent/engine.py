@@ -37,11 +37,12 @@ class Engine:
         policies: PolicyRunner,
         clock: Clock,
         trace: Trace,
-        verifiers: Mapping[str, Verifier] | None = None,
+        verifiers: Mapping[tuple[str, str], Verifier] | None = None,
     ) -> None:
         """The ports are used as they are; `policies` runs those that are programs.
 
-        `verifiers` are those of the same configuration, from an engine before: formats that are loaded stay loaded.
+        `verifiers` are those of the same configuration (`verifiers_of`), from an engine before: formats that are loaded
+        stay loaded.
         """
         self.config = config
         self.registry = registry
@@ -49,7 +50,7 @@ class Engine:
         self._runner = policies
         self._clock = clock
         self._trace = trace
-        self.verifiers = verifiers or {each.name: Verifier(each, config.certificates) for each in config.verifiers}
+        self.verifiers = verifiers or verifiers_of(config)
 
     async def verify(self, request: PullRequest, rule: Rule) -> Verdict:
         """Steps 4 to 8 for one image under `rule`.  Raises nothing but bugs: everything foreseen is in the verdict."""
@@ -59,8 +60,8 @@ class Engine:
             text = f"{Cause.CLOCK_IMPLAUSIBLE.value}: {said}"
             return Verdict(Decision.CANNOT_TELL, Code.CLOCK_IMPLAUSIBLE, text, (Cause.CLOCK_IMPLAUSIBLE,))
         policy = policy_class(rule.policy.name).load(rule.policy.settings)
-        verifiers = [self.verifiers[name] for name in rule.verifiers]
-        cosign_tags = any(store.cosign_tags for store in self.config.stores)
+        verifiers = [self.verifiers[rule.owner, name] for name in rule.verifiers]
+        cosign_tags = any(store.cosign_tags for store in self.config.seen_by(rule.owner).stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
         left, since = [MAX_NESTED], self._clock.monotonic()
         ask = Ask(request, repository, verifiers, policy, now, cosign_tags, depth=1, left=left, since=since)
@@ -77,6 +78,11 @@ class Engine:
         verdict = await _Conclusion(self._runner, ask, rule, gathering.wanted, found).verdict()  # (7), (8)
         self._trace.step("evaluate policy", rule.policy.name, f"{verdict.decision.value}: {verdict.message}")
         return _with_ends(verdict, ask)
+
+
+def verifiers_of(config: Config) -> dict[tuple[str, str], Verifier]:
+    """The verifiers of a configuration by owner and name."""
+    return {(each.owner, each.name): Verifier(each, config.certificates) for each in config.verifiers}
 
 
 def _with_ends(verdict: Verdict, ask: Ask) -> Verdict:

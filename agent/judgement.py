@@ -13,7 +13,7 @@ from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.verdict import NOTHING, Decision, Memory, Verdict
 from agent.ports import VerdictStore
-from agent.rules import failure, lifetimes, lists, precedence
+from agent.rules import failure, lifetimes, precedence
 from agent.rules.precedence import Standing, Terms
 from agent.rules.rule import Rule
 
@@ -116,9 +116,8 @@ def early_until(answer: Answer, request: PullRequest, standing: Standing) -> dat
         return None
     until = _unless_changed(standing)
     if answer.precedence == precedence.ALLOW_LIST:
-        now, digest = standing.moment.wall, str(request.subject.digest)
-        listed = lists.allowed(standing.ruleset.allow, request.repository, digest, now)
-        return min(until, listed.until) if listed else None
+        end = precedence.listed_until(request.repository, str(request.subject.digest), standing)
+        return min(until, end) if end else None
     return until
 
 

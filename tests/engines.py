@@ -45,10 +45,12 @@ def standing(config: Config, **changes: object) -> Standing:
     return usual._replace(**changes)  # type: ignore[arg-type]
 
 
-async def judged(request: PullRequest, engine: Engine, verdicts: VerdictStore | None = None) -> Judgement:
-    """What a door does with a request, on a node that says nothing of its own."""
+async def judged(
+    request: PullRequest, engine: Engine, verdicts: VerdictStore | None = None, *, held: Standing | None = None
+) -> Judgement:
+    """What a door does with a request, on a node that says nothing of its own, or where `held` holds."""
     store = verdicts or NoVerdicts()
-    case = await opened(request, standing(engine.config), store)
+    case = await opened(request, held or standing(engine.config), store)
     return Judgement(case, None) if isinstance(case, Answer) else await judge(case, engine, store)
 
 

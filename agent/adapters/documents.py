@@ -8,40 +8,32 @@ nothing: a tree of folders.  The document with the signatures is beside the set:
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from agent.config.documentset import (
+    CONFIGURATIONS,
+    MAX_DOCUMENTS,
+    MAX_SIZE,
+    MAX_TOTAL,
+    OWN,
+    NamedDocuments,
+    only,
+)
 from agent.config.statement import SIGNATURES
 from agent.errors import ConfigurationError, HostError, Problem, UsageError
 from agent.model.documents import Document
 
-MAX_DOCUMENTS = 512
-"""Most documents of one set."""
-
-MAX_SIZE = 1024 * 1024
-"""Most bytes of one document: a ConfigMap holds no more."""
-
-MAX_TOTAL = 16 * 1024 * 1024
-"""Most bytes of one set."""
-
 MAX_DEPTH = 8
 """Most levels of folders under one that a configuration names."""
-
-CONFIGURATIONS = ("config.json", "config.yaml")
-"""Names of a configuration of Ratify's form; one of them may be there."""
-
-OWN = ("nodeseal.yaml", "nodeseal.json")
-"""Names of a document with the section `nodeseal`, beside such a configuration or instead of it; one may be there."""
-
-CERTIFICATE_SUFFIXES = (".crt", ".pem", ".cer", ".der")
 
 _MOUNT = "..data"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TREE_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class DocumentSet:
-    """The documents of one configuration; implements `agent.model.documents.Documents`."""
+class DocumentSet(NamedDocuments):
+    """The documents of one configuration, from files."""
 
     def __init__(
         self,
@@ -56,26 +48,10 @@ class DocumentSet:
 
         `beside` is a document of `OWN` beside a configuration of Ratify's form.
         """
-        self.configuration = configuration
-        self.beside = beside
-        both = (configuration, *([beside] if beside else []))
-        self._documents = {document.name: document for document in (*both, *others)}
-        self._used = {document.name for document in both}
+        super().__init__(configuration, others, beside=beside)
         self._folder = folder
         self._home = home
         self._refusals: list[Problem] = []
-        self._outside: dict[str, None] = {}
-        self.signatures: Document | None = None
-
-    @property
-    def contents(self) -> Mapping[str, bytes]:
-        """Every document of the set, used or not: name -> content."""
-        return {name: document.content for name, document in self._documents.items()}
-
-    @property
-    def outside(self) -> tuple[str, ...]:
-        """Paths that were looked up, and that the set has nothing for, while none of the host's counted."""
-        return tuple(self._outside)
 
     @classmethod
     def read(cls, path: str, *, home: str | None = None) -> "DocumentSet":
@@ -98,7 +74,7 @@ class DocumentSet:
         except OSError as error:
             raise HostError(f"{path}: got {_reason(error)}; expected to read the configuration") from None
         signatures = documents.pop(SIGNATURES, None)
-        main, own = (_only(documents, names, path) for names in (CONFIGURATIONS, OWN))
+        main, own = (only(documents, names, path) for names in (CONFIGURATIONS, OWN))
         if main is None and own is None and refusals:
             raise ConfigurationError(f"{path}: got documents that can't be read", problems=tuple(refusals))
         configuration = main or own
@@ -112,30 +88,25 @@ class DocumentSet:
 
     def find(self, path: str) -> tuple[Document, ...]:
         """See `Documents.find`."""
-        found = self._in_set(path)
-        if not found and self._home is None:
-            self._outside[path] = None
-        elif not found:
-            found = self._on_host(path)
+        if self._home is None:
+            return super().find(path)
+        found = self._in_set(path) or self._on_host(path)
         self._used.update(document.name for document in found)
         return found
 
     def file(self, path: str) -> Document | None:
         """See `Documents.file`."""
-        found = self._documents.get(path.rpartition("/")[2])
-        if found is None and self._home is not None and not os.path.isdir(self._host_path(path)):
-            found = next(iter(self._on_host(path)), None)
+        if self._home is None or path.rpartition("/")[2] in self._documents or os.path.isdir(self._host_path(path)):
+            return super().file(path)
+        found = next(iter(self._on_host(path)), None)
         if found is not None:
             self._used.add(found.name)
-        elif self._home is None:
-            self._outside[path] = None
         return found
 
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """See `Documents.tree`.  The folder may be reached through symbolic links; below it there may be none."""
         if self._home is None:
-            self._outside[path] = None
-            return ()
+            return super().tree(path, wanted)
         path = self._host_path(path)
         try:
             return _Tree(path, self._refusals).read(wanted)
@@ -147,20 +118,7 @@ class DocumentSet:
 
     def problems(self) -> tuple[Problem, ...]:
         """What should be told once everything was looked up: files that could not be read, documents nobody named."""
-        unused = (
-            Problem(name, "a document that nothing refers to", "a path in the configuration that names it", fatal=False)
-            for name in sorted(self._documents)
-            if name not in self._used
-        )
-        return (*self._refusals, *unused)
-
-    def _in_set(self, path: str) -> tuple[Document, ...]:
-        name = path.rstrip("/").rpartition("/")[2]
-        if not path.endswith("/") and name in self._documents:
-            return (self._documents[name],)
-        if not path.endswith("/") and is_certificate(name):
-            return ()
-        return tuple(document for name, document in sorted(self._documents.items()) if is_certificate(name))
+        return (*self._refusals, *super().problems())
 
     def _on_host(self, path: str) -> tuple[Document, ...]:
         """The file, or all files under the folder, that a person's configuration names."""
@@ -179,23 +137,6 @@ class DocumentSet:
         if path == "~" or path.startswith("~/"):
             path = f"{self._home}{path[1:]}"
         return os.path.join(self._folder, path)
-
-
-def _only(documents: dict[str, Document], names: tuple[str, ...], path: str) -> Document | None:
-    """Take the one document that has one of `names` out of `documents`.
-
-    Raises `ConfigurationError` if there are two.
-    """
-    found = [name for name in names if name in documents]
-    if len(found) > 1:
-        problem = Problem(path, " and ".join(found), "one of them: they would contradict each other")
-        raise ConfigurationError(f"{path}: got two configurations", problems=(problem,))
-    return documents.pop(found[0]) if found else None
-
-
-def is_certificate(name: str) -> bool:
-    """Whether a document's name says that certificates are in it."""
-    return name.lower().endswith(CERTIFICATE_SUFFIXES)
 
 
 class _OutOfBounds(OSError):

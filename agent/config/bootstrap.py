@@ -16,6 +16,8 @@ from agent.rules.rule import Enforcement, FailureAction, FailurePolicy
 
 API_VERSION = "nodeseal.dev/v1alpha1"
 MAX_SIZE = 256 * 1024
+MAX_PRIORITY = 1_000
+"""Highest priority of a ConfigMap; the lowest is as far below 0."""
 
 
 def decode(content: bytes) -> Bootstrap:
@@ -55,10 +57,25 @@ def _floor(given: Mapping[str, object]) -> Floor:
         longest_break_glass=_seconds(glass["longest"]) if "longest" in glass else usual.longest_break_glass,
         break_glass_for_all=for_all,
         without_digest=tuple(map(matching.canonical, patterns)),
-        config_maps=_texts(given["configMaps"]) if "configMaps" in given else None,
+        config_maps=_config_maps(given["configMaps"]) if "configMaps" in given else None,
         programs=_texts(given.get("programs", [])),
         signed_by=_texts(given.get("signedBy", [])),
     )
+
+
+def _config_maps(given: object) -> tuple[tuple[str, int], ...]:
+    """Names alone, or with the highest priority that each may have; the lowest of several."""
+    if not isinstance(given, list):
+        raise TypeError("configMaps")
+    found: dict[str, int] = {}
+    for each in given:
+        entry = {"name": each} if isinstance(each, str) else _object(each, "name", "priority")
+        priority = entry.get("priority", 0)
+        if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
+            raise ValueError("configMaps: priority")
+        name = _text(entry["name"])
+        found[name] = min(found.get(name, priority), priority)
+    return tuple(found.items())
 
 
 def _failure_policy(given: object, usual: FailurePolicy) -> FailurePolicy:

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 
-from agent.config.bootstrap import API_VERSION
+from agent.config.bootstrap import API_VERSION, MAX_PRIORITY
 from agent.config.dialectschema import ENFORCEMENT, FAILURE_POLICY, length_of_time
 from agent.config.words import Schema, strict_obj, text
 
@@ -57,9 +57,37 @@ _FLOOR = strict_obj(
             default=["**"],
             examples=[["registry.k8s.io/**"]],
         ),
-        "configMaps": _texts(
-            "ConfigMaps", "Names of the ConfigMaps that count; all of them if it is missing.", examples=[["nodeseal"]]
-        ),
+        "configMaps": {
+            "title": "ConfigMaps",
+            "description": "ConfigMaps that count, each by its name alone or with the highest priority that it may "
+            "have, which is 0 for a name alone.  If this is missing, all of them count, with any priority.",
+            "type": "array",
+            "maxItems": 1_000,
+            "items": {
+                "anyOf": [
+                    {"type": "string", "minLength": 1, "maxLength": 253},
+                    strict_obj(
+                        "ConfigMap",
+                        "A ConfigMap that counts.",
+                        {
+                            "name": text("Name", "Its name.", maxLength=253),
+                            "priority": {
+                                "title": "Priority",
+                                "description": "The highest that it may have.",
+                                "type": "integer",
+                                "minimum": -MAX_PRIORITY,
+                                "maximum": MAX_PRIORITY,
+                                "default": 0,
+                            },
+                        },
+                        required=("name",),
+                    ),
+                ],
+                "x-expected": "a name, or an object with name and priority",
+            },
+            "x-expected": "a list of names, or of objects with name and priority",
+            "examples": [["nodeseal", {"name": "platform", "priority": 100}]],
+        },
         "programs": _texts(
             "Programs",
             "Folders whose programs Nodeseal may run; none if it is missing.",

@@ -15,7 +15,7 @@ from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Malformed
 from agent.rules.rule import PolicySettings, Rule
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Version of the form.  A reader refuses any other."""
 
 GROUND_VERSION = 1
@@ -54,17 +54,21 @@ def encode(config: Config) -> bytes:
 def with_grounds(config: Config) -> Config:
     """`config`, each rule with the name of what a verdict under it rests on.
 
-    An edit that changes nothing of that keeps the name, and so what is remembered of images.
+    An edit that changes nothing of that keeps the name, and so what is remembered of images.  In which document it
+    stands is nothing of that: owners are left out.
     """
-    verifiers = {verifier.name: _hash(verifier._asdict()) for verifier in config.verifiers}
+    verifiers = {(each.owner, each.name): _hash(_without_owner(each)) for each in config.verifiers}
     policies = {id(rule.policy): _hash(rule.policy._asdict()) for rule in config.rules}
-    stores = [store._asdict() for store in config.stores]
+    stores = {
+        owner: [_without_owner(each) for each in config.seen_by(owner).stores]
+        for owner in {rule.owner for rule in config.rules}
+    }
 
     def named(rule: Rule) -> Rule:
         rests_on = {
             "groundVersion": GROUND_VERSION,
-            "stores": stores,
-            "verifiers": [verifiers[name] for name in rule.verifiers],
+            "stores": stores[rule.owner],
+            "verifiers": [verifiers[rule.owner, name] for name in rule.verifiers],
             "policy": policies[id(rule.policy)],
             "allowWithoutEvidence": rule.allow_without_evidence,
             "evidenceRepository": rule.evidence_repository,
@@ -94,6 +98,10 @@ def decode(form: bytes, certificate: Callable[[str], bytes]) -> Config:
     except (TypeError, KeyError, IndexError, AttributeError, ValueError) as error:
         shown = ascii(error)[:80]
         raise Malformed(f"snapshot: got no configuration ({shown}); expected what publishing writes") from None
+
+
+def _without_owner(settings: StoreSettings | VerifierSettings) -> dict[str, object]:
+    return {key: value for key, value in settings._asdict().items() if key != "owner"}
 
 
 def _hash(value: object) -> str:

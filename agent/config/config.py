@@ -13,7 +13,7 @@ from agent.rules.ruleset import RuleSet
 class StoreSettings(NamedTuple):
     """Where evidence is looked for.  `use_http`: plain HTTP instead of HTTPS, for every registry.
 
-    `cosign_tags`: what cosign's tag of an image names counts as a referrer as well.
+    `cosign_tags`: what cosign's tag of an image names counts as a referrer as well.  `owner`: see `Config.seen_by`.
 
     `ca_certificates` are the SHA-256 (hexadecimal) of certificates, in `Config.certificates`, that registries' TLS is
     verified against, on top of the host's own.
@@ -23,13 +23,15 @@ class StoreSettings(NamedTuple):
     use_http: bool
     ca_certificates: tuple[str, ...] = ()
     cosign_tags: bool = False
+    owner: str = ""
 
 
 class VerifierSettings(NamedTuple):
     """One verifier: its name in messages, its type (a key of `agent.formats.FORMATS`), what it looks for.
 
     `settings` is the JSON object that the format's `parse` returned.  `nested`: what refers to its evidence must be
-    verified too (Ratify's `nestedReferences`).
+    verified too (Ratify's `nestedReferences`).  `owner` is the document that it stands in: only rules of that owner can
+    mean it, so verifiers of two documents may have one name.
     """
 
     name: str
@@ -37,6 +39,7 @@ class VerifierSettings(NamedTuple):
     artifact_types: tuple[str, ...]
     settings: Mapping[str, object]
     nested: bool = False
+    owner: str = ""
 
 
 class Config(NamedTuple):
@@ -51,7 +54,19 @@ class Config(NamedTuple):
     ruleset: RuleSet
     certificates: Mapping[str, bytes]
 
+    def seen_by(self, owner: str) -> "Config":
+        """The configuration as it is for images whose rule, or default, is an owner's: his stores, no others.
+
+        Who has none looks for evidence beside the image, over HTTPS, and trusts the host's CAs alone.
+        """
+        stores = tuple(store for store in self.stores if store.owner == owner)
+        return self if stores == self.stores else self._replace(stores=stores or (_usual_store(owner),))
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules of its rule set."""
         return self.ruleset.rules
+
+
+def _usual_store(owner: str) -> StoreSettings:
+    return StoreSettings("oras", use_http=False, owner=owner)

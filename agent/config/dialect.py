@@ -12,9 +12,9 @@ from itertools import combinations
 from typing import NamedTuple, cast
 
 from agent import __version__
-from agent.config import checking, floorcheck, programs
+from agent.config import checking, floorcheck, programs, times
 from agent.config.checking import Finding
-from agent.config.dialectschema import MAX_PATTERNS
+from agent.config.dialectschema import LEAST_AGE, MAX_PATTERNS
 from agent.config.lists import Lists, read_lifetimes, read_staleness
 from agent.config.plugins import VerifierEntry, at
 from agent.errors import Cause, Problem, UsageError
@@ -23,7 +23,7 @@ from agent.model.reference import Reference
 from agent.rules import matching
 from agent.rules.floor import Floor
 from agent.rules.rule import EVERYTHING, Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
-from agent.rules.ruleset import RuleSet, Staleness
+from agent.rules.ruleset import RuleSet, Staleness, WhenMissing
 
 SECTION = "nodeseal"
 RULES: checking.Path = (SECTION, "rules")
@@ -69,6 +69,7 @@ def read_lists(
     """The whole rule set: `rules` and `default` with the lists beside them."""
     lists = Lists(at(root, SECTION), (SECTION,), findings, now=node.now, floor=node.floor, use_http=use_http)
     serial = at(root, SECTION, "serial")
+    keeps = at(root, SECTION, "whenMissing") != WhenMissing.FAILURE_POLICY.value
     return RuleSet(
         rules,
         default,
@@ -79,7 +80,19 @@ def read_lists(
         Staleness(**read_staleness(at(root, SECTION))),
         serial if isinstance(serial, int) and not isinstance(serial, bool) else None,
         read_lifetimes(at(root, SECTION)),
+        WhenMissing.KEEP_LAST if keeps else WhenMissing.FAILURE_POLICY,
+        _greatest_age(root, findings),
     )
+
+
+def _greatest_age(root: Mapping[str, object], findings: list[Finding]) -> float:
+    """The age that the section writes; the usual one if it writes none, or none that can be."""
+    given = at(root, SECTION, "maxSnapshotAge")
+    seconds = times.seconds(given) if isinstance(given, str) else None
+    if seconds is not None and seconds < LEAST_AGE:
+        expected = f"at least {times.length(LEAST_AGE)}"
+        findings.append(Finding((SECTION, "maxSnapshotAge"), checking.shown(given), expected))
+    return RuleSet(()).greatest_age if seconds is None else seconds
 
 
 def below_the_floor(root: Mapping[str, object], rules: tuple[Rule, ...], node: Node) -> Iterator[Finding]:

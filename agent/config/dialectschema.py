@@ -1,13 +1,15 @@
 """The part of the schema that is our own dialect: the section `nodeseal`.
 
-Unknown keys are errors here, with the nearest known name: nobody else's words stand in this section.  What later
-versions will take is listed and refused by name.  What needs more than form is checked by `agent.config.dialect`.
+Unknown keys are errors here, with the nearest known name: nobody else's words stand in this section.  What needs more
+than form is checked by `agent.config.dialect`.
 """
 
+from agent.config import times
 from agent.config.times import END_PATTERN, LENGTH_PATTERN
-from agent.config.words import Schema, not_supported, strict_obj, text
+from agent.config.words import Schema, strict_obj, text
 from agent.errors import Cause
 from agent.rules.rule import Enforcement, FailureAction
+from agent.rules.ruleset import WhenMissing
 
 API_VERSION = "nodeseal.dev/v1alpha1"
 
@@ -32,6 +34,12 @@ _NAMES: Schema = {
 
 MAX_LISTED = 1_000
 """Most entries of one list of images."""
+
+MAX_LISTED_LENGTH = 700
+"""Longest entry of the deny list, in characters."""
+
+LEAST_AGE = 3600.0
+"""Seconds that `maxSnapshotAge` is at least: one API server that is restarted must not make a cluster stand still."""
 
 _DIGEST = r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
 
@@ -108,7 +116,12 @@ _LISTS: Schema = {
     "deny": _list(
         "Denied images",
         "Images that are always refused, before anything else: patterns, each with a digest or without.",
-        text("Image", "`PATTERN` or `PATTERN@DIGEST`.", maxLength=700, examples=["registry.example.com/x@sha256:..."]),
+        text(
+            "Image",
+            "`PATTERN` or `PATTERN@DIGEST`.",
+            maxLength=MAX_LISTED_LENGTH,
+            examples=["registry.example.com/x@sha256:..."],
+        ),
     ),
     "allow": _list(
         "Allowed images",
@@ -319,13 +332,19 @@ DIALECT = strict_obj(
                 "staleIfError": _STALE,
             },
         ),
-        **{
-            key: not_supported(key, description, what)
-            for key, description, what in (
-                ("whenMissing", "What holds while there is no configuration.", "choosing that: the last one stays"),
-                ("maxSnapshotAge", "How old a configuration may become.", "configurations that grow old"),
-            )
+        "whenMissing": {
+            "title": "When missing",
+            "description": "What holds once no ConfigMap of the cluster is a configuration any more.  `KeepLast`: the "
+            "last one.  `FailurePolicy`: nobody can tell, and its failure policies decide.",
+            "enum": [each.value for each in WhenMissing],
+            "default": "KeepLast",
         },
+        "maxSnapshotAge": length_of_time(
+            "Greatest age",
+            "For how long a configuration from a cluster counts after the cluster was last asked for all of it; at "
+            f"least `{times.length(LEAST_AGE)}`.",
+            default="7d",
+        ),
     },
     required=("apiVersion",),
 ) | {"dependentRequired": {"rules": ["default"]}}

@@ -76,6 +76,7 @@ def encode_begun(begun: Mapping[ConfiguredBreakGlass, Moment]) -> bytes:
             "reason": entry.reason,
             "until": entry.until.isoformat(),
             "since": _moment_to_json(since),
+            **({"owner": entry.owner} if entry.owner else {}),
         }
         for entry, since in begun.items()
     )
@@ -85,8 +86,8 @@ def decode_begun(content: bytes) -> dict[ConfiguredBreakGlass, Moment]:
     """Read back what `encode_begun` wrote.  Raises `Malformed`."""
 
     def read(value: dict[str, Any]) -> tuple[ConfiguredBreakGlass, Moment]:
-        entry = ConfiguredBreakGlass(_pattern(value["match"]), _time(value["until"]), _text(value["reason"]))
-        return entry, _moment(value["since"])
+        match, until, reason = _pattern(value["match"]), _time(value["until"]), _text(value["reason"])
+        return ConfiguredBreakGlass(match, until, reason, _text(value.get("owner", ""))), _moment(value["since"])
 
     return dict(_read(content, read))
 

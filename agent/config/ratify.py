@@ -18,8 +18,10 @@ from agent.config import canonical, checking, dialect, loopback, programs
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
+from agent.config.dialectschema import MAX_LISTED, MAX_LISTED_LENGTH
+from agent.config.lists import Lists
 from agent.config.plugins import Object, VerifierEntry, at, is_spoilt, read_verifiers, refuse_shared_names, resolved
-from agent.config.schema import MAX_VERIFIERS, SCHEMA
+from agent.config.schema import MAX_VERIFIERS, PART_SCHEMA, SCHEMA
 from agent.config.sources import SECTION, VerifierSources, is_named, read_providers
 from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
 from agent.formats import FORMATS, Format
@@ -27,6 +29,7 @@ from agent.model.documents import Document, Documents
 from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
 from agent.rules.rule import EVERYTHING, Default, PolicySettings, Rule
+from agent.rules.ruleset import Denied
 from agent.trust import certificate_documents
 
 MAX_SIZE = 1024 * 1024
@@ -57,15 +60,19 @@ def read(
     beside: Document | None = None,
     node: Node = NO_NODE,
     formats: Mapping[str, str | type[Format]] = FORMATS,
+    value: object = None,
+    part: bool = False,
 ) -> Checked:
     """Read `document`; paths in it are looked up in `documents`.
 
     `beside` is a document with the section `nodeseal` alone.  `node` is the one that it is for.  `formats` is the
-    table whose keys may be named; what stands there as a text is imported once it is named.  Raises
-    `ConfigurationError` with every problem found, warnings included.
+    table whose keys may be named; what stands there as a text is imported once it is named.  `value` is what `decoded`
+    has made of both, if it was asked before.  `part`: it is one document of several, and `default` may be another's.
+    Raises `ConfigurationError` with every problem found, warnings included.
     """
-    root = _joined(_decoded(document), document, beside)  # (1)
-    reading = _Reading(root, documents, Placing(document.name, (beside or document).name), formats, node)
+    root = decoded(document, beside) if value is None else value  # (1)
+    place = Placing(document.name, (beside or document).name)
+    reading = _Reading(root, documents, place, formats, node, PART_SCHEMA if part else SCHEMA)
     config = reading.config()
     if config is None or any(problem.fatal for problem in reading.problems):
         raise _refused(tuple(reading.problems))
@@ -73,6 +80,19 @@ def read(
         return Checked(_settled(config), tuple(reading.problems))
     except Malformed as error:  # too large: what no pull could read is not published
         raise _refused((Problem(document.name, error.message.partition("; expected ")[0], "a smaller one"),)) from None
+
+
+def decoded(document: Document, beside: Document | None = None) -> object:
+    """(1) what `document` holds, with the section of the one beside it; unchecked.  Raises `ConfigurationError`."""
+    return _joined(_decoded(document), document, beside)
+
+
+def denied(value: object) -> tuple[Denied, ...]:
+    """The deny list in what `decoded` gave, as far as it can be read, whatever else is wrong."""
+    listed = at(value, dialect.SECTION, "deny")
+    texts = [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
+    section = {"deny": [each for each in texts if len(each) <= MAX_LISTED_LENGTH][:MAX_LISTED]}
+    return Lists(section, (), [], now=NO_NODE.now, floor=None, use_http=False).deny()
 
 
 class _Reading:
@@ -85,8 +105,10 @@ class _Reading:
         place: Placing,
         formats: Mapping[str, str | type[Format]],
         node: Node,
+        schema: Mapping[str, object],
     ) -> None:
         self._node = node
+        self._schema = schema
         self._value = value
         self._root: Object = value if isinstance(value, dict) else {}
         self._documents = documents
@@ -98,7 +120,7 @@ class _Reading:
     def config(self) -> Config | None:
         """The configuration, None if there is none for what `problems` says."""
         findings, root = self._findings, self._root
-        findings += checking.check(self._value, SCHEMA)  # (2)
+        findings += checking.check(self._value, self._schema)  # (2)
         dialect.check_version(root, findings)
         providers = read_providers(root, self._place, findings)
         ratifys = read_verifiers(

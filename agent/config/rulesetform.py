@@ -11,9 +11,18 @@ from typing import Any, cast
 from agent.codec import strictjson
 from agent.errors import Cause, Malformed
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
-from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes, RuleSet, Staleness
+from agent.rules.ruleset import (
+    Allowed,
+    ConfiguredBreakGlass,
+    Denied,
+    Exemption,
+    Lifetimes,
+    RuleSet,
+    Staleness,
+    WhenMissing,
+)
 
-COPY_VERSION = 2
+COPY_VERSION = 3
 """Version of the copy's form.  A reader refuses any other."""
 
 MAX_COPY_SIZE = 4 * 1024 * 1024
@@ -26,7 +35,11 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
     """The JSON value of `ruleset`; `policy` gives what stands for each rule's policy."""
     return {
         "rules": [_rule_to_json(rule, policy(rule.policy)) for rule in ruleset.rules],
-        "default": [ruleset.default.enforcement.value, _failure_to_json(ruleset.default.failure_policy)],
+        "default": [
+            ruleset.default.enforcement.value,
+            _failure_to_json(ruleset.default.failure_policy),
+            ruleset.default.owner,
+        ],
         "deny": [list(entry) for entry in ruleset.deny],
         "allow": [_with_end(entry._asdict()) for entry in ruleset.allow],
         "exempt": [entry._asdict() for entry in ruleset.exempt],
@@ -34,15 +47,17 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
         "stale": list(ruleset.stale),
         "serial": ruleset.serial,
         "lifetimes": list(ruleset.lifetimes),
+        "whenMissing": ruleset.when_missing.value,
+        "greatestAge": ruleset.greatest_age,
     }
 
 
 def from_json(value: Mapping[str, Any], policy: Callable[[Any], PolicySettings]) -> RuleSet:
     """Read back what `to_json` wrote.  What is no such value raises an error of Python's own."""
-    enforcement, failure_policy = value["default"]
+    enforcement, failure_policy, owner = value["default"]
     return RuleSet(
         tuple(_rule_from_json(policy, **rule) for rule in value["rules"]),
-        Default(Enforcement(enforcement), _failure_from_json(failure_policy)),
+        Default(Enforcement(enforcement), _failure_from_json(failure_policy), owner),
         tuple(Denied(*entry) for entry in value["deny"]),
         tuple(Allowed(**_read_end(entry)) for entry in value["allow"]),
         tuple(Exemption(**entry | {"digests": tuple(entry["digests"])}) for entry in value["exempt"]),
@@ -50,6 +65,8 @@ def from_json(value: Mapping[str, Any], policy: Callable[[Any], PolicySettings])
         Staleness(*value["stale"]),
         value["serial"],
         Lifetimes(*value["lifetimes"]),
+        WhenMissing(value["whenMissing"]),
+        value["greatestAge"],
     )
 
 

@@ -11,6 +11,7 @@ Plain data: nothing is checked here.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 from agent.config.dialectschema import DIALECT
 from agent.config.verifierschema import NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS
@@ -367,3 +368,12 @@ SCHEMA: Mapping[str, object] = {
         },
     },
 }
+
+PART_SCHEMA: Mapping[str, object] = {
+    **SCHEMA,
+    "properties": {
+        **cast("Schema", SCHEMA["properties"]),
+        "nodeseal": {key: value for key, value in DIALECT.items() if key != "dependentRequired"},
+    },
+}
+"""The same for one document of several: what holds where no rule matches may be another's to say."""

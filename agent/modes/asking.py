@@ -76,7 +76,8 @@ def ask(
     source = asker.configuration or f"snapshot under {asker.root}"
     trace.step("read configuration", source, config.generation[:12])
     deadline = time.monotonic() + seconds
-    with open_registry(config, asker.environment, deadline, root=asker.root, personal=asker.personal) as registry:
+    seen = config.seen_by(precedence.terms_for(reference.repository, standing).owner)
+    with open_registry(seen, asker.environment, deadline, root=asker.root, personal=asker.personal) as registry:
         engine = Engine(
             config,
             registry=registry,

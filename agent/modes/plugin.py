@@ -270,7 +270,7 @@ def _verified(
     from agent.modes.registry_access import open_registry
     from agent.modes.revocation_access import LateRevocation
 
-    with open_registry(config, environment, deadline, root=root) as registry:
+    with open_registry(config.seen_by(case.terms.owner), environment, deadline, root=root) as registry:
         engine = Engine(
             config,
             registry=registry,

@@ -32,7 +32,7 @@ from agent.adapters.turns import Crowded, Turns
 from agent.adapters.verdicts import VerdictFolder
 from agent.codec import strictjson
 from agent.config.config import Config
-from agent.engine import Engine
+from agent.engine import Engine, verifiers_of
 from agent.errors import Cause, Malformed, Unavailable, UsageError
 from agent.gathering import Verifier
 from agent.judgement import Case, Judgement, Verifies, early_until, judge, opened
@@ -48,6 +48,7 @@ from agent.modes.node import Node
 from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, STDIN_LIMIT, out_of_time, parse_arguments, rendered
 from agent.modes.warm_access import Connections
 from agent.rego.builtins import FAMILIES
+from agent.rules import precedence
 
 DOOR = "daemon"
 """What the spool calls it."""
@@ -78,7 +79,7 @@ class State(NamedTuple):
 
     stamp: bytes | None
     node: Node
-    verifiers: Mapping[str, Verifier]
+    verifiers: Mapping[tuple[str, str], Verifier]
 
     @property
     def config(self) -> Config:
@@ -144,9 +145,9 @@ class WarmDoor:
             stamp, found = answers.state(self.root), node.opened(self.root)
             if answers.state(self.root) == stamp:
                 break
-        verifiers: Mapping[str, Verifier] = {}
+        verifiers: Mapping[tuple[str, str], Verifier] = {}
         if isinstance(found.config, Config):
-            verifiers = {each.name: Verifier(each, found.config.certificates) for each in found.config.verifiers}
+            verifiers = verifiers_of(found.config)
             await self._connections.keep_only(found.config)
         self._state = State(stamp, found, verifiers)
         return self._state
@@ -167,7 +168,8 @@ class WarmDoor:
 
     async def resolve(self, reference: Reference, state: State) -> Descriptor:
         """What a name means at its registry.  Raises `Malformed`, `Unavailable`."""
-        return await self._registry(state, time.monotonic() + DEADLINE).resolve(reference)
+        owner = precedence.terms_for(reference.repository, state.node.standing).owner
+        return await self._registry(state, owner, time.monotonic() + DEADLINE).resolve(reference)
 
     async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
         """What verification says with lists that were kept `since` a moment, where there are some.
@@ -176,7 +178,7 @@ class WarmDoor:
         """
         deadline = time.monotonic() + DEADLINE
         async with self._alone(case.request.identity, deadline - PATIENCE):
-            registry = self._registry(state, deadline, since)
+            registry = self._registry(state, case.terms.owner, deadline, since)
             verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
             judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
             if case.terms.rule is not None:
@@ -188,7 +190,8 @@ class WarmDoor:
         """What verification says of a case: nobody else verifies the same image meanwhile.  Raises `Declined`."""
         rule = case.terms.rule
         if rule is None:
-            return await judge(case, self._engine(state, self._registry(state, 0.0), 0.0), self.verdicts)  # asks nobody
+            registry = self._registry(state, case.terms.owner, 0.0)  # nobody is asked
+            return await judge(case, self._engine(state, registry, 0.0), self.verdicts)
         key = (rule.ground, case.request.described, state.stamp)
         flight = self._flights.get(key)
         if flight is None:
@@ -207,7 +210,7 @@ class WarmDoor:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
                 deadline = time.monotonic() + DEADLINE
-                registry = self._registry(state, deadline)
+                registry = self._registry(state, case.terms.owner, deadline)
                 async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
                     verifier = self._engine(state, registry, deadline)
                     flight.judgement = await self._verified(case, verifier, waited=waited)
@@ -254,9 +257,11 @@ class WarmDoor:
         with held:
             yield waited
 
-    def _registry(self, state: State, deadline: float, lists_since: datetime | None = None) -> StoredRegistry:
-        """Raises `Unavailable` if there is no configuration."""
-        config = state.config
+    def _registry(
+        self, state: State, owner: str, deadline: float, lists_since: datetime | None = None
+    ) -> StoredRegistry:
+        """As an owner's images are looked up.  Raises `Unavailable` if there is no configuration."""
+        config = state.config.seen_by(owner)
         inner = self._connections.registry(config, deadline)
         return StoredRegistry(inner, self.root, way=way_of(config.stores), lists_since=lists_since, at_once=False)
 

@@ -18,9 +18,9 @@ NEVER_IGNORED = (Cause.REVOCATION_UNKNOWN, Cause.CONFIGURATION_INVALID)
 class Floor(NamedTuple):
     """`failure_policy` is the weakest action for each cause.  `longest_break_glass` is in seconds.
 
-    `without_digest` are patterns whose exemptions may lack digests.  `config_maps` are the names of ConfigMaps that
-    count, None for all of them; `programs` are folders whose programs may be run.  `signed_by` are public keys (PEM):
-    if there are any, one of them must have signed a configuration.
+    `without_digest` are patterns whose exemptions may lack digests.  `config_maps` are the ConfigMaps that count, name
+    to highest priority, None for all of them with any; `programs` are folders whose programs may be run.  `signed_by`
+    are public keys (PEM): if there are any, one of them must have signed a configuration.
     """
 
     enforcement: Enforcement = Enforcement.DISABLED
@@ -30,7 +30,7 @@ class Floor(NamedTuple):
     longest_break_glass: float = 4 * 3600.0
     break_glass_for_all: bool = False
     without_digest: tuple[str, ...] = (EVERYTHING,)
-    config_maps: tuple[str, ...] | None = None
+    config_maps: tuple[tuple[str, int], ...] | None = None
     programs: tuple[str, ...] = ()
     signed_by: tuple[str, ...] = ()
 

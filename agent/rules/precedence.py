@@ -5,12 +5,16 @@ list; 3 break-glass; 4 allowed by digest; 5 exempt; 6 a rule that is `Disabled`;
 then the failure policy.  1 to 6 ask nobody.  `Audit` lets pass what 7 and 8 would block, and says so.
 
 Bad requests and bugs stand outside: they block whatever is configured.
+
+Of a configuration's entries under 3 to 5 those count that have the owner of what stands for the image: its rule, or the
+default (`agent.rules.ruleset`).  The node's own break-glass and built-in exemptions count for all images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from agent.errors import Cause, Code, Exit
 from agent.model.answer import Answer, Ground
@@ -20,7 +24,7 @@ from agent.rules import breakglass, failure, lists, matching
 from agent.rules.breakglass import BreakGlass, Moment
 from agent.rules.floor import Floor
 from agent.rules.rule import EVERYTHING, Enforcement, FailureAction, FailurePolicy, Rule
-from agent.rules.ruleset import ConfiguredBreakGlass, Exemption, RuleSet
+from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Exemption, RuleSet
 
 CANARY = 1
 DENY_LIST = 2
@@ -43,6 +47,8 @@ CANARY_ANSWER = Answer(
 NO_RULE = "-"
 """What stands in place of a rule's name where there is none."""
 
+_Owned = TypeVar("_Owned", Allowed, Exemption)
+
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -64,30 +70,37 @@ class Standing(NamedTuple):
         """The node's own, then those of the configuration that have begun here; ended ones too."""
         return (*self.break_glass, *self.configured_break_glass())
 
-    def configured_break_glass(self) -> tuple[BreakGlass, ...]:
-        """The configuration's that has begun here, ended or not."""
+    def configured_break_glass(self, owner: str | None = None) -> tuple[BreakGlass, ...]:
+        """The configuration's that has begun here, ended or not; an owner's alone if one is given."""
         return tuple(
             BreakGlass(each.id, each.match, each.reason, self.begun[each], each.until)
             for each in self.ruleset.break_glass
-            if each in self.begun
+            if each in self.begun and owner in (None, each.owner)
         )
 
 
 class Terms(NamedTuple):
     """What holds for one image: its rule (None if no rule matches), and what a denial and "cannot tell" mean.
 
-    `exact_host`: the pattern that matched names the image's registry.
+    `exact_host`: the pattern that matched names the image's registry.  `default_owner` is whose the default is, if that
+    is what holds.
     """
 
     rule: Rule | None
     enforcement: Enforcement
     failure_policy: FailurePolicy
     exact_host: bool
+    default_owner: str = ""
 
     @property
     def name(self) -> str:
         """The rule's name in messages."""
         return self.rule.name if self.rule else NO_RULE
+
+    @property
+    def owner(self) -> str:
+        """Whose entries count for the image."""
+        return self.rule.owner if self.rule else self.default_owner
 
 
 def is_canary(repository: Repository) -> bool:
@@ -109,18 +122,19 @@ def before_verification(repository: Repository, digest: str, image: str, standin
     if refused:
         text = f"on the deny list: {refused.match}{'@' if refused.digest else ''}{refused.digest}"
         return Answer(Exit.DENY, Code.ON_DENY_LIST, NO_RULE, text, DENY_LIST, image=image)
-    glass = _break_glass(repository, standing)
+    terms = terms_for(repository, standing)
+    glass = _break_glass(repository, standing, terms.owner)
     if glass:
         text = f"not verified: break-glass {glass.id} until {glass.until:{_TIME}}: {glass.reason}"
         return Answer(Exit.ALLOW, Code.BREAK_GLASS, NO_RULE, text, BREAK_GLASS, Ground.BREAK_GLASS, entry=glass.id)
-    listed = lists.allowed(ruleset.allow, repository, digest, now)
+    listed = lists.allowed(_of(terms.owner, ruleset.allow), repository, digest, now)
     if listed:
         text = f"allowed by digest until {listed.until:{_TIME}}: {listed.reason}"
         return Answer(Exit.ALLOW, Code.ALLOWED_BY_DIGEST, NO_RULE, text, ALLOW_LIST, Ground.ALLOWED_BY_DIGEST)
-    exempt = lists.exempted((*ruleset.exempt, *lists.BUILT_IN), repository, digest, floor.without_digest)
+    exemptions = (*_of(terms.owner, ruleset.exempt), *lists.BUILT_IN)
+    exempt = lists.exempted(exemptions, repository, digest, floor.without_digest)
     if exempt:
         return Answer(Exit.ALLOW, Code.EXEMPT, NO_RULE, _exempted(exempt), EXEMPT, Ground.EXEMPT)
-    terms = terms_for(repository, standing)
     if terms.enforcement is Enforcement.DISABLED:
         what = f"rule {terms.name} is Disabled" if terms.rule else "no rule matches, and the default is Disabled"
         return Answer(Exit.ALLOW, Code.NOT_VERIFIED, terms.name, f"not verified: {what}", DISABLED, Ground.DISABLED)
@@ -129,14 +143,22 @@ def before_verification(repository: Repository, digest: str, image: str, standin
 
 def depends_on_digest(repository: Repository, standing: Standing) -> bool:
     """Whether some list may say another thing of this repository's images once their digest is known."""
-    ruleset = standing.ruleset
+    ruleset, owner = standing.ruleset, terms_for(repository, standing).owner
     return (
         any(entry.digest and matching.matches(entry.match, repository) for entry in ruleset.deny)
-        or any(entry.repository == repository.scope for entry in ruleset.allow)
+        or any(entry.repository == repository.scope for entry in _of(owner, ruleset.allow))
         or any(
-            entry.digests and matching.matches(entry.match, repository) for entry in (*ruleset.exempt, *lists.BUILT_IN)
+            entry.digests and matching.matches(entry.match, repository)
+            for entry in (*_of(owner, ruleset.exempt), *lists.BUILT_IN)
         )
     )
+
+
+def listed_until(repository: Repository, digest: str, standing: Standing) -> datetime | None:
+    """When the list `allow` stops to let this very image pass; None if it doesn't, or not any more."""
+    entries = _of(terms_for(repository, standing).owner, standing.ruleset.allow)
+    listed = lists.allowed(entries, repository, digest, standing.moment.wall)
+    return listed.until if listed else None
 
 
 def terms_for(repository: Repository, standing: Standing) -> Terms:
@@ -144,7 +166,8 @@ def terms_for(repository: Repository, standing: Standing) -> Terms:
     pattern, rule = _most_specific(standing.ruleset.rules, repository)
     if rule is None:
         default = standing.ruleset.default
-        return Terms(None, standing.floor.raised(default.enforcement), default.failure_policy, exact_host=False)
+        enforcement = standing.floor.raised(default.enforcement)
+        return Terms(None, enforcement, default.failure_policy, exact_host=False, default_owner=default.owner)
     enforcement = rule.enforcement
     if enforcement is Enforcement.ENFORCE and not in_share(standing.node_name, rule.rollout):
         enforcement = Enforcement.AUDIT
@@ -245,9 +268,14 @@ def _most_specific(rules: tuple[Rule, ...], repository: Repository) -> tuple[str
     return pattern, rule
 
 
-def _break_glass(repository: Repository, standing: Standing) -> BreakGlass | None:
+def _of(owner: str, entries: Iterable[_Owned]) -> Iterator[_Owned]:
+    """The owner's entries."""
+    return (entry for entry in entries if entry.owner == owner)
+
+
+def _break_glass(repository: Repository, standing: Standing, owner: str) -> BreakGlass | None:
     """One that lets this repository's images pass now; the node's own go first."""
-    for entry in standing.all_break_glass():
+    for entry in (*standing.break_glass, *standing.configured_break_glass(owner)):
         if matching.matches(entry.match, repository) and not breakglass.ended(entry, standing.moment, standing.floor):
             return entry
     return None

@@ -66,7 +66,8 @@ class Rule(NamedTuple):
     `allow_without_evidence`: an image that nothing points at passes, and a Rego policy alone says what is enough.
     `evidence_repository` is the repository (`HOST/PATH`) that evidence lies in; empty for the image's own.
     `rollout` is the percentage of nodes that enforce, if `enforcement` is `Enforce`; the others audit.  `ground` names
-    what a verdict under the rule rests on: verifiers, policy, trust material (`agent.config.canonical`).
+    what a verdict under the rule rests on: verifiers, policy, trust material (`agent.config.canonical`).  `owner` is
+    the document that it stands in, empty for a configuration that is one document: see `agent.rules.ruleset`.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Rule(NamedTuple):
     failure_policy: FailurePolicy = FailurePolicy()
     rollout: int = 100
     ground: str = ""
+    owner: str = ""
 
 
 class Default(NamedTuple):
@@ -86,3 +88,4 @@ class Default(NamedTuple):
 
     enforcement: Enforcement = Enforcement.ENFORCE
     failure_policy: FailurePolicy = FailurePolicy()
+    owner: str = ""

@@ -2,9 +2,15 @@
 
 It is what stays behind as a copy if a snapshot is lost, so nothing in it needs a verifier.  Lists are decided before
 any network: see `agent.rules.lists`.
+
+A configuration may be made of several documents.  Each entry that lets images pass has an *owner*, the name of its
+document, and counts for an image only if the rule for that image, or the default where no rule is for it, has the same
+owner (`agent.rules.precedence`): nobody's exemption reaches another's images.  `deny` counts for all.  The owner is
+empty throughout for a configuration that is one document.
 """
 
 from datetime import datetime
+from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -29,6 +35,7 @@ class Allowed(NamedTuple):
     digest: str
     until: datetime
     reason: str
+    owner: str = ""
 
 
 class Exemption(NamedTuple):
@@ -42,6 +49,7 @@ class Exemption(NamedTuple):
     digests: tuple[str, ...] = ()
     insecure: bool = False
     why: str = ""
+    owner: str = ""
 
 
 class ConfiguredBreakGlass(NamedTuple):
@@ -50,11 +58,14 @@ class ConfiguredBreakGlass(NamedTuple):
     match: str
     until: datetime
     reason: str
+    owner: str = ""
 
     @property
     def id(self) -> str:
         """What names it to people and in records: made of what it says, for it has no other name."""
         said = f"{self.match}\n{self.until.isoformat()}\n{self.reason}"
+        if self.owner:
+            said += f"\n{self.owner}"
         return f"{CONFIGURED}{sha256(said.encode()).hexdigest()[:8]}"
 
 
@@ -80,8 +91,18 @@ class Lifetimes(NamedTuple):
     cannot_tell: float = 5.0
 
 
+class WhenMissing(str, Enum):
+    """What holds once nothing in the cluster is a configuration any more: the last one, or nobody can tell."""
+
+    KEEP_LAST = "KeepLast"
+    FAILURE_POLICY = "FailurePolicy"
+
+
 class RuleSet(NamedTuple):
-    """Rules, what holds without one, and lists.  `serial` is that of a signed configuration, None for any other."""
+    """Rules, what holds without one, and lists.  `serial` is that of a signed configuration, None for any other.
+
+    `greatest_age` is for how many seconds it counts since the cluster was last asked for all of it, if it is from one.
+    """
 
     rules: tuple[Rule, ...]
     default: Default = Default()
@@ -92,3 +113,5 @@ class RuleSet(NamedTuple):
     stale: Staleness = Staleness()
     serial: int | None = None
     lifetimes: Lifetimes = Lifetimes()
+    when_missing: WhenMissing = WhenMissing.KEEP_LAST
+    greatest_age: float = 7 * 24 * HOUR

@@ -7,6 +7,7 @@ import pytest
 
 from agent.adapters import documents
 from agent.adapters.documents import DocumentSet
+from agent.config import documentset
 from agent.errors import ConfigurationError, HostError, UsageError
 
 
@@ -150,7 +151,7 @@ def test_a_pipe_does_not_hold_us_up(folder: Path) -> None:
 
 
 def test_a_large_document_is_refused(folder: Path) -> None:
-    (folder / "ca.crt").write_bytes(b"x" * (documents.MAX_SIZE + 1))
+    (folder / "ca.crt").write_bytes(b"x" * (documentset.MAX_SIZE + 1))
     found = DocumentSet.read(str(folder))
     assert found.find("ca.crt") == ()
     assert [problem.path for problem in found.problems() if problem.fatal] == ["ca.crt"]

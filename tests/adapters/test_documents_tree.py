@@ -7,6 +7,7 @@ import pytest
 
 from agent.adapters import documents
 from agent.adapters.documents import DocumentSet
+from agent.config import documentset
 
 WANTED = ("policy.json", "stores/ca/*/*", "stores/tsa/*/*")
 
@@ -122,9 +123,9 @@ def test_tree_out_of_bounds_is_refused_whole(
 
 
 def test_thousands_of_folders_are_refused(folder: Path) -> None:
-    for i in range(documents.MAX_DOCUMENTS):
+    for i in range(documentset.MAX_DOCUMENTS):
         (folder / "tree" / "stores" / "ca" / f"c{i}").mkdir()
-    assert _read(folder) == ({}, [(f"{folder}/tree: more than {documents.MAX_DOCUMENTS} files", True)])
+    assert _read(folder) == ({}, [(f"{folder}/tree: more than {documentset.MAX_DOCUMENTS} files", True)])
 
 
 def test_path_that_no_file_can_have_is_told(folder: Path) -> None:

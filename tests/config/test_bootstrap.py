@@ -39,7 +39,7 @@ def test_every_word_is_read() -> None:
             "failurePolicy": {"default": "IgnoreIfVerifiedBefore", "revocationUnknown": "Ignore"},
             "breakGlass": {"longest": "30m", "allImages": True},
             "exemptWithoutDigest": ["registry.k8s.io/**", "docker.io/busybox"],
-            "configMaps": ["nodeseal"],
+            "configMaps": ["nodeseal", {"name": "platform", "priority": 100}, {"name": "shop"}, "platform"],
             "programs": ["/opt/programs"],
             "signedBy": ["key"],
         },
@@ -57,7 +57,7 @@ def test_every_word_is_read() -> None:
             1800.0,
             True,
             ("registry.k8s.io/**", "docker.io/library/busybox"),
-            ("nodeseal",),
+            (("nodeseal", 0), ("platform", 0), ("shop", 0)),
             ("/opt/programs",),
             ("key",),
         ),
@@ -92,6 +92,10 @@ SPOILT: list[Any] = [
     VERSION | {"floor": {"exemptWithoutDigest": "**"}},
     VERSION | {"floor": {"exemptWithoutDigest": [1]}},
     VERSION | {"floor": {"configMaps": {}}},
+    VERSION | {"floor": {"configMaps": [{"priority": 1}]}},
+    VERSION | {"floor": {"configMaps": [{"name": "a", "priority": 1001}]}},
+    VERSION | {"floor": {"configMaps": [{"name": "a", "priority": True}]}},
+    VERSION | {"floor": {"configMaps": [{"name": "a", "prio": 1}]}},
     VERSION | {"floor": {"signedBy": "key"}},
 ]
 

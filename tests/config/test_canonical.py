@@ -11,7 +11,16 @@ from agent.config import canonical
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Cause, Malformed
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
-from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, Lifetimes, RuleSet, Staleness
+from agent.rules.ruleset import (
+    Allowed,
+    ConfiguredBreakGlass,
+    Denied,
+    Exemption,
+    Lifetimes,
+    RuleSet,
+    Staleness,
+    WhenMissing,
+)
 from tests.config.support import GOOD, STATEMENT, put, read
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
@@ -40,20 +49,22 @@ _RULES = st.builds(
 _RULESETS = st.builds(
     RuleSet,
     st.lists(_RULES, max_size=2).map(tuple),
-    st.builds(Default, st.sampled_from(Enforcement), _FAILURE_POLICIES),
+    st.builds(Default, st.sampled_from(Enforcement), _FAILURE_POLICIES, _TEXT),
     st.lists(st.builds(Denied, _TEXT, _TEXT), max_size=2).map(tuple),
-    st.lists(st.builds(Allowed, _TEXT, _TEXT, _TIMES, _TEXT), max_size=2).map(tuple),
-    st.lists(st.builds(Exemption, _TEXT, _TEXTS, st.booleans(), _TEXT), max_size=2).map(tuple),
-    st.lists(st.builds(ConfiguredBreakGlass, _TEXT, _TIMES, _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(Allowed, _TEXT, _TEXT, _TIMES, _TEXT, _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(Exemption, _TEXT, _TEXTS, st.booleans(), _TEXT, _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(ConfiguredBreakGlass, _TEXT, _TIMES, _TEXT, _TEXT), max_size=2).map(tuple),
     st.builds(Staleness, st.floats(0, 1e6), st.floats(0, 1e6)),
     st.none() | st.integers(0, 2**53),
     st.builds(Lifetimes, *[st.floats(0, 1e6)] * 4),
+    st.sampled_from(WhenMissing),
+    st.floats(0, 1e6),
 )
 _CONFIGS = st.builds(
     Config,
     st.just(""),
-    st.lists(st.builds(StoreSettings, _TEXT, st.booleans(), _TEXTS, st.booleans()), max_size=2).map(tuple),
-    st.lists(st.builds(VerifierSettings, _TEXT, _TEXT, _TEXTS, _SETTINGS, st.booleans()), max_size=3).map(tuple),
+    st.lists(st.builds(StoreSettings, _TEXT, st.booleans(), _TEXTS, st.booleans(), _TEXT), max_size=2).map(tuple),
+    st.lists(st.builds(VerifierSettings, _TEXT, _TEXT, _TEXTS, _SETTINGS, st.booleans(), _TEXT), max_size=3).map(tuple),
     _RULESETS,
     st.dictionaries(st.text("0123456789abcdef", min_size=64, max_size=64), st.binary(max_size=9), max_size=3),
 )

@@ -15,6 +15,7 @@ from agent.errors import ConfigurationError, Problem
 from agent.model.documents import Document
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings, Rule
+from agent.rules.ruleset import WhenMissing
 from tests.config.support import FORMATS, GOOD, NoDocuments, put
 
 REGO = "package ratify.policy\ndefault valid := false\nvalid { count(input.verifierReports) > 0 }\n"
@@ -192,11 +193,27 @@ def test_unknown_key_is_an_error_with_the_nearest_known_name(value: object, plac
     assert expected in found[f"nodeseal.yaml: {place}"]
 
 
-@pytest.mark.parametrize("key", ["whenMissing", "maxSnapshotAge"])
-def test_what_this_version_does_not_do_is_refused_by_name(key: str) -> None:
-    found = errors(changed(f"nodeseal.{key}", []))
-    assert list(found) == [f"nodeseal.yaml: nodeseal.{key}"]
-    assert "this version does not support" in found[f"nodeseal.yaml: nodeseal.{key}"]
+def test_what_holds_without_a_cluster_is_the_last_one_for_a_week_unless_something_is_written() -> None:
+    usual = read(OWN).config.ruleset
+    assert (usual.when_missing, usual.greatest_age) == (WhenMissing.KEEP_LAST, 7 * 86400.0)
+    written = read(put("nodeseal.whenMissing", "FailurePolicy", changed("nodeseal.maxSnapshotAge", "36h")))
+    assert written.config.ruleset.when_missing is WhenMissing.FAILURE_POLICY
+    assert written.config.ruleset.greatest_age == 36 * 3600.0
+    assert written.config.generation != read(OWN).config.generation
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("whenMissing", "keeplast", "KeepLast"),
+        ("maxSnapshotAge", "7", 'a length of time like "24h"'),
+        ("maxSnapshotAge", "0s", "at least 1h"),
+        ("maxSnapshotAge", "59m", "at least 1h"),
+    ],
+)
+def test_what_holds_without_a_cluster_has_a_form(key: str, value: str, expected: str) -> None:
+    found = errors(changed(f"nodeseal.{key}", value))
+    assert expected in found[f"nodeseal.yaml: nodeseal.{key}"]
 
 
 @pytest.mark.parametrize(

@@ -209,3 +209,11 @@ def test_times_and_patterns_are_read_in_one_spelling() -> None:
     (found,) = glassform.decode(changed(until="2026-06-01T16:00:00+02:00", match="R.EXAMPLE:443/shop/**"))
     assert found == ENTRY
     assert found.until.tzinfo is timezone.utc
+
+
+def test_break_glass_of_two_documents_is_told_apart_and_one_without_owner_is_written_as_ever() -> None:
+    until = datetime(2027, 3, 1, 13, tzinfo=timezone.utc)
+    since = Moment(datetime(2027, 3, 1, 12, tzinfo=timezone.utc), 10.0, "boot")
+    begun = {ConfiguredBreakGlass("r.example/**", until, "why", owner): since for owner in ("", "n/a", "n/b")}
+    assert glassform.decode_begun(glassform.encode_begun(begun)) == begun
+    assert b"owner" not in glassform.encode_begun({ConfiguredBreakGlass("r.example/**", until, "why"): since})

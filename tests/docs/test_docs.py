@@ -322,6 +322,8 @@ def test_the_table_of_defaults_is_what_the_code_does() -> None:
         "cache.cannotTell": f"`{lists.lifetimes.cannot_tell:g}s`",
         "cache.staleIfError.registry": f"`{lists.stale.registry / 3600:g}h`",
         "cache.staleIfError.revocation": f"`{lists.stale.revocation:g}s`",
+        "whenMissing": f"`{lists.when_missing.value}`",
+        "maxSnapshotAge": f"`{lists.greatest_age / 86400:g}d`",
         "insecure": f"`{json.dumps(Exemption('').insecure)}`",
         "untilFirstSnapshot": f"`{Bootstrap().until_first_snapshot.value}`",
         "floor.enforcement": f"`{floor.enforcement.value}`",

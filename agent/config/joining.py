@@ -1,0 +1,81 @@
+"""Makes one configuration of documents that fit to each other.  Pure.
+
+The order is that of names, so that the same documents give the same generation, however they came together.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from agent.config import canonical
+from agent.config.config import Config
+from agent.config.reading import DEFAULT, SERIAL, Reading
+from agent.errors import Problem
+from agent.rules.rule import Default
+from agent.rules.ruleset import Denied, Lifetimes, RuleSet, Staleness
+
+MAX_DENIED = 10_000
+"""Most entries of all deny lists together: each is compared with each pull."""
+
+MAX_DENIED_SIZE = 768 * 1024
+"""Most characters of them."""
+
+
+def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[Denied, ...]) -> Config:
+    """One configuration of `parts`, owner -> what his document says (`Reading.config`).
+
+    `holders` says whose word counts for the keys that only one may say; what nobody says is as usual.  `deny` is the
+    union of all deny lists.
+    """
+    owned = dict(sorted(parts.items()))
+
+    def told(key: str) -> RuleSet:
+        return owned[holders[key]].ruleset if key in holders else RuleSet(())
+
+    rulesets = [part.ruleset for part in owned.values()]
+    ruleset = RuleSet(
+        tuple(rule for each in rulesets for rule in each.rules),
+        told(DEFAULT).default if DEFAULT in holders else Default(),
+        deny,
+        tuple(entry for each in rulesets for entry in each.allow),
+        tuple(entry for each in rulesets for entry in each.exempt),
+        tuple(entry for each in rulesets for entry in each.break_glass),
+        Staleness(
+            told("cache.staleIfError.registry").stale.registry, told("cache.staleIfError.revocation").stale.revocation
+        ),
+        told(SERIAL).serial,
+        Lifetimes(
+            told("cache.allow").lifetimes.allow,
+            told("cache.deny.first").lifetimes.deny_first,
+            told("cache.deny.max").lifetimes.deny_most,
+            told("cache.cannotTell").lifetimes.cannot_tell,
+        ),
+        told("whenMissing").when_missing,
+        told("maxSnapshotAge").greatest_age,
+    )
+    config = canonical.with_grounds(
+        Config(
+            "",
+            tuple(store for each in owned.values() for store in each.stores),
+            tuple(verifier for each in owned.values() for verifier in each.verifiers),
+            ruleset,
+            {name: der for each in owned.values() for name, der in each.certificates.items()},
+        )
+    )
+    return canonical.decode(canonical.encode(config), config.certificates.__getitem__)
+
+
+def union_of_denied(readings: Iterable[Reading]) -> tuple[tuple[Denied, ...], Problem | None]:
+    """All that some document denies, in order of the entries; and what to tell if there is more than counts.
+
+    Of too many, those of the first readings count.
+    """
+    found: dict[Denied, None] = {}
+    size = 0
+    for entry in (entry for reading in readings for entry in reading.deny):
+        if entry in found:
+            continue
+        size += len(entry.match) + len(entry.digest)
+        if len(found) >= MAX_DENIED or size > MAX_DENIED_SIZE:
+            expected = f"at most {MAX_DENIED} entries, {MAX_DENIED_SIZE} characters together"
+            return tuple(sorted(found)), Problem("nodeseal.deny", "more in all documents together", expected)
+        found[entry] = None
+    return tuple(sorted(found)), None

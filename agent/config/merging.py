@@ -1,0 +1,363 @@
+"""Several documents become one configuration, or the last good version of each stays.
+
+A document is what one ConfigMap says; its name, `NAMESPACE/NAME`, is the *owner* of all that is in it.  In order:
+
+1. Each document is read by itself (`agent.config.reading`), so that none can spoil another's reading.
+2. What is in force begins: of each document that is still there, the version that was accepted last.
+3. Each document that is new or has changed takes its place if it fits to all others as they are then: no pattern of a
+   rule shares a repository with another document's, nobody says another thing where only one may speak, and there is
+   room.  Documents in force go first, then the higher priority, the older, the name.  Whoever finds no place is asked
+   again once what stood in it has changed.
+4. Of those that have a place one configuration is made.  What has none is *quarantined*: its last good version stays
+   where that has a place, and its `deny` counts anyhow.
+
+Where only one may speak, one document is the *holder* of a key: it may change what it said, and a document that said
+the same as before, and so another thing now, has to give way.  Saying what the holder says takes nothing from him.
+
+The order of what comes in never matters.  Pure: no cluster, no clock, no file.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from agent.config import joining, trusted
+from agent.config.config import Config
+from agent.config.dialect import Node
+from agent.config.discovery import Candidate
+from agent.config.inforce import MAX_ACCEPTED, MAX_STORED, MAX_TRUSTED, Accepted, InForce
+from agent.config.reading import Judge, Reading, Weight, read_alone
+from agent.errors import Problem
+from agent.formats import FORMATS, Format
+
+MAX_READ = MAX_ACCEPTED
+"""Most documents that are looked at."""
+
+ROOM = Weight(
+    snapshot=6 * 1024 * 1024,
+    snapshot_values=900_000,
+    copy=3 * 1024 * 1024,
+    copy_values=60_000,
+    rules=2_000,
+    patterns=4_000,
+    verifiers=512,
+    break_glass=1_000,
+    stored=MAX_STORED,
+)
+"""What all documents together may take: a snapshot and the copy of its rules have bounds, and so has a pull's time."""
+
+MAX_PATTERNS_READ = 2 * ROOM.patterns
+"""Patterns after which nothing more is looked at: each is compared with each of its document, usable or not."""
+
+_NO_ROOM = "fewer or smaller documents: what is in force goes first, then the higher priority, then the older"
+_NOT_TRUSTED_YET = 100  # entries that are told: nobody reads more
+
+
+class Quarantined(NamedTuple):
+    """A document whose newest version is not in force, and why.  `kept`: an earlier version of it still is."""
+
+    name: str
+    uid: str
+    resource_version: str
+    problems: tuple[Problem, ...]
+    kept: bool
+
+
+class Merged(NamedTuple):
+    """What a merge came to.
+
+    `config` is None if no document has a place: then there is nothing to put in force, and `in_force` is empty.
+    `accepted` are those whose newest version is in it.  `problems` are all that people should hear, each with the
+    document that it is about.  `trust_grew` is what was not trusted before, in words.  `known` spares the next merge
+    from reading again what has not changed.
+    """
+
+    config: Config | None
+    in_force: InForce
+    accepted: tuple[Accepted, ...]
+    quarantined: tuple[Quarantined, ...]
+    problems: tuple[tuple[str, Problem], ...]
+    trust_grew: tuple[str, ...]
+    known: Mapping[bytes, Reading]
+
+
+def merged(
+    candidates: Iterable[Candidate],
+    in_force: InForce,
+    *,
+    node: Node,
+    formats: Mapping[str, str | type[Format]] = FORMATS,
+    judge: Judge | None = None,
+    known: Mapping[bytes, Reading] | None = None,
+) -> Merged:
+    """Merge what was discovered, where `in_force` is what the last merge put in force.
+
+    `known` is the last merge's, if floor, formats and judge are the same.  What depends on the time is in it as it was
+    when it was read.  See `read_alone` for the others.
+    """
+    reader = _Reader(node, formats, judge, known or {})
+    merge = _Merge(candidates, in_force, reader)
+    merge.place()
+    return merge.result()
+
+
+class _Version(NamedTuple):
+    """One version of a document, as it was read.  `newest`: it is the one that was discovered."""
+
+    name: str
+    accepted: Accepted
+    reading: Reading
+    newest: bool
+
+
+class _Blocked(NamedTuple):
+    """Why a version has no place, and which one stands in it; None if it is something else."""
+
+    by: _Version | None
+    problem: Problem
+
+
+class _Reader:
+    """Reads each version once."""
+
+    def __init__(
+        self,
+        node: Node,
+        formats: Mapping[str, str | type[Format]],
+        judge: Judge | None,
+        known: Mapping[bytes, Reading],
+    ) -> None:
+        self._node = node
+        self._formats = formats
+        self._judge = judge
+        self._known = known
+        self.found: dict[bytes, Reading] = {}
+
+    def newest(self, candidate: Candidate) -> Reading:
+        """The version that was discovered."""
+        read = self._read(candidate.name, candidate.documents, self._node, self._judge)
+        problems = (*candidate.refused, *read.problems)
+        usable = not any(problem.fatal for problem in problems)
+        return read._replace(config=read.config if usable else None, problems=problems)
+
+    def last_good(self, accepted: Accepted) -> Reading:
+        """A version that was accepted: under any floor, for what is in force counts no lower than that anyhow."""
+        return self._read(accepted.name, accepted.documents, self._node._replace(floor=None), None)
+
+    def _read(self, name: str, documents: Mapping[str, bytes], node: Node, judge: Judge | None) -> Reading:
+        key = sha256(f"{name}\n{node.floor is None}\n".encode())
+        for document, content in sorted(documents.items()):
+            key.update(f"{ascii(document)}\n{len(content)}\n".encode() + content)
+        found = self._known.get(key.digest()) or self.found.get(key.digest())
+        if found is None:
+            found = read_alone(documents, name, node=node, formats=self._formats, judge=judge)
+        self.found[key.digest()] = found
+        return found
+
+
+class _Merge:
+    """Finds a place for each document."""
+
+    def __init__(self, candidates: Iterable[Candidate], in_force: InForce, reader: _Reader) -> None:
+        self._in_force = in_force
+        self._reader = reader
+        before = {(each.name, each.uid): each for each in in_force.documents}
+        self._candidates = _in_order(candidates, before)
+        self._before = {each.name: before[each.name, each.uid] for each in self._candidates if _key(each) in before}
+        self._newest: dict[str, _Version] = {}
+        self._placed: dict[str, _Version] = {}
+        self._gave_way: set[str] = set()
+        self._blocked: dict[str, _Blocked] = {}
+        self._unread: set[str] = set()
+
+    def place(self) -> None:
+        """Steps 1 to 3."""
+        self._read()
+        for candidate in self._candidates:  # (2)
+            start = self._start(candidate)
+            if start is not None:
+                self._place(start)
+        while any(map(self._place, filter(self._wants_place, self._newest.values()))):  # (3)
+            pass  # from the first one: somebody may have made room
+        for candidate in self._candidates:  # whoever has lost his place keeps what he had, if nothing is in its way
+            start = self._start(candidate) if candidate.name not in self._placed else None
+            if start is not None and not self._yielding(start) and self._blocker(start) is None:
+                self._put(start)
+
+    def result(self) -> Merged:
+        """Step 4."""
+        versions = sorted(self._placed.values(), key=lambda version: version.name)
+        quarantined = tuple(filter(None, map(self._quarantined, self._candidates)))
+        problems = [(each.name, problem) for each in quarantined for problem in each.problems]
+        problems += (
+            (version.name, problem) for version in versions if version.newest for problem in version.reading.problems
+        )
+        deny, complaint = joining.union_of_denied(self._denied())
+        problems += [("", complaint)] if complaint else []
+        parts = {version.name: version.reading.config for version in versions if version.reading.config is not None}
+        if not parts:
+            nothing = InForce()
+            return Merged(None, nothing, (), quarantined, tuple(problems), (), self._reader.found)
+        holders = self._holders()
+        config = joining.joined(parts, holders, deny)
+        told = {trusted.hash_of(entry): entry for entry in trusted.entries(config)}
+        in_force = InForce(
+            tuple(version.accepted for version in versions), holders, frozenset(sorted(told)[:MAX_TRUSTED])
+        )
+        return Merged(
+            config,
+            in_force,
+            tuple(version.accepted for version in versions if version.newest),
+            quarantined,
+            tuple(problems),
+            _grown(told, self._in_force.trusted),
+            self._reader.found,
+        )
+
+    def _read(self) -> None:
+        """(1): as many as may be, in order."""
+        stored = patterns = 0
+        for number, candidate in enumerate(self._candidates):
+            stored += sum(len(key) + len(content) for key, content in candidate.documents.items())
+            if number >= MAX_READ or stored > MAX_STORED or patterns > MAX_PATTERNS_READ:
+                self._unread.add(candidate.name)
+                continue
+            accepted = Accepted(candidate.name, candidate.uid, candidate.resource_version, candidate.documents)
+            self._newest[candidate.name] = _Version(candidate.name, accepted, self._reader.newest(candidate), True)
+            patterns += self._newest[candidate.name].reading.weight.patterns
+
+    def _start(self, candidate: Candidate) -> _Version | None:
+        """What a document begins with: the version in force; None if there is none, or none that is understood."""
+        before, newest = self._before.get(candidate.name), self._newest.get(candidate.name)
+        if before is None:
+            return None
+        if newest is not None and newest.reading.config and dict(before.documents) == dict(newest.accepted.documents):
+            return newest
+        reading = self._reader.last_good(before)
+        return _Version(candidate.name, before, reading, False) if reading.config else None
+
+    def _wants_place(self, version: _Version) -> bool:
+        """Once a version has given way, it is not asked again: two could go on in turns."""
+        has_place = self._placed.get(version.name) is version
+        return version.reading.config is not None and not has_place and version.name not in self._gave_way
+
+    def _place(self, version: _Version) -> bool:
+        """Give it its place, if it can have one."""
+        told = self._blocked.get(version.name)
+        if told is not None and told.by is not None and self._placed.get(told.by.name) is told.by:
+            return False  # nothing has changed about that
+        blocked = self._blocker(version)
+        if blocked is not None:
+            self._blocked[version.name] = blocked
+            return False
+        for other, keys in self._yielding(version):
+            got = f"another {' and '.join(keys)} than {version.name}, whose word counts"
+            del self._placed[other.name]
+            if other.newest:
+                self._gave_way.add(other.name)
+            self._blocked[other.name] = _Blocked(version, Problem(other.name, got, f"what {version.name} says"))
+        self._put(version)
+        return True
+
+    def _put(self, version: _Version) -> None:
+        self._placed[version.name] = version
+        if version.newest:
+            self._blocked.pop(version.name, None)
+
+    def _blocker(self, version: _Version) -> _Blocked | None:
+        """What keeps a version from its place, if something does."""
+        mine = version.reading
+        for other in self._placed.values():
+            if other.name == version.name:
+                continue
+            shared = mine.patterns.first_shared(other.reading.patterns)
+            if shared is not None:
+                got = f"a rule for {shared[0]}, which shares images with {shared[1]} of {other.name}"
+                expected = "rules for repositories that no other document has rules for"
+                return _Blocked(other, Problem(version.name, got, expected))
+            keys = [key for key in _contested(mine, other.reading) if self._in_force.holders.get(key) != version.name]
+            if keys:
+                got = f"another {' and '.join(keys)} than {other.name}"
+                return _Blocked(other, Problem(version.name, got, f"what {other.name} says, or no word of it"))
+        without = {name: each for name, each in self._placed.items() if name != version.name}
+        over = (_sum(without) + mine.weight).beyond(ROOM)
+        if over:
+            return _Blocked(None, Problem(version.name, f"too many {over} beside the other documents", _NO_ROOM))
+        return None
+
+    def _yielding(self, version: _Version) -> list[tuple[_Version, list[str]]]:
+        """Those that say another thing than a holder says from now on."""
+        others = ((other, _contested(version.reading, other.reading)) for other in self._placed.values())
+        return [(other, keys) for other, keys in others if keys and other.name != version.name]
+
+    def _holders(self) -> dict[str, str]:
+        """Whose word counts for each key: still the same document's if it has a place, else the first one's."""
+        holders: dict[str, str] = {}
+        for candidate in self._candidates:
+            version = self._placed.get(candidate.name)
+            for key in version.reading.claims if version else ():
+                if self._in_force.holders.get(key) == candidate.name:
+                    holders[key] = candidate.name
+                holders.setdefault(key, candidate.name)
+        return holders
+
+    def _quarantined(self, candidate: Candidate) -> Quarantined | None:
+        """None if its newest version has its place."""
+        placed = self._placed.get(candidate.name)
+        if placed is not None and placed.newest:
+            return None
+        blocked, newest = self._blocked.get(candidate.name), self._newest.get(candidate.name)
+        if candidate.name in self._unread:
+            problem = Problem(candidate.name, "one document too many, or too large beside the others", _NO_ROOM)
+            problems: tuple[Problem, ...] = (problem,)
+        else:
+            problems = newest.reading.problems if newest else ()
+            problems += (blocked.problem,) if blocked else ()
+        version = candidate.resource_version
+        return Quarantined(candidate.name, candidate.uid, version, problems, placed is not None)
+
+    def _denied(self) -> list[Reading]:
+        """All readings whose `deny` counts, in order: the newest of each, and what is in force."""
+        found: list[Reading] = []
+        for candidate in self._candidates:
+            newest, placed = self._newest.get(candidate.name), self._placed.get(candidate.name)
+            found += [version.reading for version in (placed, newest) if version is not None]
+            if newest is not None and newest.reading.config is None and placed is None:
+                before = self._before.get(candidate.name)
+                found += [self._reader.last_good(before)] if before else []
+        return found
+
+
+def _key(candidate: Candidate) -> tuple[str, str]:
+    return candidate.name, candidate.uid
+
+
+def _in_order(candidates: Iterable[Candidate], before: Mapping[tuple[str, str], object]) -> Sequence[Candidate]:
+    """Who goes first: what is in force, the higher priority, the older, the name.  Each name once."""
+
+    def rank(candidate: Candidate) -> tuple[object, ...]:
+        is_new = _key(candidate) not in before
+        return is_new, -candidate.priority, candidate.created, candidate.name, candidate.uid, candidate.resource_version
+
+    found: dict[str, Candidate] = {}
+    for candidate in sorted(candidates, key=rank):
+        found.setdefault(candidate.name, candidate)
+    return tuple(found.values())
+
+
+def _contested(mine: Reading, other: Reading) -> list[str]:
+    """The keys of which two documents say different things."""
+    return sorted(key for key, said in mine.claims.items() if key in other.claims and other.claims[key] != said)
+
+
+def _sum(placed: Mapping[str, _Version]) -> Weight:
+    total = Weight()
+    for version in placed.values():
+        total += version.reading.weight
+    return total
+
+
+def _grown(told: Mapping[str, str], before: frozenset[str]) -> tuple[str, ...]:
+    new = sorted(entry for name, entry in told.items() if name not in before)
+    more = len(new) - _NOT_TRUSTED_YET
+    return (*new[:_NOT_TRUSTED_YET], *([f"and {more} more"] if more > 0 else []))

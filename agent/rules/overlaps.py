@@ -1,0 +1,68 @@
+"""Patterns of two documents that share a repository.  Pure; not on the pull path.
+
+Both sets are walked at once, segment by segment, so that a thousand patterns are compared with a thousand others in
+about as many steps as they have segments in common.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_ANY, _REST = "*", "**"
+
+
+class Patterns:
+    """A set of patterns, in their one spelling (`agent.rules.matching`), as a tree of their segments."""
+
+    __slots__ = ("_root",)
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        """Patterns without complaint alone."""
+        self._root = _Node({}, "")
+        for pattern in sorted(patterns):
+            node = self._root
+            for segment in pattern.split("/"):
+                node = node.below.setdefault(segment, _Node({}, ""))
+            node.below[""] = _Node({}, pattern)
+
+    def first_shared(self, other: "Patterns") -> tuple[str, str] | None:
+        """A pattern of each, such that both match some repository; None if no two do.  Always the same two."""
+        found: list[tuple[str, str]] = []
+        pending = [(self._root, other._root)]
+        while pending and not found:
+            left, right = pending.pop()
+            for a, below_a in left.below.items():
+                if a == _REST:
+                    found += ((below_a.first(), each) for each in right.past())
+                elif a == _ANY:
+                    pending += ((below_a, below_b) for b, below_b in right.below.items() if b not in ("", _REST))
+                else:
+                    pending += ((below_a, right.below[b]) for b in (a, _ANY) if b in right.below and (a or b == a))
+                if a and _REST in right.below and a != _REST:
+                    found.append((below_a.first(), right.below[_REST].first()))
+            if left.pattern and right.pattern:
+                found.append((left.pattern, right.pattern))
+        return min(found, default=None)
+
+
+class _Node(NamedTuple):
+    """`below` maps segments to what may follow; what "" leads to is a pattern that ends here."""
+
+    below: dict[str, "_Node"]
+    pattern: str
+
+    def first(self) -> str:
+        """One of the patterns that pass here."""
+        node = self
+        while not node.pattern:
+            node = node.below[min(node.below)]
+        return node.pattern
+
+    def past(self) -> list[str]:
+        """A pattern that goes on from here, if there is one."""
+        on = sorted(segment for segment in self.below if segment)
+        return [self.below[on[0]].first()] if on else []
+
+
+def overlap(left: str, right: str) -> bool:
+    """Whether some repository is matched by both patterns, which are in their one spelling."""
+    return Patterns([left]).first_shared(Patterns([right])) is not None
