@@ -1,6 +1,7 @@
-"""Requests to a Kubernetes API server: each bounded in time and bytes, none tried again; over aiohttp, under anyio.
+"""Requests to a Kubernetes API server: each bounded in time and bytes; over aiohttp, under anyio.
 
-It follows nothing, unpacks nothing, keeps no cookies, reads no environment.  Credentials are read for each request, and
+None is tried again, but that aiohttp sends a read anew, once, whose connection was closed without a word.  It follows
+nothing, unpacks nothing, keeps no cookies, reads no environment.  Credentials are read for each request, and
 connections made anew when the files behind them have changed.  Every exception of the outside world ends here as
 `ApiError`.  What to ask when is decided in `agent.cluster`.
 """

@@ -6,18 +6,21 @@ models and APIs, half a second and 35 MB of memory, of which nothing is used her
 """
 
 import importlib.util
+import json
 import os
 import ssl
 import sys
+from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
 import anyio
 
 from agent.adapters import files, trustedcas
 from agent.cluster.troubles import ApiError, Trouble
+from agent.codec import strictjson
 from agent.errors import Unavailable
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -27,6 +30,7 @@ PROGRAM_SECONDS = 10.0
 """How long a program that a kubeconfig names for credentials may take."""
 
 _MAX_NAMESPACE = 253
+_MAX_SAID = 64 * 1024
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -47,8 +51,26 @@ from kubernetes_asyncio.client.configuration import Configuration  # noqa: E402 
 
 _client.__dict__.update(Configuration=Configuration, ApiClient=None)  # what the next ones look for
 
+from kubernetes_asyncio.config import kube_config  # noqa: E402
+from kubernetes_asyncio.config.exec_provider import ExecProvider  # noqa: E402
 from kubernetes_asyncio.config.incluster_config import InClusterConfigLoader  # noqa: E402
-from kubernetes_asyncio.config.kube_config import load_kube_config  # noqa: E402
+
+
+class _Program(ExecProvider):
+    """A program that a kubeconfig names for credentials.  The library's own way leaves it behind if it hangs."""
+
+    async def run(self, previous_response: str | None = None) -> dict[str, object]:
+        """The status that it says; killed when we are cancelled.  Raises whatever fits."""
+        info = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
+        environment = {**self.env, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+        done = await anyio.run_process(self.args, env=environment, stderr=DEVNULL, check=True)
+        said = strictjson.decode(done.stdout, "credentials of a program", limit=_MAX_SAID)
+        if not isinstance(said, dict) or not isinstance(said.get("status"), dict):
+            raise ValueError("no ExecCredential")
+        return cast("dict[str, object]", said["status"])
+
+
+kube_config.__dict__.update(ExecProvider=_Program)  # there is no other way in
 
 Stamp = tuple[tuple[object, ...], ...]
 
@@ -138,7 +160,7 @@ class Credentials:
             if self._kubeconfig:
                 _check_owner(self._kubeconfig)
                 with anyio.fail_after(PROGRAM_SECONDS):
-                    loader = await load_kube_config(
+                    loader = await kube_config.load_kube_config(
                         self._kubeconfig, client_configuration=configuration, persist_config=False
                     )
                 context = loader.current_context or {}
