@@ -189,6 +189,7 @@ class ApiServer:
                     timeout=aiohttp.ClientTimeout(total=total, connect=CONNECT, sock_read=self._answer + self._silence),
                 )
                 response = await stack.enter_async_context(request)
+                stack.callback(_abort_unfinished, response)
                 if not 200 <= response.status < 300:
                     content = await _start(response)
                     raise refusal(response.status, messages.reason(content), response.headers.get("Retry-After", ""))
@@ -267,6 +268,13 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     if not left:
         raise ApiError(Trouble.TOO_LONG, f"an answer: got more than {limit} bytes")
     return b"".join(parts)
+
+
+def _abort_unfinished(response: aiohttp.ClientResponse) -> None:
+    """End the connection of a response that was not read whole: the other side may never take leave of it."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _start(response: aiohttp.ClientResponse) -> bytes:

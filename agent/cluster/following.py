@@ -46,7 +46,11 @@ WATCH_SPREAD = 120.0
 """How long a watch is asked for, in seconds; API servers end them after five to ten minutes of their own accord."""
 
 SILENCE = 130.0
-"""Seconds without event or bookmark after which a connection counts as dead: bookmarks come once a minute."""
+"""Seconds without event or bookmark after which a connection counts as dead.
+
+Bookmarks come once a minute, but older API servers (1.20) send none while no ConfigMap of the cluster changes.  Then a
+quiet connection can't be told from a dead one, and a new watch costs one request.
+"""
 
 HEALTHY = 5.0
 """Seconds that a watch must have lived to count as one; shorter ones are failures."""
