@@ -100,10 +100,11 @@ class ApiServer:
         self._credentials = credentials
         self._answer = answer
         self._silence = silence
-        self._access: Access | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._made: tuple[Access, aiohttp.ClientSession] | None = None
         self._retired: list[aiohttp.ClientSession] = []
         self._changing = anyio.Lock()
+        self.credentials_trouble = ""
+        """Why credentials could not be read last; the ones before them are used as long as they do."""
 
     async def __aenter__(self) -> "ApiServer":
         """Give it."""
@@ -113,9 +114,8 @@ class ApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close every connection."""
-        for session in (*self._retired, self._session):
-            if session is not None:
-                await session.close()
+        for session in [*self._retired, *([self._made[1]] if self._made else [])]:
+            await session.close()
 
     async def page(self, namespace: str, selector: str, asked: List) -> Page:
         """A page of the ConfigMaps that `selector` names.  Raises `ApiError`."""
@@ -200,22 +200,26 @@ class ApiServer:
     async def _current(self) -> tuple[Access, aiohttp.ClientSession]:
         """Credentials as they are now, and a session for them; the last ones while they can't be read."""
         async with self._changing:
+            made = self._made
             try:
                 access = await self._credentials.read()
-                if self._access is None or access.connection != self._access.connection:
+                if made is None:
+                    made = (access, _session(access))
+                elif access.connection != made[0].connection:
                     session = _session(access)
-                    if self._session is not None:
-                        self._retired.append(self._session)  # a watch may run on it until it ends
-                    self._session = session
-                self._access = access
-            except ApiError:
-                if self._access is None:
+                    self._retired.append(made[1])  # a watch may run on it until it ends
+                    made = (access, session)
+                else:
+                    made = (access, made[1])
+                self._made = made
+                self.credentials_trouble = ""
+            except ApiError as error:
+                self.credentials_trouble = error.message
+                if made is None:
                     raise
             while len(self._retired) > 1:
                 await self._retired.pop(0).close()
-            if self._session is None:
-                raise RuntimeError("no session though there are credentials")
-            return self._access, self._session
+            return made
 
 
 def _session(access: Access) -> aiohttp.ClientSession:

@@ -137,6 +137,8 @@ def test_a_program_gives_credentials_and_one_that_fails_does_not(tmp_path: pathl
     program = {"apiVersion": "v1", "command": "/bin/echo", "args": [json.dumps(said)]}
     cluster = {"server": "https://api.example"}
     assert read(kubeconfig(tmp_path, cluster, {"exec": program})).authorization == "Bearer secret-1"
+    program = {"apiVersion": "v1", "command": "/bin/echo", "args": ['{"status": "secret-3"}']}
+    assert "secret" not in refused(kubeconfig(tmp_path, cluster, {"exec": program}))
     program = {"apiVersion": "v1", "command": "/bin/false", "args": ["secret-2"]}
     assert "secret" not in refused(kubeconfig(tmp_path, cluster, {"exec": program}))
 
@@ -201,7 +203,8 @@ def test_connections_are_made_anew_when_their_files_change_and_the_last_ones_sta
 
                 async def ask() -> object:
                     await server.page(NAMESPACE, SELECTOR, List(1, ""))
-                    return server._session
+                    assert server._made is not None
+                    return server._made[1]
 
                 first = await ask()
                 assert await ask() is first
@@ -210,6 +213,15 @@ def test_connections_are_made_anew_when_their_files_change_and_the_last_ones_sta
                 assert second is not first
                 given.access = given.access._replace(stamp=(("cert", 3),), cert_file="/none", url="https://127.0.0.1:1")
                 assert await ask() is second
+                assert server.credentials_trouble
+                given.access = given.access._replace(stamp=(("cert", 2),), cert_file="", url=simulator.url)
+                assert await ask() is second
+                assert not server.credentials_trouble
+                for i in range(5):
+                    given.access = given.access._replace(stamp=(("cert", 4 + i),))
+                    assert await ask() is not second
+                assert len(server._retired) == 1
+                second = await ask()
                 broken.append(ApiError(Trouble.CREDENTIALS, "half written"))
                 assert await ask() is second
 

@@ -98,6 +98,21 @@ def test_what_the_api_server_has_forgotten_is_written_anew_with_its_count() -> N
         telling(simulator, body)
 
 
+def test_a_change_of_an_event_that_is_refused_is_counted_and_makes_no_other_one() -> None:
+    with KubeSimulator() as simulator:
+        simulator.behave("patch", does.status(403))
+
+        async def body(events: Events, world: World) -> None:
+            events.tell(notice("1"))
+            await until(lambda: events.written == 1)
+            world.clock += REPEAT
+            events.tell(notice("1"))
+            await until(lambda: bool(events.failures))
+            assert simulator.counts["create"] == 1
+
+        telling(simulator, body)
+
+
 def test_a_flood_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_events, "MOST_WAITING", 5)
     with KubeSimulator() as simulator:

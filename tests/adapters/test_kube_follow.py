@@ -11,6 +11,7 @@ from agent.adapters.kube import ApiServer
 from agent.adapters.kube_follow import Follower
 from agent.cluster import messages
 from agent.cluster.following import PAGE
+from agent.cluster.troubles import ApiError, Trouble
 from agent.model.configmap import ConfigMap
 from tests.adapters.kube import ACTIVE, Given, Told, following, until
 from tests.cluster.objects import NAMESPACE, SELECTOR
@@ -299,6 +300,40 @@ def test_every_request_says_what_it_wants_and_no_more() -> None:
             "timeoutSeconds": watched.query["timeoutSeconds"],
         }
         assert 240 <= int(watched.query["timeoutSeconds"]) <= 360
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "trouble"),
+    [
+        (does.status(500), Trouble.UNAVAILABLE),
+        (does.half_a_frame, Trouble.UNAVAILABLE),
+        (does.other_content(b"{"), Trouble.MALFORMED),
+        (does.endless_answer, Trouble.TOO_LONG),
+    ],
+)
+def test_a_node_that_is_not_told_is_none_only_where_we_may_not_know(behaviour: Behaviour, trouble: Trouble) -> None:
+    with KubeSimulator() as simulator:
+        simulator.behave("get", behaviour)
+
+        async def body() -> None:
+            async with server_of(simulator) as server:
+                with pytest.raises(ApiError) as caught:
+                    await server.node_labels("n1")
+                assert caught.value.trouble is trouble
+                assert await server.node_labels("n1") is None
+
+        anyio.run(body)
+
+
+def test_a_name_can_not_lead_elsewhere() -> None:
+    with KubeSimulator() as simulator:
+
+        async def body() -> None:
+            async with server_of(simulator) as server:
+                assert await server.node_labels("../namespaces/x?watch=true#") is None
+
+        anyio.run(body)
+        assert simulator.seen[0].query == {}
 
 
 def test_what_applying_raises_ends_it_for_whoever_follows() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 
 import anyio
@@ -13,7 +14,9 @@ from agent.adapters.kube import ApiServer
 from agent.adapters.kube_access import Credentials
 from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
+from agent.cluster.following import List
 from agent.cluster.notices import Notice, Reason
+from agent.cluster.troubles import ApiError
 from tests.adapters.kube import ACTIVE, Told, until
 from tests.adapters.kube_contract import CONTRACT, Check
 from tests.cluster.objects import NAMESPACE, SELECTOR
@@ -49,7 +52,7 @@ class Real:
 
     def credentials(self, who: str) -> Credentials:
         """See there."""
-        return kubeconfig(self._folder / who, self._server, self._tokens.get(who, "somebody-else"))
+        return kubeconfig(self._folder / who, self._server, token=self._tokens.get(who, "nobody"))
 
     def put(
         self, name: str, labels: Mapping[str, str], data: Mapping[str, str], binary: Mapping[str, bytes] | None = None
@@ -81,19 +84,17 @@ def put(
     """Create or replace a ConfigMap."""
     value = {"metadata": {"name": name, "labels": dict(labels)}, "data": dict(data)}
     if binary:
-        from base64 import b64encode
-
         value["binaryData"] = {key: b64encode(each).decode() for key, each in binary.items()}
     server.make(CONFIGMAPS, value)
 
 
-def kubeconfig(path: pathlib.Path, server: KubeServer, token: str) -> Credentials:
-    """A kubeconfig with a token."""
+def kubeconfig(path: pathlib.Path, server: KubeServer, **user: str) -> Credentials:
+    """A kubeconfig of a user."""
     value = {
         "current-context": "c",
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
         "clusters": [{"name": "c", "cluster": {"server": server.url, "certificate-authority": server.certificate}}],
-        "users": [{"name": "u", "user": {"token": token}}],
+        "users": [{"name": "u", "user": user}],
     }
     path.write_text(json.dumps(value))
     path.chmod(0o600)
@@ -137,6 +138,27 @@ def test_the_base_role_suffices_for_a_pod_and_its_token_is_read_anew(
 
     anyio.run(body)
     server.ask("DELETE", f"{CONFIGMAPS}/pod")
+
+
+def test_a_client_certificate_that_was_rotated_is_shown_at_the_next_request(
+    server: KubeServer, tmp_path: pathlib.Path
+) -> None:
+    server.grant(NAMESPACE, {"kind": "User", "name": "second"}, BASE)
+    pem = tmp_path / "client.pem"
+    files = {"client-certificate": str(pem), "client-key": str(pem)}
+    credentials = kubeconfig(tmp_path / "kubeconfig", server, **files)
+
+    async def body() -> None:
+        async with ApiServer(credentials) as api:
+            os.replace(server.users.issue(["first"]), pem)
+            with pytest.raises(ApiError, match='User "first" cannot list'):
+                await api.page(NAMESPACE, SELECTOR, List(1, ""))
+            os.replace(server.users.issue(["second"]), pem)
+            await api.page(NAMESPACE, SELECTOR, List(1, ""))
+            pem.write_text("half of a certif")
+            await api.page(NAMESPACE, SELECTOR, List(1, ""))  # with the last one that could be read
+
+    anyio.run(body)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.simulators.certificates import Authority
 from tests.testbed import tools
 
 SUITE = "bookworm"
@@ -113,6 +114,8 @@ class KubeServer:
         """Tokens: of an administrator, and of the kubelet of `NODE`."""
         self._running: list[subprocess.Popen[bytes]] = []
         self._etcd, self._peer, self._port = _free_ports(3)
+        self.users = Authority(folder, "users of the testbed")
+        """Issues certificates of users: the common name is the user's."""
 
     @property
     def url(self) -> str:
@@ -164,7 +167,8 @@ class KubeServer:
             "kube-apiserver", f"--etcd-servers=http://127.0.0.1:{self._etcd}", "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1", f"--secure-port={self._port}", f"--cert-dir={self.folder}/certificates",
             f"--token-auth-file={self.folder}/tokens.csv", "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction", f"--service-account-key-file={key}",
+            "--enable-admission-plugins=NodeRestriction", f"--client-ca-file={self.users.bundle}",
+            f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}", "--service-account-issuer=https://kubernetes.default.svc",
             "--api-audiences=https://kubernetes.default.svc", "--service-cluster-ip-range=10.0.0.0/24",
         )  # fmt: skip
@@ -234,12 +238,17 @@ class KubeServer:
         """A service account that may do what a Role of these rules says, in its namespace; a token of it."""
         self.namespace(namespace)
         self.make(f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
-        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-        self.make(f"{rbac}/roles", {"metadata": {"name": name}, "rules": list(rules)})
-        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
-        self.make(f"{rbac}/rolebindings", {"metadata": {"name": name}, "subjects": [subject], "roleRef": role})
+        self.grant(namespace, {"kind": "ServiceAccount", "name": name, "namespace": namespace}, rules)
         return self.token(namespace, name)
+
+    def grant(self, namespace: str, subject: Mapping[str, str], rules: Sequence[Mapping[str, Any]]) -> None:
+        """Make a Role of these rules, of the subject's name, and bind it to the subject."""
+        rbac, group = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}", "rbac.authorization.k8s.io"
+        name = subject["name"]
+        self.make(f"{rbac}/roles", {"metadata": {"name": name}, "rules": list(rules)})
+        role = {"apiGroup": group, "kind": "Role", "name": name}
+        bound = {"metadata": {"name": name}, "subjects": [dict(subject)], "roleRef": role}
+        self.make(f"{rbac}/rolebindings", bound)
 
     def token(self, namespace: str, name: str) -> str:
         """A token for a service account, by TokenRequest, for an hour."""
