@@ -13,6 +13,7 @@ Exceptions, one root::
     |   +-- DigestMismatch         ... because they are not the bytes the digest names
     +-- PolicyFault                a policy came to no answer              -> a denial
     +-- Unavailable                the outside world did not answer; carries its Cause -> an inconclusive outcome
+    +-- ApiError                   an API server did not answer as it should; in `agent.cluster.troubles`
 
 "Deny" and "cannot tell" are values (`agent.model.verdict`), never exceptions.  An exception outside this tree is a
 bug: it ends in exit code 70 and blocks.

@@ -120,6 +120,20 @@ def download(
     `with_dependencies` is what the names of those dependencies begin with that are wanted as well; empty for none.
     Raises `ToolsMissing`.
     """
+    options = private_apt(folder, suite)
+    archives = folder / f"archives-{suite}"
+    archives.mkdir()
+    if with_dependencies:
+        planned = must(["apt-get", *options[1:], "-s", "--no-install-recommends", "install", *packages], folder)
+        names = {line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")}
+        packages = tuple(sorted(name for name in names if name.startswith(with_dependencies)))
+    must(["apt-get", *options, "download", *packages], archives)
+    for archive in sorted(archives.glob("*.deb")):
+        must(["dpkg", "-x", str(archive), str(into)], folder)
+
+
+def private_apt(folder: pathlib.Path, suite: str, *, types: str = "deb") -> list[str]:
+    """Options of an apt whose state lies below `folder`, with the lists of one suite.  Raises `ToolsMissing`."""
     private = folder / f"apt-{suite}"
     for part in (
         "etc/sources.list.d",
@@ -131,7 +145,7 @@ def download(
         (private / part).mkdir(parents=True)
     (private / "status").touch()
     (private / "etc" / "sources.list.d" / "testbed.sources").write_text(
-        f"Types: deb\nURIs: {_mirror()}\nSuites: {suite}\nComponents: main\n"
+        f"Types: {types}\nURIs: {_mirror()}\nSuites: {suite}\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
     )
     settings = {
@@ -143,16 +157,8 @@ def download(
         "APT::Sandbox::User": "root",
     }
     options = ["-qq", *(f"-o{name}={value}" for name, value in settings.items())]
-    archives = private / "archives"
-    archives.mkdir()
-    _must(["apt-get", *options, "update"], folder)
-    if with_dependencies:
-        planned = _must(["apt-get", *options[1:], "-s", "--no-install-recommends", "install", *packages], folder)
-        names = {line.split()[1] for line in planned.splitlines() if line.startswith("Inst ")}
-        packages = tuple(sorted(name for name in names if name.startswith(with_dependencies)))
-    _must(["apt-get", *options, "download", *packages], archives)
-    for archive in sorted(archives.glob("*.deb")):
-        _must(["dpkg", "-x", str(archive), str(into)], folder)
+    must(["apt-get", *options, "update"], folder)
+    return options
 
 
 def _mirror() -> str:
@@ -193,11 +199,17 @@ def checked(root: pathlib.Path) -> Tools:
     return Tools(root, tuple(versions))
 
 
-def _must(command: list[str], folder: pathlib.Path) -> str:
+def must(command: list[str], folder: pathlib.Path) -> str:
+    """What a command says on standard output.  Raises `ToolsMissing` if it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ToolsMissing(f"{command[0]}: {done.stderr.strip()[-400:]}")
     return done.stdout
+
+
+def links(folder: str, names: list[str]) -> list[str]:
+    """Which of these are symbolic links: what `shutil.copytree` is to leave out."""
+    return [name for name in names if os.path.islink(os.path.join(folder, name))]
 
 
 def _runs(command: list[str]) -> bool:

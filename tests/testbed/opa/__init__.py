@@ -44,7 +44,7 @@ def _build(folder: pathlib.Path, target: pathlib.Path) -> None:
     goroot = folder / "goroot"
     # Debian keeps the parts in two places and links them to each other by absolute paths.
     for base in sorted((root / "usr").glob("share/go-*")) + sorted((root / "usr").glob("lib/go-*")):
-        shutil.copytree(base, goroot, dirs_exist_ok=True, symlinks=False, ignore=_links)
+        shutil.copytree(base, goroot, dirs_exist_ok=True, symlinks=False, ignore=tools.links)
     own = root / "usr" / "share" / "gocode" / "src" / "opaeval"
     own.mkdir(parents=True)
     shutil.copy(_SOURCE, own)
@@ -64,10 +64,6 @@ def _build(folder: pathlib.Path, target: pathlib.Path) -> None:
     if done.returncode != 0:
         raise tools.ToolsMissing(f"go build: {done.stderr.strip()[-400:]}")
     (folder / "opa").rename(target)
-
-
-def _links(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if os.path.islink(os.path.join(folder, name))]
 
 
 def ask(questions: Iterable[Mapping[str, object]]) -> list[Answer]:

@@ -1,0 +1,303 @@
+"""Requests to a Kubernetes API server: each bounded in time and bytes; over aiohttp, under anyio.
+
+None is tried again, but that aiohttp sends a read anew, once, whose connection was closed without a word.  It follows
+nothing, unpacks nothing, keeps no cookies, reads no environment.  Credentials are read for each request, and
+connections made anew when the files behind them have changed.  Every exception of the outside world ends here as
+`ApiError`.  What to ask when is decided in `agent.cluster`.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Protocol
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from agent import __version__
+from agent.adapters.kube_access import Access
+from agent.cluster import messages
+from agent.cluster.following import SILENCE, List, Watch
+from agent.cluster.messages import Change, Page
+from agent.cluster.troubles import ApiError, Trouble, refusal
+
+CONNECT = 10.0
+"""Seconds to reach the server, TLS included."""
+
+ANSWER = 30.0
+"""Seconds for a whole answer that is no watch: a page of 32 MB takes its time."""
+
+MOST_CONNECTIONS = 4
+"""One watches, one lists, one tells events, one looks after the node."""
+
+_CHUNK = 256 * 1024
+_ERRORS = (aiohttp.ClientError, OSError, ValueError, EOFError)  # TimeoutError is an OSError, ssl's errors are
+
+
+class Reads(Protocol):
+    """What credentials come from: `kube_access.Credentials`."""
+
+    async def read(self) -> Access:
+        """What is configured now.  Raises `ApiError`."""
+        ...
+
+
+class Silent(Exception):
+    """Nothing came for too long."""
+
+
+class Changes:
+    """A watch that the server took: its events, one after another."""
+
+    def __init__(self, content: aiohttp.StreamReader, namespace: str, silence: float) -> None:
+        """`silence` is how long to wait for one event, in seconds."""
+        self._content = content
+        self._namespace = namespace
+        self._silence = silence
+        self._line = bytearray()
+
+    async def next(self) -> Change | None:
+        """The next event; None if the server ended the watch in good order.  Raises `ApiError`, `Silent`."""
+        with anyio.move_on_after(self._silence):
+            line = await self._next_line()
+            return messages.change(line, self._namespace) if line else None
+        raise Silent
+
+    async def _next_line(self) -> bytes:
+        """Without its end; empty for none.  A line is searched once, however it comes."""
+        searched = 0
+        while True:
+            end = self._line.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._line[:end])
+                del self._line[: end + 1]
+                if line.strip():
+                    return line
+                searched = 0
+                continue
+            searched = len(self._line)
+            if searched > messages.MAX_LINE:
+                raise ApiError(Trouble.TOO_LONG, f"an event: got more than {messages.MAX_LINE} bytes")
+            try:
+                part = await self._content.read(_CHUNK)
+            except _ERRORS as error:
+                raise _lost(error) from None
+            if not part:
+                if self._line.strip():
+                    raise ApiError(Trouble.UNAVAILABLE, "the connection ended within an event")
+                return b""
+            self._line += part
+
+
+class ApiServer:
+    """One API server, in one event loop; closed by `async with`."""
+
+    def __init__(self, credentials: Reads, *, answer: float = ANSWER, silence: float = SILENCE) -> None:
+        """No connection is made yet.  See `ANSWER` and `following.SILENCE`."""
+        self._credentials = credentials
+        self._answer = answer
+        self._silence = silence
+        self._made: tuple[Access, aiohttp.ClientSession] | None = None
+        self._retired: list[aiohttp.ClientSession] = []
+        self._changing = anyio.Lock()
+        self.credentials_trouble = ""
+        """Why credentials could not be read last; the ones before them are used as long as they do."""
+
+    async def __aenter__(self) -> "ApiServer":
+        """Give it."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        for session in [*self._retired, *([self._made[1]] if self._made else [])]:
+            await session.close()
+
+    async def page(self, namespace: str, selector: str, asked: List) -> Page:
+        """A page of the ConfigMaps that `selector` names.  Raises `ApiError`."""
+        query = {"labelSelector": selector, "limit": str(asked.limit), "continue": asked.token}
+        content = await self.send("GET", _configmaps(namespace), _given(query), limit=messages.MAX_PAGE)
+        return messages.page(content, namespace)
+
+    @asynccontextmanager
+    async def changes(self, namespace: str, selector: str, asked: Watch) -> AsyncIterator[Changes]:
+        """A watch, with bookmarks.  Raises `ApiError`."""
+        query = {
+            "labelSelector": selector,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": asked.resource_version,
+            "timeoutSeconds": str(asked.seconds),
+        }
+        total = asked.seconds + self._answer  # the server ends it; this is for one that doesn't
+        async with self._response("GET", _configmaps(namespace), query, total=total) as response:
+            yield Changes(response.content, namespace, self._silence)
+
+    async def node_labels(self, name: str) -> Mapping[str, str] | None:
+        """The labels of a node; None if we may not know, or there is none.  Raises `ApiError`."""
+        try:
+            content = await self.send("GET", f"/api/v1/nodes/{_part(name)}", {}, limit=messages.MAX_NODE)
+        except ApiError as error:
+            if error.trouble in (Trouble.FORBIDDEN, Trouble.NOT_FOUND):
+                return None
+            raise
+        return messages.node_labels(content)
+
+    async def create_event(self, namespace: str, body: Mapping[str, object]) -> None:
+        """Write an event.  Raises `ApiError`."""
+        path = f"/api/v1/namespaces/{_part(namespace)}/events"
+        await self.send("POST", path, {}, body=body, limit=messages.MAX_NODE)
+
+    async def change_event(self, namespace: str, name: str, body: Mapping[str, object]) -> None:
+        """Merge `body` into an event (RFC 7386).  Raises `ApiError`."""
+        path = f"/api/v1/namespaces/{_part(namespace)}/events/{_part(name)}"
+        await self.send("PATCH", path, {}, body=body, limit=messages.MAX_NODE)
+
+    async def send(
+        self, method: str, path: str, query: Mapping[str, str], *, limit: int, body: Mapping[str, object] | None = None
+    ) -> bytes:
+        """Ask, and read the whole answer of at most `limit` bytes.  Raises `ApiError`."""
+        async with self._response(method, path, query, total=self._answer, body=body) as response:
+            return await _read(response, limit)
+
+    @asynccontextmanager
+    async def _response(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        total: float,
+        body: Mapping[str, object] | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """An answer with status 2xx.  Raises `ApiError`."""
+        access, session = await self._current()
+        async with AsyncExitStack() as stack:
+            try:
+                request = session.request(
+                    method,
+                    URL(f"{access.url}{path}{'?' if query else ''}{urlencode(query)}", encoded=True),
+                    headers=_headers(access, method),
+                    data=None if body is None else json.dumps(body).encode(),
+                    proxy=access.proxy or None,
+                    server_hostname=access.server_name or None,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=total, connect=CONNECT, sock_read=self._answer + self._silence),
+                )
+                response = await stack.enter_async_context(request)
+                stack.callback(_abort_unfinished, response)
+                if not 200 <= response.status < 300:
+                    content = await _start(response)
+                    raise refusal(response.status, messages.reason(content), response.headers.get("Retry-After", ""))
+            except _ERRORS as error:
+                raise _lost(error) from None
+            yield response
+
+    async def _current(self) -> tuple[Access, aiohttp.ClientSession]:
+        """Credentials as they are now, and a session for them; the last ones while they can't be read."""
+        async with self._changing:
+            made = self._made
+            try:
+                access = await self._credentials.read()
+                if made is None:
+                    made = (access, _session(access))
+                elif access.connection != made[0].connection:
+                    session = _session(access)
+                    self._retired.append(made[1])  # a watch may run on it until it ends
+                    made = (access, session)
+                else:
+                    made = (access, made[1])
+                self._made = made
+                self.credentials_trouble = ""
+            except ApiError as error:
+                self.credentials_trouble = error.message
+                if made is None:
+                    raise
+            while len(self._retired) > 1:
+                await self._retired.pop(0).close()
+            return made
+
+
+def _session(access: Access) -> aiohttp.ClientSession:
+    """Raises `ApiError` if the certificates can't be read."""
+    context = access.context()
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, ssl=True if context is None else context),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+        timeout=aiohttp.ClientTimeout(),  # each request has its own
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+def _headers(access: Access, method: str) -> Mapping[str, str]:
+    kind = {"POST": "application/json", "PATCH": "application/merge-patch+json"}.get(method, "")
+    return _given(
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"nodeseal/{__version__}",
+            "Content-Type": kind,
+            "Authorization": access.authorization,
+        }
+    )
+
+
+def _given(values: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in values.items() if value}
+
+
+def _configmaps(namespace: str) -> str:
+    return f"/api/v1/namespaces/{_part(namespace)}/configmaps"
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    parts: list[bytes] = []
+    left = limit + 1
+    try:
+        while left and (part := await response.content.read(min(left, _CHUNK))):
+            parts.append(part)
+            left -= len(part)
+    except _ERRORS as error:
+        raise _lost(error) from None
+    if not left:
+        raise ApiError(Trouble.TOO_LONG, f"an answer: got more than {limit} bytes")
+    return b"".join(parts)
+
+
+def _abort_unfinished(response: aiohttp.ClientResponse) -> None:
+    """End the connection of a response that was not read whole: the other side may never take leave of it."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+
+
+async def _start(response: aiohttp.ClientResponse) -> bytes:
+    """The first bytes of a refusal: its reason, if the connection lasts as long."""
+    start = b""
+    while len(start) < messages.MAX_REASON:
+        part = await response.content.read(messages.MAX_REASON - len(start))
+        if not part:
+            break
+        start += part
+    return start
+
+
+def _lost(error: Exception) -> ApiError:
+    """What is said of it is its kind: texts of the library hold URLs, and those may hold a proxy's password."""
+    return ApiError(Trouble.UNAVAILABLE, f"no answer of the API server: {_kind(error)}")
+
+
+def _kind(error: BaseException) -> str:
+    named = getattr(error, "os_error", error)
+    text = getattr(named, "strerror", None)
+    return f"{type(error).__name__}{f' ({text})' if isinstance(text, str) else ''}"

@@ -1,0 +1,248 @@
+"""What every API server does, the simulated one and the real one alike; and that we live by it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from agent.adapters.kube import ApiServer, Changes, Reads
+from agent.adapters.kube_events import Events
+from agent.cluster.following import List, Watch
+from agent.cluster.messages import Change, Kind
+from agent.cluster.notices import Notice, Reason
+from agent.cluster.troubles import ApiError, Trouble
+from tests.adapters.kube import ACTIVE, following, until
+from tests.cluster.objects import LABEL, NAMESPACE, SELECTOR, configmap
+
+
+class Cluster(Protocol):
+    """A server, and somebody who changes what it holds.  All of it blocks."""
+
+    def credentials(self, who: str) -> Reads:
+        """Of `admin`; `reader`, who may read ConfigMaps and write events in our namespace; `nobody`."""
+        ...
+
+    def put(
+        self, name: str, labels: Mapping[str, str], data: Mapping[str, str], binary: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Create or replace a ConfigMap in our namespace."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete a ConfigMap in our namespace."""
+        ...
+
+    def forget(self) -> None:
+        """Make tokens of pages that were given until now too old."""
+        ...
+
+    def event(self, name: str) -> Mapping[str, object]:
+        """An event in our namespace."""
+        ...
+
+
+Check = Callable[[Cluster], Awaitable[None]]
+
+
+async def _changed(changes: Changes, *, among: int = 50) -> Change:
+    """The next event that is no bookmark."""
+    for _ in range(among):
+        change = await changes.next()
+        assert change is not None
+        if change.kind is not Kind.BOOKMARK:
+            return change
+    raise AssertionError("nothing but bookmarks")
+
+
+async def _everything(server: ApiServer) -> str:
+    """The version of a whole list."""
+    return (await server.page(NAMESPACE, SELECTOR, List(0, ""))).resource_version
+
+
+async def a_label_that_is_removed_is_a_deletion(cluster: Cluster) -> None:
+    """From the list on: added, modified, label removed, added again, deleted, created anew."""
+    async with ApiServer(cluster.credentials("reader")) as server:
+        version = await _everything(server)
+        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 60)) as changes:
+            found: list[tuple[Kind, str]] = []
+            uids: list[str] = []
+            for labels, data in (
+                (ACTIVE, "1"), (ACTIVE, "2"), ({LABEL: "preview"}, "2"), (ACTIVE, "2"), (None, ""), (ACTIVE, "3"),
+            ):  # fmt: skip
+                if labels is None:
+                    await to_thread.run_sync(cluster.delete, "walk")
+                else:
+                    await to_thread.run_sync(cluster.put, "walk", labels, {"v": data}, {"b": b"\0\xff"})
+                change = await _changed(changes)
+                assert change.object is not None
+                assert change.object.name == "walk"
+                assert change.object.binary_data == {"b": b"\0\xff"}
+                found.append((change.kind, change.object.data["v"]))
+                uids.append(change.object.uid)
+        assert found == [
+            (Kind.ADDED, "1"), (Kind.MODIFIED, "2"), (Kind.DELETED, "2"), (Kind.ADDED, "2"), (Kind.DELETED, "2"),
+            (Kind.ADDED, "3"),
+        ]  # fmt: skip
+        assert len(set(uids[:5])) == 1
+        assert uids[5] != uids[4]
+    await to_thread.run_sync(cluster.delete, "walk")
+
+
+async def a_list_comes_in_pages_of_one_version(cluster: Cluster) -> None:
+    """Each object once."""
+    for i in range(5):
+        await to_thread.run_sync(cluster.put, f"page-{i}", ACTIVE, {"v": str(i)})
+    async with ApiServer(cluster.credentials("reader")) as server:
+        names, versions, token = list[str](), set[str](), ""
+        while True:
+            page = await server.page(NAMESPACE, SELECTOR, List(2, token))
+            assert len(page.items) <= 2
+            names += [each.name for each in page.items]
+            versions.add(page.resource_version)
+            token = page.token
+            if not token:
+                break
+        assert [name for name in names if name.startswith("page-")] == [f"page-{i}" for i in range(5)]
+        assert len(versions) == 1
+    for i in range(5):
+        await to_thread.run_sync(cluster.delete, f"page-{i}")
+
+
+async def a_token_of_a_page_can_be_too_old(cluster: Cluster) -> None:
+    """410, in the middle of a list; listing anew works."""
+    for i in range(3):
+        await to_thread.run_sync(cluster.put, f"old-{i}", ACTIVE, {"v": str(i)})
+    async with ApiServer(cluster.credentials("reader")) as server:
+        page = await server.page(NAMESPACE, SELECTOR, List(1, ""))
+        assert page.token
+        for i in range(3):
+            await to_thread.run_sync(cluster.put, f"old-{i}", ACTIVE, {"v": "again"})
+        await to_thread.run_sync(cluster.forget)
+        with pytest.raises(ApiError) as caught:
+            await server.page(NAMESPACE, SELECTOR, List(1, page.token))
+        assert caught.value.trouble is Trouble.GONE
+        assert len((await server.page(NAMESPACE, SELECTOR, List(0, ""))).items) >= 3
+    for i in range(3):
+        await to_thread.run_sync(cluster.delete, f"old-{i}")
+
+
+async def a_watch_ends_in_good_order_when_its_time_is_over(cluster: Cluster) -> None:
+    """After as many seconds as were asked for, with a bookmark before that if anything happened."""
+    async with ApiServer(cluster.credentials("reader")) as server:
+        version = await _everything(server)
+        began = anyio.current_time()
+        kinds = []
+        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 8)) as changes:
+            await to_thread.run_sync(cluster.put, "unseen", {LABEL: "preview"}, {})  # or there is nothing to mark
+            while (change := await changes.next()) is not None:
+                kinds.append(change.kind)
+        assert 7 < anyio.current_time() - began < 14
+        assert set(kinds) <= {Kind.BOOKMARK}
+        assert kinds
+    await to_thread.run_sync(cluster.delete, "unseen")
+
+
+async def whoever_is_nobody_is_told_so(cluster: Cluster) -> None:
+    """401, for a list, a watch and an event."""
+    async with ApiServer(cluster.credentials("nobody")) as server:
+        for ask in (
+            lambda: server.page(NAMESPACE, SELECTOR, List(1, "")),
+            lambda: _first(server, "1"),
+            lambda: server.create_event(NAMESPACE, _notice("a").body("n", 1, configmap("a").created)),
+        ):
+            with pytest.raises(ApiError) as caught:
+                await ask()
+            assert caught.value.trouble is Trouble.UNAUTHORIZED
+
+
+async def whoever_may_not_is_told_so_and_why(cluster: Cluster) -> None:
+    """403, with the server's reason; of a node nobody may know it is None."""
+    async with ApiServer(cluster.credentials("reader")) as server:
+        with pytest.raises(ApiError, match="forbidden: User") as caught:
+            await server.page("kube-system", SELECTOR, List(1, ""))
+        assert caught.value.trouble is Trouble.FORBIDDEN
+        assert await server.node_labels("n1") is None
+
+
+async def labels_of_a_node_are_told_to_whoever_may_know(cluster: Cluster) -> None:
+    """And None for a node that is not there."""
+    async with ApiServer(cluster.credentials("admin")) as server:
+        labels = await server.node_labels("n1")
+        assert labels is not None
+        assert labels["zone"] == "a"
+        assert await server.node_labels("n2") is None
+
+
+async def a_follower_has_what_is_there(cluster: Cluster) -> None:
+    """All of the steps, seen from behind."""
+    await to_thread.run_sync(cluster.put, "before", ACTIVE, {"v": "1"})
+    async with ApiServer(cluster.credentials("reader")) as server, following(server) as (follower, told):
+        await told.until({"before": "1"})
+        await to_thread.run_sync(cluster.put, "later", ACTIVE, {"v": "2"})
+        await told.until({"before": "1", "later": "2"})
+        await to_thread.run_sync(cluster.put, "later", {LABEL: "preview"}, {"v": "2"})
+        await told.until({"before": "1"})
+        await to_thread.run_sync(cluster.put, "before", ACTIVE, {"v": "3"})
+        await told.until({"before": "3"})
+        await to_thread.run_sync(cluster.delete, "before")
+        await told.until({})
+        await to_thread.run_sync(cluster.put, "before", ACTIVE, {"v": "4"})
+        await told.until({"before": "4"})
+        assert follower.progress().lists == 1
+    for name in ("before", "later"):
+        await to_thread.run_sync(cluster.delete, name)
+
+
+async def an_event_is_written_once_and_changed_after_that(cluster: Cluster) -> None:
+    """By two nodes that say the same: the second one is turned away."""
+    await to_thread.run_sync(cluster.put, "subject", ACTIVE, {})
+    now = 1000.0
+
+    async def at_once(seconds: float) -> None:
+        await anyio.sleep(0)
+
+    notice = _notice("subject")
+    async with ApiServer(cluster.credentials("reader")) as server, anyio.create_task_group() as group:
+        ours, theirs = (Events(server, node, clock=lambda: now, sleep=at_once) for node in ("n1", "n2"))
+        group.start_soon(ours.run)
+        group.start_soon(theirs.run)
+        ours.tell(notice)
+        await until(lambda: ours.written == 1, lambda: str(ours.failures))
+        theirs.tell(notice)
+        await until(lambda: theirs.shared == 1, lambda: str(theirs.failures))
+        ours.tell(notice)  # too soon
+        now += 601
+        ours.tell(notice)
+        await until(lambda: ours.written == 2, lambda: str(ours.failures))
+        found = await to_thread.run_sync(cluster.event, notice.event)
+        group.cancel_scope.cancel()
+    assert (found["count"], found["message"], found["type"]) == (3, "x" * 1024, "Warning")
+    assert not ours.failures and not theirs.failures
+    await to_thread.run_sync(cluster.delete, "subject")
+
+
+def _notice(name: str) -> Notice:
+    """One as long as they get."""
+    return Notice.of(configmap(name), Reason.REJECTED, "x" * 1024)
+
+
+async def _first(server: ApiServer, version: str) -> None:
+    with suppress(StopAsyncIteration):
+        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 5)) as changes:
+            await changes.next()
+
+
+CONTRACT: tuple[Check, ...] = (
+    a_label_that_is_removed_is_a_deletion,
+    a_list_comes_in_pages_of_one_version,
+    a_token_of_a_page_can_be_too_old,
+    a_watch_ends_in_good_order_when_its_time_is_over,
+    whoever_is_nobody_is_told_so,
+    whoever_may_not_is_told_so_and_why,
+    labels_of_a_node_are_told_to_whoever_may_know,
+    a_follower_has_what_is_there,
+    an_event_is_written_once_and_changed_after_that,
+)

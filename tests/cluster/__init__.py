@@ -1,0 +1,1 @@
+"""What is asked of an API server and what its answers mean, without one."""
