@@ -17,7 +17,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from hashlib import sha256
 
@@ -134,6 +134,19 @@ class SnapshotStore:
                 hint="run as the user that owns the folder, usually root, or name another --root",
             ) from error
         return generation
+
+    def withdraw(self) -> None:
+        """Put nothing in force: what was is missing from now on, and its rules say what that means.
+
+        Raises `HostError`.
+        """
+        try:
+            with files.locked(f"{self.state}/{_LOCK}", wait=_LOCK_WAIT):
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self.state}/{_CURRENT}")
+                files.sync_folder(self.state)
+        except OSError as error:
+            raise HostError(f"{self.state}: got {error}; expected to withdraw the configuration") from error
 
     def _load(self) -> Config:
         with _opened(self.state, _FOLDER) as state:

@@ -165,7 +165,7 @@ def put_in_force(path: str, root: str, home: str | None) -> Findings:
     Paths of the host count in it if `home` is given.  Raises what `apply` raises.
     """
     state = NodeState(root)
-    demand = signing.demand(_bootstrap(state).floor, root)
+    demand = signing.demand(bootstrap_of(state).floor, root)
     found = read(path, home, Node(demand.floor, moment().wall), demand)
     if found.config is not None:
         state.begin(found.config.ruleset.break_glass)
@@ -282,7 +282,7 @@ def load_for_person(path: str, home: str) -> Config:
     return read_for_person(path, home).config
 
 
-def _bootstrap(state: NodeState) -> Bootstrap:
+def bootstrap_of(state: NodeState) -> Bootstrap:
     """The node's bootstrap document.  Raises `HostError`, `ConfigurationError` if it is not of the form."""
     content = state.bootstrap_content()
     if content is None:
@@ -312,7 +312,7 @@ def _demand(root: str) -> tuple[Demand | None, tuple[Problem, ...]]:
     """What the node asks of a configuration, and what should be told of its bootstrap document."""
     state = NodeState(root)
     try:
-        return signing.demand(_bootstrap(state).floor, root), ()
+        return signing.demand(bootstrap_of(state).floor, root), ()
     except ConfigurationError as error:
         return None, error.problems
     except HostError as error:

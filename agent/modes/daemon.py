@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import anyio
 
@@ -23,9 +23,13 @@ from agent.adapters.telemetry import Log, open_log
 from agent.errors import HostError
 from agent.modes.ahead import Ahead, Why
 from agent.modes.publishing import Publisher
+from agent.modes.source import Cluster, Source
 from agent.modes.telling import Telling
 from agent.modes.warm import Declined, State, WarmDoor
 from agent.modes.warm_access import Connections
+
+if TYPE_CHECKING:
+    from agent.modes.clustering import ClusterPublisher
 
 SCHEMA_VERSION = "1"
 """Version of what the daemon says to people's commands."""
@@ -38,10 +42,10 @@ _PRIORITY = -5  # children that hear nothing for a second do the work alone: a b
 _NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 
 
-def run(root: str, config: str | None, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
+def run(root: str, source: Source, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form.  Raises `HostError`."""
     _take_what_is_needed()
-    daemon = _Daemon(root, config, environment, open_log(*log))
+    daemon = _Daemon(root, source, environment, open_log(*log))
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -64,9 +68,10 @@ def _take_what_is_needed() -> None:
 class _Daemon:
     """Everything of one process."""
 
-    def __init__(self, root: str, config: str | None, environment: Mapping[str, str], log: Log) -> None:
+    def __init__(self, root: str, source: Source, environment: Mapping[str, str], log: Log) -> None:
         self._root = root
-        self._config = config
+        self._source = source
+        self._cluster: ClusterPublisher | None = None
         self._environment = environment
         self._log = log
         self._since = time.time()
@@ -78,7 +83,8 @@ class _Daemon:
             await self._serve(signals)
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
-        publisher = Publisher(self._config, self._root, self._log, self._bug) if self._config else None
+        folder = self._source.folder
+        publisher = Publisher(folder, self._root, self._log, self._bug) if folder else None
         if publisher:
             await publisher.publish()
         with suppress(OSError):  # then nothing is told, as with every other process
@@ -98,11 +104,19 @@ class _Daemon:
                 group.start_soon(self._lasting, work)
             if publisher:
                 group.start_soon(self._lasting, publisher.run)
+            if self._source.cluster:
+                self._cluster = self._of_cluster(self._source.cluster)
+                group.start_soon(self._lasting, self._cluster.run)
             async for _ in signals:
                 break
             ipc.take_away(self._root, which)
             self._log.info("stopping")
             group.cancel_scope.cancel()
+
+    def _of_cluster(self, cluster: Cluster) -> "ClusterPublisher":
+        from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
+
+        return ClusterPublisher(self._root, cluster, self._environment, self._log)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what has no end; a bug in it is told, and it begins anew."""
@@ -161,6 +175,7 @@ class _Daemon:
             "ahead": {"waiting": self._ahead.waiting, "done": self._ahead.done, "dropped": self._ahead.dropped},
             "told": self._telling.counters.as_json(),
             "linesDropped": self._log.dropped,
+            "cluster": self._cluster.as_json() if self._cluster else None,
             "bugs": dict(self._bugs),
         }
 

@@ -18,6 +18,7 @@ from agent.config import serialform
 from agent.config import statement as statements
 from agent.config.config import Config
 from agent.config.dialect import SECTION, Placing
+from agent.config.documentset import NamedDocuments
 from agent.config.serialform import Applied
 from agent.config.statement import SIGNATURES
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, Problem, UsageError
@@ -104,7 +105,7 @@ def demand(floor: Floor, root: str) -> Demand:
     return Demand(floor, tuple(keys), Serials(root), where)
 
 
-def judged(asked: Demand, documents: DocumentSet, config: Config | None) -> Judged:
+def judged(asked: Demand, documents: NamedDocuments, config: Config | None) -> Judged:
     """What is wrong with the signatures of `documents` and the serial of `config`, which they are if they can be used.
 
     Without keys nobody asks: then what looks signed is told to have no effect.
@@ -157,7 +158,7 @@ def signed_by(found: Judged | None) -> str:
     return printable(f"signed by {found.key.fingerprint}, serial {found.applied.serial}") + "\n"
 
 
-def _in_vain(asked: Demand, documents: DocumentSet, serial: int | None, at: str) -> list[Problem]:
+def _in_vain(asked: Demand, documents: NamedDocuments, serial: int | None, at: str) -> list[Problem]:
     """What looks signed where nobody asks."""
     found = []
     if documents.signatures:
@@ -169,7 +170,7 @@ def _in_vain(asked: Demand, documents: DocumentSet, serial: int | None, at: str)
     return found
 
 
-def _signer(asked: Demand, documents: DocumentSet, content: bytes, problems: list[Problem]) -> SigningKey | None:
+def _signer(asked: Demand, documents: NamedDocuments, content: bytes, problems: list[Problem]) -> SigningKey | None:
     """The key that signed `content`.  None if none did: `problems` says why."""
     if documents.signatures is None:
         expected = f"a signature as base64, by a key of signedBy in {asked.bootstrap}; {_AGAIN}"

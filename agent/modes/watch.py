@@ -8,7 +8,8 @@ import argparse
 from collections.abc import Mapping
 from typing import TextIO
 
-from agent.errors import Exit
+from agent.errors import Exit, UsageError
+from agent.modes.source import Cluster, Source
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,15 +18,33 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "watch",
         help="answer pulls from a warm process, and keep a folder's configuration in force",
         description="Run until stopped (SIGTERM). Answers containerd's child on ROOT/run/nodeseal/agent.sock with "
-        "everything at hand: connections, tokens, parsed trust, compiled policies. With --config, puts the "
-        "folder's configuration in force, and again whenever the folder changes; one that can't be used changes "
-        "nothing. Pulls don't depend on it: without it, each does the work alone.",
+        "everything at hand: connections, tokens, parsed trust, compiled policies. With --config or --configmaps, "
+        "puts a configuration in force, and again whenever it changes; what can't be used changes nothing. "
+        "Pulls don't depend on it: without it, each does the work alone.",
         epilog="exit codes: 0 stopped, 2 usage, 5 host operation failed, 70 bug",
     )
-    parser.add_argument(
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
         "--config",
         metavar="DIR|FILE",
         help="put this configuration in force and follow its changes; paths of the host don't count in it",
+    )
+    source.add_argument(
+        "--configmaps",
+        action="store_true",
+        help="put in force what the labelled ConfigMaps of a namespace say together, and follow their changes",
+    )
+    parser.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        default="",
+        help="how to reach the API server (default: the pod's service account)",
+    )
+    parser.add_argument(
+        "--namespace", metavar="NS", default="", help="namespace of the ConfigMaps (default: the credentials' own)"
+    )
+    parser.add_argument(
+        "--node", metavar="NAME", default="", help="this node's name in the cluster (default: the host's name)"
     )
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
@@ -35,8 +54,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
-    """Run until a signal says stop.  Raises `HostError`."""
+    """Run until a signal says stop.  Raises `UsageError`, `HostError`."""
     from agent.modes import daemon
 
-    daemon.run(options.root, options.config, environment, log=(stderr, options.log))
+    cluster = Cluster(options.kubeconfig, options.namespace, options.node) if options.configmaps else None
+    if cluster is None and (options.kubeconfig or options.namespace or options.node):
+        raise UsageError("--kubeconfig, --namespace, --node: got them alone; expected --configmaps beside them")
+    source = Source(options.config, cluster)
+    daemon.run(options.root, source, environment, log=(stderr, options.log))
     return Exit.ALLOW

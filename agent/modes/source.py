@@ -1,0 +1,21 @@
+"""Where the daemon's configurations come from."""
+
+from typing import NamedTuple
+
+
+class Cluster(NamedTuple):
+    """Whose ConfigMaps count.
+
+    `kubeconfig` is empty for the pod's service account, `namespace` for the credentials' own.  `node` is this node's name in the cluster, empty for the host's.
+    """
+
+    kubeconfig: str
+    namespace: str
+    node: str
+
+
+class Source(NamedTuple):
+    """Where configurations come from: a folder (or file), a cluster, or whoever else publishes them."""
+
+    folder: str | None = None
+    cluster: Cluster | None = None

@@ -1,0 +1,266 @@
+"""ConfigMaps of an API server become the configuration in force: a daemon in a process of its own, and a simulator."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from agent import cli
+from agent.adapters import ipc
+from agent.adapters.inforce import InForceFile
+from agent.adapters.snapshots import SnapshotStore
+from agent.config.config import Config
+from agent.config.discovery import ACTIVE, LABEL, NODE_SELECTOR
+from agent.errors import Cause, Unavailable
+from tests.signing import usual_signer
+from tests.simulators import kube_misbehaviour as does
+from tests.simulators.kube import ADMIN, NAMESPACE, KubeSimulator
+
+SECONDS = 30.0
+DEFAULT = {"enforcement": "Audit", "failurePolicy": "Fail"}
+
+
+@pytest.fixture
+def server() -> Iterator[KubeSimulator]:
+    """An API server."""
+    with KubeSimulator() as found:
+        yield found
+
+
+@pytest.fixture
+def root(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A node's root."""
+    (tmp_path / "host").mkdir()
+    return tmp_path / "host"
+
+
+@contextlib.contextmanager
+def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[pathlib.Path]:
+    """A daemon that follows the server's ConfigMaps; its log."""
+    kubeconfig = root / "kubeconfig"
+    cluster, user = {"server": server.url}, {"token": ADMIN}
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": "c", "cluster": cluster}],
+                "users": [{"name": "u", "user": user}],
+                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": NAMESPACE}}],
+                "current-context": "x",
+            }
+        )
+    )
+    kubeconfig.chmod(0o600)
+    log = root / "log"
+    command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps", "--node", "n1"]
+    with log.open("ab") as stream:
+        process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig), *words], stderr=stream)
+    try:
+        until(lambda: (root / ipc.FOLDER / ipc.NAME).exists(), log)
+        yield log
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0, log.read_text()
+    assert '"event": "bug"' not in log.read_text()
+
+
+def until(reached: Callable[[], bool], log: pathlib.Path) -> None:
+    """Wait for something to be true."""
+    end = time.monotonic() + SECONDS
+    while not reached():
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+
+
+def section(**nodeseal: object) -> str:
+    """A document of our own form."""
+    return json.dumps({"nodeseal": {"apiVersion": "nodeseal.dev/v1alpha1", **nodeseal}})
+
+
+def put(server: KubeSimulator, name: str, documents: Mapping[str, str], **annotations: str) -> None:
+    """A labelled ConfigMap."""
+    value = server.put(NAMESPACE, name, {LABEL: ACTIVE}, documents)
+    if annotations:
+        with server.condition:
+            value["metadata"]["annotations"] = annotations
+
+
+def in_force(root: pathlib.Path) -> Config | None:
+    """The configuration, None if there is none."""
+    try:
+        return SnapshotStore(str(root)).load()
+    except Unavailable:
+        return None
+
+
+def names(root: pathlib.Path) -> set[str]:
+    """The rules in force, by name."""
+    config = in_force(root)
+    return {rule.name for rule in config.rules} if config else set()
+
+
+def events(server: KubeSimulator) -> list[tuple[str, str, str]]:
+    """Reason, ConfigMap and message of each event that was written."""
+    found = [json.loads(each.body) for each in server.seen if each.verb == "create" and each.kind == "events"]
+    return [(each["reason"], each["involvedObject"]["name"], each["message"]) for each in found]
+
+
+def rule(name: str, *match: str) -> dict[str, object]:
+    """A rule that trusts the usual signer."""
+    return {"name": name, "match": list(match), "verifiers": ["signer"], "policy": {"any": ["signer"]}}
+
+
+def tenant(name: str, *match: str) -> Mapping[str, str]:
+    """A document with a rule, a verifier and its certificate."""
+    policy = {
+        "version": "1.0",
+        "trustPolicies": [
+            {
+                "name": "all",
+                "registryScopes": ["*"],
+                "signatureVerification": {"level": "strict"},
+                "trustStores": ["ca:certs"],
+                "trustedIdentities": ["*"],
+            }
+        ],
+    }
+    verifier = {
+        "name": "signer",
+        "type": "notation",
+        "verificationCertStores": {"certs": ["root.pem"]},
+        "trustPolicyDoc": policy,
+    }
+    return {"nodeseal.yaml": section(verifiers=[verifier], rules=[rule(name, *match)]), "root.pem": PEM}
+
+
+PEM = usual_signer().root_pem.decode()
+
+
+def test_labelled_configmaps_are_in_force_together_and_each_is_told_so(
+    server: KubeSimulator, root: pathlib.Path
+) -> None:
+    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "shop", tenant("shop", "r.example/shop/**"))
+    server.put(NAMESPACE, "other", {LABEL: "no"}, {"nodeseal.yaml": section(default=DEFAULT)})
+    with daemon(root, server) as log:
+        until(lambda: names(root) == {"shop"}, log)
+        put(server, "cart", tenant("cart", "r.example/cart/**"))
+        until(lambda: names(root) == {"shop", "cart"}, log)
+        until(lambda: len([each for each in events(server) if each[0] == "ConfigurationAccepted"]) >= 3, log)
+        until(lambda: "TrustGrew" in {each[0] for each in events(server)}, log)
+        said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=5) or b"")["cluster"]
+    assert {each[1] for each in events(server) if each[0] == "ConfigurationAccepted"} == {"platform", "shop", "cart"}
+    assert "LabelValueIgnored" in {each[0] for each in events(server) if each[1] == "other"}
+    assert (said["objects"], said["trouble"]) == (4, "")
+
+
+def test_junk_stops_nobody_and_its_last_good_version_stays(server: KubeSimulator, root: pathlib.Path) -> None:
+    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "shop", tenant("shop", "r.example/shop/**"))
+    with daemon(root, server) as log:
+        until(lambda: names(root) == {"shop"}, log)
+        put(server, "shop", {"nodeseal.yaml": "rules: ["})
+        put(server, "junk", {"config.json": "{"})
+        put(server, "cart", tenant("cart", "r.example/cart/**"))
+        until(lambda: names(root) == {"shop", "cart"}, log)
+        until(lambda: {"shop", "junk"} <= {each[1] for each in events(server) if each[0].endswith("Rejected")}, log)
+    rejected = {each[1]: each[2] for each in events(server) if each[0] == "ConfigurationRejected"}
+    assert rejected["shop"].startswith("its last good version stays in force: nodeseal.yaml")
+    assert rejected["junk"].startswith("not in force: config.json")
+    assert {each.name for each in InForceFile(str(root)).load().documents} == {
+        f"{NAMESPACE}/{name}" for name in ("platform", "shop", "cart")
+    }
+
+
+def test_a_document_for_other_nodes_does_not_count_here(server: KubeSimulator, root: pathlib.Path) -> None:
+    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "shop", tenant("shop", "r.example/shop/**"), **{NODE_SELECTOR: "pool=elsewhere"})
+    with daemon(root, server) as log:
+        until(lambda: in_force(root) is not None, log)
+    assert names(root) == set()
+
+
+@pytest.mark.parametrize("when_missing", ["KeepLast", "FailurePolicy"])
+def test_once_nothing_is_labelled_any_more_the_last_one_says_what_holds(
+    server: KubeSimulator, root: pathlib.Path, when_missing: str
+) -> None:
+    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT, whenMissing=when_missing)})
+    with daemon(root, server) as log:
+        until(lambda: in_force(root) is not None, log)
+        server.put(NAMESPACE, "platform", {}, {"nodeseal.yaml": section(default=DEFAULT)})
+        until(lambda: "no ConfigMap counts" in log.read_text(), log)
+        put(server, "late", {"nodeseal.yaml": section(default=DEFAULT, whenMissing="KeepLast")})
+        if when_missing == "FailurePolicy":
+            assert "configuration withdrawn" in log.read_text()
+            until(lambda: in_force(root) is not None, log)
+        else:
+            assert "configuration kept" in log.read_text()
+            assert in_force(root) is not None
+
+
+def test_a_withdrawn_configuration_is_missing_and_its_rules_still_hold(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "nodeseal.yaml").write_text(section(default=DEFAULT))
+    with pytest.raises(SystemExit):
+        cli.main(["nodeseal", "config", "apply", str(folder), "--root", str(root)])
+    store = SnapshotStore(str(root))
+    store.withdraw()
+    store.withdraw()
+    with pytest.raises(Unavailable) as told:
+        store.load()
+    assert told.value.cause is Cause.CONFIGURATION_MISSING
+    assert store.last_rules() is not None
+
+
+def test_an_api_server_that_is_away_changes_nothing_and_is_followed_again(
+    server: KubeSimulator, root: pathlib.Path
+) -> None:
+    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    with daemon(root, server) as log:
+        until(lambda: in_force(root) is not None, log)
+        server.behave("watch", does.status(500), does.status(500))
+        server.hang_up()
+        put(server, "shop", tenant("shop", "r.example/shop/**"))
+        until(lambda: names(root) == {"shop"}, log)
+
+
+def test_a_host_that_takes_no_snapshot_is_tried_again(server: KubeSimulator, root: pathlib.Path) -> None:
+    state = root / "var/lib/nodeseal"
+    state.parent.mkdir(parents=True)
+    state.write_text("in the way")
+    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    with daemon(root, server) as log:
+        until(lambda: "configuration refused" in log.read_text(), log)
+        state.unlink()
+        until(lambda: in_force(root) is not None, log)
+
+
+def test_words_that_need_others_beside_them_are_refused(
+    root: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["nodeseal", "watch", "--root", str(root), "--namespace", "x"])
+    assert ended.value.code == 2
+    assert "expected --configmaps beside them" in capsys.readouterr().err
+
+
+def test_without_credentials_the_daemon_serves_and_says_so(root: pathlib.Path) -> None:
+    log = root / "log"
+    command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps"]
+    with log.open("ab") as stream:
+        process = subprocess.Popen([*command, "--kubeconfig", str(root / "none")], stderr=stream, env=dict(os.environ))
+    try:
+        until(lambda: "API server unknown" in log.read_text(), log)
+        assert ipc.Client(str(root)).ask(ipc.STATUS, seconds=5)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
