@@ -50,7 +50,7 @@ def place(root: Path) -> Path:
 def give_answers(program: Program, bare: Path) -> int:
     """Let the bare program know every answer that the whole one was given under the same root; how many.
 
-    An answer depends on the program that gives it, by its path and by what the kernel says of its file.
+    An answer depends on the program that gives it, by its path and by what the kernel says of it and its libraries.
     """
     folder = program.root / answers.FOLDER
     given = list(folder.iterdir())
@@ -72,9 +72,12 @@ def give_answers(program: Program, bare: Path) -> int:
 
 
 def _identity(program: Path) -> bytes:
-    found = program.stat()
-    seen = f"{found.st_dev},{found.st_ino},{found.st_size},{found.st_ctime_ns},{found.st_uid},{found.st_mode}"
-    return os.fsencode(f"{program}\0{seen}\0")
+    return os.fsencode(f"{program}\0{_seen(program)}\0{_seen(program.parent / '_internal')}\0")
+
+
+def _seen(path: Path) -> str:
+    found = path.stat()
+    return f"{found.st_dev},{found.st_ino},{found.st_size},{found.st_ctime_ns},{found.st_uid},{found.st_mode}"
 
 
 def _run(command: list[str], folder: Path, fastpath: Path) -> None:
