@@ -6,7 +6,8 @@ from typing import NamedTuple
 class Cluster(NamedTuple):
     """Whose ConfigMaps count.
 
-    `kubeconfig` is empty for the pod's service account, `namespace` for the credentials' own.  `node` is this node's name in the cluster, empty for the host's.
+    `kubeconfig` is empty for the pod's service account, `namespace` for the credentials' own.  `node` is this node's
+    name in the cluster, empty for the host's.
     """
 
     kubeconfig: str

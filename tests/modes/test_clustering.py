@@ -118,7 +118,12 @@ def rule(name: str, *match: str) -> dict[str, object]:
     return {"name": name, "match": list(match), "verifiers": ["signer"], "policy": {"any": ["signer"]}}
 
 
-def tenant(name: str, *match: str) -> Mapping[str, str]:
+def platform(**more: object) -> Mapping[str, str]:
+    """A document with the default, and a rule for what nobody pulls."""
+    return tenant("platform", "platform.example/**", default=DEFAULT, **more)
+
+
+def tenant(name: str, *match: str, **more: object) -> Mapping[str, str]:
     """A document with a rule, a verifier and its certificate."""
     policy = {
         "version": "1.0",
@@ -135,10 +140,10 @@ def tenant(name: str, *match: str) -> Mapping[str, str]:
     verifier = {
         "name": "signer",
         "type": "notation",
-        "verificationCertStores": {"certs": ["root.pem"]},
+        "verificationCerts": ["root.pem"],
         "trustPolicyDoc": policy,
     }
-    return {"nodeseal.yaml": section(verifiers=[verifier], rules=[rule(name, *match)]), "root.pem": PEM}
+    return {"nodeseal.yaml": section(verifiers=[verifier], rules=[rule(name, *match)], **more), "root.pem": PEM}
 
 
 PEM = usual_signer().root_pem.decode()
@@ -147,13 +152,13 @@ PEM = usual_signer().root_pem.decode()
 def test_labelled_configmaps_are_in_force_together_and_each_is_told_so(
     server: KubeSimulator, root: pathlib.Path
 ) -> None:
-    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "platform", platform())
     put(server, "shop", tenant("shop", "r.example/shop/**"))
     server.put(NAMESPACE, "other", {LABEL: "no"}, {"nodeseal.yaml": section(default=DEFAULT)})
     with daemon(root, server) as log:
-        until(lambda: names(root) == {"shop"}, log)
+        until(lambda: names(root) == {"platform", "shop"}, log)
         put(server, "cart", tenant("cart", "r.example/cart/**"))
-        until(lambda: names(root) == {"shop", "cart"}, log)
+        until(lambda: names(root) == {"platform", "shop", "cart"}, log)
         until(lambda: len([each for each in events(server) if each[0] == "ConfigurationAccepted"]) >= 3, log)
         until(lambda: "TrustGrew" in {each[0] for each in events(server)}, log)
         said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=5) or b"")["cluster"]
@@ -163,14 +168,14 @@ def test_labelled_configmaps_are_in_force_together_and_each_is_told_so(
 
 
 def test_junk_stops_nobody_and_its_last_good_version_stays(server: KubeSimulator, root: pathlib.Path) -> None:
-    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "platform", platform())
     put(server, "shop", tenant("shop", "r.example/shop/**"))
     with daemon(root, server) as log:
-        until(lambda: names(root) == {"shop"}, log)
+        until(lambda: names(root) == {"platform", "shop"}, log)
         put(server, "shop", {"nodeseal.yaml": "rules: ["})
         put(server, "junk", {"config.json": "{"})
         put(server, "cart", tenant("cart", "r.example/cart/**"))
-        until(lambda: names(root) == {"shop", "cart"}, log)
+        until(lambda: names(root) == {"platform", "shop", "cart"}, log)
         until(lambda: {"shop", "junk"} <= {each[1] for each in events(server) if each[0].endswith("Rejected")}, log)
     rejected = {each[1]: each[2] for each in events(server) if each[0] == "ConfigurationRejected"}
     assert rejected["shop"].startswith("its last good version stays in force: nodeseal.yaml")
@@ -181,23 +186,23 @@ def test_junk_stops_nobody_and_its_last_good_version_stays(server: KubeSimulator
 
 
 def test_a_document_for_other_nodes_does_not_count_here(server: KubeSimulator, root: pathlib.Path) -> None:
-    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "platform", platform())
     put(server, "shop", tenant("shop", "r.example/shop/**"), **{NODE_SELECTOR: "pool=elsewhere"})
     with daemon(root, server) as log:
         until(lambda: in_force(root) is not None, log)
-    assert names(root) == set()
+    assert names(root) == {"platform"}
 
 
 @pytest.mark.parametrize("when_missing", ["KeepLast", "FailurePolicy"])
 def test_once_nothing_is_labelled_any_more_the_last_one_says_what_holds(
     server: KubeSimulator, root: pathlib.Path, when_missing: str
 ) -> None:
-    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT, whenMissing=when_missing)})
+    put(server, "platform", platform(whenMissing=when_missing))
     with daemon(root, server) as log:
         until(lambda: in_force(root) is not None, log)
-        server.put(NAMESPACE, "platform", {}, {"nodeseal.yaml": section(default=DEFAULT)})
+        server.put(NAMESPACE, "platform", {}, platform())
         until(lambda: "no ConfigMap counts" in log.read_text(), log)
-        put(server, "late", {"nodeseal.yaml": section(default=DEFAULT, whenMissing="KeepLast")})
+        put(server, "late", platform(whenMissing="KeepLast"))
         if when_missing == "FailurePolicy":
             assert "configuration withdrawn" in log.read_text()
             until(lambda: in_force(root) is not None, log)
@@ -206,10 +211,11 @@ def test_once_nothing_is_labelled_any_more_the_last_one_says_what_holds(
             assert in_force(root) is not None
 
 
-def test_a_withdrawn_configuration_is_missing_and_its_rules_still_hold(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_withdrawn_configuration_is_missing_and_its_rules_hold(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "config"
     folder.mkdir()
-    (folder / "nodeseal.yaml").write_text(section(default=DEFAULT))
+    for name, content in platform().items():
+        (folder / name).write_text(content)
     with pytest.raises(SystemExit):
         cli.main(["nodeseal", "config", "apply", str(folder), "--root", str(root)])
     store = SnapshotStore(str(root))
@@ -224,29 +230,27 @@ def test_a_withdrawn_configuration_is_missing_and_its_rules_still_hold(root: pat
 def test_an_api_server_that_is_away_changes_nothing_and_is_followed_again(
     server: KubeSimulator, root: pathlib.Path
 ) -> None:
-    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "platform", platform())
     with daemon(root, server) as log:
         until(lambda: in_force(root) is not None, log)
         server.behave("watch", does.status(500), does.status(500))
         server.hang_up()
         put(server, "shop", tenant("shop", "r.example/shop/**"))
-        until(lambda: names(root) == {"shop"}, log)
+        until(lambda: names(root) == {"platform", "shop"}, log)
 
 
 def test_a_host_that_takes_no_snapshot_is_tried_again(server: KubeSimulator, root: pathlib.Path) -> None:
     state = root / "var/lib/nodeseal"
     state.parent.mkdir(parents=True)
     state.write_text("in the way")
-    put(server, "platform", {"nodeseal.yaml": section(default=DEFAULT)})
+    put(server, "platform", platform())
     with daemon(root, server) as log:
         until(lambda: "configuration refused" in log.read_text(), log)
         state.unlink()
         until(lambda: in_force(root) is not None, log)
 
 
-def test_words_that_need_others_beside_them_are_refused(
-    root: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_words_that_need_others_beside_them_are_refused(root: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["nodeseal", "watch", "--root", str(root), "--namespace", "x"])
     assert ended.value.code == 2

@@ -19,6 +19,7 @@ from agent.adapters import files, ipc
 from agent.adapters.ipc import Client
 from agent.adapters.telemetry import open_log
 from agent.modes import daemon
+from agent.modes.source import Source
 from tests.modes.glass import Node, node_under
 from tests.signing import usual_signer, write_config
 
@@ -178,7 +179,7 @@ def test_place_that_can_not_be_served_is_the_hosts_fault(
 
 def test_bug_is_logged_by_kind_and_place_alone(tmp_path: pathlib.Path) -> None:
     log = io.StringIO()
-    one = daemon._Daemon(str(tmp_path), None, {}, open_log(log, "json"))
+    one = daemon._Daemon(str(tmp_path), Source(), {}, open_log(log, "json"))
     one._bug(KeyError("secret"))
     try:
         json.loads("secret")
