@@ -140,7 +140,7 @@ def read_descriptor(stdin: int = 0, begun: bytes = b"") -> tuple[object, bytes]:
     while True:
         if at_end or len(data) > STDIN_LIMIT or data.rstrip().endswith(b"}"):
             try:
-                return strictjson.decode(data, "standard input", limit=STDIN_LIMIT), data
+                return strictjson.decode(data[: STDIN_LIMIT + 1], "standard input", limit=STDIN_LIMIT), data
             except LimitExceeded as error:
                 raise UsageError(error.message) from error
             except Malformed as error:
