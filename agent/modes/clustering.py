@@ -95,6 +95,7 @@ class ClusterPublisher:
             self._log.info("following ConfigMaps", namespace=namespace, label=LABEL)
 
             async def apply(state: Mapping[str, ConfigMap]) -> None:
+                """A complete state."""
                 await self._apply(state, server, events)
 
             await self._follower.follow(apply)
