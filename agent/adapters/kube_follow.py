@@ -66,6 +66,11 @@ class Follower:
             group.start_soon(self._ask_for_ever)
             await self._tell_for_ever(apply)
 
+    @property
+    def state(self) -> Mapping[str, ConfigMap] | None:
+        """The last complete set, by name; None before there is one."""
+        return self._following.state
+
     def progress(self) -> Progress:
         """How it goes."""
         following = self._following

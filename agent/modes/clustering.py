@@ -101,18 +101,19 @@ class ClusterPublisher:
             await self._follower.follow(apply)
 
     async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
-        """Publish a complete state; tried again until this host takes it, or a newer state is there."""
+        """Publish a complete state; tried again until this host takes it: by then the newest one."""
         try:
             labels = await server.node_labels(self._node)
         except ApiError:
             labels = None  # then no document with a node selector counts
         while True:
             try:
-                discovery, published = await to_thread.run_sync(lambda: self._published(state, labels))
+                discovery, published = await to_thread.run_sync(self._published, state, labels)
                 break
             except (HostError, ConfigurationError) as error:
                 self._log.error("configuration refused", problem=error.message)
                 await anyio.sleep(RETRY)
+                state = (self._follower.state if self._follower else None) or state
         self._tell(state, discovery, published, events)
 
     def _published(
@@ -131,10 +132,17 @@ class ClusterPublisher:
         )
         if merge.config is None:
             self._without_documents()
+            self._file.save(merge.in_force)  # whatever comes under an old name must not bring back what was deleted
             return discovery, _Published(merge, "")
         node_state.begin(merge.config.ruleset.break_glass)
         judged = signatures.get(str(merge.config.ruleset.serial))
-        generation = self._store.publish(merge.config, admit=lambda: signing.admit(demand, judged))
+
+        def admit() -> None:
+            """A last good version, which is not judged again, was admitted when it came."""
+            if judged is not None:
+                signing.admit(demand, judged)
+
+        generation = self._store.publish(merge.config, admit=admit)
         self._file.save(merge.in_force)
         return discovery, _Published(merge, generation)
 
@@ -184,9 +192,12 @@ class ClusterPublisher:
 def _judged(
     demand: Demand, documents: NamedDocuments, config: Config | None, found: dict[str, Judged]
 ) -> Sequence[Problem]:
-    """What is wrong with a document's signatures; `found` keeps what came of it, by serial."""
+    """What is wrong with a document's signatures; `found` keeps, by serial, what came of those that are signed well.
+
+    Of no others: who may write a ConfigMap may write another's serial into it.
+    """
     judged = signing.judged(demand, documents, config)
-    if config is not None:
+    if config is not None and judged.key is not None and not any(problem.fatal for problem in judged.problems):
         found[str(config.ruleset.serial)] = judged
     return judged.problems
 

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent import cli
 from agent.adapters import ipc
@@ -18,10 +20,17 @@ from agent.adapters.inforce import InForceFile
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.config import Config
 from agent.config.discovery import ACTIVE, LABEL, NODE_SELECTOR
+from agent.config.merging import Merged
 from agent.errors import Cause, Unavailable
+from agent.model.configmap import ConfigMap
+from agent.modes.clustering import ClusterPublisher
+from agent.modes.source import Cluster
+from tests.modes import test_signing as signing
 from tests.signing import usual_signer
 from tests.simulators import kube_misbehaviour as does
 from tests.simulators.kube import ADMIN, NAMESPACE, KubeSimulator
+from tests.trust.test_signedconfiguration import public
+from tests.warm import Told
 
 SECONDS = 30.0
 DEFAULT = {"enforcement": "Audit", "failurePolicy": "Fail"}
@@ -268,3 +277,62 @@ def test_without_credentials_the_daemon_serves_and_says_so(root: pathlib.Path) -
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+class Given:
+    """ConfigMaps that a publisher is given without a server."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        """None yet."""
+        self.root = root
+        self.log = Told()
+        self._versions = 0
+        self._maps: dict[str, ConfigMap] = {}
+
+    def put(self, name: str, documents: Mapping[str, bytes]) -> None:
+        """A labelled one, new or in place of what it was."""
+        self._versions += 1
+        created = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        where = (NAMESPACE, name, f"uid-{name}", str(self._versions), created)
+        self._maps[name] = ConfigMap(*where, {LABEL: ACTIVE}, {}, {}, documents)
+
+    def drop(self, name: str) -> None:
+        """Delete one."""
+        del self._maps[name]
+
+    def publish(self) -> Merged:
+        """Publish all of them."""
+        publisher = ClusterPublisher(str(self.root), Cluster("", NAMESPACE, "n1"), {}, self.log)
+        return publisher._published(dict(self._maps), None)[1].merge
+
+
+def contents(folder: pathlib.Path) -> Mapping[str, bytes]:
+    """A folder's documents, as a ConfigMap holds them."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_who_writes_anothers_serial_stops_nobody_and_a_last_good_version_needs_no_new_admission(
+    root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    key, given = ec.generate_private_key(ec.SECP256R1()), Given(root)
+    signing.ask(root, public(key))
+    given.put("platform", contents(signing.sign(signing.write(tmp_path / "good", 7), key)))
+    given.put("tenant", contents(signing.write(tmp_path / "unsigned", 7, extra="junk")))
+    assert [each.name for each in given.publish().accepted] == [f"{NAMESPACE}/platform"]
+    noted = signing.serial_in_force(root)
+    assert noted == 7
+    given.put("platform", contents(signing.write(tmp_path / "broken", 8)))
+    merge = given.publish()
+    assert {each.name: each.kept for each in merge.quarantined}[f"{NAMESPACE}/platform"]
+    assert (signing.serial_in_force(root), in_force(root) is not None) == (7, True)
+
+
+def test_what_was_deleted_does_not_come_back_under_its_name(root: pathlib.Path) -> None:
+    given = Given(root)
+    given.put("shop", {name: text.encode() for name, text in platform().items()})
+    assert given.publish().config is not None
+    given.drop("shop")
+    assert given.publish().config is None
+    given.put("shop", {"nodeseal.yaml": b"rules: ["})
+    merge = given.publish()
+    assert (merge.config, [each.kept for each in merge.quarantined]) == (None, [False])
