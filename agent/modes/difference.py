@@ -8,7 +8,6 @@ images counts: both would hide a difference.
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, TextIO
@@ -20,7 +19,7 @@ from agent.config.dialect import Node as OnNode
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, Unavailable, UsageError
 from agent.model.answer import Answer, printable
 from agent.model.reference import Reference
-from agent.modes import config
+from agent.modes import config, imagelist
 from agent.modes.asking import Asker, Heard, ask, seconds_to_wait
 from agent.modes.node import Node
 from agent.modes.verify import DEADLINE
@@ -34,8 +33,6 @@ CURRENT = "current"
 """What names the configuration in force on the node, instead of a path."""
 
 MAX_IMAGES = 10_000
-MAX_LIST = 4 * 1024 * 1024
-"""Most bytes of a file with images."""
 
 
 class Kind(str, Enum):
@@ -136,8 +133,7 @@ def _references(options: argparse.Namespace) -> dict[str, Reference]:
     named: list[tuple[str, str]] = []
     for word in options.images:
         if word.startswith("@"):
-            lines = _lines(word[1:])
-            named += ((f"{word[1:]}:{number}", line) for number, line in lines if line and not line.startswith("#"))
+            named += imagelist.named(word[1:])
         else:
             named.append(("IMAGE", word))
     references: dict[str, Reference] = {}
@@ -149,24 +145,6 @@ def _references(options: argparse.Namespace) -> dict[str, Reference]:
     if not 1 <= len(references) <= MAX_IMAGES:
         raise UsageError(f"IMAGE: got {len(references)}; expected 1 to {MAX_IMAGES}")
     return references
-
-
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """Raises `UsageError`, `HostError`."""
-    try:
-        if path == "-":
-            content = sys.stdin.buffer.read(MAX_LIST + 1)
-        else:
-            with open(path, "rb") as file:
-                content = file.read(MAX_LIST + 1)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: got nothing there; expected a file with images") from None
-    except OSError as error:
-        raise HostError(f"{path}: got {error.strerror}; expected to read images") from None
-    if len(content) > MAX_LIST:
-        raise UsageError(f"{path}: got more than {MAX_LIST} bytes; expected a file with images")
-    for number, line in enumerate(content.decode("utf-8", "backslashreplace").split("\n"), 1):
-        yield number, line.strip()
 
 
 def _bootstrap(root: str, stderr: TextIO) -> Bootstrap:

@@ -5,16 +5,13 @@ The daemon does it, behind all pulls; this hands it the list.
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from typing import TextIO
 
 from agent.adapters import ipc
 from agent.errors import Exit, HostError, UsageError
 from agent.model.reference import Reference
-
-MAX_FILE = ipc.MAX_BODY
-"""Most bytes of a list."""
+from agent.modes import imagelist
 
 _SECONDS = 10.0
 
@@ -42,7 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Hand them over.  Raises `UsageError` for what names no image, `HostError` without a daemon."""
-    images = [*options.images, *(_listed(options.file) if options.file else ())]
+    images = [*options.images, *(name for _, name in (imagelist.named(options.file) if options.file else ()))]
     if not images:
         raise UsageError("got no image; expected some, or --file", hint="nodeseal cache prepare --help")
     for image in images:
@@ -56,21 +53,3 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     told = json.loads(said)
     stdout.write(f"{len(images)} image(s) handed over: {told['queued']} queued, {told['waiting']} waiting in all\n")
     return Exit.ALLOW
-
-
-def _listed(path: str) -> list[str]:
-    """Raises `UsageError`, `HostError`."""
-    try:
-        if path == "-":
-            content = sys.stdin.buffer.read(MAX_FILE + 1)
-        else:
-            with open(path, "rb") as file:
-                content = file.read(MAX_FILE + 1)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: got nothing there; expected a list of images") from None
-    except OSError as error:
-        raise HostError(f"{path}: got {error.strerror}; expected to read a list of images") from None
-    if len(content) > MAX_FILE:
-        raise UsageError(f"{path}: got more than {MAX_FILE} bytes; expected a list of images")
-    lines = (line.strip() for line in content.decode("utf-8", "replace").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]

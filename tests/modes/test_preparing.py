@@ -122,7 +122,7 @@ def test_a_stale_socket_is_no_daemon(tmp_path: pathlib.Path, command: Command) -
         ([], "got no image"),
         (["NO NAME"], "image name"),
         (["--file", "/nowhere/at/all"], "got nothing there"),
-        (["--file", "/"], "expected to read a list"),
+        (["--file", "/"], "expected to read images"),
         (["--file", "/dev/zero"], "got more than"),
     ],
 )
