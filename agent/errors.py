@@ -53,6 +53,7 @@ class Cause(str, Enum):
     DEADLINE = "deadline"
     CONFIGURATION_MISSING = "configurationMissing"
     CONFIGURATION_INVALID = "configurationInvalid"
+    CONFIGURATION_STALE = "configurationStale"
     CLOCK_IMPLAUSIBLE = "clockImplausible"
 
 
@@ -98,6 +99,7 @@ class Code(str, Enum):
     CONFIGURATION_INVALID = "NS-3007"
     CLOCK_IMPLAUSIBLE = "NS-3008"
     CREDENTIALS_UNAVAILABLE = "NS-3009"
+    CONFIGURATION_STALE = "NS-3010"
 
     BUG = "NS-9001"
 

@@ -22,7 +22,7 @@ from agent.rules.ruleset import (
     WhenMissing,
 )
 
-COPY_VERSION = 3
+COPY_VERSION = 4
 """Version of the copy's form.  A reader refuses any other."""
 
 MAX_COPY_SIZE = 4 * 1024 * 1024
@@ -49,6 +49,7 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
         "lifetimes": list(ruleset.lifetimes),
         "whenMissing": ruleset.when_missing.value,
         "greatestAge": ruleset.greatest_age,
+        "fromCluster": ruleset.from_cluster,
     }
 
 
@@ -67,6 +68,7 @@ def from_json(value: Mapping[str, Any], policy: Callable[[Any], PolicySettings])
         Lifetimes(*value["lifetimes"]),
         WhenMissing(value["whenMissing"]),
         value["greatestAge"],
+        value["fromCluster"],
     )
 
 

@@ -14,7 +14,7 @@ from agent.adapters.policy_worker import ForkedWorker
 from agent.adapters.verdicts import NoVerdicts, VerdictFolder
 from agent.config.config import Config
 from agent.engine import Engine
-from agent.errors import Unavailable
+from agent.errors import Cause, Unavailable
 from agent.judgement import Judgement, judge, opened
 from agent.model.answer import Answer, printable
 from agent.model.reference import Reference
@@ -24,7 +24,7 @@ from agent.modes.node import Node
 from agent.modes.registry_access import open_registry
 from agent.modes.revocation_access import LateRevocation
 from agent.ports import Trace, VerdictStore
-from agent.rules import precedence
+from agent.rules import age, precedence
 from agent.rules.precedence import Standing
 
 
@@ -91,8 +91,10 @@ def ask(
         try:
             subject, judgement = run(_resolve_and_judge(name, reference, engine, trace, standing, verdicts))
         except Unavailable as error:
+            stale = age.complaint(standing)  # what containerd hears, which knows the digest
+            trouble = Unavailable(stale, cause=Cause.CONFIGURATION_STALE) if stale else error
             subject = str(reference)
-            judgement = _unverified(name, reference, error, standing, verdicts)
+            judgement = _unverified(name, reference, trouble, standing, verdicts)
     return Heard(subject, judgement, config.generation)
 
 

@@ -1,7 +1,8 @@
 """Publishes what the labelled ConfigMaps of a namespace say, whenever one of them has changed.
 
 Decisions are elsewhere: which ConfigMaps count (`agent.config.discovery`), what they come to together
-(`agent.config.merging`), how to stay current (`agent.cluster.following`).  What can't be used changes nothing: the last
+(`agent.config.merging`), how to stay current (`agent.cluster.following`), for how long a configuration counts that
+nobody has confirmed since (`agent.rules.age`).  What can't be used changes nothing: the last
 good version of each document stays in force, and an event on its ConfigMap says why.
 """
 
@@ -29,6 +30,7 @@ from agent.config.merging import Merged, merged
 from agent.errors import ConfigurationError, HostError, Problem, Unavailable
 from agent.model.configmap import ConfigMap
 from agent.modes import signing
+from agent.modes.aging import Noting
 from agent.modes.config import bootstrap_of
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
@@ -37,6 +39,9 @@ from agent.rules.ruleset import WhenMissing
 
 RETRY = 10.0
 """Seconds after which what failed on this host, or at the API server's credentials, is tried again."""
+
+NOTED_WITHIN = 1.0
+"""Seconds after which it is noted that the API server has told everything, at the latest, where that is due."""
 
 _MOST_TOLD = 5
 
@@ -62,6 +67,8 @@ class ClusterPublisher:
         self._node = cluster.node or node_name(root)
         self._told: dict[str, str] = {}
         self._follower: Follower | None = None
+        self._applied: Mapping[str, ConfigMap] | None = None
+        self._noting = Noting(root, log)
 
     def as_json(self) -> dict[str, object]:
         """How following goes, for people."""
@@ -92,6 +99,7 @@ class ClusterPublisher:
             events = Events(server, self._node)
             group.start_soon(events.run)
             self._follower = Follower(server, namespace, LABEL)
+            group.start_soon(self._note)
             self._log.info("following ConfigMaps", namespace=namespace, label=LABEL)
 
             async def apply(state: Mapping[str, ConfigMap]) -> None:
@@ -114,7 +122,16 @@ class ClusterPublisher:
                 self._log.error("configuration refused", problem=error.message)
                 await anyio.sleep(RETRY)
                 state = (self._follower.state if self._follower else None) or state
+        self._applied = state
         self._tell(state, discovery, published, events)
+
+    async def _note(self) -> None:
+        """Note for how long what is in force counts, as long as it is what the API server says."""
+        while True:
+            follower = self._follower
+            if follower and follower.last_complete and follower.state is self._applied is not None:
+                await to_thread.run_sync(self._noting.note, follower.last_complete)
+            await anyio.sleep(NOTED_WITHIN)
 
     def _published(
         self, state: Mapping[str, ConfigMap], labels: Mapping[str, str] | None
@@ -142,7 +159,9 @@ class ClusterPublisher:
             if judged is not None:
                 signing.admit(demand, judged)
 
-        generation = self._store.publish(merge.config, admit=admit)
+        ruleset = merge.config.ruleset._replace(from_cluster=True)
+        generation = self._store.publish(merge.config._replace(ruleset=ruleset), admit=admit)
+        self._noting.greatest_age = ruleset.greatest_age
         self._file.save(merge.in_force)
         return discovery, _Published(merge, generation)
 

@@ -117,6 +117,8 @@ def config_of(setting: Setting) -> Config:
     if not setting.is_matched:
         ruleset = RuleSet(rules[:1], Default(rule.enforcement, rule.failure_policy))
     ruleset = _lists(ruleset, setting)._replace(break_glass=tuple(_configured_glass(setting)))
+    if setting.cause is Cause.CONFIGURATION_STALE:
+        ruleset = ruleset._replace(from_cluster=True)
     return with_grounds(config._replace(ruleset=ruleset))
 
 
@@ -139,7 +141,13 @@ def standing_of(setting: Setting, config: Config) -> Standing:
         matrix.STRICT: STRICTEST,
     }[setting.floor]
     begun = dict.fromkeys(begun_of(setting), setting.moment)
-    return Standing(config.ruleset, floor, setting.moment, "node-1", tuple(glass_of(setting)), begun)
+    complete = complete_of(setting) if config.ruleset.from_cluster else None
+    return Standing(config.ruleset, floor, setting.moment, "node-1", tuple(glass_of(setting)), begun, complete)
+
+
+def complete_of(setting: Setting) -> Moment:
+    """When the cluster last said all of a configuration, so long ago that this very moment it is too old."""
+    return Moment(setting.now - timedelta(seconds=RuleSet(()).greatest_age), 0.0, "another boot")
 
 
 def _failure_policy(setting: Setting) -> FailurePolicy:

@@ -1,0 +1,48 @@
+"""How old a cluster's configuration is, and whether there is one to verify with, for people and programs."""
+
+from collections.abc import Mapping
+
+from agent.config.config import Config
+from agent.config.times import about
+from agent.errors import Cause, Unavailable
+from agent.rules import age
+from agent.rules.age import Stage
+from agent.rules.precedence import Standing
+
+_UTC = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def trouble(config: Config | Unavailable, standing: Standing) -> Mapping[str, str] | None:
+    """Why nothing can be verified, None if it can."""
+    if isinstance(config, Unavailable):
+        return {"cause": config.cause.value, "message": config.message}
+    stale = age.complaint(standing)
+    return {"cause": Cause.CONFIGURATION_STALE.value, "message": stale} if stale else None
+
+
+def as_json(standing: Standing) -> Mapping[str, object] | None:
+    """How old the configuration is, for programs; None if it has no such age."""
+    complete, now = standing.complete, standing.moment
+    if complete is None:
+        return None
+    ends, passed = age.ends(standing), age.passed(complete, now)
+    return {
+        "state": age.stage(standing).name.lower(),
+        "lastComplete": None if complete == age.NEVER else f"{complete.wall:{_UTC}}",
+        "ageSeconds": None if passed == float("inf") else int(passed),
+        "maxSnapshotAgeSeconds": int(standing.ruleset.greatest_age),
+        "staleAt": f"{ends:{_UTC}}" if ends and complete != age.NEVER else None,
+    }
+
+
+def as_text(standing: Standing) -> list[str]:
+    """The same for people, as lines."""
+    complete, stage = standing.complete, age.stage(standing)
+    if complete is None:
+        return []
+    if stage is Stage.STALE:
+        return [f"  STALE        {Cause.CONFIGURATION_STALE.value}: {age.complaint(standing)}"]
+    passed = about(age.passed(complete, standing.moment))
+    line = f"  complete     {complete.wall:{_UTC}} ({passed} ago), counts until {age.ends(standing):{_UTC}}"
+    warning = "  WARNING      more than half of that time is over: can the daemon reach its API server?"
+    return [line, warning] if stage is Stage.OLD else [line]
