@@ -55,6 +55,7 @@ class Cause(str, Enum):
     CONFIGURATION_INVALID = "configurationInvalid"
     CONFIGURATION_STALE = "configurationStale"
     CLOCK_IMPLAUSIBLE = "clockImplausible"
+    KEY_PROVIDER = "keyProvider"
 
 
 class Code(str, Enum):
@@ -100,6 +101,7 @@ class Code(str, Enum):
     CLOCK_IMPLAUSIBLE = "NS-3008"
     CREDENTIALS_UNAVAILABLE = "NS-3009"
     CONFIGURATION_STALE = "NS-3010"
+    KEY_PROVIDER = "NS-3011"
 
     BUG = "NS-9001"
 

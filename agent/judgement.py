@@ -54,10 +54,10 @@ class Case(NamedTuple):
     def judgement(self, verdict: Verdict, until: datetime) -> "Judgement":
         """A verdict that is used again until a moment: no longer than an earlier one that stands in for it.
 
-        Nor than the configuration counts that it was judged under.
+        Nor than configuration and keys count that it was judged under.
         """
         answer, before = self.answer(verdict), self.before.verified
-        until = age.bounded(until, self.standing)
+        until = age.bounded(until, self.standing, self.terms.rule)
         if answer.precedence == precedence.CANNOT_TELL and answer.ground is not None and before is not None:
             until = min(until, before.usable_until or until)
             if answer.ground is Ground.STALE:
@@ -79,7 +79,7 @@ class Judgement(NamedTuple):
 async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStore) -> Answer | Case:
     """The answer, if one is due before any network; otherwise the case that verification has to decide.
 
-    Under a configuration that is too old nothing is verified, nor is anything said again.
+    Under a configuration that is too old, or with such keys, nothing is verified, nor is anything said again.
     """
     digest = str(request.subject.digest)
     early = precedence.before_verification(request.repository, digest, request.name, standing)  # (2)
@@ -87,8 +87,8 @@ async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStor
         return early
     terms = precedence.terms_for(request.repository, standing)
     before = await verdicts.recall(terms.rule.ground, request.described) if terms.rule else NOTHING  # (3)
-    case, stale = Case(request, standing, terms, before), age.complaint(standing)
-    return case.unverified(Cause.CONFIGURATION_STALE, stale) if stale else case
+    case, trouble = Case(request, standing, terms, before), age.trouble(standing, terms.rule)
+    return case.unverified(*trouble) if trouble else case
 
 
 class Verifies(Protocol):

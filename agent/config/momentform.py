@@ -1,5 +1,6 @@
 """A moment on both clocks as a JSON value, and as a file of its own.  Behind the pull path: no schema."""
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, cast
 
@@ -10,6 +11,9 @@ from agent.rules.breakglass import Moment
 FORMAT_VERSION = 1
 MAX_SIZE = 1024
 """Most bytes of a file."""
+
+MAX_ALL = 256 * 1024
+"""Most bytes of one with many."""
 
 MAX_BOOT_SECONDS = 1e9
 """Longest time since a boot that is believed: thirty years."""
@@ -32,6 +36,25 @@ def decode(content: bytes) -> Moment:
         return from_json(top["moment"])
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise Malformed(f"moment: got {ascii(error)[:120]}; expected what nodeseal writes") from None
+
+
+def encode_all(moments: Mapping[str, Moment]) -> bytes:
+    """Moments by name as a file."""
+    return strictjson.canonical(
+        {"formatVersion": FORMAT_VERSION, "moments": {k: to_json(v) for k, v in moments.items()}}
+    )
+
+
+def decode_all(content: bytes) -> dict[str, Moment]:
+    """Read back what `encode_all` wrote.  Raises `Malformed`."""
+    value = strictjson.decode(content, "moments", limit=MAX_ALL)
+    try:
+        top = cast("dict[str, Any]", value)
+        if isinstance(top["formatVersion"], bool) or top["formatVersion"] != FORMAT_VERSION:
+            raise ValueError("another version")
+        return {name: from_json(each) for name, each in top["moments"].items()}
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        raise Malformed(f"moments: got {ascii(error)[:120]}; expected what nodeseal writes") from None
 
 
 def to_json(moment: Moment) -> list[object]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from agent.codec import strictjson
 from agent.errors import Cause, Malformed
-from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
+from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, KeysUsed, PolicySettings, Rule
 from agent.rules.ruleset import (
     Allowed,
     ConfiguredBreakGlass,
@@ -94,6 +94,7 @@ def _rule_to_json(rule: Rule, policy: object) -> dict[str, object]:
         "policy": policy,
         "enforcement": rule.enforcement.value,
         "failure_policy": _failure_to_json(rule.failure_policy),
+        "keys": [list(used) for used in rule.keys],
     }
 
 
@@ -105,6 +106,7 @@ def _rule_from_json(
     policy: object,
     enforcement: str,
     failure_policy: list[Any],
+    keys: list[list[Any]],
     **others: Any,
 ) -> Rule:
     return Rule(
@@ -113,6 +115,7 @@ def _rule_from_json(
         policy=read_policy(policy),
         enforcement=Enforcement(enforcement),
         failure_policy=_failure_from_json(failure_policy),
+        keys=tuple(KeysUsed(*used) for used in keys),
         **others,
     )
 

@@ -14,7 +14,7 @@ from agent.adapters.policy_worker import ForkedWorker
 from agent.adapters.verdicts import NoVerdicts, VerdictFolder
 from agent.config.config import Config
 from agent.engine import Engine
-from agent.errors import Cause, Unavailable
+from agent.errors import Unavailable
 from agent.judgement import Judgement, judge, opened
 from agent.model.answer import Answer, printable
 from agent.model.reference import Reference
@@ -91,8 +91,8 @@ def ask(
         try:
             subject, judgement = run(_resolve_and_judge(name, reference, engine, trace, standing, verdicts))
         except Unavailable as error:
-            stale = age.complaint(standing)  # what containerd hears, which knows the digest
-            trouble = Unavailable(stale, cause=Cause.CONFIGURATION_STALE) if stale else error
+            known = age.trouble(standing, precedence.terms_for(reference.repository, standing).rule)
+            trouble = Unavailable(known[1], cause=known[0]) if known else error  # as containerd hears, with a digest
             subject = str(reference)
             judgement = _unverified(name, reference, trouble, standing, verdicts)
     return Heard(subject, judgement, config.generation)

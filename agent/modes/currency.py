@@ -8,6 +8,7 @@ from agent.errors import Cause, Unavailable
 from agent.rules import age
 from agent.rules.age import Stage
 from agent.rules.precedence import Standing
+from agent.rules.rule import KeysUsed
 
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -33,6 +34,41 @@ def as_json(standing: Standing) -> Mapping[str, object] | None:
         "maxSnapshotAgeSeconds": int(standing.ruleset.greatest_age),
         "staleAt": f"{ends:{_UTC}}" if ends and complete != age.NEVER else None,
     }
+
+
+def keys_as_json(standing: Standing) -> list[Mapping[str, object]]:
+    """Keys that were fetched, and until when they count, for programs."""
+    found: list[Mapping[str, object]] = []
+    for used in _keys(standing):
+        fetched, ends = standing.fetched.get(used.source, age.NEVER), age.keys_end(used, standing)
+        is_known = fetched != age.NEVER
+        found.append(
+            {
+                "provider": used.name,
+                "fetched": f"{fetched.wall:{_UTC}}" if is_known else None,
+                "countsUntil": f"{ends:{_UTC}}" if ends and is_known else None,
+                "counts": age.keys_left(used, standing) > 0,
+            }
+        )
+    return found
+
+
+def keys_as_text(standing: Standing) -> list[str]:
+    """The same for people, as lines."""
+    lines = ["keys"] if _keys(standing) else []
+    for used in _keys(standing):
+        left, fetched = age.keys_left(used, standing), standing.fetched.get(used.source, age.NEVER)
+        line = f"  {used.name}: fetched {fetched.wall:{_UTC}}, count for {about(max(left, 0.0))} more"
+        if left <= 0:
+            line = f"  {used.name}: {Cause.KEY_PROVIDER.value}: they count no more; the daemon's log says why"
+        elif left <= used.keep_for / 2:
+            line += " (WARNING: more than half of their time is over)"
+        lines.append(line)
+    return lines
+
+
+def _keys(standing: Standing) -> list[KeysUsed]:
+    return sorted({used for rule in standing.ruleset.rules for used in rule.keys}, key=lambda used: used[1:])
 
 
 def as_text(standing: Standing) -> list[str]:

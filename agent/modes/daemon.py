@@ -85,7 +85,7 @@ class _Daemon:
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         folder = self._source.folder
-        publisher = Publisher(folder, self._root, self._log, self._bug) if folder else None
+        publisher = Publisher(folder, self._root, self._log, self._bug, self._environment) if folder else None
         if publisher:
             await publisher.publish()
         with suppress(OSError):  # then nothing is told, as with every other process

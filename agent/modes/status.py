@@ -104,6 +104,7 @@ def _as_json(status: Status) -> dict[str, object]:
             "ageSeconds": int(told.seconds_since(status.since, now)) if status.since else None,
         },
         "currency": currency.as_json(standing),
+        "keys": currency.keys_as_json(standing),
         "trouble": currency.trouble(config, standing),
         "node": standing.node_name,
         "rules": [
@@ -156,6 +157,7 @@ def _as_text(status: Status) -> str:
         lines.append(f"  {floor.raised(rule.enforcement).value:9}{rule.name}{share}")
     default = standing.ruleset.default
     lines.append(f"  {floor.raised(default.enforcement).value:9}where no rule matches")
+    lines += currency.keys_as_text(standing)
     lines.append("exempt")
     for entry in (*standing.ruleset.exempt, *lists.BUILT_IN):
         how = f"by {len(entry.digests)} digests" if entry.digests else "not verified"

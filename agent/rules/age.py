@@ -4,6 +4,8 @@ Who cuts a node off from its API server keeps from it what was denied or distrus
 from then on nobody can tell what the rules are, and the failure policies decide under `configurationStale`.  A
 configuration of a folder has no such end: nobody else says what is in it.
 
+The same with keys that were fetched, for the rules that need them, under `keyProvider`.
+
 As long as the node has not been restarted, the clock that nobody sets tells how much time has passed; a wall clock that
 jumps says nothing.  After a restart the wall clock is all there is, and one that stands before the last complete list
 tells nothing: that was too long ago.  Pure: the moment comes in.
@@ -12,8 +14,10 @@ tells nothing: that was too long ago.  Pure: the moment comes in.
 from datetime import datetime, timedelta, timezone
 from enum import Enum
 
+from agent.errors import Cause
 from agent.rules.breakglass import SLACK, Moment
 from agent.rules.precedence import Standing
+from agent.rules.rule import KeysUsed, Rule
 
 NEVER = Moment(datetime.min.replace(tzinfo=timezone.utc), 0.0, "")
 """When a list came of which nobody knows when: too long ago."""
@@ -64,10 +68,35 @@ def ends(standing: Standing) -> datetime | None:
     return standing.moment.wall + timedelta(seconds=seconds)
 
 
-def bounded(until: datetime, standing: Standing) -> datetime:
-    """`until`, or the configuration's end if that is before."""
-    end = ends(standing)
-    return until if end is None else min(until, end)
+def bounded(until: datetime, standing: Standing, rule: Rule | None) -> datetime:
+    """`until`, or the configuration's end, or that of the rule's keys, if that is before."""
+    found = [until, ends(standing), *(keys_end(used, standing) for used in (rule.keys if rule else ()))]
+    return min(end for end in found if end is not None)
+
+
+def keys_left(used: KeysUsed, standing: Standing) -> float:
+    """For how many seconds fetched keys still count, 0 or less for no more."""
+    return used.keep_for - passed(standing.fetched.get(used.source, NEVER), standing.moment)
+
+
+def keys_end(used: KeysUsed, standing: Standing) -> datetime | None:
+    """When they end on the wall clock, if nobody sets that; None if nobody can tell when."""
+    seconds = keys_left(used, standing)
+    return None if seconds == float("-inf") else standing.moment.wall + timedelta(seconds=seconds)
+
+
+def trouble(standing: Standing, rule: Rule | None) -> tuple[Cause, str] | None:
+    """Why nothing can be verified under a rule though there is a configuration; None if it can."""
+    stale = complaint(standing)
+    if stale:
+        return Cause.CONFIGURATION_STALE, stale
+    for used in rule.keys if rule else ():
+        if keys_left(used, standing) <= 0:
+            since = standing.fetched.get(used.source, NEVER)
+            at = "nobody knows when" if since == NEVER else f"at {since.wall:{_TIME}}"
+            got = f"the keys of {used.name} were last fetched {at}"
+            return Cause.KEY_PROVIDER, f"{got}; expected them to be within {used.keep_for / 3600:g} h"
+    return None
 
 
 def complaint(standing: Standing) -> str:

@@ -5,11 +5,12 @@ failure policy's action, under the limits below and the floor.  Of several cause
 decides.
 
 Limits: what somebody can bring about from afar never lets an image pass that was not verified before, whatever is
-written.  That is `deadline` and `throttled` for everybody, `configurationStale` (whoever cuts a node off waits for it),
-and the registry's causes where a rule's pattern does not name the host: who names an image chooses its registry there.
+written.  That is `deadline` and `throttled` for everybody, `configurationStale` and `keyProvider` (whoever cuts a node
+off waits for them), and the registry's causes where a rule's pattern does not name the host: who names an image chooses
+its registry there.
 
-What was verified under a configuration that is stale is never stale itself, (1): the rules it rests on are what nobody
-can vouch for.
+What was verified under a configuration that is too old, or with keys that are, is never stale itself, (1): what it
+rests on is what nobody can vouch for.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from agent.rules.rule import ACTIONS, FailureAction, FailurePolicy
 from agent.rules.ruleset import Staleness
 
 REGISTRY_CAUSES = (Cause.REGISTRY_UNAVAILABLE, Cause.UNAUTHORIZED, Cause.CREDENTIALS_UNAVAILABLE)
-NEVER_UNSEEN = (Cause.DEADLINE, Cause.THROTTLED, Cause.CONFIGURATION_STALE)
+NEVER_UNSEEN = (Cause.DEADLINE, Cause.THROTTLED, Cause.CONFIGURATION_STALE, Cause.KEY_PROVIDER)
 """Causes under which `Ignore` means `IgnoreIfVerifiedBefore`, in every rule."""
 
 _STALE_BY_REGISTRY = (*REGISTRY_CAUSES, Cause.DEADLINE, Cause.THROTTLED)

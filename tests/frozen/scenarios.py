@@ -24,6 +24,7 @@ from agent.adapters.spool import FOLDER as SPOOL
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import IMAGE_INDEX
 from agent.rules.breakglass import Moment
+from agent.rules.rule import KeysUsed
 from tests.commands import Done, run
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.signing import Signer, attach_signature, envelope, usual_signer, write_config
@@ -371,6 +372,21 @@ def out_of_date_after_it_was_verified(world: World, pull: Pull) -> None:
     shutil.rmtree(world.root / answers.FOLDER)  # its answer ends with the configuration: see `test_again`
 
 
+@contextlib.contextmanager
+def with_old_keys(world: World) -> Iterator[None]:
+    """All rules rest on keys that were fetched too long ago."""
+    store, now = SnapshotStore(str(world.root)), nodestate.moment()
+    config, keys = store.load(), KeysUsed("f" * 64, "corp", 3600.0)
+    rules = tuple(rule._replace(keys=(keys,)) for rule in config.rules)
+    NodeState(str(world.root)).note_fetched({keys.source: Moment(now.wall - timedelta(hours=1), 0.0, "")})
+    store.publish(config._replace(ruleset=config.ruleset._replace(rules=rules)))
+    try:
+        yield
+    finally:
+        (world.root / nodestate.FETCHED).unlink()
+        world.program.apply(world.configuration("usual"))
+
+
 def break_glass(pattern: str) -> Arranged:
     """Break-glass is on, on this node."""
 
@@ -461,6 +477,9 @@ SCENARIOS = (
     Scenario("configuration out of date and disabled", 0, "NS-0002", UNSIGNED, "disabled", out_of_date(0)),
     Scenario("configuration out of date and no rule", 10, "NS-2007", under="elsewhere", arranged=out_of_date(0)),
     Scenario("configuration out of date and the deny list", 10, "NS-2009", under="deny", arranged=out_of_date(0)),
+    Scenario("keys that were not fetched for long", 11, "NS-3011", arranged=with_old_keys, kept=False),
+    Scenario("keys that were not fetched for long, ignored", 11, "NS-3011", under="ignore", arranged=with_old_keys,
+             kept=False),
     Scenario("snapshots that others may write", 11, "NS-3007", arranged=writable, door=PLUGIN, kept=False),
     Scenario("program that others may write", 11, "NS-3007", arranged=unsafe_program, door="", kept=False),
     Scenario("floor that enforces", 10, "NS-2001", UNSIGNED, "audit", bootstrap(floor={"enforcement": "Enforce"})),

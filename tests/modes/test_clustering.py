@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent import cli
 from agent.adapters import ipc
 from agent.adapters.inforce import InForceFile
-from agent.adapters.nodestate import COMPLETE, NodeState, moment
+from agent.adapters.nodestate import BOOTSTRAP, COMPLETE, NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.config import Config
 from agent.config.discovery import ACTIVE, LABEL, NODE_SELECTOR
@@ -32,6 +32,8 @@ from agent.rules.age import Stage
 from tests.modes import test_signing as signing
 from tests.signing import usual_signer
 from tests.simulators import kube_misbehaviour as does
+from tests.simulators.certificates import Authority
+from tests.simulators.keyserver import KeyServer
 from tests.simulators.kube import ADMIN, NAMESPACE, KubeSimulator
 from tests.trust.test_signedconfiguration import public
 from tests.warm import Told
@@ -275,6 +277,37 @@ def test_it_is_noted_when_the_api_server_last_told_everything_though_nothing_cha
     config = in_force(root)
     assert config is not None
     assert config.generation == generation
+
+
+def test_keys_are_fetched_beside_publishing_and_the_document_follows(
+    server: KubeSimulator, root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    bootstrap = root / BOOTSTRAP
+    bootstrap.parent.mkdir(parents=True)
+    bootstrap.write_text(json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", "floor": {"localKeys": True}}))
+    ca = Authority(tmp_path)
+    with KeyServer(ca) as pki:
+        documents = dict(tenant("shop", "r.example/shop/**"))
+        value = json.loads(documents.pop("nodeseal.yaml"))
+        (verifier,) = value["nodeseal"]["verifiers"]
+        del verifier["verificationCerts"]
+        verifier["verificationCertStores"] = {"certs": ["corp"]}
+        given = {"name": "corp", "type": "url", "url": f"{pki.url}/roots", "caBundle": "root.pem"}
+        documents["root.pem"] = pathlib.Path(ca.bundle).read_text()
+        section, rest = value.pop("nodeseal"), {"keyManagementProvider": {"plugins": [given]}}
+        documents["config.json"] = json.dumps(rest | {"nodeseal": section})
+        put(server, "platform", platform())
+        put(server, "shop", documents)
+        with daemon(root, server) as log:
+            until(lambda: names(root) == {"platform"}, log)
+            until(lambda: "keys not fetched" in log.read_text(), log)
+        assert names(root) == {"platform"}
+        pki.serve("/roots", PEM.encode())
+        with daemon(root, server) as log:
+            until(lambda: names(root) == {"platform", "shop"}, log)
+    config = in_force(root)
+    assert config is not None
+    assert {rule.name: [used.name for used in rule.keys] for rule in config.rules} == {"platform": [], "shop": ["corp"]}
 
 
 def test_an_api_server_that_does_not_answer_proves_nothing(server: KubeSimulator, root: pathlib.Path) -> None:

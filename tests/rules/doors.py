@@ -46,6 +46,7 @@ from tests.rules.settings import (
     begun_of,
     complete_of,
     config_of,
+    fetched_of,
     glass_of,
     memory_of,
     request_of,
@@ -143,6 +144,8 @@ def lay_out(root: pathlib.Path, setting: Setting) -> str:
             run(VerdictFolder(str(root)).remember(config.rules[0].ground, request_of(row).described, memory))
     if setting.cause is Cause.CONFIGURATION_STALE:
         NodeState(str(root)).note_complete(complete_of(setting))
+    if setting.cause is Cause.KEY_PROVIDER:
+        NodeState(str(root)).note_fetched(fetched_of(setting))
     if setting.cause is Cause.CONFIGURATION_MISSING:
         os.unlink(f"{store.state}/current")
     if setting.cause is Cause.CONFIGURATION_INVALID:

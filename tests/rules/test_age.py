@@ -65,7 +65,7 @@ def test_what_has_no_such_end_never_ends() -> None:
     held = holding(None, at(0, 0))
     assert (age.left(held), age.ends(held), age.stage(held)) == (None, None, Stage.CURRENT)
     assert age.complaint(held) == ""
-    assert age.bounded(NOW, held) == NOW
+    assert age.bounded(NOW, held, None) == NOW
 
 
 def test_of_which_nobody_knows_when_it_was_complete_counts_no_more() -> None:
@@ -89,7 +89,7 @@ def test_an_answer_ends_when_the_configuration_does(
     held = holding(at(0, told, name), at(wall, boot))
     if age.stage(held) is Stage.STALE:
         return
-    end = age.bounded(held.moment.wall + timedelta(seconds=later), held)
+    end = age.bounded(held.moment.wall + timedelta(seconds=later), held, None)
     passed = (end - held.moment.wall).total_seconds()
     assert 0 <= passed <= later + 1e-6
     after = held._replace(moment=at(wall + passed + 1, boot + passed + 1))
