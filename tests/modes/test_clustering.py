@@ -325,10 +325,10 @@ def test_what_this_host_does_not_take_is_not_noted(server: KubeSimulator, root: 
     put(server, "platform", platform())
     with daemon(root, server) as log:
         until(lambda: (root / COMPLETE).exists(), log)
-        (root / COMPLETE).unlink()
-        (root / "var/lib/nodeseal/rules.json").unlink()
-        (root / "var/lib/nodeseal/rules.json").mkdir()
-        put(server, "shop", tenant("shop", "r.example/shop/**"))
+    (root / COMPLETE).unlink()
+    (root / "var/lib/nodeseal/rules.json").unlink()
+    (root / "var/lib/nodeseal/rules.json").mkdir()
+    with daemon(root, server) as log:
         until(lambda: "configuration refused" in log.read_text(), log)
         time.sleep(2.5)
         assert not (root / COMPLETE).exists()
