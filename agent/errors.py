@@ -53,7 +53,9 @@ class Cause(str, Enum):
     DEADLINE = "deadline"
     CONFIGURATION_MISSING = "configurationMissing"
     CONFIGURATION_INVALID = "configurationInvalid"
+    CONFIGURATION_STALE = "configurationStale"
     CLOCK_IMPLAUSIBLE = "clockImplausible"
+    KEY_PROVIDER = "keyProvider"
 
 
 class Code(str, Enum):
@@ -98,6 +100,8 @@ class Code(str, Enum):
     CONFIGURATION_INVALID = "NS-3007"
     CLOCK_IMPLAUSIBLE = "NS-3008"
     CREDENTIALS_UNAVAILABLE = "NS-3009"
+    CONFIGURATION_STALE = "NS-3010"
+    KEY_PROVIDER = "NS-3011"
 
     BUG = "NS-9001"
 

@@ -13,7 +13,7 @@ from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.verdict import NOTHING, Decision, Memory, Verdict
 from agent.ports import VerdictStore
-from agent.rules import failure, lifetimes, precedence
+from agent.rules import age, failure, lifetimes, precedence
 from agent.rules.precedence import Standing, Terms
 from agent.rules.rule import Rule
 
@@ -52,8 +52,12 @@ class Case(NamedTuple):
         return case.judgement(judgement.verdict, judgement.until)
 
     def judgement(self, verdict: Verdict, until: datetime) -> "Judgement":
-        """A verdict that is used again until a moment: no longer than an earlier one that stands in for it."""
+        """A verdict that is used again until a moment: no longer than an earlier one that stands in for it.
+
+        Nor than configuration and keys count that it was judged under.
+        """
         answer, before = self.answer(verdict), self.before.verified
+        until = age.bounded(until, self.standing, self.terms.rule)
         if answer.precedence == precedence.CANNOT_TELL and answer.ground is not None and before is not None:
             until = min(until, before.usable_until or until)
             if answer.ground is Ground.STALE:
@@ -73,14 +77,18 @@ class Judgement(NamedTuple):
 
 
 async def opened(request: PullRequest, standing: Standing, verdicts: VerdictStore) -> Answer | Case:
-    """The answer, if one is due before any network; otherwise the case that verification has to decide."""
+    """The answer, if one is due before any network; otherwise the case that verification has to decide.
+
+    Under a configuration that is too old, or with such keys, nothing is verified, nor is anything said again.
+    """
     digest = str(request.subject.digest)
     early = precedence.before_verification(request.repository, digest, request.name, standing)  # (2)
     if early is not None:
         return early
     terms = precedence.terms_for(request.repository, standing)
     before = await verdicts.recall(terms.rule.ground, request.described) if terms.rule else NOTHING  # (3)
-    return Case(request, standing, terms, before)
+    case, trouble = Case(request, standing, terms, before), age.trouble(standing, terms.rule)
+    return case.unverified(*trouble) if trouble else case
 
 
 class Verifies(Protocol):
@@ -110,9 +118,10 @@ async def judge(case: Case, engine: Verifies, verdicts: VerdictStore) -> Judgeme
 def early_until(answer: Answer, request: PullRequest, standing: Standing) -> datetime | None:
     """For how long an answer that was due before any network may be given again: see `Judgement.until`.
 
-    Break-glass ends by a clock that not everybody reads, so it is looked at each time.
+    Break-glass ends by a clock that not everybody reads, so it is looked at each time.  So is whether the configuration
+    is still too old.
     """
-    if answer.precedence in (precedence.CANARY, precedence.BREAK_GLASS):
+    if answer.precedence in (precedence.CANARY, precedence.BREAK_GLASS, precedence.CANNOT_TELL):
         return None
     until = _unless_changed(standing)
     if answer.precedence == precedence.ALLOW_LIST:

@@ -12,8 +12,8 @@ from agent.config.canonical import with_grounds
 from agent.config.config import Config
 from agent.engine import Engine
 from agent.errors import Cause, Code, Exit, Unavailable
-from agent.judgement import Case, Judgement, judge, opened
-from agent.model.answer import Ground
+from agent.judgement import Case, Judgement, early_until, judge, opened
+from agent.model.answer import Answer, Ground
 from agent.model.outcome import Action, Check, CheckResult, Outcome, Status
 from agent.model.reference import Reference
 from agent.model.report import Artifact, Report
@@ -276,3 +276,49 @@ def test_a_lifetime_that_was_shortened_counts_at_once(store: VerdictFolder) -> N
     assert case_of(config, store, later).known() is not None
     shorter = config._replace(ruleset=config.ruleset._replace(lifetimes=Lifetimes(allow=60.0)))
     assert case_of(shorter, store, later).known() is None
+
+
+# ---- a configuration that grows too old ---------------------------------------------------------------------------
+
+
+def complete_since(ago: timedelta, config: Config, moment: datetime = NOW) -> Standing:
+    """What holds where the cluster last said all of it so long ago."""
+    ruleset = config.ruleset._replace(from_cluster=True)
+    return standing(
+        config._replace(ruleset=ruleset), moment=Moment(moment, 9e6, "boot"), complete=Moment(moment - ago, 0.0, "")
+    )
+
+
+WEEK = timedelta(days=7)
+
+
+def test_no_answer_outlives_the_configuration(store: VerdictFolder) -> None:
+    registry, hour = MemoryRegistry(), timedelta(hours=1)
+    registry.sign(TRUSTED)
+    config = configuration()
+    held = complete_since(WEEK - hour, config)
+    first = run(judged(request(), engine_over(registry, config), store, held=held))
+    assert first.answer.ground is Ground.VERIFIED
+    assert first.until == NOW + hour
+    again = run(opened(request(), held, store))
+    assert isinstance(again, Case)
+    known = again.known()
+    assert known is not None
+    assert known.until == NOW + hour
+    shared = run(again.shared(Judgement(first.answer, first.verdict, NOW + timedelta(days=3)), store))
+    assert shared.until == NOW + hour
+
+
+def test_nothing_is_said_again_under_a_configuration_that_is_too_old(store: VerdictFolder) -> None:
+    registry = MemoryRegistry()
+    registry.sign(TRUSTED)
+    config = configuration()
+    run(judged(request(), engine_over(registry, config), store, held=complete_since(timedelta(0), config)))
+    stale = complete_since(WEEK, config)
+    answer = run(opened(request(), stale, store))
+    assert isinstance(answer, Answer)
+    assert (answer.exit, answer.code, answer.ground) == (Exit.CANNOT_TELL, Code.CONFIGURATION_STALE, None)
+    assert early_until(answer, request(), stale) is None
+    fresh = run(opened(request(), complete_since(timedelta(0), config), store))
+    assert isinstance(fresh, Case)
+    assert fresh.known() is not None  # nothing was lost meanwhile

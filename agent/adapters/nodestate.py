@@ -6,9 +6,12 @@
     etc/nodeseal/break-glass.json             written by `nodeseal break-glass`
     var/lib/nodeseal/break-glass.lock         held while that is changed
     var/lib/nodeseal/break-glass-begun.json   since when the configuration's break-glass is in force here
+    var/lib/nodeseal/complete.json            when the cluster last said all of the configuration in force
+    var/lib/nodeseal/fetched.json             when keys were last fetched, by their source
 
 Nothing here fails on a pull: a bootstrap document that is damaged, or that others could have written, is the strictest
-floor; a break-glass file in that state is no break-glass.
+floor; a break-glass file in that state is no break-glass.  Without a time at which the cluster said all of the
+configuration, or keys were fetched, that of its publication counts, which was later than none.
 """
 
 import errno
@@ -19,8 +22,10 @@ from contextlib import ExitStack
 from datetime import datetime, timezone
 
 from agent.adapters import files
-from agent.config import bootstrap, glassform
+from agent.adapters.snapshots import SnapshotStore
+from agent.config import bootstrap, glassform, momentform
 from agent.errors import HostError, Malformed
+from agent.rules import age
 from agent.rules.breakglass import BreakGlass, Moment
 from agent.rules.floor import STRICTEST, Bootstrap
 from agent.rules.precedence import Standing
@@ -29,6 +34,8 @@ from agent.rules.ruleset import ConfiguredBreakGlass, RuleSet
 BOOTSTRAP = "etc/nodeseal/bootstrap.json"
 BREAK_GLASS = "etc/nodeseal/break-glass.json"
 BEGUN = "var/lib/nodeseal/break-glass-begun.json"
+COMPLETE = "var/lib/nodeseal/complete.json"
+FETCHED = "var/lib/nodeseal/fetched.json"
 
 _LOCK = "var/lib/nodeseal/break-glass.lock"
 _LOCK_WAIT = 10.0
@@ -46,13 +53,22 @@ class NodeState:
         self.bootstrap_path = os.path.join(root, BOOTSTRAP)
         self.break_glass_path = os.path.join(root, BREAK_GLASS)
         self._begun_path = os.path.join(root, BEGUN)
+        self._complete_path = os.path.join(root, COMPLETE)
+        self._fetched_path = os.path.join(root, FETCHED)
         self._lock_path = os.path.join(root, _LOCK)
 
     def standing(self, ruleset: RuleSet, bootstrap_document: Bootstrap) -> Standing:
         """What holds on this node now, under a rule set."""
         begun = self.begun() if ruleset.break_glass else {}
         floor, name = bootstrap_document.floor, bootstrap_document.node_name or os.uname().nodename
-        return Standing(ruleset, floor, moment(), name, self.break_glass(), begun)
+        complete = self.complete() if ruleset.from_cluster else None
+        fetched = self._fetched_for(ruleset)
+        return Standing(ruleset, floor, moment(), name, self.break_glass(), begun, complete, fetched)
+
+    def now(self, standing: Standing) -> Standing:
+        """The same at this moment: what changes without a change of the node's configuration is looked at anew."""
+        complete = None if standing.complete is None else self.complete()
+        return standing._replace(moment=moment(), complete=complete, fetched=self._fetched_for(standing.ruleset))
 
     def bootstrap(self) -> Bootstrap:
         """The bootstrap document; the usual one if there is none, the strictest if it can't be believed."""
@@ -137,6 +153,43 @@ class NodeState:
                 begun.setdefault(entry, since)
         if begun != before:
             self._write(self._begun_path, glassform.encode_begun(begun))
+
+    def complete(self) -> Moment:
+        """When the cluster last said all of the configuration in force.
+
+        If nobody can tell: when that was published, for it was complete then; `age.NEVER` if not even that is known.
+        """
+        try:
+            return momentform.decode(files.read_own(self._complete_path, momentform.MAX_SIZE))
+        except (OSError, Malformed):
+            return self._published()
+
+    def fetched(self) -> dict[str, Moment]:
+        """When keys were last fetched, by their source; nothing if nobody can tell."""
+        try:
+            return momentform.decode_all(files.read_own(self._fetched_path, momentform.MAX_ALL))
+        except (OSError, Malformed):
+            return {}
+
+    def note_fetched(self, fetched: Mapping[str, Moment]) -> None:
+        """Note when keys were last fetched, in place of all that was noted.  Raises `HostError`."""
+        self._write(self._fetched_path, momentform.encode_all(fetched))
+
+    def _fetched_for(self, ruleset: RuleSet) -> Mapping[str, Moment]:
+        """When each was that a rule uses."""
+        used = {each.source for rule in ruleset.rules for each in rule.keys}
+        if not used:
+            return {}
+        fetched = self.fetched()
+        return {source: fetched.get(source) or self._published() for source in used}
+
+    def _published(self) -> Moment:
+        published = SnapshotStore(self._root).in_force_since()
+        return Moment(published, 0.0, "") if published else age.NEVER
+
+    def note_complete(self, complete: Moment) -> None:
+        """Note when the cluster last said all of the configuration in force.  Raises `HostError`."""
+        self._write(self._complete_path, momentform.encode(complete))
 
     def _write(self, path: str, content: bytes) -> None:
         folder = os.path.dirname(path)

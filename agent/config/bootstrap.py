@@ -39,6 +39,7 @@ def decode(content: bytes) -> Bootstrap:
 
 _FLOOR_KEYS = (
     "enforcement", "failurePolicy", "breakGlass", "exemptWithoutDigest", "configMaps", "programs", "signedBy",
+    "localKeys",
 )  # fmt: skip
 
 
@@ -48,6 +49,9 @@ def _floor(given: Mapping[str, object]) -> Floor:
     for_all = glass.get("allImages", False)
     if not isinstance(for_all, bool):
         raise TypeError("allImages")
+    local_keys = given.get("localKeys", False)
+    if not isinstance(local_keys, bool):
+        raise TypeError("localKeys")
     patterns = _texts(given["exemptWithoutDigest"]) if "exemptWithoutDigest" in given else usual.without_digest
     if any(map(matching.complaint, patterns)):
         raise ValueError("exemptWithoutDigest")
@@ -60,6 +64,7 @@ def _floor(given: Mapping[str, object]) -> Floor:
         config_maps=_config_maps(given["configMaps"]) if "configMaps" in given else None,
         programs=_texts(given.get("programs", [])),
         signed_by=_texts(given.get("signedBy", [])),
+        local_keys=local_keys,
     )
 
 

@@ -94,6 +94,13 @@ _FLOOR = strict_obj(
             default=[],
             examples=[["/usr/libexec/kubernetes/credential-providers"]],
         ),
+        "localKeys": {
+            "title": "Local keys",
+            "description": "Whether key providers may have keys fetched from addresses of the node itself: loopback, "
+            "link-local.",
+            "type": "boolean",
+            "default": False,
+        },
         "signedBy": _texts(
             "Signed by",
             "Public keys (PEM).  If there are any, a configuration counts only if one of them signed it, and its "

@@ -15,7 +15,7 @@ from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Malformed
 from agent.rules.rule import PolicySettings, Rule
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Version of the form.  A reader refuses any other."""
 
 GROUND_VERSION = 1

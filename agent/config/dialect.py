@@ -43,10 +43,14 @@ def check_version(root: Mapping[str, object], findings: list[Finding]) -> None:
 
 
 class Node(NamedTuple):
-    """What is known of the node that a configuration is for: its floor (None if nobody asks), and the time."""
+    """What is known of the node that a configuration is for: its floor (None if nobody asks), and the time.
+
+    `fetched` is what it has of key providers' sources: the content, or why there is none; None where nobody fetches.
+    """
 
     floor: Floor | None
     now: datetime
+    fetched: Mapping[str, bytes | str] | None = None
 
 
 def read_default(root: Mapping[str, object], findings: list[Finding]) -> Default:

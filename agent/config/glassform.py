@@ -6,10 +6,10 @@ wrote by hand must not let pass more than it says, nor say what no clock can end
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
 
 from agent.codec import strictjson
+from agent.config import momentform
 from agent.errors import Malformed
 from agent.rules import matching
 from agent.rules.breakglass import MAX_REASON, BreakGlass, Moment
@@ -22,11 +22,7 @@ MAX_SIZE = 4 * 1024 * 1024
 MAX_ENTRIES = 1_000
 """Most entries of one file: as many as a configuration may list."""
 
-MAX_BOOT_SECONDS = 1e9
-"""Longest time since a boot that is believed: thirty years."""
-
 _ID = re.compile(r"[0-9a-z]{1,16}\Z")
-_MAX_BOOT_ID = 64
 
 _Entry = TypeVar("_Entry")
 
@@ -38,7 +34,7 @@ def encode(entries: Iterable[BreakGlass]) -> bytes:
             "id": entry.id,
             "match": entry.match,
             "reason": entry.reason,
-            "since": _moment_to_json(entry.since),
+            "since": momentform.to_json(entry.since),
             "until": entry.until.isoformat(),
             "closed": entry.closed.isoformat() if entry.closed else None,
         }
@@ -57,9 +53,9 @@ def decode(content: bytes) -> tuple[BreakGlass, ...]:
             name,
             _pattern(value["match"]),
             _reason(value["reason"]),
-            _moment(value["since"]),
-            _time(value["until"]),
-            None if closed is None else _time(closed),
+            momentform.from_json(value["since"]),
+            momentform.time(value["until"]),
+            None if closed is None else momentform.time(closed),
         )
 
     entries = tuple(_read(content, read))
@@ -75,7 +71,7 @@ def encode_begun(begun: Mapping[ConfiguredBreakGlass, Moment]) -> bytes:
             "match": entry.match,
             "reason": entry.reason,
             "until": entry.until.isoformat(),
-            "since": _moment_to_json(since),
+            "since": momentform.to_json(since),
             **({"owner": entry.owner} if entry.owner else {}),
         }
         for entry, since in begun.items()
@@ -86,8 +82,10 @@ def decode_begun(content: bytes) -> dict[ConfiguredBreakGlass, Moment]:
     """Read back what `encode_begun` wrote.  Raises `Malformed`."""
 
     def read(value: dict[str, Any]) -> tuple[ConfiguredBreakGlass, Moment]:
-        match, until, reason = _pattern(value["match"]), _time(value["until"]), _text(value["reason"])
-        return ConfiguredBreakGlass(match, until, reason, _text(value.get("owner", ""))), _moment(value["since"])
+        match, until, reason = _pattern(value["match"]), momentform.time(value["until"]), _text(value["reason"])
+        return ConfiguredBreakGlass(match, until, reason, _text(value.get("owner", ""))), momentform.from_json(
+            value["since"]
+        )
 
     return dict(_read(content, read))
 
@@ -126,27 +124,3 @@ def _pattern(value: object) -> str:
     if complaint:
         raise ValueError(f"match: {pattern[:60]}, not {complaint}")
     return matching.canonical(pattern)
-
-
-def _moment_to_json(moment: Moment) -> list[object]:
-    return [moment.wall.isoformat(), moment.boot_seconds, moment.boot_id]
-
-
-def _moment(value: object) -> Moment:
-    if not isinstance(value, list):
-        raise TypeError("no moment")
-    wall, boot_seconds, boot_id = value
-    if isinstance(boot_seconds, bool) or not isinstance(boot_seconds, int | float):
-        raise TypeError("no number of seconds")
-    if not 0 <= boot_seconds <= MAX_BOOT_SECONDS:  # false for what is no number too
-        raise ValueError("seconds since the boot")
-    if len(_text(boot_id)) > _MAX_BOOT_ID:
-        raise ValueError("a boot's name")
-    return Moment(_time(wall), float(boot_seconds), boot_id)
-
-
-def _time(value: object) -> datetime:
-    found = datetime.fromisoformat(_text(value))
-    if found.tzinfo is None:
-        raise ValueError("a time without zone")
-    return found.astimezone(timezone.utc)

@@ -132,6 +132,8 @@ class _Reader:
         self._judge = judge
         self._known = known
         self.found: dict[bytes, Reading] = {}
+        fetched = node.fetched or {}
+        self._fetched = sha256(repr(sorted((key, str(value)) for key, value in fetched.items())).encode()).digest()
 
     def newest(self, candidate: Candidate) -> Reading:
         """The version that was discovered."""
@@ -145,7 +147,7 @@ class _Reader:
         return self._read(accepted.name, accepted.documents, self._node._replace(floor=None), None)
 
     def _read(self, name: str, documents: Mapping[str, bytes], node: Node, judge: Judge | None) -> Reading:
-        key = sha256(f"{name}\n{node.floor is None}\n".encode())
+        key = sha256(f"{name}\n{node.floor is None}\n".encode() + self._fetched)
         for document, content in sorted(documents.items()):
             key.update(f"{ascii(document)}\n{len(content)}\n".encode() + content)
         found = self._known.get(key.digest()) or self.found.get(key.digest())

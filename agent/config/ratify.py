@@ -14,11 +14,12 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson, strictyaml
-from agent.config import canonical, checking, dialect, loopback, programs
+from agent.config import canonical, checking, dialect, keysources, loopback, programs
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
 from agent.config.dialectschema import MAX_LISTED, MAX_LISTED_LENGTH
+from agent.config.keysources import KeySource
 from agent.config.lists import Lists
 from agent.config.plugins import Object, VerifierEntry, at, is_spoilt, read_verifiers, refuse_shared_names, resolved
 from agent.config.schema import MAX_VERIFIERS, PART_SCHEMA, SCHEMA
@@ -28,7 +29,7 @@ from agent.formats import FORMATS, Format
 from agent.model.documents import Document, Documents
 from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
-from agent.rules.rule import EVERYTHING, Default, PolicySettings, Rule
+from agent.rules.rule import EVERYTHING, Default, KeysUsed, PolicySettings, Rule
 from agent.rules.ruleset import Denied
 from agent.trust import certificate_documents
 
@@ -123,6 +124,9 @@ class _Reading:
         findings += checking.check(self._value, self._schema)  # (2)
         dialect.check_version(root, findings)
         providers = read_providers(root, self._place, findings)
+        key_problems: list[Problem] = []
+        fetched = keysources.read(root, self._documents, findings, key_problems)
+        unknown = self._fetched(fetched, providers, key_problems)
         ratifys = read_verifiers(
             at(root, "verifier", "plugins"), ("verifier", "plugins"), self._formats, findings, MAX_VERIFIERS
         )
@@ -146,31 +150,71 @@ class _Reading:
         if not use_http and not cas:
             findings += loopback.names(root)
         self.problems += [self._place.problem(finding) for finding in findings]
-        self.problems += policy_problems
-        sources = VerifierSources(self._documents, providers, apart)
-        settings, certificates = self._verifiers(verifiers, sources)  # (5)
+        self.problems += (*policy_problems, *key_problems)
+        sources = VerifierSources(self._documents, providers, apart | self._key_cas(), unknown)
+        settings, certificates, keys = self._verifiers(verifiers, sources, fetched)  # (5)
         if any(problem.fatal for problem in self.problems):
             return None
         self.problems += sources.problems()
+        if len(settings) < len(verifiers):
+            return None  # what they trust is not known here
+        used = ((rule, sorted({each for name in rule.verifiers for each in keys.get(name, ())})) for rule in rules)
+        ruleset = ruleset._replace(rules=tuple(rule._replace(keys=tuple(each)) for rule, each in used))
         if cas.keys() & certificates.keys():
             self.problems.append(self._place.problem(_SHARED_CA))
         return canonical.with_grounds(Config("", stores, settings, ruleset, certificates | cas))
 
+    def _fetched(
+        self, sources: Mapping[str, KeySource], providers: dict[str, Document], told: list[Problem]
+    ) -> set[str]:
+        """Put what was fetched among the providers; those of which nobody knows what they hold."""
+        unknown: set[str] = set()
+        for name, source in sources.items():
+            where = f"{self._place.text((SECTION,))}: {name[:80]}"
+            found = None if self._node.fetched is None else self._node.fetched.get(source.source, "nothing fetched yet")
+            if isinstance(found, bytes):
+                providers[name] = Document(name, found, f"{where} from {source.url.origin}")
+                continue
+            if found is not None:
+                told.append(Problem(where, found, f"certificates at {source.url.origin}"))
+            else:
+                got = f"keys at {source.url.origin}, which are fetched when this is put in force"
+                told.append(Problem(where, got, "to know that they are not looked at here", fatal=False))
+            providers[name] = Document(name, b"", where)
+            unknown.add(name)
+        return unknown
+
+    def _key_cas(self) -> set[str]:
+        """Documents that are the CAs of key providers' addresses, and nothing else."""
+        listed = at(self._root, SECTION, "plugins")
+        paths = [at(each, "caBundle") for each in listed] if isinstance(listed, list) else []
+        named = [path for path in paths if isinstance(path, str)]
+        return {each.origin for path in named for each in self._documents.find(path) if is_named(each, path)}
+
     def _verifiers(
-        self, verifiers: list[VerifierEntry], sources: VerifierSources
-    ) -> tuple[tuple[VerifierSettings, ...], dict[str, bytes]]:
-        """Every verifier's settings, and the certificates that they refer to."""
+        self, verifiers: list[VerifierEntry], sources: VerifierSources, fetched: Mapping[str, KeySource]
+    ) -> tuple[tuple[VerifierSettings, ...], dict[str, bytes], dict[str, list[KeysUsed]]]:
+        """Every verifier's settings, the certificates that they refer to, and which keys that were fetched.
+
+        A verifier of which nobody knows what it trusts has none.
+        """
         certificates: dict[str, bytes] = {}
         settings: list[VerifierSettings] = []
+        keys: dict[str, list[KeysUsed]] = {}
         for verifier in verifiers:
             if not is_spoilt(verifier, self._findings, SECTION):
                 where = self._place.text(verifier.path)
+                sources.taken.clear()
                 parsed = resolved(self._formats[verifier.type]).parse(verifier.options, sources, where)
+                if not sources.is_known():
+                    continue
                 self.problems += parsed.problems
+                taken = [fetched[name] for name in sources.taken if name in fetched]
+                keys[verifier.name] = [KeysUsed(each.source, each.name, each.keep_for) for each in taken]
                 certificates |= parsed.certificates
                 kinds = verifier.artifact_types
                 settings.append(VerifierSettings(verifier.name, verifier.type, kinds, parsed.settings, verifier.nested))
-        return tuple(settings), certificates
+        return tuple(settings), certificates, keys
 
     def _rules(
         self,

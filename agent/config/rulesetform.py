@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from agent.codec import strictjson
 from agent.errors import Cause, Malformed
-from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
+from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, KeysUsed, PolicySettings, Rule
 from agent.rules.ruleset import (
     Allowed,
     ConfiguredBreakGlass,
@@ -22,7 +22,7 @@ from agent.rules.ruleset import (
     WhenMissing,
 )
 
-COPY_VERSION = 3
+COPY_VERSION = 4
 """Version of the copy's form.  A reader refuses any other."""
 
 MAX_COPY_SIZE = 4 * 1024 * 1024
@@ -49,6 +49,7 @@ def to_json(ruleset: RuleSet, policy: Callable[[PolicySettings], object]) -> dic
         "lifetimes": list(ruleset.lifetimes),
         "whenMissing": ruleset.when_missing.value,
         "greatestAge": ruleset.greatest_age,
+        "fromCluster": ruleset.from_cluster,
     }
 
 
@@ -67,6 +68,7 @@ def from_json(value: Mapping[str, Any], policy: Callable[[Any], PolicySettings])
         Lifetimes(*value["lifetimes"]),
         WhenMissing(value["whenMissing"]),
         value["greatestAge"],
+        value["fromCluster"],
     )
 
 
@@ -92,6 +94,7 @@ def _rule_to_json(rule: Rule, policy: object) -> dict[str, object]:
         "policy": policy,
         "enforcement": rule.enforcement.value,
         "failure_policy": _failure_to_json(rule.failure_policy),
+        "keys": [list(used) for used in rule.keys],
     }
 
 
@@ -103,6 +106,7 @@ def _rule_from_json(
     policy: object,
     enforcement: str,
     failure_policy: list[Any],
+    keys: list[list[Any]],
     **others: Any,
 ) -> Rule:
     return Rule(
@@ -111,6 +115,7 @@ def _rule_from_json(
         policy=read_policy(policy),
         enforcement=Enforcement(enforcement),
         failure_policy=_failure_from_json(failure_policy),
+        keys=tuple(KeysUsed(*used) for used in keys),
         **others,
     )
 

@@ -20,6 +20,9 @@ from agent.config.words import Schema, not_supported, obj, server_only, text
 MAX_VERIFIERS = 64
 """Most verifiers of one configuration."""
 
+DURATION = r"^([0-9]{1,6}(\.[0-9]{1,3})?(h|ms|m|s)){1,4}$"
+"""A length of time as Go writes it."""
+
 MAX_STORES = 8
 """Most stores of one configuration."""
 
@@ -252,19 +255,41 @@ _VERIFIER = obj(
     required=("plugins",),
 )
 
+
+def _duration(title: str, description: str, example: str) -> Schema:
+    """A length of time as Go writes it, which Ratify takes."""
+    return text(title, description, pattern=DURATION, maxLength=32, examples=[example]) | {
+        "x-expected": 'a length of time like "12h" or "1h30m"'
+    }
+
+
 _KEY_PROVIDER = obj(
     "Key provider",
     "A source of certificates, under a name that verifiers refer to.",
     {
         "name": text("Name", "Name of the key provider; unique.", maxLength=256, examples=["shop-certificates"]),
-        "type": text("Type", "Kind of the key provider: `inline`.", const="inline")
-        | {"x-expected": '"inline": this version fetches certificates from nowhere else'},
+        "type": text("Type", "Kind of the key provider: `inline` or `url`.", enum=["inline", "url"])
+        | {"x-expected": '"inline" or "url": this version fetches certificates from nowhere else'},
         "contentType": text("Content type", "What the value is: `certificate`.", const="certificate")
         | {"x-expected": '"certificate": no verifier of this version uses keys without certificates'},
         "value": text("Value", "The certificates, as PEM; several may stand one after another."),
+        "url": text("URL", "Where the certificates are, as PEM or DER: an https URL.", maxLength=2048),
+        "refreshInterval": _duration("Refresh interval", "How often they are fetched anew, from 1m to 720h.", "12h"),
+        "keepFor": _duration(
+            "Keep for",
+            "How long they count after they were last fetched, from the refresh interval to 2160h; three intervals, "
+            "but at least 24h, if it is missing.",
+            "36h",
+        ),
+        "caBundle": text("CA bundle", "The document with the CA certificates that the URL's TLS is verified against."),
+        "sha256": text("SHA-256", "What the content must be, in hexadecimal.", pattern="^[0-9a-f]{64}$"),
     },
     required=("name", "type"),
-) | {"if": {"properties": {"type": {"const": "inline"}}}, "then": {"required": ["contentType", "value"]}}
+) | {
+    "if": {"properties": {"type": {"const": "inline"}}},
+    "then": {"required": ["contentType", "value"]},
+    "else": {"if": {"properties": {"type": {"const": "url"}}}, "then": {"required": ["url"]}},
+}
 
 _KEY_PROVIDERS = obj(
     "Key providers",

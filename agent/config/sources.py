@@ -1,7 +1,8 @@
 """Where options find certificates: the documents of a configuration, its key providers, the CAs of registries.
 
 Key providers stand in the section `keyManagementProvider`; Ratify has them as resources of a cluster, not in its file.
-One type: `inline`, whose certificates stand right there, under Ratify's names.  Pure.
+Two types: `inline`, whose certificates stand right there, under Ratify's names; and `url`, which is ours
+(`agent.config.keysources`).  Pure.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,8 +21,14 @@ _EXPECTED_USE = "its name under verificationCertStores of a verifier, or no such
 class VerifierSources:
     """What verifiers' options may refer to; implements `agent.model.documents.Sources`."""
 
-    def __init__(self, documents: Documents, providers: Mapping[str, Document], apart: Collection[str]) -> None:
-        """`providers` are those of `read_providers`.
+    def __init__(
+        self,
+        documents: Documents,
+        providers: Mapping[str, Document],
+        apart: Collection[str],
+        unknown: Collection[str] = (),
+    ) -> None:
+        """`providers` are those of `read_providers`; of `unknown` ones nobody knows what they hold.
 
         `apart` are the origins of documents with another purpose: a path names them by themselves alone, not as part
         of a folder, so that a registry's CA beside the configuration doesn't become one of signers.
@@ -29,7 +36,10 @@ class VerifierSources:
         self._documents = documents
         self._providers = providers
         self._apart = apart
+        self._unknown = unknown
         self._used: set[str] = set()
+        self.taken: set[str] = set()
+        """Providers that were asked for since somebody emptied this."""
 
     def find(self, path: str) -> tuple[Document, ...]:
         """See `Documents.find`."""
@@ -47,7 +57,12 @@ class VerifierSources:
     def provided(self, provider: str) -> Document | None:
         """See `Sources.provided`."""
         self._used.add(provider)
+        self.taken.add(provider)
         return self._providers.get(provider)
+
+    def is_known(self) -> bool:
+        """Whether it is known what those hold that were taken."""
+        return not self.taken & set(self._unknown)
 
     def problems(self) -> tuple[Problem, ...]:
         """Key providers that nobody named, once everything was looked up."""
@@ -79,14 +94,18 @@ def read_providers(root: Mapping[str, object], place: Placing, findings: list[Fi
     section = root.get(SECTION)
     plugins = section.get("plugins") if isinstance(section, dict) else None
     found: dict[str, Document] = {}
+    names: set[str] = set()
     for i, plugin in enumerate(plugins if isinstance(plugins, list) else []):
         name, value = (plugin.get(key) if isinstance(plugin, dict) else None for key in ("name", "value"))
         path: checking.Path = (SECTION, "plugins", i)
-        if not isinstance(name, str) or not isinstance(value, str):
+        if not isinstance(name, str):
             continue  # the schema's check has told
-        if name in found:
+        if name in names:
             got = f"{checking.shown(name)}, which another key provider has too"
             findings.append(Finding((*path, "name"), got, "a name that no other key provider has"))
+        names.add(name)
+        if not isinstance(value, str):
+            continue  # the same; or it is fetched
         found[name] = Document(name, value.encode(), place.text((*path, "value")))
     return found
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import anyio
 from anyio import to_thread
 
-from agent.adapters.nodestate import moment
 from agent.adapters.verdicts import VerdictCatalogue
 from agent.errors import NodesealError, Unavailable
 from agent.judgement import Case, Judgement, opened
@@ -126,7 +125,7 @@ class Ahead:
         state = await self._door.state()
         _ = state.config  # without one there is nothing to verify with
         reference = Reference.parse_short(task.image)
-        standing = state.node.standing._replace(moment=moment())
+        standing = self._door.now(state.node.standing)
         if task.why is Why.LET_IN:
             standing = without_break_glass(standing)
         async with self._door.turns.idle_turn():

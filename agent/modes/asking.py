@@ -24,7 +24,7 @@ from agent.modes.node import Node
 from agent.modes.registry_access import open_registry
 from agent.modes.revocation_access import LateRevocation
 from agent.ports import Trace, VerdictStore
-from agent.rules import precedence
+from agent.rules import age, precedence
 from agent.rules.precedence import Standing
 
 
@@ -91,8 +91,10 @@ def ask(
         try:
             subject, judgement = run(_resolve_and_judge(name, reference, engine, trace, standing, verdicts))
         except Unavailable as error:
+            known = age.trouble(standing, precedence.terms_for(reference.repository, standing).rule)
+            trouble = Unavailable(known[1], cause=known[0]) if known else error  # as containerd hears, with a digest
             subject = str(reference)
-            judgement = _unverified(name, reference, error, standing, verdicts)
+            judgement = _unverified(name, reference, trouble, standing, verdicts)
     return Heard(subject, judgement, config.generation)
 
 

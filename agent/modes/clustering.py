@@ -1,7 +1,8 @@
 """Publishes what the labelled ConfigMaps of a namespace say, whenever one of them has changed.
 
 Decisions are elsewhere: which ConfigMaps count (`agent.config.discovery`), what they come to together
-(`agent.config.merging`), how to stay current (`agent.cluster.following`).  What can't be used changes nothing: the last
+(`agent.config.merging`), how to stay current (`agent.cluster.following`), for how long a configuration counts that
+nobody has confirmed since (`agent.rules.age`).  What can't be used changes nothing: the last
 good version of each document stays in force, and an event on its ConfigMap says why.
 """
 
@@ -25,11 +26,15 @@ from agent.config.config import Config
 from agent.config.dialect import Node
 from agent.config.discovery import LABEL, Discovery, discovered
 from agent.config.documentset import NamedDocuments
+from agent.config.inforce import InForce
+from agent.config.keysources import KeySource
 from agent.config.merging import Merged, merged
 from agent.errors import ConfigurationError, HostError, Problem, Unavailable
 from agent.model.configmap import ConfigMap
 from agent.modes import signing
+from agent.modes.aging import Noting
 from agent.modes.config import bootstrap_of
+from agent.modes.keys import Keys, sources_of
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
 from agent.ports import Log
@@ -37,6 +42,12 @@ from agent.rules.ruleset import WhenMissing
 
 RETRY = 10.0
 """Seconds after which what failed on this host, or at the API server's credentials, is tried again."""
+
+NOTED_WITHIN = 1.0
+"""Seconds after which it is noted that the API server has told everything, at the latest, where that is due."""
+
+MOST_SOURCES = 256
+"""Sources of keys that are followed."""
 
 _MOST_TOLD = 5
 
@@ -62,6 +73,10 @@ class ClusterPublisher:
         self._node = cluster.node or node_name(root)
         self._told: dict[str, str] = {}
         self._follower: Follower | None = None
+        self._applied: Mapping[str, ConfigMap] | None = None
+        self._noting = Noting(root, log)
+        self._keys = Keys(root, environment, log)
+        self._applying = anyio.Lock()
 
     def as_json(self) -> dict[str, object]:
         """How following goes, for people."""
@@ -92,13 +107,31 @@ class ClusterPublisher:
             events = Events(server, self._node)
             group.start_soon(events.run)
             self._follower = Follower(server, namespace, LABEL)
+            group.start_soon(self._note)
             self._log.info("following ConfigMaps", namespace=namespace, label=LABEL)
 
             async def apply(state: Mapping[str, ConfigMap]) -> None:
                 """A complete state."""
-                await self._apply(state, server, events)
+                async with self._applying:
+                    await self._apply(state, server, events)
 
+            async def refresh() -> None:
+                """Keys that are due, for ever."""
+                while True:
+                    await anyio.sleep(NOTED_WITHIN)
+                    if self._keys.is_due() and await to_thread.run_sync(self._refreshed) and self._applied is not None:
+                        await apply(self._applied)
+
+            group.start_soon(refresh)
             await self._follower.follow(apply)
+
+    def _refreshed(self) -> bool:
+        """Whether keys are not what they were."""
+        try:
+            return self._keys.refresh()
+        except HostError as error:
+            self._log.error("keys not kept", problem=error.message)
+            return False
 
     async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
         """Publish a complete state; tried again until this host takes it: by then the newest one."""
@@ -114,7 +147,16 @@ class ClusterPublisher:
                 self._log.error("configuration refused", problem=error.message)
                 await anyio.sleep(RETRY)
                 state = (self._follower.state if self._follower else None) or state
+        self._applied = state
         self._tell(state, discovery, published, events)
+
+    async def _note(self) -> None:
+        """Note for how long what is in force counts, as long as it is what the API server says."""
+        while True:
+            follower = self._follower
+            if follower and follower.last_complete and follower.state is self._applied is not None:
+                await to_thread.run_sync(self._noting.note, follower.last_complete)
+            await anyio.sleep(NOTED_WITHIN)
 
     def _published(
         self, state: Mapping[str, ConfigMap], labels: Mapping[str, str] | None
@@ -124,10 +166,12 @@ class ClusterPublisher:
         floor = bootstrap_of(node_state).floor
         demand = signing.demand(floor, self._root)
         discovery = discovered(state.values(), floor=floor, node_labels=labels)
+        before = self._file.load()
+        self._keys.use(self._sources(discovery, before, demand), local=floor.local_keys)
         merge = merged(
             discovery.candidates,
-            self._file.load(),
-            node=Node(floor, moment().wall),
+            before,
+            node=Node(floor, moment().wall, self._keys.contents()),
             judge=lambda documents, config: _judged(demand, documents, config, signatures),
         )
         if merge.config is None:
@@ -142,9 +186,23 @@ class ClusterPublisher:
             if judged is not None:
                 signing.admit(demand, judged)
 
-        generation = self._store.publish(merge.config, admit=admit)
+        ruleset = merge.config.ruleset._replace(from_cluster=True)
+        generation = self._store.publish(merge.config._replace(ruleset=ruleset), admit=admit)
+        self._noting.greatest_age = ruleset.greatest_age
         self._file.save(merge.in_force)
         return discovery, _Published(merge, generation)
+
+    def _sources(self, discovery: Discovery, before: InForce, demand: Demand) -> list[KeySource]:
+        """The keys that documents name, those in force first; none for what nobody signed, where that counts.
+
+        They are not fetched here: one that takes its time must not keep the others from being published.
+        """
+        found: list[KeySource] = []
+        for accepted in before.documents:
+            found += _sources_in(accepted.name, accepted.documents)
+        for candidate in discovery.candidates:
+            found += _sources_in(candidate.name, candidate.documents, demand)
+        return found[:MOST_SOURCES]
 
     def _without_documents(self) -> None:
         """No document has a place: what was in force says what becomes of it (`whenMissing`).  Raises `HostError`."""
@@ -187,6 +245,16 @@ class ClusterPublisher:
         for ignored in discovery.ignored:
             say(ignored.name, Reason.LABEL_IGNORED, str(ignored.problem))
         self._told = told
+
+
+def _sources_in(name: str, contents: Mapping[str, bytes], demand: Demand | None = None) -> list[KeySource]:
+    try:
+        documents = NamedDocuments.of(contents, name)
+    except ConfigurationError:
+        return []
+    if demand and any(problem.fatal for problem in signing.judged(demand, documents, None).problems):
+        return []
+    return sources_of(documents)
 
 
 def _judged(

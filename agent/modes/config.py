@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from agent.adapters.documents import DocumentSet
 from agent.adapters.nodestate import NodeState, moment
@@ -27,6 +27,9 @@ from agent.modes import signing
 from agent.modes.signing import Demand, Judged
 from agent.rules import lists
 from agent.rules.floor import Bootstrap
+
+if TYPE_CHECKING:
+    from agent.modes.keys import Keys
 
 SCHEMA_VERSION = "1"
 """Version of what `config check --format json` prints."""
@@ -139,7 +142,7 @@ def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         if found.config:
             stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
         stdout.write(_next_step(found, f"put it in force: nodeseal config apply {name}", f"config check {name}"))
-    return Exit.ALLOW if found.config else Exit.CONFIGURATION
+    return Exit.CONFIGURATION if found.config is None and found.errors else Exit.ALLOW
 
 
 def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
@@ -147,7 +150,10 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
 
     Raises `UsageError`, `HostError`, `ConfigurationError` for a bootstrap document that can't be believed.
     """
-    found = put_in_force(options.path, options.root, environment.get("HOME", "/"))
+    from agent.modes.keys import Keys
+
+    keys = Keys(options.root, environment, by_hand=True)
+    found = put_in_force(options.path, options.root, environment.get("HOME", "/"), keys)
     stderr.write(_as_text(found.problems))
     if found.config is None:
         stderr.write(_next_step(found, "", f"config apply {printable(options.path)}"))
@@ -159,15 +165,19 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
     return Exit.ALLOW
 
 
-def put_in_force(path: str, root: str, home: str | None) -> Findings:
+def put_in_force(path: str, root: str, home: str | None, keys: "Keys | None" = None) -> Findings:
     """Publish the configuration at `path` under `root`, unless it can't be used; what was found in it.
 
-    Paths of the host count in it if `home` is given.  Raises what `apply` raises.
+    Paths of the host count in it if `home` is given.  `keys` fetches those that it names.  Raises what `apply` raises.
     """
+    from agent.modes.keys import Keys
+
     state = NodeState(root)
     demand = signing.demand(bootstrap_of(state).floor, root)
-    found = read(path, home, Node(demand.floor, moment().wall), demand)
+    keys = keys or Keys(root, {})
+    found = read(path, home, Node(demand.floor, moment().wall), demand, keys)
     if found.config is not None:
+        keys.forget()
         state.begin(found.config.ruleset.break_glass)
         SnapshotStore(root).publish(found.config, admit=lambda: signing.admit(demand, found.judged))
     return found
@@ -232,21 +242,36 @@ def _import_file(path: str) -> bytes:
         raise HostError(f"{path}: got {error.strerror}; expected to read Ratify's resources") from None
 
 
-def read(path: str, home: str | None, node: Node = NO_NODE, demand: Demand | None = None) -> Findings:
+def read(
+    path: str, home: str | None, node: Node = NO_NODE, demand: Demand | None = None, keys: "Keys | None" = None
+) -> Findings:
     """Read a person's configuration for `node`.  Raises `UsageError`, `HostError`.
 
-    Paths of the host count in it, unless `demand` asks for a signature: that covers documents of the set alone.
+    Paths of the host count in it, unless `demand` asks for a signature: that covers documents of the set alone.  `keys`
+    fetches those that it names, if its signature is good; without, nobody knows them.
     """
     try:
         documents = DocumentSet.read(path, home=None if demand and demand.keys else home)
     except ConfigurationError as error:
         return Findings(None, _sorted(error.problems))
+    if keys is not None:
+        node = node._replace(fetched=_fetched(documents, node, demand, keys))
     found = _checked(documents, node)
     if demand is None:
         return found
     judged = signing.judged(demand, documents, found.config)
     problems = _sorted((*found.problems, *judged.problems))
     return Findings(None if any(problem.fatal for problem in problems) else found.config, problems, judged)
+
+
+def _fetched(documents: DocumentSet, node: Node, demand: Demand | None, keys: "Keys") -> Mapping[str, bytes | str]:
+    """What the node has of the keys that documents name, once what is due was fetched.  Raises `HostError`."""
+    from agent.modes.keys import sources_of
+
+    signed = demand is None or not any(each.fatal for each in signing.judged(demand, documents, None).problems)
+    keys.use(sources_of(documents) if signed else [], local=bool(node.floor and node.floor.local_keys))
+    keys.refresh()
+    return keys.contents()
 
 
 def _checked(documents: DocumentSet, node: Node = NO_NODE) -> Findings:
@@ -271,8 +296,10 @@ def usable(path: str, found: Findings) -> Config:
     if found.config is None:
         raise ConfigurationError(
             f"{path}: the configuration can't be used",
-            problems=tuple(problem for problem in found.problems if problem.fatal),
-            hint=f"correct it; nodeseal config check {path} tells more",
+            problems=tuple(problem for problem in found.problems if problem.fatal or not found.errors),
+            hint=f"correct it; nodeseal config check {path} tells more"
+            if found.errors
+            else f"its keys are fetched when it is put in force: nodeseal config apply {path}",
         )
     return found.config
 
@@ -343,6 +370,8 @@ def _as_text(problems: Iterable[Problem]) -> str:
 def _next_step(found: Findings, good: str, again: str) -> str:
     warnings = len(found.problems) - found.errors
     counted = f"{_counted(found.errors, 'error')}, {_counted(warnings, 'warning')}"
+    if found.config is None and not found.errors:
+        return f"{counted}: the configuration can be used once its keys are fetched.\nnext step: {good}\n"
     if found.config is None:
         return f"{counted}: the configuration can't be used.\nnext step: correct the errors, then nodeseal {again}\n"
     return f"{counted}: the configuration can be used.\nnext step: {good}\n"
@@ -355,7 +384,7 @@ def _counted(number: int, what: str) -> str:
 def _as_json(found: Findings) -> dict[str, object]:
     return {
         "schemaVersion": SCHEMA_VERSION,
-        "usable": found.config is not None,
+        "usable": found.config is not None or not found.errors,
         "generation": found.config.generation if found.config else None,
         "exemptions": [
             entry._asdict() for entry in (*(found.config.ruleset.exempt if found.config else ()), *lists.BUILT_IN)

@@ -21,6 +21,7 @@ from agent.adapters import files, ipc, spool
 from agent.adapters.ipc_server import Pending, Server
 from agent.adapters.telemetry import Log, open_log
 from agent.errors import HostError
+from agent.modes.aging import Aging
 from agent.modes.ahead import Ahead, Why
 from agent.modes.publishing import Publisher
 from agent.modes.source import Cluster, Source
@@ -84,7 +85,7 @@ class _Daemon:
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         folder = self._source.folder
-        publisher = Publisher(folder, self._root, self._log, self._bug) if folder else None
+        publisher = Publisher(folder, self._root, self._log, self._bug, self._environment) if folder else None
         if publisher:
             await publisher.publish()
         with suppress(OSError):  # then nothing is told, as with every other process
@@ -96,11 +97,12 @@ class _Daemon:
             self._server = Server(self._taken, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
-            state = await self._door.state()
+            self._state = state = await self._door.state()
             self._warm_up(state)
             self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
             group.start_soon(self._server.serve, listening)
-            for work in (self._ahead.run, self._telling.run, self._follow):
+            aging = Aging(lambda: self._door.now(self._state.node.standing), self._log)
+            for work in (self._ahead.run, self._telling.run, self._follow, aging.run):
                 group.start_soon(self._lasting, work)
             if publisher:
                 group.start_soon(self._lasting, publisher.run)
@@ -136,6 +138,7 @@ class _Daemon:
             except Declined:  # it is short of something; a pull that comes now does without it
                 await anyio.sleep(_REST)
                 continue
+            self._state = state
             if state.generation and state.generation != generation:
                 self._log.info("generation", generation=state.generation, before=generation)
                 generation = state.generation

@@ -30,7 +30,8 @@ def opened(root: str) -> Node:
         config = snapshots.load()
     except Unavailable as trouble:
         ruleset = _without_snapshot(snapshots, bootstrap)
-        return Node(trouble, state.standing(ruleset, bootstrap))
+        standing = state.standing(ruleset, bootstrap)
+        return Node(trouble, standing._replace(complete=None))  # what is missing is not too old
     return Node(config, state.standing(config.ruleset, bootstrap))
 
 

@@ -240,13 +240,13 @@ def _judged(
         return known.answer, known.until
 
     from agent.adapters.flights import Flights
-    from agent.adapters.nodestate import moment
+    from agent.adapters.nodestate import NodeState
 
     flights = Flights(root, slots=SLOTS)
     patience = min(deadline - PATIENCE, time.monotonic() + HUNG) if call.is_daemon_hung else deadline - PATIENCE
     with flights.alone(request.identity, patience) as waited:
         if waited:
-            case = run(opened(request, standing._replace(moment=moment()), verdicts))
+            case = run(opened(request, NodeState(root).now(standing), verdicts))
             if isinstance(case, Answer):
                 return case, None
             pull.case = case

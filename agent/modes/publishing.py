@@ -5,7 +5,7 @@ folder changes, and now and then anyhow: what stood in the way may have been the
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 from anyio import to_thread
@@ -14,6 +14,7 @@ from agent.adapters import changes
 from agent.adapters.nodestate import BOOTSTRAP
 from agent.errors import ConfigurationError, HostError, NodesealError, UsageError
 from agent.modes.config import put_in_force
+from agent.modes.keys import Keys
 from agent.ports import Log
 
 INTERVAL = 0.25
@@ -29,8 +30,13 @@ MOST_TOLD = 20
 class Publisher:
     """Publishes what is at `path` under `root`."""
 
-    def __init__(self, path: str, root: str, log: Log, bug: Callable[[Exception], None]) -> None:
-        """Nothing is read yet.  `bug` is told the exceptions that nobody foresaw: pulls are answered all the same."""
+    def __init__(
+        self, path: str, root: str, log: Log, bug: Callable[[Exception], None], environment: Mapping[str, str]
+    ) -> None:
+        """Nothing is read yet.  `bug` is told the exceptions that nobody foresaw: pulls are answered all the same.
+
+        `environment` is believed for its proxies, through which keys are fetched.
+        """
         self._path = path
         self._root = root
         self._log = log
@@ -38,11 +44,14 @@ class Publisher:
         self._stamp: object = None
         self._again = float("inf")
         self._said: object = None
+        self._keys = Keys(root, environment, log)
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             await anyio.sleep(INTERVAL)
+            if self._keys.is_due() and await to_thread.run_sync(self._refreshed):
+                await self.publish()
             stamp = self._look()
             if stamp == self._stamp and time.monotonic() < self._again:
                 continue
@@ -60,13 +69,21 @@ class Publisher:
             failed = True
         self._again = time.monotonic() + RETRY if failed else float("inf")
 
+    def _refreshed(self) -> bool:
+        """Whether keys are not what they were."""
+        try:
+            return self._keys.refresh()
+        except HostError as error:
+            self._refused(error)
+            return False
+
     def _look(self) -> object:
         return changes.stamp(self._path), changes.stamp(f"{self._root.rstrip('/')}/{BOOTSTRAP}")
 
     def _published(self) -> bool:
         """Whether it failed."""
         try:
-            found = put_in_force(self._path, self._root, None)
+            found = put_in_force(self._path, self._root, None, self._keys)
         except (UsageError, HostError, ConfigurationError) as error:
             self._refused(error)
             return True

@@ -56,6 +56,8 @@ REMEDIES: dict[Code, str] = {
     Code.CONFIGURATION_MISSING: "publish a configuration: nodeseal config apply DIR",
     Code.CONFIGURATION_INVALID: "publish the configuration again: nodeseal config apply DIR",
     Code.CLOCK_IMPLAUSIBLE: "set this host's clock",
+    Code.CONFIGURATION_STALE: "let this node's daemon reach its API server again, see nodeseal status",
+    Code.KEY_PROVIDER: "make the key provider's address reachable from this host, see nodeseal status",
     Code.CREDENTIALS_UNAVAILABLE: "correct the registry's entry in /etc/nodeseal/docker-config.json",
 }
 

@@ -18,7 +18,7 @@ from agent.config.config import Config
 from agent.config.times import about, length
 from agent.errors import Exit, HostError
 from agent.model.answer import printable
-from agent.modes import cache, node, told
+from agent.modes import cache, currency, node, told
 from agent.rules import breakglass, lists
 from agent.rules.breakglass import BreakGlass
 from agent.rules.precedence import Standing
@@ -103,7 +103,9 @@ def _as_json(status: Status) -> dict[str, object]:
             "since": f"{status.since:{_UTC}}" if status.since else None,
             "ageSeconds": int(told.seconds_since(status.since, now)) if status.since else None,
         },
-        "trouble": None if isinstance(config, Config) else {"cause": config.cause.value, "message": config.message},
+        "currency": currency.as_json(standing),
+        "keys": currency.keys_as_json(standing),
+        "trouble": currency.trouble(config, standing),
         "node": standing.node_name,
         "rules": [
             {"name": each.name, "enforcement": standing.floor.raised(each.enforcement).value, "rollout": each.rollout}
@@ -145,6 +147,7 @@ def _as_text(status: Status) -> str:
     in_force = config.generation[:12] if isinstance(config, Config) else f"{config.cause.value}: {config.message}"
     lines = [
         f"configuration  {in_force}{_since(status.since, now)}",
+        *currency.as_text(standing),
         f"node           {standing.node_name}",
         f"floor          enforcement {floor.enforcement.value}, break-glass {longest} at most",
         "rules",
@@ -154,6 +157,7 @@ def _as_text(status: Status) -> str:
         lines.append(f"  {floor.raised(rule.enforcement).value:9}{rule.name}{share}")
     default = standing.ruleset.default
     lines.append(f"  {floor.raised(default.enforcement).value:9}where no rule matches")
+    lines += currency.keys_as_text(standing)
     lines.append("exempt")
     for entry in (*standing.ruleset.exempt, *lists.BUILT_IN):
         how = f"by {len(entry.digests)} digests" if entry.digests else "not verified"

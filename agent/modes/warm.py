@@ -25,7 +25,7 @@ from agent.adapters.concurrent import SideBySide
 from agent.adapters.doubtful import DoubtfulApart
 from agent.adapters.flights import Flights
 from agent.adapters.inline import NoTrace, SystemClock
-from agent.adapters.nodestate import moment
+from agent.adapters.nodestate import NodeState
 from agent.adapters.policy_thread import ThreadedWorker
 from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.turns import Crowded, Turns
@@ -49,6 +49,7 @@ from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, STDIN_LIMIT, out_of_ti
 from agent.modes.warm_access import Connections
 from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
+from agent.rules.precedence import Standing
 
 DOOR = "daemon"
 """What the spool calls it."""
@@ -125,6 +126,7 @@ class WarmDoor:
         self.bug = bug
         self._connections = connections
         self._group = group
+        self._node = NodeState(root)
         self._policies = ThreadedWorker()
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
@@ -151,6 +153,10 @@ class WarmDoor:
             await self._connections.keep_only(found.config)
         self._state = State(stamp, found, verifiers)
         return self._state
+
+    def now(self, standing: Standing) -> Standing:
+        """What holds at this moment of a state that was read before."""
+        return self._node.now(standing)
 
     def warm_up(self, state: State) -> None:
         """Load what the first pull would wait for: formats with their trust stores, and what they import when asked."""
@@ -234,7 +240,7 @@ class WarmDoor:
     async def _verified(self, case: Case, verifier: Verifies, *, waited: bool) -> Judgement:
         """`waited`: somebody else was at it, and may have found out."""
         if waited:
-            again = await opened(case.request, case.standing._replace(moment=moment()), self.verdicts)
+            again = await opened(case.request, self.now(case.standing), self.verdicts)
             if isinstance(again, Answer):
                 return Judgement(again, None)
             known = again.known()
@@ -324,7 +330,7 @@ class Pull:
 
     async def _reply(self, request: PullRequest, state: State) -> Reply:
         """The same as `agent.modes.plugin` does behind its door.  Raises `Declined`."""
-        standing = state.node.standing._replace(moment=moment())
+        standing = self._door.now(state.node.standing)
         case = await opened(request, standing, self._door.verdicts)
         if isinstance(case, Answer):
             return Reply(case, early_until(case, request, standing))

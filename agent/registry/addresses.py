@@ -61,6 +61,15 @@ def check_addresses(host: str, found: Sequence[str], home: str, home_addresses: 
             )
 
 
+def check_elsewhere(host: str, found: Sequence[str], where: str) -> None:
+    """Refuse a host that is, or that resolved to, the node or a cloud's metadata service.  Raises `Malformed`."""
+    literal = _literal(host)
+    for address in (*((literal,) if literal else ()), *map(_address, found)):
+        reason = _always_refused(address)
+        if reason:
+            raise Malformed(f"{where}: got {host} ({address}), {reason}; expected one elsewhere")
+
+
 def _always_refused(address: "IPv4Address | IPv6Address") -> str:
     for each in _embedded(address):
         if each.is_loopback:

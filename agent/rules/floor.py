@@ -20,7 +20,8 @@ class Floor(NamedTuple):
 
     `without_digest` are patterns whose exemptions may lack digests.  `config_maps` are the ConfigMaps that count, name
     to highest priority, None for all of them with any; `programs` are folders whose programs may be run.  `signed_by`
-    are public keys (PEM): if there are any, one of them must have signed a configuration.
+    are public keys (PEM): if there are any, one of them must have signed a configuration.  `local_keys` lets key
+    providers name addresses of the node itself.
     """
 
     enforcement: Enforcement = Enforcement.DISABLED
@@ -33,6 +34,7 @@ class Floor(NamedTuple):
     config_maps: tuple[tuple[str, int], ...] | None = None
     programs: tuple[str, ...] = ()
     signed_by: tuple[str, ...] = ()
+    local_keys: bool = False
 
     def raised(self, enforcement: Enforcement) -> Enforcement:
         """`enforcement`, or the floor's if that is stricter."""

@@ -56,7 +56,8 @@ class Standing(NamedTuple):
     """What holds on this node at this moment, apart from how signatures are verified.
 
     `break_glass` are the node's own.  `begun` tells since when those in the rule set are in force here: one that is
-    missing has not begun.  `node_name` is empty if nobody knows it.
+    missing has not begun.  `node_name` is empty if nobody knows it.  `complete` is when the cluster last said all of
+    the rule set, None where nothing ends by that (`agent.rules.age`); `fetched` is when keys were, by their source.
     """
 
     ruleset: RuleSet
@@ -65,6 +66,8 @@ class Standing(NamedTuple):
     node_name: str = ""
     break_glass: tuple[BreakGlass, ...] = ()
     begun: Mapping[ConfiguredBreakGlass, Moment] = MappingProxyType({})
+    complete: Moment | None = None
+    fetched: Mapping[str, Moment] = MappingProxyType({})
 
     def all_break_glass(self) -> tuple[BreakGlass, ...]:
         """The node's own, then those of the configuration that have begun here; ended ones too."""

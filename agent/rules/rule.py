@@ -60,6 +60,17 @@ class PolicySettings(NamedTuple):
     settings: Mapping[str, object]
 
 
+class KeysUsed(NamedTuple):
+    """Keys that were fetched (`agent.config.keysources`): what names their source, and for how many seconds they count.
+
+    `name` is the key provider's, for people.
+    """
+
+    source: str
+    name: str
+    keep_for: float
+
+
 class Rule(NamedTuple):
     """`match` are patterns over repositories (`agent.rules.matching`); `verifiers` are names, in order.
 
@@ -67,7 +78,8 @@ class Rule(NamedTuple):
     `evidence_repository` is the repository (`HOST/PATH`) that evidence lies in; empty for the image's own.
     `rollout` is the percentage of nodes that enforce, if `enforcement` is `Enforce`; the others audit.  `ground` names
     what a verdict under the rule rests on: verifiers, policy, trust material (`agent.config.canonical`).  `owner` is
-    the document that it stands in, empty for a configuration that is one document: see `agent.rules.ruleset`.
+    the document that it stands in, empty for a configuration that is one document: see `agent.rules.ruleset`.  `keys`
+    are those of its verifiers that were fetched.
     """
 
     name: str
@@ -81,6 +93,7 @@ class Rule(NamedTuple):
     rollout: int = 100
     ground: str = ""
     owner: str = ""
+    keys: tuple[KeysUsed, ...] = ()
 
 
 class Default(NamedTuple):

@@ -101,7 +101,8 @@ class WhenMissing(str, Enum):
 class RuleSet(NamedTuple):
     """Rules, what holds without one, and lists.  `serial` is that of a signed configuration, None for any other.
 
-    `greatest_age` is for how many seconds it counts since the cluster was last asked for all of it, if it is from one.
+    `greatest_age` is for how many seconds it counts since the cluster was last asked for all of it, if it is
+    `from_cluster`: see `agent.rules.age`.
     """
 
     rules: tuple[Rule, ...]
@@ -115,3 +116,4 @@ class RuleSet(NamedTuple):
     lifetimes: Lifetimes = Lifetimes()
     when_missing: WhenMissing = WhenMissing.KEEP_LAST
     greatest_age: float = 7 * 24 * HOUR
+    from_cluster: bool = False

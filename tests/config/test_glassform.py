@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.codec.strictjson import MAX_VALUES
-from agent.config import glassform
+from agent.config import glassform, momentform
 from agent.errors import Malformed
 from agent.rules.breakglass import MAX_REASON, MOST_CLOSED, MOST_OPEN, BreakGlass, Moment
 from agent.rules.matching import MAX_LENGTH
@@ -23,7 +23,7 @@ CONFIGURED = ConfiguredBreakGlass("r.example/**", WALL, "INC-2")
 _TIMES = st.datetimes(min_value=datetime(1970, 1, 2), timezones=st.just(timezone.utc))
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_REASON)
 _MOMENTS = st.builds(
-    Moment, _TIMES, st.floats(0, glassform.MAX_BOOT_SECONDS), st.text("0123456789abcdef-", max_size=64)
+    Moment, _TIMES, st.floats(0, momentform.MAX_BOOT_SECONDS), st.text("0123456789abcdef-", max_size=64)
 )
 _PATTERNS = st.sampled_from(["**", "r.example/**", "r.example/*/x", "docker.io/library/busybox", "localhost:5000/**"])
 

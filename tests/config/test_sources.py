@@ -114,6 +114,9 @@ def test_key_provider_that_nothing_refers_to_is_told() -> None:
         ({"name": "k", "type": "inline", "contentType": "certificate"}, "value"),
         ({"name": "k", "type": "inline", "value": "x"}, "contentType"),
         (inline("k") | {"value": 7}, "value"),
+        ({"name": "k", "type": "url"}, "url"),
+        ({"name": "k", "type": "url", "url": "https://pki.example/", "refreshInterval": "often"}, "refreshInterval"),
+        ({"name": "k", "type": "url", "url": "https://pki.example/", "sha256": "x"}, "sha256"),
     ],
 )
 def test_key_provider_that_can_not_be_used_is_told_once_and_at_its_place(plugin: dict[str, object], place: str) -> None:

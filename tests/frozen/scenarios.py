@@ -16,11 +16,15 @@ from typing import NamedTuple
 
 from cryptography.x509 import ocsp
 
-from agent.adapters import nodestate
+from agent.adapters import answers, nodestate
 from agent.adapters.credentials import NODE_FILE
+from agent.adapters.nodestate import NodeState
+from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import FOLDER as SPOOL
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import IMAGE_INDEX
+from agent.rules.breakglass import Moment
+from agent.rules.rule import KeysUsed
 from tests.commands import Done, run
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.signing import Signer, attach_signature, envelope, usual_signer, write_config
@@ -336,6 +340,53 @@ def unsafe_program(world: World) -> Iterator[None]:
         folder.chmod(mode)
 
 
+def out_of_date(left: float) -> Arranged:
+    """The configuration came from a cluster, and counts for so many seconds more."""
+
+    @contextlib.contextmanager
+    def arranged(world: World) -> Iterator[None]:
+        age(world.root, left)
+        try:
+            yield
+        finally:
+            (world.root / nodestate.COMPLETE).unlink()
+            world.program.apply(world.configuration("usual"))
+
+    return arranged
+
+
+def age(root: pathlib.Path, left: float) -> None:
+    """Let what is in force be a cluster's, and count for so many seconds more."""
+    store = SnapshotStore(str(root))
+    config, now = store.load(), nodestate.moment()
+    complete = now.wall - timedelta(seconds=config.ruleset.greatest_age - left)
+    NodeState(str(root)).note_complete(Moment(complete, 0.0, ""))
+    store.publish(config._replace(ruleset=config.ruleset._replace(from_cluster=True)))
+
+
+def out_of_date_after_it_was_verified(world: World, pull: Pull) -> None:
+    """The image is verified while the configuration counts, and then that ends."""
+    age(world.root, 1000)
+    assert pull.run(world).out.startswith("allow NS-0001 ")
+    age(world.root, 0)
+    shutil.rmtree(world.root / answers.FOLDER)  # its answer ends with the configuration: see `test_again`
+
+
+@contextlib.contextmanager
+def with_old_keys(world: World) -> Iterator[None]:
+    """All rules rest on keys that were fetched too long ago."""
+    store, now = SnapshotStore(str(world.root)), nodestate.moment()
+    config, keys = store.load(), KeysUsed("f" * 64, "corp", 3600.0)
+    rules = tuple(rule._replace(keys=(keys,)) for rule in config.rules)
+    NodeState(str(world.root)).note_fetched({keys.source: Moment(now.wall - timedelta(hours=1), 0.0, "")})
+    store.publish(config._replace(ruleset=config.ruleset._replace(rules=rules)))
+    try:
+        yield
+    finally:
+        (world.root / nodestate.FETCHED).unlink()
+        world.program.apply(world.configuration("usual"))
+
+
 def break_glass(pattern: str) -> Arranged:
     """Break-glass is on, on this node."""
 
@@ -414,6 +465,21 @@ SCENARIOS = (
     Scenario("damaged snapshot", 11, "NS-3006", arranged=damaged, door=PLUGIN, kept=False),
     Scenario("damaged snapshot and ignored", 0, "NS-3006", under="ignore", arranged=damaged, door=PLUGIN, kept=False),
     Scenario("damaged snapshot and the deny list", 10, "NS-2009", under="deny", arranged=damaged),
+    Scenario("configuration out of date", 11, "NS-3010", arranged=out_of_date(0), kept=False),
+    Scenario("configuration out of date soon", 0, "NS-0001", arranged=out_of_date(1000)),
+    Scenario("configuration out of date and ignored", 11, "NS-3010", under="ignore", arranged=out_of_date(0),
+             kept=False),
+    Scenario("configuration out of date and audited", 0, "NS-3010", under="audit", arranged=out_of_date(0), kept=False),
+    Scenario("configuration out of date and verified before", 0, "NS-3010", under="before", arranged=out_of_date(0),
+             before=out_of_date_after_it_was_verified, kept=False),
+    Scenario("configuration out of date and verified before, all the same", 11, "NS-3010", arranged=out_of_date(0),
+             before=out_of_date_after_it_was_verified, kept=False),
+    Scenario("configuration out of date and disabled", 0, "NS-0002", UNSIGNED, "disabled", out_of_date(0)),
+    Scenario("configuration out of date and no rule", 10, "NS-2007", under="elsewhere", arranged=out_of_date(0)),
+    Scenario("configuration out of date and the deny list", 10, "NS-2009", under="deny", arranged=out_of_date(0)),
+    Scenario("keys that were not fetched for long", 11, "NS-3011", arranged=with_old_keys, kept=False),
+    Scenario("keys that were not fetched for long, ignored", 11, "NS-3011", under="ignore", arranged=with_old_keys,
+             kept=False),
     Scenario("snapshots that others may write", 11, "NS-3007", arranged=writable, door=PLUGIN, kept=False),
     Scenario("program that others may write", 11, "NS-3007", arranged=unsafe_program, door="", kept=False),
     Scenario("floor that enforces", 10, "NS-2001", UNSIGNED, "audit", bootstrap(floor={"enforcement": "Enforce"})),

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 import pytest
 
 from agent.adapters.flights import FOLDER as FLIGHTS
+from agent.adapters.nodestate import COMPLETE, NodeState, moment
 from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, TURN
 from tests.commands import Done
 from tests.frozen.conftest import Setting
 from tests.frozen.program import descriptor, plugin_words
+from tests.frozen.scenarios import age
 from tests.signing import attach_signature, envelope, write_config
 from tests.simulators import misbehaviour
 
@@ -128,6 +130,27 @@ def test_another_configuration_counts_at_once_and_so_does_the_first_one_again(
     finally:
         setting.program.apply(write_config(tmp_path / "first", setting.trusted.root_pem))
     assert signed(setting).code == 0
+
+
+def test_what_was_verified_passes_until_the_configuration_is_out_of_date_and_again_once_it_is_not(
+    setting: Setting, tmp_path: pathlib.Path
+) -> None:
+    root = setting.program.root
+    age(root, 3)
+    first, again = signed(setting), signed(setting)
+    assert (first.code, again.out) == (0, first.out)
+    end = time.monotonic() + 20
+    while signed(setting).code == 0:
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    stale, asked = signed(setting), requests(setting)
+    assert stale.out.startswith("cannot tell NS-3010 rule=default: configurationStale: the API server last told all ")
+    assert doors(setting)[:2] == ["plugin", "answer"]
+    NodeState(str(root)).note_complete(moment())
+    assert signed(setting).out == first.out
+    assert requests(setting) == asked
+    (root / COMPLETE).unlink()
+    setting.program.apply(write_config(tmp_path / "usual", setting.trusted.root_pem))
 
 
 def test_an_image_that_is_signed_later_passes_at_once_after_it_was_forgotten(setting: Setting) -> None:

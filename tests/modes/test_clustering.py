@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -17,17 +17,23 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent import cli
 from agent.adapters import ipc
 from agent.adapters.inforce import InForceFile
+from agent.adapters.nodestate import BOOTSTRAP, COMPLETE, NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.config import Config
 from agent.config.discovery import ACTIVE, LABEL, NODE_SELECTOR
 from agent.config.merging import Merged
 from agent.errors import Cause, Unavailable
 from agent.model.configmap import ConfigMap
+from agent.modes import node
 from agent.modes.clustering import ClusterPublisher
 from agent.modes.source import Cluster
+from agent.rules import age
+from agent.rules.age import Stage
 from tests.modes import test_signing as signing
 from tests.signing import usual_signer
 from tests.simulators import kube_misbehaviour as does
+from tests.simulators.certificates import Authority
+from tests.simulators.keyserver import KeyServer
 from tests.simulators.kube import ADMIN, NAMESPACE, KubeSimulator
 from tests.trust.test_signedconfiguration import public
 from tests.warm import Told
@@ -246,6 +252,86 @@ def test_an_api_server_that_is_away_changes_nothing_and_is_followed_again(
         server.hang_up()
         put(server, "shop", tenant("shop", "r.example/shop/**"))
         until(lambda: names(root) == {"platform", "shop"}, log)
+
+
+def test_it_is_noted_when_the_api_server_last_told_everything_though_nothing_changes(
+    server: KubeSimulator, root: pathlib.Path
+) -> None:
+    put(server, "platform", platform(maxSnapshotAge="2h"))
+    begun = moment()
+    with daemon(root, server) as log:
+        until(lambda: (root / COMPLETE).exists(), log)
+        config = in_force(root)
+        assert config is not None
+        assert (config.ruleset.from_cluster, config.ruleset.greatest_age) == (True, 7200)
+    first = NodeState(str(root)).complete()
+    assert first.boot_id == begun.boot_id
+    assert first.boot_seconds >= begun.boot_seconds
+    old = first._replace(wall=first.wall - timedelta(hours=2), boot_seconds=0.0, boot_id="")
+    NodeState(str(root)).note_complete(old)
+    assert age.stage(node.opened(str(root)).standing) is Stage.STALE
+    generation = config.generation
+    with daemon(root, server) as log:
+        until(lambda: age.stage(node.opened(str(root)).standing) is Stage.CURRENT, log)
+        until(lambda: "configuration stale" in log.read_text(), log)
+    config = in_force(root)
+    assert config is not None
+    assert config.generation == generation
+
+
+def test_keys_are_fetched_beside_publishing_and_the_document_follows(
+    server: KubeSimulator, root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    bootstrap = root / BOOTSTRAP
+    bootstrap.parent.mkdir(parents=True)
+    bootstrap.write_text(json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", "floor": {"localKeys": True}}))
+    ca = Authority(tmp_path)
+    with KeyServer(ca) as pki:
+        documents = dict(tenant("shop", "r.example/shop/**"))
+        value = json.loads(documents.pop("nodeseal.yaml"))
+        (verifier,) = value["nodeseal"]["verifiers"]
+        del verifier["verificationCerts"]
+        verifier["verificationCertStores"] = {"certs": ["corp"]}
+        given = {"name": "corp", "type": "url", "url": f"{pki.url}/roots", "caBundle": "root.pem"}
+        documents["root.pem"] = pathlib.Path(ca.bundle).read_text()
+        section, rest = value.pop("nodeseal"), {"keyManagementProvider": {"plugins": [given]}}
+        documents["config.json"] = json.dumps(rest | {"nodeseal": section})
+        put(server, "platform", platform())
+        put(server, "shop", documents)
+        with daemon(root, server) as log:
+            until(lambda: names(root) == {"platform"}, log)
+            until(lambda: "keys not fetched" in log.read_text(), log)
+        assert names(root) == {"platform"}
+        pki.serve("/roots", PEM.encode())
+        with daemon(root, server) as log:
+            until(lambda: names(root) == {"platform", "shop"}, log)
+    config = in_force(root)
+    assert config is not None
+    assert {rule.name: [used.name for used in rule.keys] for rule in config.rules} == {"platform": [], "shop": ["corp"]}
+
+
+def test_an_api_server_that_does_not_answer_proves_nothing(server: KubeSimulator, root: pathlib.Path) -> None:
+    put(server, "platform", platform())
+    with daemon(root, server) as log:
+        until(lambda: (root / COMPLETE).exists(), log)
+    (root / COMPLETE).unlink()
+    server.behave("list", *[does.status(500)] * 50)
+    with daemon(root, server) as log:
+        until(lambda: len([each for each in server.seen if each.verb == "list"]) >= 3, log)
+        assert not (root / COMPLETE).exists()
+
+
+def test_what_this_host_does_not_take_is_not_noted(server: KubeSimulator, root: pathlib.Path) -> None:
+    put(server, "platform", platform())
+    with daemon(root, server) as log:
+        until(lambda: (root / COMPLETE).exists(), log)
+    (root / COMPLETE).unlink()
+    (root / "var/lib/nodeseal/rules.json").unlink()
+    (root / "var/lib/nodeseal/rules.json").mkdir()
+    with daemon(root, server) as log:
+        until(lambda: "configuration refused" in log.read_text(), log)
+        time.sleep(2.5)
+        assert not (root / COMPLETE).exists()
 
 
 def test_a_host_that_takes_no_snapshot_is_tried_again(server: KubeSimulator, root: pathlib.Path) -> None:

@@ -15,6 +15,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.errors import HostError, Unavailable
 from agent.modes import publishing
 from agent.modes.config import Findings, put_in_force
+from agent.modes.keys import Keys
 from agent.modes.publishing import Publisher
 from tests.signing import usual_signer, write_config
 
@@ -54,7 +55,7 @@ class Following:
         self.folder = root / "config"
         self.log = Log()
         self.bugs: list[Exception] = []
-        self.publisher = Publisher(str(self.folder), str(root), self.log, self.bugs.append)
+        self.publisher = Publisher(str(self.folder), str(root), self.log, self.bugs.append, {})
 
     def generation(self) -> str:
         """What is in force, empty for nothing."""
@@ -226,11 +227,11 @@ def test_what_failed_for_the_disks_sake_is_tried_again(following: Following, mon
     write_config(following.folder, SIGNER.root_pem)
     calls: list[float] = []
 
-    def full(path: str, root: str, home: str | None) -> Findings:
+    def full(path: str, root: str, home: str | None, keys: Keys) -> Findings:
         calls.append(time.monotonic())
         if len(calls) < 3:
             raise HostError("disk: got [Errno 28]; expected room")
-        return put_in_force(path, root, home)
+        return put_in_force(path, root, home, keys)
 
     monkeypatch.setattr(publishing, "put_in_force", full)
     monkeypatch.setattr(publishing, "RETRY", 0.3)

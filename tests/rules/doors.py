@@ -44,7 +44,9 @@ from tests.rules.settings import (
     TRUSTED,
     Setting,
     begun_of,
+    complete_of,
     config_of,
+    fetched_of,
     glass_of,
     memory_of,
     request_of,
@@ -140,6 +142,10 @@ def lay_out(root: pathlib.Path, setting: Setting) -> str:
         if remembered:
             memory = Memory(remembered)
             run(VerdictFolder(str(root)).remember(config.rules[0].ground, request_of(row).described, memory))
+    if setting.cause is Cause.CONFIGURATION_STALE:
+        NodeState(str(root)).note_complete(complete_of(setting))
+    if setting.cause is Cause.KEY_PROVIDER:
+        NodeState(str(root)).note_fetched(fetched_of(setting))
     if setting.cause is Cause.CONFIGURATION_MISSING:
         os.unlink(f"{store.state}/current")
     if setting.cause is Cause.CONFIGURATION_INVALID:

@@ -101,10 +101,12 @@ _CODES = {
     "configurationInvalid": "NS-3007",
     "clockImplausible": "NS-3008",
     "credentialsUnavailable": "NS-3009",
+    "configurationStale": "NS-3010",
+    "keyProvider": "NS-3011",
 }
 _REGISTRY = ("registryUnavailable", "unauthorized", "credentialsUnavailable")
-_FROM_AFAR = ("deadline", "throttled")
-_STALE_FOR_A_DAY = (*_REGISTRY, *_FROM_AFAR)  # the registry did not answer, or not in time; `revocation` is 0 s
+_FROM_AFAR = ("deadline", "throttled", "configurationStale", "keyProvider")
+_STALE_FOR_A_DAY = (*_REGISTRY, "deadline", "throttled")  # it did not answer, or not in time; `revocation` is 0 s
 
 
 def rows() -> tuple[Row, ...]:

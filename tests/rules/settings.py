@@ -22,7 +22,7 @@ from agent.model.verdict import Remembered
 from agent.rules.breakglass import BreakGlass, Moment
 from agent.rules.floor import STRICTEST, Floor
 from agent.rules.precedence import Standing
-from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings
+from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, KeysUsed, PolicySettings
 from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, RuleSet
 from tests.engines import one_rule
 from tests.formats.support import SUBJECT, GivenDocuments
@@ -44,6 +44,8 @@ OTHER_DIGEST = f"sha256:{'0' * 64}"
 TRUSTED = usual_signer()
 ASKS = chain_with(asked_at(OCSP_URL.format("leaf")))
 """A signer about whose certificate a responder has to be asked; nobody answers."""
+
+KEYS = KeysUsed("f" * 64, "corp", 86400.0)
 
 _BOOT = "11111111-2222-3333-4444-555555555555"
 
@@ -117,6 +119,10 @@ def config_of(setting: Setting) -> Config:
     if not setting.is_matched:
         ruleset = RuleSet(rules[:1], Default(rule.enforcement, rule.failure_policy))
     ruleset = _lists(ruleset, setting)._replace(break_glass=tuple(_configured_glass(setting)))
+    if setting.cause is Cause.CONFIGURATION_STALE:
+        ruleset = ruleset._replace(from_cluster=True)
+    if setting.cause is Cause.KEY_PROVIDER:
+        ruleset = ruleset._replace(rules=tuple(each._replace(keys=(KEYS,)) for each in ruleset.rules))
     return with_grounds(config._replace(ruleset=ruleset))
 
 
@@ -139,7 +145,22 @@ def standing_of(setting: Setting, config: Config) -> Standing:
         matrix.STRICT: STRICTEST,
     }[setting.floor]
     begun = dict.fromkeys(begun_of(setting), setting.moment)
-    return Standing(config.ruleset, floor, setting.moment, "node-1", tuple(glass_of(setting)), begun)
+    complete = complete_of(setting) if config.ruleset.from_cluster else None
+    return Standing(
+        config.ruleset, floor, setting.moment, "node-1", tuple(glass_of(setting)), begun, complete, fetched_of(setting)
+    )
+
+
+def fetched_of(setting: Setting) -> dict[str, Moment]:
+    """When keys were fetched, so long ago that this very moment it is too long."""
+    if setting.cause is not Cause.KEY_PROVIDER:
+        return {}
+    return {KEYS.source: Moment(setting.now - timedelta(seconds=KEYS.keep_for), 0.0, "another boot")}
+
+
+def complete_of(setting: Setting) -> Moment:
+    """When the cluster last said all of a configuration, so long ago that this very moment it is too old."""
+    return Moment(setting.now - timedelta(seconds=RuleSet(()).greatest_age), 0.0, "another boot")
 
 
 def _failure_policy(setting: Setting) -> FailurePolicy:

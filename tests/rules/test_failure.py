@@ -38,7 +38,8 @@ def test_limit_of_one_cause_holds_for_all_that_come_with_it() -> None:
 @pytest.mark.parametrize("exact_host", [True, False])
 def test_limits_are_these_and_raise_only_what_ignores(cause: Cause, exact_host: bool) -> None:
     by_registry = (Cause.REGISTRY_UNAVAILABLE, Cause.UNAUTHORIZED, Cause.CREDENTIALS_UNAVAILABLE)
-    limited = cause in (Cause.DEADLINE, Cause.THROTTLED) or (cause in by_registry and not exact_host)
+    from_afar = (Cause.DEADLINE, Cause.THROTTLED, Cause.CONFIGURATION_STALE, Cause.KEY_PROVIDER)
+    limited = cause in from_afar or (cause in by_registry and not exact_host)
     found = {action: failure.limited(cause, action, exact_host=exact_host) for action in ACTIONS}
     assert found == {IGNORE: IF_BEFORE if limited else IGNORE, IF_BEFORE: IF_BEFORE, FAIL: FAIL}
 
@@ -90,7 +91,7 @@ def test_earlier_verification_stands_in_within_the_shortest_time_of_all_causes(
     assert failure.is_stale_but_usable(before, causes, stale, NOW) is usable
 
 
-@pytest.mark.parametrize("cause", [each for each in Cause if each.name.startswith(("CONFIGURATION", "CLOCK"))])
+@pytest.mark.parametrize("cause", [each for each in Cause if each.name.startswith(("CONFIGURATION", "CLOCK", "KEY"))])
 def test_what_has_no_length_of_its_own_is_never_stale(cause: Cause) -> None:
     assert not failure.is_stale_but_usable(verified(SECOND), (cause,), Staleness(1e9, 1e9), NOW)
 

@@ -15,7 +15,7 @@ from tests.rules import doors, matrix, settings
 from tests.rules.matrix import MAIN_GLASS, MAIN_HOSTS, MAIN_LISTS, Expected, Row
 
 SITUATIONS = pytest.mark.parametrize(("situation", "floor"), matrix.SITUATIONS)
-ROWS = 10_896
+ROWS = 12_156
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +128,9 @@ PULLS = (
     Row("revocationUnknown", "usual", "Ignore", "Enforce", "none", "off", "within", "exact"),
     Row("configurationMissing", "usual", "Ignore", "Enforce", "none", "off", "nothing", "any"),
     Row("clockImplausible", "usual", "Fail", "Enforce", "none", "node", "nothing", "any"),
+    Row("keyProvider", "usual", "Ignore", "Enforce", "none", "off", "nothing", "exact"),
+    Row("configurationStale", "usual", "Fail", "Enforce", "none", "off", "within", "exact"),
+    Row("configurationStale", "usual", "IgnoreIfVerifiedBefore", "Enforce", "none", "off", "beyond", "exact"),
     Row("denied", "usual", "Ignore", "Enforce", "others", "configured", "within", "any"),
     Row("denied", "strict", "Ignore", "Disabled", "exempt", "node", "within", "exact"),
     Row("configurationMissing", "usual", "Ignore", "Enforce", "none", "off", "nothing", "unmatched"),

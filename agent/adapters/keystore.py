@@ -1,0 +1,72 @@
+"""What key providers held when they were last asked, and when that was.
+
+::
+
+    var/lib/nodeseal/keys/<source>     the content, whose certificates a snapshot holds as well
+    var/lib/nodeseal/fetched.json      when each source was last fetched: `agent.adapters.nodestate`
+    var/lib/nodeseal/keys.lock         held while both are changed
+
+For whoever publishes, never on a pull.  A content that is missing, too long, or that others could have written is none.
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+
+from agent.adapters import files
+from agent.adapters.nodestate import NodeState
+from agent.adapters.snapshots import STATE
+from agent.errors import HostError
+from agent.rules.breakglass import Moment
+
+MAX_KEPT = 512
+"""Most sources that are kept, those in use and those of before."""
+
+_MAX_SIZE = 256 * 1024
+_LOCK_WAIT = 10.0
+
+
+class KeyStore:
+    """The keys under one root."""
+
+    def __init__(self, root: str) -> None:
+        """`root` is what `var/lib/nodeseal` is under."""
+        self._state = os.path.join(root, STATE)
+        self._node = NodeState(root)
+
+    def content(self, source: str) -> bytes | None:
+        """What was last fetched; None for nothing."""
+        try:
+            return files.read_own(f"{self._state}/keys/{source}", _MAX_SIZE)
+        except OSError:
+            return None
+
+    def keep(self, source: str, content: bytes, fetched: Moment) -> None:
+        """Keep what was fetched at a moment.  Raises `HostError`."""
+        with self._changing():
+            if self.content(source) != content:
+                files.make_private_folder(f"{self._state}/keys")
+                files.replace(f"{self._state}/keys/{source}", content)
+            self._node.note_fetched({**self._node.fetched(), source: fetched})
+
+    def forget_but(self, used: Collection[str]) -> None:
+        """Forget sources that nobody uses any more, the oldest first, if there are too many.  Raises `HostError`."""
+        with self._changing():
+            fetched = self._node.fetched()
+            if len(fetched) <= MAX_KEPT:
+                return
+            unused = sorted(set(fetched) - set(used), key=lambda each: fetched[each].wall)
+            for source in unused[: len(fetched) - MAX_KEPT]:
+                del fetched[source]
+                with suppress(FileNotFoundError):
+                    os.unlink(f"{self._state}/keys/{source}")
+            self._node.note_fetched(fetched)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        try:
+            files.make_private_folder(self._state)
+            with files.locked(f"{self._state}/keys.lock", wait=_LOCK_WAIT):
+                yield
+        except OSError as error:
+            raise HostError(f"{self._state}/keys: got {error}; expected to keep keys there") from error
