@@ -202,10 +202,22 @@ class KubeServer:
             return False
 
     def ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str = "", kind: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str = "",
+        kind: str = "",
+        impersonate: str = "",
     ) -> Answer:
-        """One request; as the administrator unless another token is given.  `kind` is the body's media type."""
+        """One request; as the administrator unless another token is given.  `kind` is the body's media type.
+
+        `impersonate` is the user whom whoever shows the token would like to be.
+        """
         headers = {"Authorization": f"Bearer {token or self.admin}", "Content-Type": kind or "application/json"}
+        if impersonate:
+            headers["Impersonate-User"] = impersonate
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", content, headers, method=method)
         context = ssl.create_default_context(cafile=self.certificate)
