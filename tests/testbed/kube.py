@@ -184,6 +184,17 @@ class KubeServer:
         if len(self._running) > 1:
             _end(self._running.pop())
 
+    def kill(self) -> None:
+        """End the API server as the kernel does; its etcd goes on."""
+        if len(self._running) > 1:
+            self._running[-1].kill()
+            self._running.pop().wait()
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The processes that run: etcd, then the API server."""
+        return [each.pid for each in self._running]
+
     def compact(self) -> None:
         """Forget every state before this one, in etcd: lists that go on in pages can't after that."""
         base = f"http://127.0.0.1:{self._etcd}/v3/kv"
