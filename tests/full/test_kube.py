@@ -58,6 +58,12 @@ class Real:
         """See there."""
         self._server.compact()
 
+    def lose_place(self) -> None:
+        """See there: it remembers changes since it started, and starts where its etcd is by then."""
+        self._server.stop()
+        self._server.move()
+        self._server.start()
+
     def event(self, name: str) -> Mapping[str, object]:
         """See there."""
         found: Mapping[str, object] = self._server.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/events/{name}").value

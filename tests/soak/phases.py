@@ -100,8 +100,8 @@ def render(setting: Setting, phases: Sequence[Phase]) -> str:
         machine(),
         "",
         f"kube-apiserver {setting.version} and etcd, one of each, on the same machine as {nodes:,} simulated nodes; "
-        f"{setting.objects} ConfigMaps of {setting.bytes // 1024} KiB. Real nodes bring processors of their own, and are "
-        "quicker.",
+        f"{setting.objects} ConfigMaps of {setting.bytes // 1024} KiB. Real nodes bring processors of their own, and "
+        "are quicker.",
         "",
         _line(_COLUMNS),
         _line(["---"] * len(_COLUMNS)),
