@@ -37,7 +37,7 @@ OBJECTS = 3
 BYTES = 4096
 """ConfigMaps that are followed, the marker among them, and what stands in each."""
 
-CHANGES = 5
+CHANGES = 3
 ARRIVALS = 20
 """How often the marker, and the document of the real daemon, is changed."""
 
@@ -80,10 +80,10 @@ class Soak:
         self._weigh()
         first = self._moment()
         began = self._crowd.start()
-        self._crowd.wait(_all_follow, _PATIENCE, "start")
+        self._crowd.wait(lambda report: _all_follow(report) and not report.untold, _PATIENCE, "start")
         last = self._moment()
         times = [each - began for each in last.report.complete]
-        self._add(Phase("start", times, first, last, last.server - first.server))
+        self._add(Phase("start", times, first, last, self._beyond_idle(first, last)))
         self._weigh()
 
     def change(self, name: str, count: int) -> None:
@@ -95,8 +95,9 @@ class Soak:
             answered = time.monotonic()
             last = self._crowd.wait(lambda report, value=value: _all_told(report, value), _PATIENCE, value)  # type: ignore[misc]
             times += [each - answered for each in last.told[value]]
+            self._crowd.wait(lambda report: not report.untold, _PATIENCE, "events")
         moment = self._moment()
-        self._add(Phase(name, times, first, moment, moment.server - first.server, rounds=count))
+        self._add(Phase(name, times, first, moment, self._beyond_idle(first, moment), rounds=count))
 
     def quiet(self, name: str, seconds: float) -> None:
         """Nothing happens to what is followed."""
@@ -105,8 +106,7 @@ class Soak:
             print(f"soak: {name}: {left:.0f} s left", flush=True)
             time.sleep(min(left, 30))
         last = self._moment()
-        idle = self.idle * (last.at - first.at)
-        self._add(Phase(name, [], first, last, last.server - first.server - idle))
+        self._add(Phase(name, [], first, last, self._beyond_idle(first, last)))
 
     def outage(self, name: str, seconds: float) -> None:
         """The API server is killed, and back after a while: how long after that each follows again."""
@@ -116,10 +116,12 @@ class Soak:
         time.sleep(seconds)
         self._server.start()
         ready = time.monotonic()
-        self._crowd.wait(lambda report: all(killed < each < NEVER for each in report.opened), _PATIENCE, name)
+        self._crowd.wait(
+            lambda report: all(killed < each < NEVER for each in report.opened) and not report.untold, _PATIENCE, name
+        )
         last = self._moment()
         times = [max(0.0, each - ready) for each in last.report.opened]
-        server = max(0.0, last.server - self.starting)
+        server = max(0.0, last.server - self.starting - self.idle * (last.at - ready))
         away = sum(count for second, count in last.report.asked.items() if killed <= second < ready)
         self._add(Phase(f"{name}, {ready - killed:.0f} s", times, first, last, server, away=away))
 
@@ -153,6 +155,9 @@ class Soak:
     def _moment(self) -> Moment:
         etcd, server = (_processor(pid) for pid in self._server.pids)
         return Moment(time.monotonic(), self._crowd.report(), server, etcd)
+
+    def _beyond_idle(self, first: Moment, last: Moment) -> float:
+        return max(0.0, last.server - first.server - self.idle * (last.at - first.at))
 
     def _weigh(self) -> None:
         self.resident.append(resident_mib(self._server.pids[1]))

@@ -1,5 +1,6 @@
-"""Many nodes in one process: the product's own follower and requests, and nothing behind them.
+"""Many nodes in one process: the product's own follower, requests and events, and no publisher behind them.
 
+What a node asks about a new state is asked: its labels once, and an event for each ConfigMap that is new to it.
 Each node has a connection of its own, as real ones have.  What they share here costs a server nothing: the process, its
 one TLS context, the token.  Times are of the clock that all processes of a machine have in common.
 """
@@ -22,11 +23,14 @@ import anyio
 
 from agent.adapters.kube import ApiServer, Changes
 from agent.adapters.kube_access import Access
+from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
-from agent.cluster.following import List, Watch
-from agent.cluster.messages import Page
+from agent.cluster.following import Watch
+from agent.cluster.notices import Notice, Reason
+from agent.cluster.troubles import ApiError
 from agent.model.configmap import ConfigMap
 from tests.cluster.objects import NAMESPACE, SELECTOR
+from tests.testbed.kube import NODE
 
 MARKER = "marker"
 """The ConfigMap by whose key `v` states are told apart."""
@@ -59,9 +63,9 @@ class Report(NamedTuple):
     """Requests, by the second of the clock."""
     answered: Mapping[int, int]
     """Those of them that the server took."""
-    lists: int
-    watches: int
     failures: Mapping[str, int]
+    untold: int
+    """Events that are still to be written."""
     sent: int
     """Bytes, as TCP carries them: TLS is in it, headers of packets are not."""
     received: int
@@ -76,8 +80,6 @@ class Tally:
         """Nothing yet."""
         self.asked: Counter[int] = Counter()
         self.answered: Counter[int] = Counter()
-        self.lists = 0
-        self.watches = 0
         self._carried: dict[str, tuple[int, int]] = {}
 
     def look(self, port: int) -> None:
@@ -127,7 +129,7 @@ class Shown:
 
 
 class Node(ApiServer):
-    """One node: its connection, its follower, and when it knew what."""
+    """One node: its connections, its follower, its events, and when it knew what."""
 
     def __init__(self, credentials: Shown, tally: Tally) -> None:
         """Nothing is asked yet."""
@@ -136,14 +138,18 @@ class Node(ApiServer):
         self.complete = self.opened = NEVER
         self.told: dict[str, float] = {}
         self.follower = Follower(self, NAMESPACE, SELECTOR)
+        self.events = Events(self, NODE)
+        self._known: dict[str, str] = {}
+        self._said = 0
 
-    async def page(self, namespace: str, selector: str, asked: List) -> Page:
+    async def send(
+        self, method: str, path: str, query: Mapping[str, str], *, limit: int, body: Mapping[str, object] | None = None
+    ) -> bytes:
         """Counted."""
         self._tally.asked[int(time.monotonic())] += 1
-        page = await super().page(namespace, selector, asked)
+        content = await super().send(method, path, query, limit=limit, body=body)
         self._tally.answered[int(time.monotonic())] += 1
-        self._tally.lists += 1
-        return page
+        return content
 
     @contextlib.asynccontextmanager
     async def changes(self, namespace: str, selector: str, asked: Watch) -> AsyncIterator[Changes]:
@@ -152,7 +158,6 @@ class Node(ApiServer):
         async with super().changes(namespace, selector, asked) as changes:
             self.opened = time.monotonic()
             self._tally.answered[int(self.opened)] += 1
-            self._tally.watches += 1
             try:
                 yield changes
             finally:
@@ -164,6 +169,19 @@ class Node(ApiServer):
         self.complete = min(self.complete, now)
         if MARKER in state:
             self.told.setdefault(state[MARKER].data["v"], now)
+        with contextlib.suppress(ApiError):
+            await self.node_labels(NODE)
+        for name, each in state.items():
+            if self._known.get(name) != each.resource_version:
+                self._known[name] = each.resource_version
+                self._said += 1
+                self.events.tell(Notice.of(each, Reason.ACCEPTED, f"in force, version {each.resource_version}"))
+
+    @property
+    def untold(self) -> int:
+        """Events that are still to be written."""
+        events = self.events
+        return self._said - events.written - events.shared - events.dropped - events.failures.total()
 
 
 def run(pipe: Connection, place: Place, count: int) -> None:
@@ -186,6 +204,7 @@ async def _main(pipe: Connection, place: Place, count: int) -> None:
                     group.start_soon(_look, tally, port)
                     for node in nodes:
                         group.start_soon(node.follower.follow, node.apply)
+                        group.start_soon(node.events.run)
                 case "report":
                     tally.look(port)
                     pipe.send(_report(nodes, tally))
@@ -206,6 +225,7 @@ def _report(nodes: list[Node], tally: Tally) -> Report:
     failures: Counter[str] = Counter()
     for node in nodes:
         failures.update(node.follower.progress().failures)
+        failures.update({f"{trouble.value} (an event)": count for trouble, count in node.events.failures.items()})
     values = {value for node in nodes for value in node.told}
     return Report(
         [node.complete for node in nodes],
@@ -213,9 +233,8 @@ def _report(nodes: list[Node], tally: Tally) -> Report:
         {value: [node.told.get(value, NEVER) for node in nodes] for value in values},
         dict(tally.asked),
         dict(tally.answered),
-        tally.lists,
-        tally.watches,
         failures,
+        sum(node.untold for node in nodes),
         tally.sent,
         tally.received,
         time.process_time(),
