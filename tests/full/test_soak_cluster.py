@@ -24,7 +24,7 @@ def test_a_small_crowd_follows_through_everything_and_a_daemon_puts_each_change_
     phases = {cells[0][2:].partition(",")[0] for cells in rows}
     assert {"start", "a change", "nothing happens", "killed", "a change after that", "a change at the end"} <= phases
     start = next(cells for cells in rows if cells[0] == "| start")
-    assert start[4] == "6.00"  # a list, a watch, the node's labels, an event for each of three ConfigMaps
+    assert start[4] == "5.00"  # a list, a watch, an event for each of three ConfigMaps
     document = tmp_path / "performance.md"
     document.write_text(PERFORMANCE.read_text())
     put_between("soak-cluster", text, document)

@@ -1,6 +1,6 @@
 """Many nodes in one process: the product's own follower, requests and events, and no publisher behind them.
 
-What a node asks about a new state is asked: its labels once, and an event for each ConfigMap that is new to it.
+For each ConfigMap that is new to it, a node writes its event.  Labels are not asked for: no document has a selector.
 Each node has a connection of its own, as real ones have.  What they share here costs a server nothing: the process, its
 one TLS context, the token.  Times are of the clock that all processes of a machine have in common.
 """
@@ -27,7 +27,6 @@ from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
 from agent.cluster.following import Watch
 from agent.cluster.notices import Notice, Reason
-from agent.cluster.troubles import ApiError
 from agent.model.configmap import ConfigMap
 from tests.cluster.objects import NAMESPACE, SELECTOR
 from tests.testbed.kube import NODE
@@ -169,8 +168,6 @@ class Node(ApiServer):
         self.complete = min(self.complete, now)
         if MARKER in state:
             self.told.setdefault(state[MARKER].data["v"], now)
-        with contextlib.suppress(ApiError):
-            await self.node_labels(NODE)
         for name, each in state.items():
             if self._known.get(name) != each.resource_version:
                 self._known[name] = each.resource_version
