@@ -46,8 +46,8 @@ fuzz: $(VENV)/.stamp ## fuzz what reads bytes from outside; SECONDS=60 for each,
 soak: out/nodeseal/.stamp ## pulls without a pause while configurations change; MINUTES=10; figures into docs/performance.md
 	@$(PY) -m tests.soak $(or $(MINUTES),10)
 
-soak-cluster: out/nodeseal/.stamp ## many simulated nodes follow a real API server; NODES=1000; figures into docs/performance.md
-	@$(PY) -m tests.soak.cluster --nodes $(or $(NODES),1000)
+soak-cluster: out/nodeseal/.stamp ## many simulated nodes follow a real API server; NODES=500; figures into docs/performance.md
+	@$(PY) -m tests.soak.cluster --nodes $(or $(NODES),500)
 
 lint: $(VENV)/.stamp ## every gate: ruff, mypy, import contracts, docstrings, spelling
 	$(VENV)/bin/ruff check .

@@ -40,7 +40,7 @@ RESOURCES = (
     ("*", "*"),
 )  # fmt: skip
 PLACES = (NAMESPACE, "kube-system", "default", "")
-NAMES = ("", "registry-login", NODE)
+NAMES = ("", "pull", NODE)
 
 OF_EVERYBODY = {
     Access("create", "authorization.k8s.io", resource, NAMESPACE, "")
@@ -161,11 +161,11 @@ BASE_ALLOWS: list[Ask] = [
 OPTIONAL_ALLOW: dict[str, list[Ask]] = {
     "rbac-node-labels.yaml": [("GET", f"/api/v1/nodes/{NODE}", 200)],
     "rbac-secrets.yaml": [
-        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/registry-login", 404),
-        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=metadata.name%3Dregistry-login", 200),
+        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/pull", 404),
+        ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=metadata.name%3Dpull", 200),
         (
             "GET",
-            f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=metadata.name%3Dregistry-login&watch=1&timeoutSeconds=1",
+            f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=metadata.name%3Dpull&watch=1&timeoutSeconds=1",
             200,
         ),
     ],
@@ -182,7 +182,7 @@ NEVER: list[tuple[str, str]] = [
     ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/any"),
     ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=metadata.name%3Dany"),
     ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets?labelSelector=a%3Db"),
-    ("GET", "/api/v1/namespaces/kube-system/secrets/registry-login"),
+    ("GET", "/api/v1/namespaces/kube-system/secrets/pull"),
     ("GET", f"/api/v1/namespaces/{NAMESPACE}/events"),
     ("GET", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
     ("GET", "/api/v1/namespaces/kube-system/configmaps"),

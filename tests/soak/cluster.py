@@ -30,7 +30,7 @@ from tests.soak.watchers import MARKER, NEVER, Place, Report, resident_mib
 from tests.testbed.kube import NODE, VERSION, KubeServer
 from tests.testbed.tools import ToolsMissing
 
-NODES = 1000
+NODES = 500
 """What two cores bear together with the server: with more, the nodes' own handshakes take too long for their limits."""
 
 OBJECTS = 3
