@@ -31,15 +31,17 @@ from tests.testbed.kube import NODE, VERSION, KubeServer
 from tests.testbed.tools import ToolsMissing
 
 NODES = 500
-"""What two cores bear together with the server: with more, the nodes' own handshakes take too long for their limits."""
+"""What two cores that have other work bear beside the server: with more, the nodes' own handshakes run out of time."""
 
 OBJECTS = 3
 BYTES = 4096
 """ConfigMaps that are followed, the marker among them, and what stands in each."""
 
 CHANGES = 3
+"""How often the marker is changed: each node writes an event each time, and has ten of them before it must wait."""
+
 ARRIVALS = 20
-"""How often the marker, and the document of the real daemon, is changed."""
+"""How often the document of the real daemon is changed."""
 
 OUTAGE = 60.0
 """Seconds for which the API server is away the second time."""
@@ -216,7 +218,8 @@ def whole(
         for name in (MARKER, *(f"document-{number}" for number in range(OBJECTS - 1))):  # no configurations
             server.ask("DELETE", f"{CONFIGMAPS}/{name}")
         changes = arrivals(server, Program(folder / "node" / "host"), arriving)
-    setting = Setting(VERSION, OBJECTS, BYTES, (soak.resident[0], soak.resident[1]))
+    resident, watchers = ((each[0], each[1]) for each in (soak.resident, soak.watchers))
+    setting = Setting(VERSION, OBJECTS, BYTES, resident, watchers)
     return render(setting, soak.phases) + arrived(changes)
 
 

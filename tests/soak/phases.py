@@ -90,12 +90,15 @@ class Setting(NamedTuple):
     bytes: int
     resident: tuple[float, float]
     """MiB of the API server: before anybody came, and with all."""
+    watchers: tuple[float, float]
+    """MiB of the simulated nodes: before they began, and when all followed."""
 
 
 def render(setting: Setting, phases: Sequence[Phase]) -> str:
     """The figures; empty line at the end."""
     nodes = phases[0].nodes
     before, with_all = setting.resident
+    watcher = (setting.watchers[1] - setting.watchers[0]) / nodes * 1024
     lines = [
         machine(),
         "",
@@ -109,7 +112,7 @@ def render(setting: Setting, phases: Sequence[Phase]) -> str:
         "",
         *(f"- {each.name}, requests that failed: {_failures(each)}" for each in phases if each.failures),
         f"- the API server's memory: {before:.0f} MiB before, {with_all:.0f} MiB with all, "
-        f"{(with_all - before) / nodes * 1024:.0f} KiB for each",
+        f"{(with_all - before) / nodes * 1024:.0f} KiB for each; a simulated node's: {watcher:.0f} KiB",
         "",
         f"For {CLUSTER:,} nodes, {CLUSTER / nodes:g} times what {nodes:,} came to:",
         "",
