@@ -212,7 +212,9 @@ class KubeServer:
 
     def _is_ready(self) -> bool:
         try:
-            return self.ask("GET", "/readyz").status == 200
+            return (
+                self.ask("GET", "/readyz", seconds=1).status == 200
+            )  # one that is busy starting may not answer at all
         except (OSError, ValueError):
             return False
 
@@ -225,6 +227,7 @@ class KubeServer:
         token: str = "",
         kind: str = "",
         impersonate: str = "",
+        seconds: float = 20,
     ) -> Answer:
         """One request; as the administrator unless another token is given.  `kind` is the body's media type.
 
@@ -237,7 +240,7 @@ class KubeServer:
         request = urllib.request.Request(f"{self.url}{path}", content, headers, method=method)
         context = ssl.create_default_context(cafile=self.certificate)
         try:
-            with urllib.request.urlopen(request, timeout=20, context=context) as response:
+            with urllib.request.urlopen(request, timeout=seconds, context=context) as response:
                 status, said = response.status, response.read()
         except urllib.error.HTTPError as error:
             with error:
