@@ -4,11 +4,11 @@ PY := $(VENV)/bin/python
 SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py build/licences.py
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
-.PHONY: help dev build demo test test-full hostile fuzz soak lint fix bench lock clean
+.PHONY: help dev build demo test test-full hostile fuzz soak soak-cluster lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
 
 $(VENV)/.stamp: requirements/runtime.txt requirements/dev.txt build/bootstrap.sh
 	@sh build/bootstrap.sh $(VENV) requirements/dev.txt
@@ -45,6 +45,9 @@ fuzz: $(VENV)/.stamp ## fuzz what reads bytes from outside; SECONDS=60 for each,
 
 soak: out/nodeseal/.stamp ## pulls without a pause while configurations change; MINUTES=10; figures into docs/performance.md
 	@$(PY) -m tests.soak $(or $(MINUTES),10)
+
+soak-cluster: out/nodeseal/.stamp ## many simulated nodes follow a real API server; NODES=500; figures into docs/performance.md
+	@$(PY) -m tests.soak.cluster --nodes $(or $(NODES),500)
 
 lint: $(VENV)/.stamp ## every gate: ruff, mypy, import contracts, docstrings, spelling
 	$(VENV)/bin/ruff check .

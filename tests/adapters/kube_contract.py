@@ -39,6 +39,10 @@ class Cluster(Protocol):
         """Make tokens of pages that were given until now too old."""
         ...
 
+    def lose_place(self) -> None:
+        """Make it impossible to watch from any version until now."""
+        ...
+
     def event(self, name: str) -> Mapping[str, object]:
         """An event in our namespace."""
         ...
@@ -111,6 +115,84 @@ async def a_list_comes_in_pages_of_one_version(cluster: Cluster) -> None:
         await to_thread.run_sync(cluster.delete, f"page-{i}")
 
 
+async def pages_after_the_first_are_as_old_as_it_and_a_watch_tells_the_rest(cluster: Cluster) -> None:
+    """What changes between two pages comes by the watch from the list's version on, and not by the pages."""
+    for i in range(4):
+        await to_thread.run_sync(cluster.put, f"moving-{i}", ACTIVE, {"v": "old"})
+    async with ApiServer(cluster.credentials("reader")) as server:
+        page = await server.page(NAMESPACE, SELECTOR, List(1, ""))
+        await to_thread.run_sync(cluster.put, "moving-1", ACTIVE, {"v": "new"})
+        await to_thread.run_sync(cluster.put, "moving-2", {LABEL: "preview"}, {"v": "old"})
+        await to_thread.run_sync(cluster.delete, "moving-3")
+        await to_thread.run_sync(cluster.put, "moving-4", ACTIVE, {"v": "new"})
+        found = list(page.items)
+        while page.token:
+            page = await server.page(NAMESPACE, SELECTOR, List(1, page.token))
+            found += page.items
+        named = {each.name: each.data["v"] for each in found if each.name.startswith("moving-")}
+        assert named == {f"moving-{i}": "old" for i in range(4)}
+        async with server.changes(NAMESPACE, SELECTOR, Watch(page.resource_version, 60)) as changes:
+            told = [await _changed(changes) for _ in range(4)]
+    assert [(each.kind, each.object.name if each.object else "") for each in told] == [
+        (Kind.MODIFIED, "moving-1"), (Kind.DELETED, "moving-2"), (Kind.DELETED, "moving-3"), (Kind.ADDED, "moving-4"),
+    ]  # fmt: skip
+    for i in (0, 1, 2, 4):
+        await to_thread.run_sync(cluster.delete, f"moving-{i}")
+
+
+async def what_happened_while_nobody_watched_is_told_in_its_order(cluster: Cluster) -> None:
+    """Each step, not only what came of them."""
+    async with ApiServer(cluster.credentials("reader")) as server:
+        version = await _everything(server)
+        for value in ("1", "2"):
+            await to_thread.run_sync(cluster.put, "missed", ACTIVE, {"v": value})
+        await to_thread.run_sync(cluster.put, "missed", {}, {"v": "3"})
+        await to_thread.run_sync(cluster.put, "missed", ACTIVE, {"v": "4"})
+        await to_thread.run_sync(cluster.delete, "missed")
+        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 60)) as changes:
+            told = [await _changed(changes) for _ in range(5)]
+    kinds = [(each.kind, each.object.data["v"] if each.object else "") for each in told]
+    assert kinds == [
+        (Kind.ADDED, "1"), (Kind.MODIFIED, "2"), (Kind.DELETED, "2"), (Kind.ADDED, "4"), (Kind.DELETED, "4"),
+    ]  # fmt: skip
+    versions = [int(each.resource_version) for each in told]
+    assert versions == sorted(set(versions))
+
+
+async def what_stands_in_a_configmap_comes_as_it_is(cluster: Cluster) -> None:
+    """Bytes of every value and texts that JSON has to escape, by a list and by a watch."""
+    data = {"v": '<&>\u2028\t\r\n"\\ \N{SNOWMAN}\N{GRINNING FACE}', "empty": ""}
+    binary = {"bytes": bytes(range(256)) * 4, "empty.bin": b"", "UPPER_case-1.b": b"\xff"}
+    async with ApiServer(cluster.credentials("reader")) as server:
+        version = await _everything(server)
+        await to_thread.run_sync(cluster.put, "content", ACTIVE, data, binary)
+        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 60)) as changes:
+            change = await _changed(changes)
+        page = await server.page(NAMESPACE, SELECTOR, List(0, ""))
+        listed = next(each for each in page.items if each.name == "content")
+    assert change.object == listed
+    assert (listed.data, listed.binary_data) == (data, binary)
+    assert (listed.namespace, listed.labels) == (NAMESPACE, ACTIVE)
+    await to_thread.run_sync(cluster.delete, "content")
+
+
+async def a_watch_from_too_long_ago_is_told_so(cluster: Cluster) -> None:
+    """410, by a refusal or by an event; whoever lists anew goes on."""
+    await to_thread.run_sync(cluster.put, "place", ACTIVE, {"v": "1"})
+    async with ApiServer(cluster.credentials("reader")) as server:
+        version = await _everything(server)
+        await to_thread.run_sync(cluster.lose_place)
+        with pytest.raises(ApiError) as caught:
+            await _first(server, version)
+        assert caught.value.trouble is Trouble.GONE
+        async with server.changes(NAMESPACE, SELECTOR, Watch(await _everything(server), 60)) as changes:
+            await to_thread.run_sync(cluster.put, "place", ACTIVE, {"v": "2"})
+            change = await _changed(changes)
+    assert change.object is not None
+    assert (change.kind, change.object.data) == (Kind.MODIFIED, {"v": "2"})
+    await to_thread.run_sync(cluster.delete, "place")
+
+
 async def a_token_of_a_page_can_be_too_old(cluster: Cluster) -> None:
     """410, in the middle of a list; listing anew works."""
     for i in range(3):
@@ -130,18 +212,25 @@ async def a_token_of_a_page_can_be_too_old(cluster: Cluster) -> None:
 
 
 async def a_watch_ends_in_good_order_when_its_time_is_over(cluster: Cluster) -> None:
-    """After as many seconds as were asked for, with a bookmark before that if anything happened."""
+    """After as many seconds as were asked for; who goes on from its last bookmark is told what came after that."""
     async with ApiServer(cluster.credentials("reader")) as server:
         version = await _everything(server)
         began = anyio.current_time()
-        kinds = []
+        told = []
         async with server.changes(NAMESPACE, SELECTOR, Watch(version, 8)) as changes:
             await to_thread.run_sync(cluster.put, "unseen", {LABEL: "preview"}, {})  # or there is nothing to mark
             while (change := await changes.next()) is not None:
-                kinds.append(change.kind)
+                told.append(change)
         assert 7 < anyio.current_time() - began < 14
-        assert set(kinds) <= {Kind.BOOKMARK}
-        assert kinds
+        assert {each.kind for each in told} == {Kind.BOOKMARK}
+        assert all(each.object is None for each in told)
+        assert int(told[-1].resource_version) > int(version)
+        await to_thread.run_sync(cluster.put, "seen", ACTIVE, {})
+        async with server.changes(NAMESPACE, SELECTOR, Watch(told[-1].resource_version, 60)) as changes:
+            first = await _changed(changes)
+        assert first.object is not None
+        assert (first.kind, first.object.name) == (Kind.ADDED, "seen")
+    await to_thread.run_sync(cluster.delete, "seen")
     await to_thread.run_sync(cluster.delete, "unseen")
 
 
@@ -238,6 +327,10 @@ async def _first(server: ApiServer, version: str) -> None:
 CONTRACT: tuple[Check, ...] = (
     a_label_that_is_removed_is_a_deletion,
     a_list_comes_in_pages_of_one_version,
+    pages_after_the_first_are_as_old_as_it_and_a_watch_tells_the_rest,
+    what_happened_while_nobody_watched_is_told_in_its_order,
+    what_stands_in_a_configmap_comes_as_it_is,
+    a_watch_from_too_long_ago_is_told_so,
     a_token_of_a_page_can_be_too_old,
     a_watch_ends_in_good_order_when_its_time_is_over,
     whoever_is_nobody_is_told_so,

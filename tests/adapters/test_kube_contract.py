@@ -37,6 +37,10 @@ class Simulated:
         """See there."""
         self._simulator.forget()
 
+    def lose_place(self) -> None:
+        """See there."""
+        self._simulator.forget()
+
     def event(self, name: str) -> Mapping[str, object]:
         """See there."""
         return self._simulator.objects["events", NAMESPACE, name]

@@ -68,6 +68,8 @@ class KubeSimulator:
         """Resource versions up to here are too old."""
         self.objects: dict[tuple[str, str, str], Object] = {}
         """By kind, namespace and name."""
+        self.states: dict[int, dict[tuple[str, str, str], Object]] = {}
+        """Objects as they were when a list in pages began, by resource version."""
         self.history: list[Happened] = []
         self.seen: list[Seen] = []
         self.tokens = {ADMIN, READER}
@@ -247,15 +249,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def _list(self, kind: str, namespace: str, name: str, query: Mapping[str, str], body: bytes) -> None:
         with self.simulator.condition:
-            version, after = self.simulator.version, ""
+            version, after, state = self.simulator.version, "", self.simulator.objects
             if query.get("continue"):
                 version, after = json.loads(base64.b64decode(query["continue"]))
                 if version <= self.simulator.forgotten:
                     self.refuse(410, "The provided continue parameter is too old")
                     return
+                state = self.simulator.states[version]
+            elif query.get("limit"):
+                self.simulator.states[version] = dict(state)  # ConfigMaps are replaced, never changed
             found = [
                 value
-                for (each_kind, where, named), value in sorted(self.simulator.objects.items())
+                for (each_kind, where, named), value in sorted(state.items())
                 if (each_kind, where) == (kind, namespace) and named > after and selects(query, value)
             ]
         limit = int(query.get("limit", 0)) or len(found)

@@ -184,11 +184,26 @@ class KubeServer:
         if len(self._running) > 1:
             _end(self._running.pop())
 
+    def kill(self) -> None:
+        """End the API server as the kernel does; its etcd goes on."""
+        if len(self._running) > 1:
+            self._running[-1].kill()
+            self._running.pop().wait()
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """The processes that run: etcd, then the API server."""
+        return [each.pid for each in self._running]
+
     def compact(self) -> None:
         """Forget every state before this one, in etcd: lists that go on in pages can't after that."""
         base = f"http://127.0.0.1:{self._etcd}/v3/kv"
         found = _post(f"{base}/range", {"key": "AA=="})
         _post(f"{base}/compaction", {"revision": found["header"]["revision"], "physical": True})
+
+    def move(self) -> None:
+        """Change something in etcd that is none of the API server's: the version of everything goes on by one."""
+        _post(f"http://127.0.0.1:{self._etcd}/v3/kv/put", {"key": "dGVzdGJlZA==", "value": ""})
 
     def _run(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -197,20 +212,35 @@ class KubeServer:
 
     def _is_ready(self) -> bool:
         try:
-            return self.ask("GET", "/readyz").status == 200
+            return (
+                self.ask("GET", "/readyz", seconds=1).status == 200
+            )  # one that is busy starting may not answer at all
         except (OSError, ValueError):
             return False
 
     def ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, token: str = "", kind: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        token: str = "",
+        kind: str = "",
+        impersonate: str = "",
+        seconds: float = 20,
     ) -> Answer:
-        """One request; as the administrator unless another token is given.  `kind` is the body's media type."""
+        """One request; as the administrator unless another token is given.  `kind` is the body's media type.
+
+        `impersonate` is the user whom whoever shows the token would like to be.
+        """
         headers = {"Authorization": f"Bearer {token or self.admin}", "Content-Type": kind or "application/json"}
+        if impersonate:
+            headers["Impersonate-User"] = impersonate
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}{path}", content, headers, method=method)
         context = ssl.create_default_context(cafile=self.certificate)
         try:
-            with urllib.request.urlopen(request, timeout=20, context=context) as response:
+            with urllib.request.urlopen(request, timeout=seconds, context=context) as response:
                 status, said = response.status, response.read()
         except urllib.error.HTTPError as error:
             with error:
