@@ -372,3 +372,12 @@ def test_whoever_reads_nothing_is_cut_off_after_a_while(node: Node) -> None:
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(1) == b""
             assert 8 < time.monotonic() - begun < 14
+
+
+def test_daemon_without_metrics_imports_nothing_for_them() -> None:
+    script = "import sys\nfrom agent.modes import daemon, watch\n"
+    script += (
+        "print([name for name in ('prometheus_client', 'aiohttp.web', 'agent.modes.observing') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
