@@ -6,7 +6,7 @@ counted by name up to a number of label sets; what is over that is counted under
 
 from typing import NamedTuple
 
-from agent.errors import Code, Exit
+from agent.errors import Cause, Code, Exit
 from agent.model.answer import Ground, printable, shortened
 from agent.model.record import Record
 
@@ -22,6 +22,7 @@ MOST_DOORS = 8
 _MOST_TEXT = 64
 _DECISIONS = {int(each): each.name.lower() for each in Exit}
 _CODES = frozenset(each.value for each in Code)
+_CAUSES = {Code.of(each).value: each.value for each in Cause}
 _GROUNDS = frozenset(each.value for each in Ground) | {""}
 
 
@@ -38,12 +39,15 @@ class Labels(NamedTuple):
 class Counters:
     """Counts since it was made.
 
-    `gaps` are lines that could not be read, `losses` how often an unknown number of lines was missing.
+    `gaps` are lines that could not be read, `losses` how often an unknown number of lines was missing.  `decisions` and
+    `causes` know all of theirs from the beginning, with zero, so that nobody misses the first one.
     """
 
     def __init__(self) -> None:
         """All are zero."""
         self.answers: dict[Labels, int] = {}
+        self.decisions = dict.fromkeys((*_DECISIONS.values(), OTHER), 0)
+        self.causes = {each.value: 0 for each in Cause}
         self.stale = 0
         self.would_deny = 0
         self.gaps = 0
@@ -60,6 +64,10 @@ class Counters:
             else:
                 labels = Labels(labels.door, labels.decision, OTHER, OTHER, OTHER)
         self.answers[labels] = self.answers.get(labels, 0) + 1
+        self.decisions[labels.decision] += 1
+        cause = cause_of(record.code)
+        if cause:
+            self.causes[cause] += 1
         self.stale += is_stale(record)
         self.would_deny += would_deny(record)
 
@@ -96,6 +104,11 @@ class Counters:
 def decision(record: Record) -> str:
     """What was answered: the name of the exit code."""
     return _DECISIONS.get(record.exit, OTHER)
+
+
+def cause_of(code: str) -> str:
+    """Why nobody could tell; empty for the code of anything else."""
+    return _CAUSES.get(code, "")
 
 
 def is_stale(record: Record) -> bool:

@@ -17,7 +17,7 @@ from agent.adapters.inforce import InForceFile
 from agent.adapters.kube import ApiServer
 from agent.adapters.kube_access import Credentials
 from agent.adapters.kube_events import Events
-from agent.adapters.kube_follow import Follower
+from agent.adapters.kube_follow import Follower, Progress
 from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.cluster.notices import Notice, Reason
@@ -77,6 +77,21 @@ class ClusterPublisher:
         self._noting = Noting(root, log)
         self._keys = Keys(root, environment, log)
         self._applying = anyio.Lock()
+        self._events: Events | None = None
+        self.accepted = 0
+        """Documents in force, in their newest version."""
+        self.quarantined = 0
+        """Documents whose newest version is not in force."""
+
+    @property
+    def progress(self) -> Progress | None:
+        """How following goes, None before it has begun."""
+        return self._follower.progress() if self._follower else None
+
+    @property
+    def events_dropped(self) -> int:
+        """Events that were too many."""
+        return self._events.dropped if self._events else 0
 
     def as_json(self) -> dict[str, object]:
         """How following goes, for people."""
@@ -105,6 +120,7 @@ class ClusterPublisher:
                 await anyio.sleep(RETRY)
         async with ApiServer(credentials) as server, anyio.create_task_group() as group:
             events = Events(server, self._node)
+            self._events = events
             group.start_soon(events.run)
             self._follower = Follower(server, namespace, LABEL)
             group.start_soon(self._note)
@@ -148,6 +164,7 @@ class ClusterPublisher:
                 await anyio.sleep(RETRY)
                 state = (self._follower.state if self._follower else None) or state
         self._applied = state
+        self.accepted, self.quarantined = len(published.merge.accepted), len(published.merge.quarantined)
         self._tell(state, discovery, published, events)
 
     async def _note(self) -> None:

@@ -30,7 +30,9 @@ from agent.modes.warm import Declined, State, WarmDoor
 from agent.modes.warm_access import Connections
 
 if TYPE_CHECKING:
+    from agent.model.address import Address
     from agent.modes.clustering import ClusterPublisher
+    from agent.modes.observing import Observing
 
 SCHEMA_VERSION = "1"
 """Version of what the daemon says to people's commands."""
@@ -43,10 +45,15 @@ _PRIORITY = -5  # children that hear nothing for a second do the work alone: a b
 _NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 
 
-def run(root: str, source: Source, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
-    """Serve until a signal says stop; `log` is where to, and in which form.  Raises `HostError`."""
+def run(
+    root: str, source: Source, environment: Mapping[str, str], *, log: tuple[TextIO, str], metrics: "Address | None"
+) -> None:
+    """Serve until a signal says stop; `log` is where to, and in which form, `metrics` where they are served, if at all.
+
+    Raises `HostError`.
+    """
     _take_what_is_needed()
-    daemon = _Daemon(root, source, environment, open_log(*log))
+    daemon = _Daemon(root, source, environment, open_log(*log), metrics)
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -69,10 +76,19 @@ def _take_what_is_needed() -> None:
 class _Daemon:
     """Everything of one process."""
 
-    def __init__(self, root: str, source: Source, environment: Mapping[str, str], log: Log) -> None:
+    def __init__(
+        self,
+        root: str,
+        source: Source,
+        environment: Mapping[str, str],
+        log: Log,
+        metrics: "Address | None" = None,
+    ) -> None:
         self._root = root
         self._source = source
         self._cluster: ClusterPublisher | None = None
+        self._metrics = metrics
+        self._observing: Observing | None = None
         self._environment = environment
         self._log = log
         self._since = time.time()
@@ -109,6 +125,10 @@ class _Daemon:
             if self._source.cluster:
                 self._cluster = self._of_cluster(self._source.cluster)
                 group.start_soon(self._lasting, self._cluster.run)
+            if self._metrics:
+                self._observing = self._observed(self._metrics, publisher)
+                for part in self._observing.works:
+                    group.start_soon(self._lasting, part)
             async for _ in signals:
                 break
             ipc.take_away(self._root, which)
@@ -119,6 +139,12 @@ class _Daemon:
         from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
 
         return ClusterPublisher(self._root, cluster, self._environment, self._log)
+
+    def _observed(self, address: "Address", publisher: Publisher | None) -> "Observing":
+        from agent.modes.observing import Observing, Parts  # and Prometheus' library, and HTTP's other side
+
+        parts = (self._door, self._server, self._ahead, self._telling, self._log, self._bugs, publisher, self._cluster)
+        return Observing(address, Parts(*parts), self._bug)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what has no end; a bug in it is told, and it begins anew."""
@@ -179,6 +205,7 @@ class _Daemon:
             "told": self._telling.counters.as_json(),
             "linesDropped": self._log.dropped,
             "cluster": self._cluster.as_json() if self._cluster else None,
+            "metrics": self._observing.as_json() if self._observing else None,
             "bugs": dict(self._bugs),
         }
 

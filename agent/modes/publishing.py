@@ -46,6 +46,11 @@ class Publisher:
         self._said: object = None
         self._keys = Keys(root, environment, log)
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether what is there now could not be put in force."""
+        return self._again != float("inf")
+
     async def run(self) -> None:
         """Look until cancelled."""
         while True:

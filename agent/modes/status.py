@@ -187,8 +187,17 @@ def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list
         f"daemon         {daemon['version']}, pid {daemon['pid']}, up for {age}",
         f"  {daemon['running']} verified at this moment, {daemon['waiting']} waiting for their turn",
         f"  {ahead['done']} verified ahead of pulls, {ahead['waiting']} to go, {ahead['dropped']} dropped",
+        f"  {_metrics_line(daemon.get('metrics'))}",
         *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
     ]
+
+
+def _metrics_line(metrics: Mapping[str, Any] | None) -> str:
+    if metrics is None:
+        return "metrics are off"
+    if metrics["address"] is None:
+        return f"metrics are not served: {metrics['trouble']}"
+    return f"metrics on http://{metrics['address']}/metrics"
 
 
 def _since(since: datetime | None, now: datetime) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timezone
+from enum import Enum
 from importlib import import_module
 from typing import NamedTuple
 
@@ -38,6 +39,7 @@ from agent.gathering import Verifier
 from agent.judgement import Case, Judgement, Verifies, early_until, judge, opened
 from agent.model.answer import Answer
 from agent.model.descriptor import Descriptor
+from agent.model.metrics import Histogram
 from agent.model.record import Record
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
@@ -73,6 +75,17 @@ _LOADS = 3
 _DESCRIPTORS = 8  # more than are open at once while the node's state is read
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
+
+
+class How(str, Enum):
+    """How the daemon came to answer a pull, or not to."""
+
+    DECIDED = "decided"
+    """By lists and rules alone."""
+    REMEMBERED = "remembered"
+    VERIFIED = "verified"
+    """By asking a registry, alone or with others who waited for the same image."""
+    DECLINED = "declined"
 
 
 class State(NamedTuple):
@@ -124,6 +137,9 @@ class WarmDoor:
         self.turns = Turns()
         self.subjects: dict[str, Descriptor] = {}
         self.bug = bug
+        self.latency = Histogram()
+        """Of pulls, from their question to their answer."""
+        self.pulls: dict[How, int] = dict.fromkeys(How, 0)
         self._connections = connections
         self._group = group
         self._node = NodeState(root)
@@ -300,6 +316,7 @@ class Pull:
         self._door = door
         self._question = question
         self._kept: Callable[[], None] = lambda: None
+        self._how = How.DECIDED
         self.flight: Flight | None = None
 
     def told(self) -> None:
@@ -319,13 +336,16 @@ class Pull:
             request = _requested(ipc.words(asked.body))
         except (UsageError, Malformed):
             return ipc.declined("words")
-        begin = datetime.now(timezone.utc)
+        begin, begun_at = datetime.now(timezone.utc), time.monotonic()
         self._door.note(request)
         try:
             state = await self._door.state()
             reply = await self._reply(request, state)
         except Declined as error:
+            self._door.pulls[How.DECLINED] += 1
             return ipc.declined(str(error))
+        self._door.pulls[self._how] += 1
+        self._door.latency.observe(time.monotonic() - begun_at)
         return self._said(request, reply, begin, state)
 
     async def _reply(self, request: PullRequest, state: State) -> Reply:
@@ -338,6 +358,7 @@ class Pull:
         if isinstance(config, Unavailable):
             return Reply(case.unverified(config.cause, config.message), None, final=False)
         judgement = case.known()
+        self._how = How.REMEMBERED if judgement else How.VERIFIED
         if judgement is None:
             with anyio.move_on_after(min(self._question.seconds, DEADLINE)):
                 judgement = await self._door.judged(case, state, self)

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from agent.errors import Exit, UsageError
+from agent.model.address import Address
 from agent.modes.source import Cluster, Source
+
+METRICS = "127.0.0.1:18473"
+"""Where metrics are served by default: a port that nobody has registered, and none of Prometheus' crowded list."""
+
+OFF = "off"
+"""What is said instead of an address for no metrics."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,6 +56,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
     )
+    parser.add_argument(
+        "--metrics",
+        metavar="HOST:PORT|off",
+        default=METRICS,
+        help="where /metrics, /healthz and /readyz are served, an IPv6 address in brackets (default: %(default)s)",
+    )
     parser.add_argument("--log", choices=("json", "console"), default="json", help="form of the log on standard error")
     parser.set_defaults(handler=handle)
 
@@ -61,5 +74,6 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     if cluster is None and (options.kubeconfig or options.namespace or options.node):
         raise UsageError("--kubeconfig, --namespace, --node: got them alone; expected --configmaps beside them")
     source = Source(options.config, cluster)
-    daemon.run(options.root, source, environment, log=(stderr, options.log))
+    metrics = None if options.metrics == OFF else Address.parse(options.metrics)
+    daemon.run(options.root, source, environment, log=(stderr, options.log), metrics=metrics)
     return Exit.ALLOW

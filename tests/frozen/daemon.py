@@ -27,7 +27,11 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
         runner: Sequence[str] = (),
     ) -> None:
-        """`words` are further ones of its command line; `runner` is what runs it."""
+        """`words` are further ones of its command line; metrics are off unless one of them says where.
+
+        `runner` is what runs it.
+        """
+        words = words if "--metrics" in words else (*words, "--metrics", "off")
         self.program = program
         self.socket = program.root / ipc.FOLDER / ipc.NAME
         self.log_file = program.root.parent / f"{program.root.name}-daemon.log"

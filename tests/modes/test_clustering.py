@@ -76,6 +76,7 @@ def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[p
     kubeconfig.chmod(0o600)
     log = root / "log"
     command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps", "--node", "n1"]
+    words = words if "--metrics" in words else (*words, "--metrics", "off")
     with log.open("ab") as stream:
         process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig), *words], stderr=stream)
     try:
@@ -354,7 +355,7 @@ def test_words_that_need_others_beside_them_are_refused(root: pathlib.Path, caps
 
 def test_without_credentials_the_daemon_serves_and_says_so(root: pathlib.Path) -> None:
     log = root / "log"
-    command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps"]
+    command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps", "--metrics", "off"]
     with log.open("ab") as stream:
         process = subprocess.Popen([*command, "--kubeconfig", str(root / "none")], stderr=stream, env=dict(os.environ))
     try:

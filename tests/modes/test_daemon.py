@@ -28,8 +28,9 @@ class Running:
     """The daemon in a process of its own, between `with` and its end."""
 
     def __init__(self, root: pathlib.Path, *words: str) -> None:
-        """`words` are further ones of its command line."""
+        """`words` are further ones of its command line; metrics are off unless one of them says where."""
         self.root = root
+        words = words if "--metrics" in words else (*words, "--metrics", "off")
         command = [sys.executable, "-m", "agent", "watch", "--root", str(root), *words]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.log = ""
@@ -78,7 +79,8 @@ def test_serves_until_it_is_told_to_stop_and_takes_its_socket_away(node: Node, n
         told = {"answers": [], "stale": 0, "wouldDeny": 0, "gaps": 0, "losses": 0}
         assert status == {
             "schemaVersion": "1", "version": __version__, "running": 0, "waiting": 0, "refused": 0, "bugs": {},
-            "ahead": {"waiting": 0, "done": 0, "dropped": 0}, "told": told, "linesDropped": 0, "cluster": None,
+            "ahead": {"waiting": 0, "done": 0, "dropped": 0}, "told": told, "linesDropped": 0,
+            "cluster": None, "metrics": None,
         }  # fmt: skip
         events = running.stopped(number)
     assert running.process.returncode == 0

@@ -277,7 +277,8 @@ slow = ("dataclasses", "inspect", "logging", "structlog", "yaml", "asyncio", "an
         "agent.codec.pem", "agent.config.schema", "agent.config.ratify", "agent.modes.verify", "importlib.metadata",
         "decimal", "publicsuffixlist", "agent.adapters.credentials", "agent.registry.credentials",
         "agent.registry.login", "agent.registry.tokens", "agent.registry.realms", "agent.registry.challenge",
-        "agent.registry.secret", "agent.rego.compiler", "agent.rego.lexer", "difflib", "re2", "resource")
+        "agent.registry.secret", "agent.rego.compiler", "agent.rego.lexer", "difflib", "re2", "resource",
+        "prometheus_client")
 print(sorted(name for name in slow if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n" + script],

@@ -38,8 +38,9 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
 def daemon(root: pathlib.Path, *words: str) -> Iterator[pathlib.Path]:
     """A daemon over `root` that is stopped at the end; its log."""
     log = root / "log"
+    command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--metrics", "off", *words]
     with log.open("ab") as stream:
-        process = subprocess.Popen([sys.executable, "-m", "agent", "watch", "--root", str(root), *words], stderr=stream)
+        process = subprocess.Popen(command, stderr=stream)
     try:
         end = time.monotonic() + 30
         while not (root / ipc.FOLDER / ipc.NAME).exists():

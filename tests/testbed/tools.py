@@ -95,6 +95,21 @@ def faketime() -> pathlib.Path:
     return found
 
 
+def promtool() -> pathlib.Path:
+    """Prometheus' tool, of the host's own suite, from the cache or the archive.  Raises `ToolsMissing`."""
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    found = cache / "promtool"
+    with locked(cache / "lock"):
+        if not found.is_file():
+            print("testbed: fetching prometheus from Debian (about 35 MB, once) ...", flush=True)
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                unpacked = pathlib.Path(folder) / "root"
+                download(pathlib.Path(folder), _host_suite(), ("prometheus",), unpacked)
+                (unpacked / "usr/bin/promtool").rename(found)
+    return found
+
+
 def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
     print(f"testbed: fetching {', '.join(PACKAGES)} from Debian {SUITE} (about 150 MB, once) ...", flush=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:

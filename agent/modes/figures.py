@@ -1,0 +1,253 @@
+"""The daemon's metrics: what each is called, what it says, and how it is read off what the daemon knows.
+
+Pure: what was seen comes in, families go out.  docs/metrics.md has the same table, and a test holds the two together.
+No label is an image; labels that a configuration names (rules, verifiers) are bounded where they are counted.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from agent import __version__
+from agent.cluster.troubles import Trouble
+from agent.config.config import Config
+from agent.errors import Cause, Unavailable
+from agent.model.counters import Labels, cause_of
+from agent.model.metrics import Family, Kind, Seen
+from agent.modes.survey import Found, Store
+from agent.modes.warm import DOOR, State
+from agent.rules import breakglass
+from agent.rules.breakglass import Moment
+
+if TYPE_CHECKING:
+    from agent.adapters.kube_follow import Progress
+
+_SHORT = 12  # characters of a generation, as `nodeseal status` shows it
+_CONFIGURATION = tuple(each for each in Cause if each.value.startswith("configuration"))
+_COUNTER, _GAUGE, _INFO = Kind.COUNTER, Kind.GAUGE, Kind.INFO
+
+
+class Answered(NamedTuple):
+    """What `agent.model.counters.Counters` counts, at a moment."""
+
+    answers: Mapping[Labels, int]
+    decisions: Mapping[str, int]
+    causes: Mapping[str, int]
+    stale: int
+    would_deny: int
+    gaps: int
+    losses: int
+
+
+class Working(NamedTuple):
+    """What the daemon does, at a moment; `refused` are connections to its own socket."""
+
+    pulls: Mapping[str, int]
+    latency: Seen
+    running: int
+    waiting: int
+    refused: int
+    cut_off: int
+    ahead_waiting: int
+    ahead_done: int
+    ahead_dropped: int
+    lines_dropped: int
+    bugs: Mapping[str, int]
+    is_ready: bool
+
+
+class Following(NamedTuple):
+    """How an API server is followed; `progress` is None before that has begun."""
+
+    progress: "Progress | None"
+    accepted: int
+    quarantined: int
+    events_dropped: int
+
+
+class Sight(NamedTuple):
+    """All that was seen: `state` is None if it can't be read now, `since` when what is in force was put there.
+
+    `is_refused` is whether the folder's newest configuration can't be used, None if no folder is followed.
+    """
+
+    now: Moment
+    answered: Answered
+    working: Working
+    found: Found
+    state: State | None
+    since: datetime | None
+    is_refused: bool | None
+    following: Following | None
+
+
+def families(sight: Sight) -> Iterator[Family]:
+    """All metrics, also those that have no sample now."""
+    yield Family("nodeseal_build", _INFO, "The program's version.", ("version",), {(__version__,): 1})
+    yield from _of_answers(sight.answered)
+    yield from _of_work(sight.working)
+    yield from _of_configuration(sight)
+    yield from _of_break_glass(sight)
+    yield from _of_survey(sight.found)
+    yield from _of_cluster(sight.following)
+
+
+def _one(name: str, kind: Kind, text: str, value: float | None) -> Family:
+    return Family(name, kind, text, (), {} if value is None else {(): value})
+
+
+def _by(name: str, kind: Kind, text: str, label: str, values: Mapping[str, float]) -> Family:
+    return Family(name, kind, text, (label,), {(key,): value for key, value in values.items()})
+
+
+def _of_answers(seen: Answered) -> Iterator[Family]:
+    yield Family(
+        "nodeseal_answers",
+        _COUNTER,
+        "Answers to containerd, by door, decision, ground (empty if blocked), code, cause of cannot tell, and rule.",
+        ("door", "decision", "ground", "code", "cause", "rule"),
+        {
+            (each.door, each.decision, each.ground, each.code, cause_of(each.code), each.rule): count
+            for each, count in sorted(seen.answers.items())
+        },
+    )
+    yield _by("nodeseal_decisions", _COUNTER, "Answers to containerd, by decision alone.", "decision", seen.decisions)
+    yield _by(
+        "nodeseal_cannot_tell_answers",
+        _COUNTER,
+        "Answers that rest on cannot tell, blocked or not, by cause.",
+        "cause",
+        seen.causes,
+    )
+    stale = "Answers that let an image pass because it was verified before, while nobody could tell."
+    yield _one("nodeseal_stale_answers", _COUNTER, stale, seen.stale)
+    audit = "Answers that let an image pass because its rule only audits."
+    yield _one("nodeseal_would_deny_answers", _COUNTER, audit, seen.would_deny)
+    gaps = "Lines of the spool that could not be read."
+    yield _one("nodeseal_spool_unreadable_lines", _COUNTER, gaps, seen.gaps)
+    losses = "Times at which lines of the spool were gone before they were read."
+    yield _one("nodeseal_spool_losses", _COUNTER, losses, seen.losses)
+
+
+def _of_work(seen: Working) -> Iterator[Family]:
+    yield Family(
+        "nodeseal_pull_duration_seconds",
+        Kind.HISTOGRAM,
+        "Time from a pull's question to its answer, by door.",
+        ("door",),
+        seen={(DOOR,): seen.latency},
+    )
+    how = "Pulls that the daemon was asked about, by how it came to its answer."
+    yield _by("nodeseal_daemon_pulls", _COUNTER, how, "how", seen.pulls)
+    running = "Verifications under way."
+    yield _one("nodeseal_verifications_running", _GAUGE, running, seen.running)
+    yield _one("nodeseal_verifications_waiting", _GAUGE, "Pulls that wait for their turn to be verified.", seen.waiting)
+    refused = "Connections to the daemon's socket that were sent away."
+    yield _one("nodeseal_connections_refused", _COUNTER, refused, seen.refused)
+    cut = "Connections to the metrics' own port that were closed before their end, because they were slow or too many."
+    yield _one("nodeseal_metrics_connections_cut_off", _COUNTER, cut, seen.cut_off)
+    yield _one("nodeseal_ahead_waiting", _GAUGE, "Images that wait to be verified ahead of pulls.", seen.ahead_waiting)
+    yield _one("nodeseal_ahead_done", _COUNTER, "Images that were looked at ahead of pulls.", seen.ahead_done)
+    dropped = "Images that were not verified ahead of pulls because too many waited."
+    yield _one("nodeseal_ahead_dropped", _COUNTER, dropped, seen.ahead_dropped)
+    lines = "Lines that the daemon's log could not be told."
+    yield _one("nodeseal_log_lines_dropped", _COUNTER, lines, seen.lines_dropped)
+    bugs = {"Exception": 0, **seen.bugs}  # of something, so that a sum is there before the first one
+    yield _by("nodeseal_bugs", _COUNTER, "Exceptions that nobody foresaw, by kind.", "kind", bugs)
+    ready = "Whether a configuration is loaded and the daemon's socket answers."
+    yield _one("nodeseal_ready", _GAUGE, ready, seen.is_ready)
+
+
+def _of_configuration(sight: Sight) -> Iterator[Family]:
+    found = sight.state.node.config if sight.state else None
+    config = found if isinstance(found, Config) else None
+    generation: dict[tuple[str, ...], float] = {} if config is None else {(config.generation[:_SHORT],): 1}
+    text = "The configuration in force, by the beginning of its generation."
+    yield Family("nodeseal_configuration", _INFO, text, ("generation",), generation)
+    since = None if sight.since is None or config is None else sight.since.timestamp()
+    text = "When the configuration in force was put there."
+    yield _one("nodeseal_configuration_in_force_timestamp_seconds", _GAUGE, text, since)
+    age = None if since is None else max(sight.now.wall.timestamp() - since, 0.0)
+    text = "For how long the configuration in force has been that."
+    yield _one("nodeseal_configuration_age_seconds", _GAUGE, text, age)
+    text = "How old a complete list of the cluster's ConfigMaps may become: maxSnapshotAge."
+    greatest = None if config is None else config.ruleset.greatest_age
+    yield _one("nodeseal_configuration_max_age_seconds", _GAUGE, text, greatest)
+    cause = found.cause if isinstance(found, Unavailable) else None
+    text = "Whether there is no configuration to verify with, by cause."
+    troubles = {each.value: float(each is cause) for each in _CONFIGURATION} if found else {}
+    yield _by("nodeseal_configuration_trouble", _GAUGE, text, "cause", troubles)
+    text = "Whether the newest configuration of the folder that is followed can't be used."
+    yield _one("nodeseal_configuration_refused", _GAUGE, text, sight.is_refused)
+    rules = None if config is None else len(config.rules)
+    yield _one("nodeseal_configuration_rules", _GAUGE, "Rules of the configuration in force.", rules)
+
+
+def _of_break_glass(sight: Sight) -> Iterator[Family]:
+    live = []
+    if sight.state is not None:
+        standing = sight.state.node.standing
+        live = [each for each in standing.all_break_glass() if not breakglass.ended(each, sight.now, standing.floor)]
+    yield _one("nodeseal_break_glass_live", _GAUGE, "Break-glass entries that let images pass now.", len(live))
+    begin = min((each.since.wall.timestamp() for each in live), default=None)
+    text = "When the oldest break-glass began that lets images pass now."
+    yield _one("nodeseal_break_glass_begin_timestamp_seconds", _GAUGE, text, begin)
+    end = max((each.until.timestamp() for each in live), default=None)
+    text = "When the last break-glass ends that lets images pass now."
+    yield _one("nodeseal_break_glass_end_timestamp_seconds", _GAUGE, text, end)
+
+
+def _of_survey(found: Found) -> Iterator[Family]:
+    text = "Certificates that the configuration in force trusts."
+    yield _one("nodeseal_trusted_certificates", _GAUGE, text, found.certificates)
+    yield Family(
+        "nodeseal_trusted_certificate_end_timestamp_seconds",
+        _GAUGE,
+        "When the first certificate ends that is trusted, by what for, document, verifier or store, and trust store.",
+        Store._fields,
+        {tuple(store): end for store, end in found.ends.items()},
+    )
+    text = "When the caches were last looked at: once a minute."
+    yield _one("nodeseal_cache_survey_timestamp_seconds", _GAUGE, text, found.at)
+    files = {store: float(size.files) for store, size in found.sizes.items()}
+    yield _by("nodeseal_cache_files", _GAUGE, "Files of a store.", "store", files)
+    sizes = {store: float(size.bytes) for store, size in found.sizes.items()}
+    yield _by("nodeseal_cache_bytes", _GAUGE, "Bytes of a store.", "store", sizes)
+    yield Family(
+        "nodeseal_cache_misses",
+        _GAUGE,
+        "Entries of a store that were there and not believed, by reason, as far back as they are noted.",
+        ("store", "reason"),
+        {(store, reason): n for store, reasons in found.misses.items() for reason, n in reasons.items()},
+    )
+
+
+def _of_cluster(following: Following | None) -> Iterator[Family]:
+    progress = following.progress if following else None
+    text = "Whether ConfigMaps of a cluster are followed."
+    yield _one("nodeseal_cluster_followed", _GAUGE, text, following is not None)
+    complete = None
+    if progress and progress.last_complete:
+        complete = progress.last_complete.wall.astimezone(timezone.utc).timestamp()
+    text = "When the ConfigMaps of the cluster were last known completely."
+    yield _one("nodeseal_cluster_last_complete_timestamp_seconds", _GAUGE, text, complete)
+    objects = progress.objects if progress else None
+    yield _one("nodeseal_cluster_objects", _GAUGE, "ConfigMaps that are followed.", objects)
+    lists = progress.lists if progress else None
+    yield _one("nodeseal_cluster_lists", _COUNTER, "Complete lists of the API server.", lists)
+    watches = progress.watches if progress else None
+    yield _one("nodeseal_cluster_watches", _COUNTER, "Watches that the API server was asked for.", watches)
+    failures = {each.value: float(progress.failures.get(each.value, 0)) for each in Trouble} if progress else {}
+    text = "Requests to the API server that failed, by trouble."
+    yield _by("nodeseal_cluster_failures", _COUNTER, text, "trouble", failures)
+    trouble = float(bool(progress.trouble)) if progress else None
+    text = "Whether the last request to the API server failed."
+    yield _one("nodeseal_cluster_trouble", _GAUGE, text, trouble)
+    documents: dict[str, float] = {}
+    if following:
+        documents = {"accepted": following.accepted, "quarantined": following.quarantined}
+    text = "Documents of the cluster: in force in their newest version, or quarantined."
+    yield _by("nodeseal_cluster_documents", _GAUGE, text, "state", documents)
+    dropped = following.events_dropped if following else None
+    text = "Events on ConfigMaps that were too many to be written."
+    yield _one("nodeseal_cluster_events_dropped", _COUNTER, text, dropped)
