@@ -64,7 +64,8 @@ def test_the_exceptions_to_the_rules_still_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", ["model", "codec", "trust", "formats", "policies", "rules", "registry", "cluster", "rego", "config"]
+    "layer",
+    ["model", "codec", "trust", "formats", "policies", "rules", "registry", "cluster", "wiring", "rego", "config"],
 )
 def test_core_opens_nothing_and_reads_no_clock(layer: str) -> None:
     for module in (AGENT / layer).rglob("*.py"):
