@@ -3,21 +3,20 @@
 import pathlib
 import random
 import shutil
-import tomllib
-from typing import Any
 
 import pytest
 
-from agent.wiring import tables
+from agent.wiring import tables, triggers
 from agent.wiring.effective import differences
-from agent.wiring.facts import Facts
+from agent.wiring.facts import MAIN, Facts
 from agent.wiring.loading import Files, load
 from agent.wiring.merging import Merged, from_dump, merge
-from agent.wiring.planning import Changes, Options, plan, resulting
+from agent.wiring.planning import Changes, Options, node, plan, resulting, unexpected
 from agent.wiring.version import Version, parse
 from tests.commands import Done, run
 from tests.testbed.tools import Tools, fetch, unavailable
-from tests.wiring.nodes import FIXTURES, SAMPLES, Sample, facts, files_of, simple
+from tests.wiring.nodes import SAMPLES, Sample, facts, files_of, simple
+from tests.wiring.test_planning import IN_V2, IN_V3
 
 pytestmark = pytest.mark.real
 
@@ -36,19 +35,19 @@ class Asked:
 
     def __init__(self, tools: Tools, folder: pathlib.Path) -> None:
         """Learn its version and its defaults."""
-        self._program, self._folder = tools.program("containerd"), folder
-        version = parse(run([self._program, "--version"]).out)
+        self.program, self.folder = tools.program("containerd"), folder
+        version = parse(run([self.program, "--version"]).out)
         assert version is not None
         self.version: Version = version
         self.defaults = self.dump("empty.toml", {"/empty.toml": b""})
 
     def raw(self, main: str, files: dict[str, bytes]) -> Done:
         """What `config dump` says of files with absolute paths; they are put below the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         for path, content in self.moved(files).items():
             pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
             pathlib.Path(path).write_bytes(content)
-        return run([self._program, "--config", f"{self._folder}/{main.lstrip('/')}", "config", "dump"])
+        return run([self.program, "--config", f"{self.folder}/{main.lstrip('/')}", "config", "dump"])
 
     def dump(self, main: str, files: dict[str, bytes]) -> Merged:
         """The same, understood."""
@@ -62,13 +61,13 @@ class Asked:
         for path, content in files.items():
             for quote in (b'"', b"'"):
                 for part in (b"etc", b"var", b"usr"):
-                    content = content.replace(quote + b"/" + part, quote + f"{self._folder}/".encode() + part)
-            moved[f"{self._folder}{path}"] = content
+                    content = content.replace(quote + b"/" + part, quote + f"{self.folder}/".encode() + part)
+            moved[f"{self.folder}{path}"] = content
         return moved
 
     def ours(self, main: str, files: dict[str, bytes]) -> Merged:
         """What we make of them."""
-        return merge(load(f"{self._folder}{main}", Files(self.moved(files))), self.version)
+        return merge(load(f"{self.folder}{main}", Files(self.moved(files))), self.version)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +80,7 @@ def unlike(asked: Asked, main: str, files: dict[str, bytes]) -> list[str]:
     """Where we and the real one differ: in what we know of, and in what differs from its defaults and we don't know."""
     real, ours = asked.dump(main, files), asked.ours(main, files)
     assert ours.problems == ()
-    known = Merged(asked.version.newest_configuration, *map(copy, (asked.defaults.top, asked.defaults.plugins)))
+    known = Merged(asked.version.newest_configuration, copy(asked.defaults.top), copy(asked.defaults.plugins))
     tables.overlay(known.plugins, ours.plugins)
     for name, each in ours.top.items():
         if isinstance(each, dict):
@@ -119,22 +118,22 @@ VERIFIER = "[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '/q'\n
 V2 = '[plugins."io.containerd.grpc.v1.cri"'
 V3 = '[plugins."io.containerd.cri.v1.images"'
 RUNTIME = f"{V2}.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\n"
-IN_V2 = f"{V2}]\nmax_concurrent_downloads = 7\nsandbox_image = 'q'\n{V2}.containerd]\nsnapshotter = 'native'\n"
+OLD = f"{V2}]\nmax_concurrent_downloads = 7\nsandbox_image = 'q'\n{V2}.containerd]\nsnapshotter = 'native'\n"
 
 
 @pytest.mark.parametrize(
     "texts",
     [
-        (f"version = 2\n{IN_V2}{RUNTIME}", f"version = 3\n{VERIFIER}"),
-        (f"version = 2\n{IN_V2}{RUNTIME}", f"version = 2\n{VERIFIER}"),
-        (f"version = 2\n{IN_V2}{RUNTIME}", VERIFIER),
-        (f"version = 2\n{IN_V2}{RUNTIME}", f"version = 3\n{VERIFIER}", "version = 2\n"),
-        (f"{IN_V2}{RUNTIME}", f"version = 2\n{VERIFIER}"),
-        (f"{IN_V2}{RUNTIME}", VERIFIER),
-        (f"version = 2\n{IN_V2}", ""),
+        (f"version = 2\n{OLD}{RUNTIME}", f"version = 3\n{VERIFIER}"),
+        (f"version = 2\n{OLD}{RUNTIME}", f"version = 2\n{VERIFIER}"),
+        (f"version = 2\n{OLD}{RUNTIME}", VERIFIER),
+        (f"version = 2\n{OLD}{RUNTIME}", f"version = 3\n{VERIFIER}", "version = 2\n"),
+        (f"{OLD}{RUNTIME}", f"version = 2\n{VERIFIER}"),
+        (f"{OLD}{RUNTIME}", VERIFIER),
+        (f"version = 2\n{OLD}", ""),
         (f"version = 2\n{V2}]\nmax_concurrent_downloads = 7\n{V2}.registry]\nconfig_path = '/z'\n", ""),
-        ("version = 3\n", f"version = 2\n{IN_V2}{RUNTIME}"),
-        (f"version = 2\n{IN_V2}{RUNTIME}", f"version = 2\n{V3}]\nmax_concurrent_downloads = 9\nsnapshotter = 'zfs'\n"),
+        ("version = 3\n", f"version = 2\n{OLD}{RUNTIME}"),
+        (f"version = 2\n{OLD}{RUNTIME}", f"version = 2\n{V3}]\nmax_concurrent_downloads = 9\nsnapshotter = 'zfs'\n"),
         (
             f"version = 2\n{V2}.registry]\nconfig_path = '/z'\n{RUNTIME}",
             f"version = 2\n{V3}.registry.mirrors.x]\nendpoint = ['q']\n",
@@ -150,8 +149,8 @@ IN_V2 = f"{V2}]\nmax_concurrent_downloads = 7\nsandbox_image = 'q'\n{V2}.contain
             f"version = 3\n{V3}.registry.mirrors.'docker.io']\nendpoint = ['c']\n{V3}.registry.mirrors.x]\n"
             "endpoint = []\n",
         ),
-        (f"version = 3\n{V3}.registry.mirrors.x]\nendpoint = ['a']\n", f"version = 3\n{V3}.registry]\nmirrors = {{}}\n"),
-        ("version = 3\n[timeouts]\nx = '1s'\n[debug]\nlevel = 'debug'\n", "[timeouts]\ny = '2s'\n[debug]\nlevel = ''\n"),
+        (f"version = 3\n{V3}.registry.mirrors.x]\nendpoint = ['a']\n", f"{V3}.registry]\nmirrors = {{}}\n"),
+        ("[timeouts]\nx = '1s'\n[debug]\nlevel = 'debug'\n", "[timeouts]\ny = '2s'\n[debug]\nlevel = ''\n"),
         (f"version = 2\n{V2}.cni]\nbin_dir = '/b'\nconf_dir = '/c'\n{RUNTIME}sandbox_mode = 'shim'\n", ""),
         (
             f"version = 2\n{V2}]\nsandbox_image = 'q'\nuse_local_image_pull = true\n",
@@ -169,7 +168,9 @@ def test_files_of_several_versions_are_merged_as_containerd_does(asked: Asked, t
 
 def test_imports_of_imports_come_in_containerds_order(asked: Asked) -> None:
     def drop_in(name: str, imports: str = "") -> bytes:
-        return f"{imports}version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{name}'\n".encode()
+        return (
+            f"{imports}version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{name}'\n".encode()
+        )
 
     files = {
         "/etc/c.toml": drop_in("main", "imports = ['sub/b.toml', '/etc/sub/[ac]*.toml', 'nothing/*.toml']\n"),
@@ -200,7 +201,6 @@ def test_import_that_is_missing_is_a_problem_though_the_dump_hides_it(asked: Ask
     assert asked.ours("/etc/c.toml", files).problems
 
 
-
 def _random_file(chance: random.Random) -> str:
     version = chance.choice(("", "version = 2\n", "version = 2\n", "version = 3\n"))
     text = version
@@ -228,3 +228,43 @@ def test_random_files_are_merged_as_containerd_does(asked: Asked, seed: int) -> 
     files = {f"/etc/d/{i}.toml": _random_file(chance).encode() for i in range(chance.randint(0, 3))}
     files["/etc/c.toml"] = b"imports = ['/etc/d/*.toml']\n" + _random_file(chance).encode()
     assert unlike(asked, "/etc/c.toml", files) == []
+
+
+def asked_about(asked: Asked, main: str, files: dict[str, bytes], given: Facts) -> Facts:
+    """The same node with its files below the folder, and with what the real containerd says of them."""
+    dump = asked.raw(main, files)
+    assert dump.code == 0, dump.err[-400:]
+    return given._replace(
+        version=asked.version, main=f"{asked.folder}{main}", files=asked.moved(files), dump=dump.stdout
+    )
+
+
+def plan_holds(asked: Asked, given: Facts, options: Options) -> None:
+    """What the real containerd makes of a plan's files is what the plan says, and nothing else."""
+    made = plan(given, options)
+    for path, content in resulting(given, made).items():
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(path).write_bytes(content)
+    done = run([asked.program, "--config", given.main, "config", "dump"])
+    assert done.code == 0, done.err[-400:]
+    assert unexpected(given, made, from_dump(done.stdout, asked.version)) == ()
+
+
+@pytest.mark.parametrize("changed", [Options(Changes.PULL_PATH), Options(Changes.PULL_PATH, bin_dir="/srv/v")], ids=str)
+@pytest.mark.parametrize("sample", [each for each in SAMPLES if files_of(each.folder)], ids=str)
+def test_plan_for_each_distribution_holds_on_the_real_one(asked: Asked, sample: Sample, changed: Options) -> None:
+    files = {path: content for path, content in files_of(sample.folder).items() if "template" not in path}
+    files = {path: content.replace(b"version = 4", b"version = 3") for path, content in files.items()}
+    plan_holds(asked, asked_about(asked, sample.main, files, facts(sample)), changed)
+
+
+@pytest.mark.parametrize("trigger", IN_V3)
+def test_plan_for_each_trigger_holds_on_the_real_one(asked: Asked, trigger: str) -> None:
+    texts = [f"version = 3\n{IN_V3[trigger]}", f"version = 2\n{IN_V3[trigger]}"]
+    texts += [f"version = 2\n{IN_V2[trigger]}{RUNTIME}"] if trigger in IN_V2 else []
+    for text in texts:
+        given = asked_about(asked, MAIN, {MAIN: text.encode()}, simple(text))
+        (found,) = triggers.find(node(given).effective)
+        assert found.trigger.name == trigger
+        assert found.where[0].file == f"{asked.folder}{MAIN}"
+        plan_holds(asked, given, Options(Changes.PULL_PATH))
