@@ -1,15 +1,14 @@
 """Typed edits of a node, and how configuration files are edited: every comment and every other line stays."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
-
-from tomlkit import TOMLDocument, array, parse
-from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Array
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.errors import ConfigurationError, Malformed
 from agent.wiring import tables
 from agent.wiring.tables import Path
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument  # imported where a file is edited: a tenth of a second that reading needs not wait
 
 HEADER = (
     "# Written by nodeseal install; nodeseal uninstall removes it.  Changes in this file are lost.\n"
@@ -84,6 +83,9 @@ def with_import(content: bytes, pattern: str, path: str) -> bytes:
         raise ConfigurationError(f"{path}: got imports that are no list; expected a list of files")
     if pattern in had:
         return content
+    from tomlkit import array
+    from tomlkit.items import Array
+
     document = _document(content, path)
     listed = document.get("imports")
     if isinstance(listed, Array):
@@ -108,6 +110,8 @@ def without_import(content: bytes, pattern: str, path: str) -> bytes:
     had = before.get("imports", [])
     if not isinstance(had, list) or pattern not in had:
         return content
+    from tomlkit.items import Array
+
     left = [each for each in had if each != pattern]
     document = _document(content, path)
     listed = document["imports"]
@@ -144,7 +148,10 @@ def _with_line(text: str, line: str) -> str:
     return line + "\n" + text
 
 
-def _document(content: bytes, path: str) -> TOMLDocument:
+def _document(content: bytes, path: str) -> "TOMLDocument":
+    from tomlkit import parse
+    from tomlkit.exceptions import TOMLKitError
+
     try:
         return parse(content)
     except (TOMLKitError, RecursionError, ValueError) as error:

@@ -47,7 +47,7 @@ class Trigger(NamedTuple):
 
 
 _HOSTS_TOML = f"hosts.toml files and {SINGLE_DIRECTORY}; containerd reads them on each pull, without a restart"
-_KEEPS_LOCAL = (
+KEEPS_LOCAL = (
     "use_local_image_pull = true makes mirrors of a list of directories work again, and no verifier is called any "
     f"more; set {SINGLE_DIRECTORY} instead"
 )
@@ -60,7 +60,7 @@ TRIGGERS = (
         "pulls go through the transfer service, which takes config_path as one directory: if it is a list, mirrors and "
         "certificates in hosts.toml files are silently not used",
         SINGLE_DIRECTORY,
-        _KEEPS_LOCAL,
+        KEEPS_LOCAL,
     ),
     Trigger(
         "max_concurrent_downloads",
