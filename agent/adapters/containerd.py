@@ -18,7 +18,7 @@ from agent.adapters import files, host
 from agent.adapters.hostroot import HostRoot
 from agent.errors import HostError, Malformed
 from agent.wiring import distributions, effective
-from agent.wiring.facts import MAIN, MARKERS, SOCKETS, Facts, Process, os_release
+from agent.wiring.facts import MAIN, MARKERS, SOCKETS, Facts, Process, os_release, unit_of
 from agent.wiring.loading import Files, load
 from agent.wiring.merging import from_dump, merge
 from agent.wiring.version import Version, parse
@@ -157,9 +157,11 @@ def _process(pid: int) -> Process | None:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             words = file.read(_MAX_COMMAND).rstrip(b"\0").split(b"\0")
         exe = os.readlink(f"/proc/{pid}/exe")
+        with open(f"/proc/{pid}/cgroup", "rb") as file:
+            unit = unit_of(file.read(_MAX_COMMAND))
     except OSError:
         return None
-    return Process(pid, exe, tuple(os.fsdecode(word) for word in words))
+    return Process(pid, exe, tuple(os.fsdecode(word) for word in words), unit)
 
 
 def _program(source: HostRoot, process: Process | None) -> tuple[str, str]:

@@ -223,6 +223,7 @@ def as_json(report: Report) -> dict[str, object]:
             "version": facts.version.text if facts.version else None,
             "pid": facts.process.pid if facts.process else None,
             "socket": facts.socket or None,
+            "unit": (facts.process.unit if facts.process else "") or None,
             "files": [file.path for file in node.loaded.files] if node else [],
             "configurationVersion": node.effective.written.version if node else None,
             "source": "config dump" if node and node.effective.dumped else "files",

@@ -25,6 +25,10 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{0,9})?|\.\d{1,9})(ns|us|µs|μs|ms|s|m|h)")
 
 
+_SECRETS = ("auth", "auths", "password", "identitytoken", "headers")
+"""Names of settings, or of tables of them, whose values are credentials."""
+
+
 class Setting(NamedTuple):
     """A value in force; `file` and `key` are where it is written, empty if it is a default or nobody knows."""
 
@@ -133,6 +137,8 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         """One line for people."""
+        if any(name in _SECRETS for name in self.key):
+            return f"{tables.dotted(self.key)}: another value, which is not shown"
         return f"{tables.dotted(self.key)}: {_shown(self.before)} -> {_shown(self.after)}"
 
 

@@ -36,11 +36,15 @@ MAIN = "/etc/containerd/config.toml"
 
 
 class Process(NamedTuple):
-    """The process that listens at the socket: its program's path, and its command line."""
+    """The process that listens at the socket: its program's path, its command line, and the unit that it belongs to.
+
+    `unit` is systemd's, of the process's control group; empty if it is in none.
+    """
 
     pid: int
     exe: str
     arguments: tuple[str, ...]
+    unit: str = ""
 
     def option(self, *names: str) -> str:
         """The value of a command-line option, empty if it has none.  Names with their dashes."""
@@ -69,6 +73,15 @@ class Facts(NamedTuple):
     os_release: Mapping[str, str] = {}
     markers: frozenset[str] = frozenset()
     folder: Folder | None = None
+
+
+def unit_of(cgroup: bytes) -> str:
+    """The systemd service of a `/proc/PID/cgroup`, empty if it names none."""
+    for line in cgroup.decode("utf-8", "replace").splitlines():
+        for name in reversed(line.rpartition(":")[2].split("/")):
+            if name.endswith(".service"):
+                return name
+    return ""
 
 
 def os_release(content: bytes) -> dict[str, str]:

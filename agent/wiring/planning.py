@@ -66,13 +66,15 @@ class Plan(NamedTuple):
     """Edits in their order; `restart` is why containerd must be restarted, empty if it need not be.
 
     `settings` are what our file sets, `removes` names of the triggers that are gone afterwards, `advice` what is left
-    to a person.  `restarts_itself` is true where the distribution notices our file and restarts containerd.
+    to a person.  `restarts_itself` is true where the distribution notices our file and restarts containerd; otherwise
+    `unit` is systemd's name of what is to be restarted: of the process that runs, else the distribution's usual one.
     """
 
     placed: Placed
     edits: tuple[Edit, ...] = ()
     restart: str = ""
     restarts_itself: bool = False
+    unit: str = ""
     settings: dict[Path, object] = {}
     removes: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
@@ -130,6 +132,7 @@ def plan(facts: Facts, options: Options) -> Plan:
         (*made, *written),
         f"containerd reads its configuration when it starts, and {names} changes" if written else "",
         bool(written) and placed.distribution.watched,
+        (facts.process.unit if facts.process else "") or placed.distribution.unit,
         settings if written else {},
         removes if written else (),
         tuple(advice),

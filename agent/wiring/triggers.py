@@ -148,7 +148,8 @@ def find(effective: Effective) -> tuple[Found, ...]:
             entries, places = effective.image_table(*trigger.path)
             if entries:
                 value = ", ".join(sorted(entries)[:5]) + (", ..." if len(entries) > 5 else "")
-                where = tuple(Setting(None, each.file, each.key) for each in places if each.file)
+                last = trigger.path[-1]
+                where = tuple(Setting(None, each.file, _entry(each.key, last)) for each in places if each.file)
                 found.append(Found(trigger, value, _once(where), _BY_HAND))
         else:
             setting = effective.setting(trigger.harmless, IMAGES, *trigger.path)
@@ -169,6 +170,11 @@ def _why_by_hand(trigger: Trigger, effective: Effective) -> str:
         if effective.proxy_plugins:
             return f"a snapshotter outside of containerd may need it: {', '.join(effective.proxy_plugins)[:120]}"
     return ""
+
+
+def _entry(key: Path, table: str) -> Path:
+    """The key of a table's entry, of a key in it: what stands below it is nobody's business."""
+    return key[: key.index(table) + 2] if table in key else key
 
 
 def _once(where: tuple[Setting, ...]) -> tuple[Setting, ...]:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 from collections.abc import Callable
@@ -14,7 +15,11 @@ from agent import cli
 from agent.adapters import containerd
 from agent.adapters.containerd import Asked
 from agent.adapters.snapshots import SnapshotStore
+from agent.errors import Cause
+from agent.modes import doctor
+from agent.wiring import findings
 from agent.wiring.facts import MAIN
+from agent.wiring.triggers import TRIGGERS
 from tests.modes.test_node import CONFIG, write_bootstrap
 from tests.wiring.nodes import FIXTURES, SAMPLES, Sample
 from tests.wiring.test_planning import IN_V3, V3
@@ -245,3 +250,13 @@ def test_process_is_the_one_that_listens_at_the_socket(tmp_path: pathlib.Path) -
     assert told.facts.process.pid == os.getpid()
     assert told.facts.process.exe == os.readlink("/proc/self/exe")
     assert told.facts.socket == "/run/containerd/containerd.sock"
+
+
+def test_document_names_every_finding_and_no_other() -> None:
+    text = (pathlib.Path(__file__).parents[2] / "docs/doctor.md").read_text()
+    named = set(re.findall(r"`([a-z-]+\.[a-zA-Z_.-]+)`", text.partition("## Findings")[2].partition("\n## ")[0]))
+    sources = "".join(pathlib.Path(str(module.__file__)).read_text() for module in (findings, doctor))
+    told = set(re.findall(r'Finding\(\s*"([a-zA-Z.-]+)"', sources))
+    told |= {f"pull-path.{each.name}" for each in TRIGGERS}
+    told |= {f"snapshot.{cause.value}" for cause in (Cause.CONFIGURATION_MISSING, Cause.CONFIGURATION_INVALID)}
+    assert {each for each in named if not each.endswith(".toml")} == told

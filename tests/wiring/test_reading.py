@@ -5,8 +5,8 @@ import pytest
 from agent.errors import ConfigurationError, Malformed
 from agent.wiring import edits, tables
 from agent.wiring.bindir import Entry, Folder, Kind, Role, judge, ours
-from agent.wiring.effective import LISTED_CONFIG_PATH, effective, seconds
-from agent.wiring.facts import Process, os_release
+from agent.wiring.effective import LISTED_CONFIG_PATH, differences, effective, seconds
+from agent.wiring.facts import Process, os_release, unit_of
 from agent.wiring.loading import MAX_FILES, Files, load, matches
 from agent.wiring.merging import from_dump, merge
 from agent.wiring.version import parse
@@ -151,6 +151,22 @@ def test_command_line_of_containerd() -> None:
         assert Process(1, "/usr/bin/containerd", ("containerd", *words)).option("-c", "--config") == "/x"
     assert Process(1, "", ("containerd", "-c")).option("-c", "--config") == ""
     assert Process(1, "", ()).option("-c") == ""
+
+
+def test_unit_is_the_service_of_the_control_group() -> None:
+    assert unit_of(b"0::/system.slice/containerd.service\n") == "containerd.service"
+    assert unit_of(b"4:cpu:/\n1:name=systemd:/system.slice/k3s-agent.service/x\n") == "k3s-agent.service"
+    assert unit_of(b"0::/user.slice\n") == unit_of(b"") == unit_of(b"\xff") == ""
+
+
+def test_values_that_are_credentials_are_not_shown() -> None:
+    for name in ("registry.configs.'r'.auth", "registry.auths.'r'"):
+        written = [
+            merge(load("/c", Files({"/c": f"[plugins.x.{name}]\npassword = '{each}'\n".encode()})), version("2.1.9"))
+            for each in ("one-secret", "other-secret")
+        ]
+        (difference,) = differences(*written)
+        assert "secret" not in str(difference)
 
 
 def test_os_release_is_words() -> None:
