@@ -18,7 +18,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
 from agent.modes import doctor
 from agent.wiring import findings
-from agent.wiring.facts import MAIN
+from agent.wiring.facts import MAIN, Process
 from agent.wiring.triggers import TRIGGERS
 from tests.modes.test_node import CONFIG, write_bootstrap
 from tests.wiring.nodes import FIXTURES, SAMPLES, Sample
@@ -250,6 +250,16 @@ def test_process_is_the_one_that_listens_at_the_socket(tmp_path: pathlib.Path) -
     assert told.facts.process.pid == os.getpid()
     assert told.facts.process.exe == os.readlink("/proc/self/exe")
     assert told.facts.socket == "/run/containerd/containerd.sock"
+
+
+def test_program_that_was_replaced_under_the_process_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*_: object) -> Process:
+        return Process(7, "/usr/bin/containerd (deleted)", ("containerd",))
+
+    monkeypatch.setattr(containerd, "_peer", lambda *_: 7)
+    monkeypatch.setattr(containerd, "_process", found)
+    monkeypatch.setattr(containerd, "_program", lambda *_: (str(host.root / "usr/bin/containerd"), ""))
+    assert "containerd.replaced" in host.ids("warning")
 
 
 def test_document_names_every_finding_and_no_other() -> None:

@@ -3,16 +3,16 @@
 import pytest
 
 from agent.errors import ConfigurationError
-from agent.wiring import triggers
+from agent.wiring import tables, triggers
 from agent.wiring.bindir import Entry, Folder, Kind
 from agent.wiring.distributions import OWN_FILE, Way
 from agent.wiring.edits import EditFile, Link, MakeFolder, WriteFile
 from agent.wiring.effective import DEFAULT_BIN_DIR
 from agent.wiring.facts import MAIN, Facts
 from agent.wiring.loading import Files, load
-from agent.wiring.merging import merge
+from agent.wiring.merging import Merged, merge
 from agent.wiring.planning import Changes, Options, Plan, node, plan, resulting, unexpected
-from tests.wiring.nodes import OURS, SAMPLES, Sample, facts, simple
+from tests.wiring.nodes import OURS, SAMPLES, Sample, facts, simple, version
 
 PULL_PATH = Options(Changes.PULL_PATH)
 V3 = "[plugins.'io.containerd.cri.v1.images'"
@@ -125,8 +125,8 @@ def test_each_trigger_under_its_old_name_too(trigger: str, of: str) -> None:
 
 def test_downloads_at_once_move_to_the_transfer_service() -> None:
     given = simple(f"version = 3\n{IN_V3['max_concurrent_downloads']}")
-    merged = merge(load(MAIN, Files(resulting(given, plan(given, PULL_PATH)))), node(given).version)
-    moved = merged.leaf("io.containerd.transfer.v1.local", "max_concurrent_downloads")
+    after_it = merge(load(MAIN, Files(resulting(given, plan(given, PULL_PATH)))), node(given).version)
+    moved = after_it.leaf("io.containerd.transfer.v1.local", "max_concurrent_downloads")
     assert moved is not None
     assert moved.value == 10
 
@@ -295,3 +295,65 @@ def test_old_containerd_and_other_runtimes_are_refused_with_the_reason() -> None
     assert "policy.json" in plan(facts(SAMPLES[-1]), Options()).advice[0]
     with pytest.raises(ConfigurationError, match="no version of containerd"):
         node(simple("")._replace(version=None))
+
+
+def merged(*texts: str, of: str = "2.1.9") -> Merged:
+    """What these files come to; the first one imports the others."""
+    files = {f"/d/{i}.toml": text.encode() for i, text in enumerate(texts[1:])}
+    files["/c.toml"] = f"imports = ['/d/*.toml']\n{texts[0]}".encode()
+    return merge(load("/c.toml", Files(files)), version(of))
+
+
+def image(found: Merged, name: str) -> object:
+    setting = found.leaf("io.containerd.cri.v1.images", name)
+    return setting.value if setting else None
+
+
+def test_last_file_that_states_a_version_decides_up_to_2_2() -> None:
+    old = f"version = 2\n{IN_V2['max_concurrent_downloads']}"
+    assert image(merged(old, "version = 3\n"), "max_concurrent_downloads") is None
+    assert image(merged(old, "version = 3\n", "version = 2\n"), "max_concurrent_downloads") == 10
+    assert image(merged(old, "version = 3\n", ""), "max_concurrent_downloads") is None
+    assert image(merged("version = 3\n", old), "max_concurrent_downloads") == 10
+    later = merged(old, "version = 3\n", of="2.3.4")
+    assert image(later, "max_concurrent_downloads") == 10
+    assert later.problems
+
+
+def test_settings_beside_no_table_of_runtimes_are_lost_in_the_migration() -> None:
+    text = f"version = 2\n{IN_V2['discard_unpacked_layers']}{IN_V2['image_pull_with_sync_fs']}"
+    for of in VERSIONS:
+        found = merged(text, of=of)
+        assert (image(found, "discard_unpacked_layers"), image(found, "image_pull_with_sync_fs")) == (None, True)
+        assert image(merged(text + RUNTIME, of=of), "discard_unpacked_layers") is True
+
+
+def test_empty_values_replace_nothing_at_the_top_and_something_in_a_plugin() -> None:
+    found = merged(
+        f"version = 3\nroot = '/r'\noom_score = 5\n{V3}]\nsnapshotter = 'native'\n",
+        f"root = ''\noom_score = 0\n{V3}]\nsnapshotter = ''\n",
+    )
+    assert tables.plain(found.top["root"]) == "/r"
+    assert tables.plain(found.top["oom_score"]) == 5
+    assert image(found, "snapshotter") == ""
+
+
+def test_files_that_import_each_other_are_read_once() -> None:
+    both = {"/a.toml": b"imports = ['/b.toml', '/a.toml']", "/b.toml": b"imports = ['/*.toml']"}
+    loaded = load("/a.toml", Files(both))
+    assert [file.path for file in loaded.files] == ["/a.toml", "/b.toml"]
+    assert loaded.problems == ()
+
+
+def test_snapshotter_outside_of_containerd_may_need_annotations() -> None:
+    text = IN_V3["disable_snapshot_annotations"] + "[proxy_plugins.stargz]\ntype = 'snapshot'\n"
+    made = plan(simple(f"version = 3\n{text}"), PULL_PATH)
+    assert made.empty
+    assert "stargz" in made.advice[0]
+
+
+def test_folder_that_is_imported_by_a_pattern_that_our_file_does_not_match_is_none() -> None:
+    given = simple("version = 3\nimports = ['/etc/x/9*.toml', '/etc/y/site.toml*']\n", ("/etc/y/site.toml", ""))
+    made = plan(given, Options(bin_dir="/srv/v"))
+    assert (made.placed.way, made.placed.drop_in) == (Way.IMPORT, f"/etc/containerd/conf.d/{OWN_FILE}")
+    assert unexpected(given, made) == ()
