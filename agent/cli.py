@@ -48,14 +48,14 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, cache, config, difference, status, verify, watch
+    from agent.modes import breakglass, cache, config, difference, doctor, status, verify, watch
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
         description="Verifies every image on a Kubernetes node at the moment containerd pulls it.",
         epilog="containerd calls this program as an image verifier, with -name, -digest and -stdin-media-type. "
         "Exit codes: 0 allow or ok, 2 usage, 3 configuration, 5 host operation failed, 10 deny, 11 cannot tell, "
-        "70 bug.",
+        "12 not enforcing, 70 bug.",
     )
     parser.add_argument("--version", action="version", version=f"nodeseal {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -63,6 +63,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
     difference.add_parser(config.add_parsers(subparsers))
     breakglass.add_parsers(subparsers)
     status.add_parser(subparsers)
+    doctor.add_parser(subparsers)
     cache.add_parsers(subparsers)
     watch.add_parser(subparsers)
     subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)

@@ -35,6 +35,7 @@ class Exit(IntEnum):
     HOST = 5
     DENY = 10
     CANNOT_TELL = 11
+    NOT_ENFORCING = 12
     BUG = 70
 
 

@@ -209,6 +209,7 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
         "",
         "verify",
         "status",
+        "doctor",
         "break-glass on",
         "break-glass off",
         "break-glass list",

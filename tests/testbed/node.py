@@ -32,6 +32,7 @@ _HERE = pathlib.Path(__file__).parent
 _START_SECONDS = 40
 _CONTAINERD = """\
 version = 3
+imports = ['{work}/conf.d/*.toml']
 root = '{work}/root'
 state = '{work}/state'
 [grpc]
@@ -100,9 +101,10 @@ class Running:
 class Node:
     """A running node.  `work` is its folder; the product's root can be `root`."""
 
-    def __init__(self, tools: Tools) -> None:
-        """`tools` are from `tests.testbed.tools.fetch`."""
+    def __init__(self, tools: Tools, configuration: str = "") -> None:
+        """`tools` are from `tests.testbed.tools.fetch`; `configuration` comes on top of containerd's usual one."""
         self.tools = tools
+        self._configuration = configuration
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="node-", dir="/tmp"))  # socket paths must stay short
         self.root = self.work / "host"
         self._unshare: subprocess.Popen[bytes] | None = None
@@ -112,8 +114,10 @@ class Node:
 
     def __enter__(self) -> "Node":
         """Start everything.  Raises `ToolsMissing` with what containerd said if it does not come up."""
-        for name in ("verifiers", "registry", "certs.d", "notation", "host"):
+        for name in ("verifiers", "registry", "certs.d", "notation", "host", "conf.d"):
             (self.work / name).mkdir()
+        if self._configuration:
+            (self.work / "conf.d" / "more.toml").write_text(self._configuration)
         (self.work / "containerd.toml").write_text(_CONTAINERD.format(work=self.work))
         (self.work / "registry.yml").write_text(_REGISTRY.format(work=self.work))
         self._unshare = subprocess.Popen(

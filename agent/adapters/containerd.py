@@ -1,0 +1,204 @@
+"""What a host says of its containerd: the process behind the CRI's socket, its version, its configuration.
+
+The process is the one that listens where the kubelet asks, by `SO_PEERCRED`: a node often runs another containerd, for
+Docker.  Nothing is changed.  The version is asked of the running process's own program.  The configuration is asked of
+it too (`config dump`) where the host's root is ours; where the host is mounted elsewhere, paths in its configuration
+mean other files, and it is put together from the files.
+"""
+
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from agent.adapters import files, host
+from agent.adapters.hostroot import HostRoot
+from agent.errors import HostError, Malformed
+from agent.wiring import distributions, effective
+from agent.wiring.facts import MAIN, MARKERS, SOCKETS, Facts, Process, os_release, unit_of
+from agent.wiring.loading import Files, load
+from agent.wiring.merging import from_dump, merge
+from agent.wiring.version import Version, parse
+
+PROGRAMS = (
+    "/usr/bin/containerd",
+    "/usr/local/bin/containerd",
+    "/usr/sbin/containerd",
+    "/opt/bin/containerd",
+    "/var/lib/k0s/bin/containerd",
+    "/var/lib/rancher/k3s/data/current/bin/containerd",
+    "/snap/microk8s/current/bin/containerd",
+)
+"""Where its program is, if no process tells."""
+
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+_CONNECT_SECONDS = 2.0
+_MAX_COMMAND = 64 * 1024
+_OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
+_DELETED = " (deleted)"
+
+
+class Asked(NamedTuple):
+    """What to look at: a host's root, and what to take instead of what is found."""
+
+    host: str = "/"
+    configuration: str = ""
+    socket: str = ""
+
+
+class Told(NamedTuple):
+    """The facts, and what could not be had of them.
+
+    `dump_trouble` is why `config dump` said nothing, empty if it did; `replaced` is whether the process runs a program
+    that is not on the disk any more.
+    """
+
+    facts: Facts
+    dump_trouble: str = ""
+    replaced: bool = False
+
+
+def facts(asked: Asked) -> Told:
+    """Find everything out.  Raises `HostError` if the host's files can't be read."""
+    source = HostRoot(asked.host)
+    if not source.exists("/"):
+        raise HostError(f"{asked.host}: got nothing there; expected the root of a host")
+    at, process = _listening(source, asked.socket)
+    replaced = process is not None and process.exe.endswith(_DELETED)
+    main = asked.configuration or (process.option("-c", "--config") if process else "") or MAIN
+    program, name = _program(source, process)
+    version = _version(program, name)
+    read = _Remembered(source)
+    loaded = load(main, read)
+    for path in _beside(main):
+        read.read(path)
+    known = Facts(
+        version,
+        main,
+        read.files,
+        process=process,
+        socket=at,
+        os_release=os_release(next(filter(None, map(source.read, _OS_RELEASE)), b"")),
+        markers=frozenset(path for path in MARKERS if source.exists(path)),
+    )
+    if version is None:
+        return Told(known, "which containerd runs here is not known", replaced)
+    dump, trouble = None, "not asked: the host's root is not ours"
+    if distributions.identify(known).way is distributions.Way.REFUSE:
+        trouble = "not asked: this is no containerd"
+    elif asked.host == "/" and program and loaded.files:
+        dump, trouble = _dump(program, name, main, version)
+    elif asked.host == "/":
+        trouble = "there is no configuration file"
+    written = merge(load(main, Files(read.files)), version)
+    in_force = effective.effective(version, written, from_dump(dump, version) if dump is not None else None)
+    folder = str(in_force.bin_dir.value)
+    known = known._replace(dump=dump, folder=source.folder(folder) if folder.startswith("/") else None)
+    return Told(known, trouble, replaced)
+
+
+class _Remembered:
+    """A source that keeps what was read."""
+
+    def __init__(self, source: HostRoot) -> None:
+        self._source = source
+        self.files: dict[str, bytes] = {}
+
+    def read(self, path: str) -> bytes | None:
+        """See `loading.Source.read`."""
+        content = self._source.read(path)
+        if content is not None:
+            self.files[path] = content
+        return content
+
+    def glob(self, pattern: str) -> Sequence[str]:
+        """See `loading.Source.glob`."""
+        return self._source.glob(pattern)
+
+
+def _beside(main: str) -> Iterable[str]:
+    """Files that a plan looks at and that containerd may not read: our own, and MicroK8s' template."""
+    folder = os.path.dirname(main)
+    yield f"{folder}/conf.d/{distributions.OWN_FILE}"
+    if "/snap/microk8s/" in main:
+        yield f"{folder}/containerd-template.toml"
+
+
+def _listening(source: HostRoot, wanted: str) -> tuple[str, Process | None]:
+    """The first socket that somebody listens at, and who; the wanted one, if any, whether or not somebody does."""
+    for path in (wanted,) if wanted else SOCKETS:
+        pid = _peer(source, path)
+        if pid is not None:
+            return path, _process(pid)
+    return wanted, None
+
+
+def _peer(source: HostRoot, path: str) -> int | None:
+    with suppress(OSError, ValueError), source.reached(path) as reached:
+        if not stat.S_ISSOCK(reached.found.st_mode):
+            return None
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+            connection.settimeout(_CONNECT_SECONDS)
+            connection.connect(f"/proc/self/fd/{reached.descriptor}")
+            told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            pid = _CREDENTIALS.unpack(told)[0]
+            return pid if isinstance(pid, int) else None
+    return None
+
+
+def _process(pid: int) -> Process | None:
+    """What the kernel says of a process; 0 is one of another namespace, of which it says nothing here."""
+    if pid <= 0:
+        return None
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(_MAX_COMMAND).rstrip(b"\0").split(b"\0")
+        exe = os.readlink(f"/proc/{pid}/exe")
+        with open(f"/proc/{pid}/cgroup", "rb") as file:
+            unit = unit_of(file.read(_MAX_COMMAND))
+    except OSError:
+        return None
+    return Process(pid, exe, tuple(os.fsdecode(word) for word in words), unit)
+
+
+def _program(source: HostRoot, process: Process | None) -> tuple[str, str]:
+    """The program to ask for its version, and the name to call it by (k3s is one program of many names)."""
+    if process is not None:
+        return f"/proc/{process.pid}/exe", os.path.basename(process.arguments[0]) if process.arguments else ""
+    for path in PROGRAMS:
+        with suppress(OSError), source.reached(path) as reached:
+            if stat.S_ISREG(reached.found.st_mode) and reached.found.st_mode & 0o111 and not reached.unsafe:
+                return os.path.join(source.root, reached.path.lstrip("/")), os.path.basename(path)
+    return "", ""
+
+
+def _version(program: str, name: str) -> Version | None:
+    if not program or _owned_by_others(program):
+        return None
+    with suppress(HostError):
+        done = host.run(program, ["--version"], name=name)
+        if done.code == 0:
+            return parse(done.stdout[:4096].decode("utf-8", "replace"))
+    return None
+
+
+def _owned_by_others(program: str) -> bool:
+    """Whether others could have written a program that is about to be run."""
+    try:
+        return bool(files.foreign(os.stat(program)))
+    except OSError:
+        return True
+
+
+def _dump(program: str, name: str, main: str, version: Version) -> tuple[bytes | None, str]:
+    try:
+        done = host.run(program, ["--config", main, "config", "dump"], name=name)
+        if done.code != 0:
+            return None, f"containerd config dump ended with exit code {done.code}: {done.said}"
+        from_dump(done.stdout, version)
+    except (HostError, Malformed) as error:
+        return None, error.message
+    return done.stdout, ""

@@ -1,0 +1,290 @@
+"""`nodeseal doctor`: whether this node verifies what it pulls, and what stands in the way.
+
+Reads, asks containerd for its version and its configuration, and changes nothing.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import NamedTuple, TextIO
+
+from agent import RELEASED
+from agent.adapters import containerd, ipc
+from agent.adapters.containerd import Asked, Told
+from agent.adapters.nodestate import NodeState
+from agent.config.config import Config
+from agent.errors import Exit, HostError, Malformed
+from agent.model.answer import printable
+from agent.modes import node as nodes
+from agent.modes import place
+from agent.wiring import bindir, findings, planning
+from agent.wiring.bindir import Judged
+from agent.wiring.effective import Setting
+from agent.wiring.findings import Finding, Severity
+from agent.wiring.planning import Node
+
+SCHEMA_VERSION = "1"
+"""Version of what `--format json` prints."""
+
+_DAEMON_SECONDS = 2.0
+
+
+class Report(NamedTuple):
+    """What was found out.  `node` is None where containerd's version is not known."""
+
+    told: Told
+    node: Node | None
+    generation: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether nothing was found that stands in the way."""
+        return all(finding.severity is not Severity.ERROR for finding in self.findings)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `doctor` to the command line."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="tell whether this node verifies what it pulls, and what stands in the way",
+        description="Look at containerd's version and configuration, at its verifier folder, and at Nodeseal itself, "
+        "and tell what keeps pulls from being verified, where it stands, and what to do. Changes nothing.",
+        epilog="exit codes: 0 nothing stands in the way, 2 usage, 5 the host can't be read, 12 not enforcing, 70 bug",
+    )
+    parser.add_argument(
+        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--host", metavar="DIR", default="/", help="root that the host's files are under (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--containerd-config",
+        metavar="FILE",
+        default="",
+        help="containerd's main configuration file, as a path of the host (default: what the running one was told)",
+    )
+    parser.add_argument(
+        "--socket",
+        metavar="PATH",
+        default="",
+        help="socket that the kubelet asks, as a path of the host (default: the usual ones, in turn)",
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
+    parser.set_defaults(handler=handle)
+
+
+def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
+    """Tell what was found on `stdout`.  Raises `HostError` if the host can't be read."""
+    report = examine(Asked(options.host, options.containerd_config, options.socket), options.root)
+    stdout.write(json.dumps(as_json(report), indent=2) + "\n" if options.format == "json" else as_text(report))
+    return Exit.ALLOW if report.enforcing else Exit.NOT_ENFORCING
+
+
+def examine(asked: Asked, root: str) -> Report:
+    """Look at everything.  Raises `HostError` if the host can't be read."""
+    told = containerd.facts(asked)
+    node, found = None, list[Finding]()
+    if told.facts.version is None:
+        found.append(findings.unknown_version(told.facts.socket or told.facts.main))
+    else:
+        node = planning.node(told.facts)
+        found += [*findings.of(node), *_of_process(told)]
+        if asked.host == "/":
+            found += _of_program(node)
+    generation, own = _of_state(root)
+    found += [*own, *_of_daemon(root), *_of_clock()]
+    order = list(Severity)
+    return Report(told, node, generation, tuple(sorted(found, key=lambda finding: order.index(finding.severity))))
+
+
+def _of_process(told: Told) -> Iterator[Finding]:
+    facts = told.facts
+    if facts.process is None:
+        yield Finding(
+            "containerd.not-running",
+            Severity.WARNING,
+            f"no process that can be seen behind {facts.socket or 'any of the usual sockets'}",
+            "containerd, listening where the kubelet asks it",
+            facts.socket or "the usual sockets",
+            "start it, run this as root in the host's process namespace, or name its socket: --socket PATH",
+        )
+    if told.replaced:
+        yield Finding(
+            "containerd.replaced",
+            Severity.WARNING,
+            "a process whose program was replaced on the disk",
+            "the program that is on the disk",
+            facts.process.exe if facts.process else "",
+            "restart containerd; until then an older one runs",
+        )
+    if told.dump_trouble and facts.files.get(facts.main) is not None and told.dump_trouble[:9] != "not asked":
+        yield Finding(
+            "configuration.no-dump",
+            Severity.WARNING,
+            told.dump_trouble,
+            "containerd config dump, to know for sure",
+            facts.main,
+            "correct what it says; until then the configuration is put together from its files",
+        )
+
+
+def _of_program(node: Node) -> Iterator[Finding]:
+    """Whether others could change what our link leads to: containerd runs it as root."""
+    own = bindir.ours(_judged(node))
+    if own is None:
+        return
+    try:
+        reason = place.unsafe(own.entry.target)
+    except OSError as error:
+        reason = f"{own.entry.target}: {error.strerror or error}"
+    if reason:
+        yield Finding(
+            "program.permissions",
+            Severity.ERROR,
+            reason,
+            "a program and libraries that only root can change",
+            own.entry.target,
+            "install it again, or give its folder to root and take write permission from group and others",
+        )
+
+
+def _of_state(root: str) -> tuple[str, list[Finding]]:
+    """The generation of the snapshot in force, empty without one, and what is wrong with the node's own state."""
+    found = []
+    try:
+        NodeState(root).read_bootstrap()
+    except (HostError, Malformed) as error:
+        found.append(
+            Finding(
+                "bootstrap.invalid",
+                Severity.WARNING,
+                error.message,
+                "the node's bootstrap document, or none",
+                NodeState(root).bootstrap_path,
+                "correct it; until then the strictest floor holds",
+            )
+        )
+    config = nodes.opened(root).config
+    if isinstance(config, Config):
+        return config.generation, found
+    found.append(
+        Finding(
+            f"snapshot.{config.cause.value}",
+            Severity.ERROR,
+            config.message,
+            "a configuration in force",
+            os.path.join(root, "var/lib/nodeseal/current"),
+            config.hint or "publish one: nodeseal config apply DIR",
+        )
+    )
+    return "", found
+
+
+def _of_daemon(root: str) -> Iterator[Finding]:
+    where = os.path.join(root, ipc.FOLDER, ipc.NAME)
+    try:
+        alive = ipc.Client(root).ask(ipc.STATUS, seconds=_DAEMON_SECONDS) is not None
+        got = "no daemon: each pull does the work alone, and no configuration comes from the cluster"
+        severity = Severity.INFO
+    except HostError as error:
+        alive, got, severity = False, error.message, Severity.WARNING
+    if not alive:
+        yield Finding("daemon.away", severity, got, "a daemon", where, "start it: nodeseal watch, or its DaemonSet")
+
+
+def _of_clock() -> Iterator[Finding]:
+    now, released = datetime.now(timezone.utc), datetime.fromisoformat(RELEASED).replace(tzinfo=timezone.utc)
+    if now < released:
+        yield Finding(
+            "clock.implausible",
+            Severity.ERROR,
+            f"{now:%Y-%m-%d}",
+            f"a day after this release, {RELEASED}",
+            "this host's clock",
+            "set it: no certificate can be judged by it",
+        )
+
+
+def _judged(node: Node) -> tuple[Judged, ...]:
+    limit = node.effective.max_verifiers.value
+    return bindir.judge(node.facts.folder, limit if isinstance(limit, int) else 0) if node.facts.folder else ()
+
+
+def as_json(report: Report) -> dict[str, object]:
+    """The report for programs."""
+    facts, node = report.told.facts, report.node
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "enforcing": report.enforcing,
+        "containerd": {
+            "version": facts.version.text if facts.version else None,
+            "pid": facts.process.pid if facts.process else None,
+            "socket": facts.socket or None,
+            "unit": (facts.process.unit if facts.process else "") or None,
+            "files": [file.path for file in node.loaded.files] if node else [],
+            "configurationVersion": node.effective.written.version if node else None,
+            "source": "config dump" if node and node.effective.dumped else "files",
+        },
+        "distribution": {
+            "name": node.placed.distribution.name,
+            "wiring": node.placed.way.value,
+            "rewrittenBy": node.placed.distribution.rewritten,
+            "advice": node.placed.advice,
+        }
+        if node
+        else None,
+        "settings": {name: {"value": each.value, "where": each.where} for name, each in _settings(node)},
+        "verifiers": [
+            {"name": each.entry.name, "role": each.role.value, "target": each.entry.target, "skipped": each.skipped}
+            for each in (_judged(node) if node else ())
+        ],
+        "snapshot": report.generation or None,
+        "findings": [{**each._asdict(), "severity": each.severity.value} for each in report.findings],
+    }
+
+
+def _settings(node: Node | None) -> tuple[tuple[str, Setting], ...]:
+    if node is None:
+        return ()
+    known = node.effective
+    return (
+        ("bin_dir", known.bin_dir),
+        ("max_verifiers", known.max_verifiers),
+        ("per_verifier_timeout", known.per_verifier_timeout),
+        ("config_path", known.config_path),
+        ("snapshotter", known.snapshotter),
+    )
+
+
+def as_text(report: Report) -> str:
+    """The report for people.  Printable ASCII alone."""
+    facts, node = report.told.facts, report.node
+    pid = f", pid {facts.process.pid}" if facts.process else ""
+    lines = [f"containerd     {facts.version.text if facts.version else 'of unknown version'}{pid}"]
+    if node:
+        files = ", ".join(file.path for file in node.loaded.files) or "none: built-in defaults"
+        told_by = "by containerd config dump" if node.effective.dumped else "put together from its files"
+        lines += [
+            f"configuration  {files}",
+            f"               version {node.effective.written.version}, {told_by}",
+            f"distribution   {node.placed.distribution.title}: {node.placed.way.value}",
+        ]
+        lines += [f"{name:22} {each.value}  ({each.where})" for name, each in _settings(node)]
+        lines += [f"verifier       {each.entry.name}: {each.role.value}" for each in _judged(node)]
+    lines.append(f"snapshot       {report.generation[:12] or 'none'}")
+    for each in report.findings:
+        lines += [
+            "",
+            f"{each.severity.value}: {each.id}",
+            f"  got         {each.got}",
+            f"  expected    {each.expected}",
+        ]
+        lines += [f"  where       {each.where}", f"  next step   {each.next_step}"]
+        lines += [f"  then        {each.side_effects}"] if each.side_effects else []
+        lines += [f"  do not      {each.not_a_remedy}"] if each.not_a_remedy else []
+    wrong = sum(each.severity is Severity.ERROR for each in report.findings)
+    lines += ["", "nothing stands in the way of verification" if not wrong else f"not enforcing: {wrong} to be mended"]
+    return "".join(f"{printable(line)}\n" for line in lines)

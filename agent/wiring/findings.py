@@ -1,0 +1,208 @@
+"""What stands in the way of verification on a node, and what is worth a look: facts in, findings out.
+
+Ids are a promise: scripts and alerts name them.  `docs/doctor.md` lists them.
+"""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from agent.wiring import bindir, tables, triggers
+from agent.wiring.bindir import Judged, Kind, Role
+from agent.wiring.distributions import Way
+from agent.wiring.effective import Effective, Setting, seconds
+from agent.wiring.merging import VERIFIER
+from agent.wiring.planning import DEADLINE, MARGIN, Node
+
+
+class Severity(str, Enum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    """Pulls are not verified, or none gets through, or others could make it so."""
+
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Finding(NamedTuple):
+    """One thing that was found.
+
+    `side_effects` is what else changes with the next step, `not_a_remedy` what people do instead and what switches
+    verification off; both may be empty.
+    """
+
+    id: str
+    severity: Severity
+    got: str
+    expected: str
+    where: str
+    next_step: str
+    side_effects: str = ""
+    not_a_remedy: str = ""
+
+
+_INSTALL = "put the verifier there: nodeseal install"
+
+
+def of(node: Node) -> tuple[Finding, ...]:
+    """Everything about a node's containerd, in the order in which it matters."""
+    found = [*_of_runtime(node)]
+    if node.placed.way is Way.REFUSE:
+        return tuple(found)
+    found += [*_of_configuration(node), *_of_pull_path(node.effective), *_of_verifier(node.effective)]
+    return (*found, *_of_folder(node))
+
+
+def unknown_version(where: str) -> Finding:
+    """The finding of a node whose containerd's version nobody knows: nothing else can be said."""
+    return Finding(
+        "containerd.unknown-version", Severity.ERROR, "no version of containerd", "containerd 2.1 or newer", where,
+        "start containerd, run this as root, or name its socket: --socket PATH",
+    )  # fmt: skip
+
+
+def _of_runtime(node: Node) -> Iterator[Finding]:
+    known = node.placed.distribution
+    if known.way is Way.REFUSE:
+        yield Finding(
+            "runtime.unsupported", Severity.ERROR, known.title, "containerd 2.1 or newer", node.facts.socket,
+            known.instead,
+        )  # fmt: skip
+    elif not node.version.calls_verifiers:
+        yield Finding(
+            "containerd.too-old", Severity.ERROR, f"containerd {node.version.text}", "2.1 or newer", "containerd",
+            "upgrade containerd: older ones call no verifiers for the kubelet's pulls",
+        )  # fmt: skip
+
+
+def _of_configuration(node: Node) -> Iterator[Finding]:
+    written = node.effective.written
+    for problem in written.problems:
+        yield Finding(
+            "configuration.broken", Severity.ERROR, problem, "a configuration that containerd starts with",
+            node.facts.main, "correct it before containerd is restarted: it would not start",
+        )  # fmt: skip
+    if written.lost:
+        names = ", ".join(tables.dotted(each.key[2:]) for each in written.lost[:4])
+        files = ", ".join(sorted({each.file for each in written.lost}))
+        yield Finding(
+            "configuration.lost", Severity.WARNING,
+            f"{len(written.lost)} settings under names of version 2 ({names}) that count for nothing",
+            f"names of version {written.version}, which is in force", files,
+            "state the same version in all files: the last one that states a version decides for all of them",
+            side_effects="settings that are lost now come into force, and with them what keeps pulls from being "
+            "verified, if it is among them",
+        )  # fmt: skip
+
+
+def _of_pull_path(effective: Effective) -> Iterator[Finding]:
+    found = triggers.find(effective)
+    for each in found:
+        trigger = each.trigger
+        harmless = "nothing" if isinstance(trigger.harmless, dict) else ascii(trigger.harmless).lower()
+        do = f"set it to {harmless}" if each.removable else f"take it away by hand ({each.why_by_hand})"
+        yield Finding(
+            f"pull-path.{trigger.name}", Severity.ERROR, f"{trigger.name} = {each.value}", harmless,
+            "; ".join(where.where for where in each.where) or "containerd's configuration",
+            f"{do}, restart containerd, and use instead: {trigger.instead}",
+            f"{trigger.removing}", trigger.not_a_remedy,
+        )  # fmt: skip
+    path = effective.config_path
+    if isinstance(path.value, str) and ":" in path.value:
+        yield Finding(
+            "config-path.list", Severity.WARNING if path.file else Severity.INFO, f"config_path = {path.value!r}",
+            "a single directory", path.where,
+            f"if hosts.toml files are in use, set {triggers.SINGLE_DIRECTORY}: the transfer service takes the list for "
+            "one directory, and mirrors and certificates in them are silently not used",
+            not_a_remedy=triggers.KEEPS_LOCAL,
+        )  # fmt: skip
+
+
+def _of_verifier(effective: Effective) -> Iterator[Finding]:
+    if effective.verifier_disabled:
+        yield Finding(
+            "verifier.disabled", Severity.ERROR, f"{VERIFIER} in disabled_plugins", "the plugin that calls verifiers",
+            "disabled_plugins", "take it out of the list by hand, no later file can, and restart containerd",
+        )  # fmt: skip
+    limit = effective.max_verifiers
+    if limit.value == 0 or not isinstance(limit.value, int):
+        yield Finding(
+            "verifier.max-verifiers", Severity.ERROR, f"max_verifiers = {limit.value!r}: none is run, pulls go on",
+            "10, or -1 for no limit", limit.where, "remove it, or set it to 10, and restart containerd",
+        )  # fmt: skip
+    yield from _of_time(effective.per_verifier_timeout)
+
+
+def _of_time(limit: Setting) -> Iterator[Finding]:
+    waits = seconds(limit.value)
+    if waits is None or waits <= 0:
+        severity, got = Severity.ERROR, "no duration that lets anything run"
+    elif waits < DEADLINE + MARGIN:
+        severity, got = Severity.WARNING, f"{waits:g} s, and the verifier answers within {DEADLINE:g} s"
+    else:
+        return
+    yield Finding(
+        "verifier.timeout", severity, f"per_verifier_timeout = {limit.value!r}: {got}",
+        f"{DEADLINE + MARGIN:g} s or more, so that it is never killed before it says why", limit.where,
+        "remove it, or set it to '10s', and restart containerd",
+    )  # fmt: skip
+
+
+def _of_folder(node: Node) -> Iterator[Finding]:
+    setting, folder = node.effective.bin_dir, node.facts.folder
+    if folder is None or folder.kind is not Kind.FOLDER:
+        empty = folder is None or folder.kind is Kind.NOTHING
+        got = "no such folder: every pull is let through" if empty else "no folder: every pull is refused"
+        yield Finding(
+            "verifier.no-folder", Severity.ERROR, f"bin_dir = {setting.value!r}: {got}",
+            "a folder with the verifier in it", setting.where, _INSTALL,
+        )  # fmt: skip
+        return
+    if folder.unsafe:
+        yield Finding(
+            "verifier.folder-permissions", Severity.ERROR, folder.unsafe,
+            "a folder that only root can change, on its whole way", folder.path,
+            "give it to root, and take write permission from group and others",
+        )  # fmt: skip
+    limit = node.effective.max_verifiers.value
+    judged = bindir.judge(folder, limit if isinstance(limit, int) else 0)
+    own = bindir.ours(judged)
+    if own is None:
+        let = "pulls are let through" if not judged else "others decide"
+        yield Finding(
+            "verifier.missing", Severity.ERROR, f"{len(judged)} entries, none of them Nodeseal's: {let}",
+            f"{bindir.LINK}, a link to {bindir.PROGRAM}", folder.path, _INSTALL,
+        )  # fmt: skip
+    for each in judged:
+        yield from _of_entry(folder.path, each)
+
+
+def _of_entry(folder: str, each: Judged) -> Iterator[Finding]:
+    where = f"{folder}/{each.entry.name}"
+    if each.role is Role.STRAY:
+        yield Finding(
+            "verifier.stray", Severity.ERROR, f"{each.why}: every pull is refused, or it is run as a verifier",
+            "programs that are verifiers, and nothing else", where, "move it out of the folder",
+        )  # fmt: skip
+        return
+    if each.role is Role.FOREIGN:
+        yield Finding(
+            "verifier.foreign", Severity.INFO, f"another verifier, number {each.position}",
+            "one that you know: an image passes only if all of them let it through", where,
+            "find out whose it is; nodeseal doesn't touch it",
+        )  # fmt: skip
+    if each.skipped:
+        ours = each.role is Role.OURS
+        yield Finding(
+            "verifier.skipped", Severity.ERROR if ours else Severity.WARNING,
+            f"number {each.position}, beyond max_verifiers: it is not run, and pulls go on",
+            "max_verifiers of at least as many as there are entries", where,
+            "raise max_verifiers, or remove entries that are not needed",
+        )  # fmt: skip
+    if each.entry.unsafe:
+        yield Finding(
+            "verifier.permissions", Severity.ERROR, each.entry.unsafe,
+            "a program that only root can change, on its whole way", where,
+            "give it to root, and take write permission from group and others",
+        )  # fmt: skip

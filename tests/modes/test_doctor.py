@@ -1,0 +1,272 @@
+"""`nodeseal doctor`: what it finds on hosts of every kind, what it says of it, and how it ends."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+
+from agent import cli
+from agent.adapters import containerd
+from agent.adapters.containerd import Asked
+from agent.adapters.snapshots import SnapshotStore
+from agent.errors import Cause
+from agent.modes import doctor
+from agent.wiring import findings
+from agent.wiring.facts import MAIN, Process
+from agent.wiring.triggers import TRIGGERS
+from tests.modes.test_node import CONFIG, write_bootstrap
+from tests.wiring.nodes import FIXTURES, SAMPLES, Sample
+from tests.wiring.test_planning import IN_V3, V3
+
+BIN_DIR = "opt/containerd/image-verifier/bin"
+VERIFIER = "[plugins.'io.containerd.image-verifier.v1.bindir']\n"
+
+
+class Host(NamedTuple):
+    """A host's root, with the program and a configuration in place, and the command run on it."""
+
+    root: pathlib.Path
+    run: Callable[..., tuple[int, str]]
+
+    def configure(self, text: str, path: str = MAIN) -> None:
+        """Write a configuration file of containerd's."""
+        target = self.root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def told(self, *words: str) -> dict[str, Any]:
+        """What it says to programs; the exit code belongs to it."""
+        code, out = self.run("--format", "json", *words)
+        told: dict[str, Any] = json.loads(out)
+        assert code == (0 if told["enforcing"] else 12)
+        return told
+
+    def ids(self, severity: str = "error") -> list[str]:
+        """The ids of findings."""
+        return [each["id"] for each in self.told()["findings"] if each["severity"] == severity]
+
+
+def write_program(root: pathlib.Path, version: str) -> None:
+    """A program that says it is containerd."""
+    program = root / "usr/bin/containerd"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text(f"#!/bin/sh\necho containerd example.com/containerd/v2 {version}\n")
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> Host:
+    """A host on which nothing stands in the way."""
+    root = tmp_path / "host"
+
+    def run(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["nodeseal", "doctor", "--root", str(root), "--host", str(root), *words])
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, capsys.readouterr().out
+
+    for path in ("etc/containerd", BIN_DIR, "opt/nodeseal/0.1.0"):
+        (root / path).mkdir(parents=True)
+    (root / "etc/os-release").write_text("ID=debian\n")
+    (root / "etc/containerd/config.toml").write_text("version = 3\n")
+    (root / "opt/nodeseal/0.1.0/nodeseal").write_text("x")
+    (root / "opt/nodeseal/0.1.0/nodeseal").chmod(0o755)
+    (root / "opt/nodeseal/current").symlink_to("0.1.0")
+    (root / BIN_DIR / "00-nodeseal").symlink_to("/opt/nodeseal/current/nodeseal")
+    write_program(root, "v2.1.9")
+    SnapshotStore(str(root)).publish(CONFIG)
+    return Host(root, run)
+
+
+def test_nothing_in_the_way_is_exit_0(host: Host) -> None:
+    code, out = host.run()
+    assert code == 0
+    assert out.endswith("nothing stands in the way of verification\n")
+    told = host.told()
+    assert told["schemaVersion"] == "1"
+    assert told["verifiers"] == [
+        {"name": "00-nodeseal", "role": "ours", "target": "/opt/nodeseal/0.1.0/nodeseal", "skipped": False}
+    ]
+    assert [each["id"] for each in told["findings"]] == ["containerd.not-running", "daemon.away"]
+
+
+@pytest.mark.parametrize("trigger", IN_V3)
+def test_each_trigger_is_told_by_its_name_with_place_side_effects_and_next_step(host: Host, trigger: str) -> None:
+    host.configure(f"version = 3\n{IN_V3[trigger]}")
+    ((finding),) = (each for each in host.told()["findings"] if each["severity"] == "error")
+    assert finding["id"] == f"pull-path.{trigger}"
+    assert finding["where"].startswith(f"{MAIN}: plugins.'io.containerd.cri.v1.images'.{trigger}")
+    assert finding["side_effects"]
+    assert "restart containerd" in finding["next_step"]
+    code, out = host.run()
+    assert code == 12
+    assert f"error: pull-path.{trigger}\n" in out
+    assert "not enforcing: 1 to be mended" in out
+
+
+def test_list_of_config_paths_comes_with_what_not_to_do(host: Host) -> None:
+    host.configure(f"version = 3\n{V3}.registry]\nconfig_path = '/a:/b'\n")
+    (finding,) = (each for each in host.told()["findings"] if each["id"] == "config-path.list")
+    assert finding["severity"] == "warning"
+    assert "a single directory" in finding["next_step"]
+    assert "use_local_image_pull = true" in finding["not_a_remedy"]
+    assert host.run()[0] == 0
+
+
+def test_mixed_versions_are_told(host: Host) -> None:
+    host.configure(
+        "version = 2\nimports = ['/etc/x/*.toml']\n[plugins.'io.containerd.grpc.v1.cri']\nsandbox_image='q'\n"
+    )
+    host.configure("version = 3\n", "/etc/x/a.toml")
+    (finding,) = (each for each in host.told()["findings"] if each["id"] == "configuration.lost")
+    assert "sandbox_image" in finding["got"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"{VERIFIER}bin_dir = ''\n", "verifier.no-folder"),
+        (f"{VERIFIER}bin_dir = 'relative'\n", "verifier.no-folder"),
+        (f"{VERIFIER}bin_dir = '/nowhere'\n", "verifier.no-folder"),
+        (f"{VERIFIER}bin_dir = '/etc/os-release'\n", "verifier.no-folder"),
+        (f"{VERIFIER}bin_dir = '/etc/containerd'\n", "verifier.missing"),
+        (f"{VERIFIER}per_verifier_timeout = 'x'\n", "verifier.timeout"),
+        ("disabled_plugins = ['io.containerd.image-verifier.v1.bindir']\n", "verifier.disabled"),
+        ("nonsense", "configuration.broken"),
+        ("imports = ['/etc/gone.toml']\n", "configuration.broken"),
+        ("version = 4\n", "configuration.broken"),
+    ],
+)
+def test_settings_that_keep_the_verifier_from_being_called_are_told(host: Host, text: str, expected: str) -> None:
+    host.configure(text)
+    assert expected in host.ids()
+
+
+def test_limit_of_none_is_told_for_the_setting_and_for_ours(host: Host) -> None:
+    host.configure(f"version = 3\n{VERIFIER}max_verifiers = 0\n")
+    assert host.ids() == ["verifier.max-verifiers", "verifier.skipped"]
+    host.configure(f"version = 3\n{VERIFIER}max_verifiers = -1\n")
+    assert host.ids() == []
+
+
+def test_time_limit_below_our_own_is_a_warning(host: Host) -> None:
+    host.configure(f"version = 3\n{VERIFIER}per_verifier_timeout = '8s'\n")
+    assert "verifier.timeout" in host.ids("warning")
+    host.configure(f"version = 3\n{VERIFIER}per_verifier_timeout = '9s'\n")
+    assert "verifier.timeout" not in host.ids("warning")
+
+
+def test_what_lies_in_the_folder_is_told(host: Host) -> None:
+    folder = host.root / BIN_DIR
+    (folder / ".00-nodeseal.swp").write_text("x")
+    (folder / "10-other").write_text("x")
+    (folder / "10-other").chmod(0o755)
+    assert host.ids() == ["verifier.stray"]
+    assert "verifier.foreign" in host.ids("info")
+    assert [each["role"] for each in host.told()["verifiers"]] == ["stray", "ours", "foreign verifier"]
+    (folder / ".00-nodeseal.swp").unlink()
+    (folder / "00-nodeseal").unlink()
+    assert host.ids() == ["verifier.missing"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [(BIN_DIR, "verifier.folder-permissions"), ("opt/nodeseal/0.1.0", "verifier.permissions")],
+)
+def test_whatever_others_could_write_is_told(host: Host, path: str, expected: str) -> None:
+    (host.root / path).chmod(0o777)
+    assert expected in host.ids()
+
+
+def test_old_containerd_is_told_alone(host: Host) -> None:
+    write_program(host.root, "v1.7.24")
+    assert host.ids() == ["containerd.too-old"]
+
+
+def test_containerd_that_nobody_can_ask_is_told(host: Host) -> None:
+    (host.root / "usr/bin/containerd").unlink()
+    assert host.ids() == ["containerd.unknown-version"]
+    assert "of unknown version" in host.run()[1]
+
+
+def test_program_that_others_could_write_is_not_run(host: Host) -> None:
+    mark = host.root / "ran"
+    (host.root / "usr/bin/containerd").write_text(f"#!/bin/sh\ntouch {mark}\n")
+    (host.root / "usr/bin/containerd").chmod(0o777)
+    assert host.ids() == ["containerd.unknown-version"]
+    assert not mark.exists()
+
+
+def test_node_without_a_configuration_of_ours_is_told(host: Host) -> None:
+    shutil.rmtree(host.root / "var")
+    assert host.ids() == ["snapshot.configurationMissing"]
+    write_bootstrap(host.root, nonsense=True)
+    assert "bootstrap.invalid" in host.ids("warning")
+
+
+def test_host_that_cannot_be_read_is_exit_5(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(host.root / "etc/containerd")
+    (host.root / "etc/containerd").mkdir()
+    (host.root / "etc/containerd/config.toml").mkdir()
+    assert host.run()[0] == 5
+    assert host.run("--host", "/nowhere")[0] == 5
+
+
+def test_names_from_the_host_bring_no_control_characters(host: Host) -> None:
+    (host.root / BIN_DIR / "10-\x1b[31m\n").write_text("x")
+    host.configure(f"version = 3\n{V3}.registry.mirrors.\"\\u001b[31m\"]\nendpoint = ['x']\n")
+    code, out = host.run()
+    assert code == 12
+    assert all(" " <= c <= "~" or c == "\n" for c in out)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_each_distribution_is_told(host: Host, sample: Sample, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(FIXTURES / sample.folder, host.root, dirs_exist_ok=True)
+    write_program(host.root, sample.version)
+    where = tmp_path / "s"
+    told = host.told("--containerd-config", sample.main, "--socket", str(where))
+    errors = [each["id"] for each in told["findings"] if each["severity"] == "error"]
+    if sample.name not in ("cri-o", "k3s", "rke2", "talos", "flatcar", "kind"):
+        assert told["distribution"]["name"] == sample.name
+    assert errors == [f"pull-path.{name}" for name in sample.triggers]
+
+
+def test_process_is_the_one_that_listens_at_the_socket(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "run/containerd").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "run/containerd/containerd.sock"))
+        refused = containerd.facts(Asked(str(tmp_path)))
+        listening.listen()
+        told = containerd.facts(Asked(str(tmp_path)))
+    assert refused.facts.process is None
+    assert told.facts.process is not None
+    assert told.facts.process.pid == os.getpid()
+    assert told.facts.process.exe == os.readlink("/proc/self/exe")
+    assert told.facts.socket == "/run/containerd/containerd.sock"
+
+
+def test_program_that_was_replaced_under_the_process_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*_: object) -> Process:
+        return Process(7, "/usr/bin/containerd (deleted)", ("containerd",))
+
+    monkeypatch.setattr(containerd, "_peer", lambda *_: 7)
+    monkeypatch.setattr(containerd, "_process", found)
+    monkeypatch.setattr(containerd, "_program", lambda *_: (str(host.root / "usr/bin/containerd"), ""))
+    assert "containerd.replaced" in host.ids("warning")
+
+
+def test_document_names_every_finding_and_no_other() -> None:
+    text = (pathlib.Path(__file__).parents[2] / "docs/doctor.md").read_text()
+    named = set(re.findall(r"`([a-z-]+\.[a-zA-Z_.-]+)`", text.partition("## Findings")[2].partition("\n## ")[0]))
+    sources = "".join(pathlib.Path(str(module.__file__)).read_text() for module in (findings, doctor))
+    told = set(re.findall(r'Finding\(\s*"([a-zA-Z.-]+)"', sources))
+    told |= {f"pull-path.{each.name}" for each in TRIGGERS}
+    told |= {f"snapshot.{cause.value}" for cause in (Cause.CONFIGURATION_MISSING, Cause.CONFIGURATION_INVALID)}
+    assert {each for each in named if not each.endswith(".toml")} == told
