@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 import anyio
+from anyio import to_thread
 
 from agent import __version__
 from agent.adapters import files, ipc, spool
@@ -76,6 +77,7 @@ class _Daemon:
         self._log = log
         self._since = time.time()
         self._bugs: Counter[str] = Counter()
+        self._published = anyio.Event()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, from now on.  Raises `OSError` if there can be no socket."""
@@ -84,7 +86,7 @@ class _Daemon:
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         folder = self._source.folder
-        publisher = Publisher(folder, self._root, self._log, self._bug) if folder else None
+        publisher = Publisher(folder, self._root, self._log, self._bug, self._look) if folder else None
         if publisher:
             await publisher.publish()
         with suppress(OSError):  # then nothing is told, as with every other process
@@ -96,9 +98,8 @@ class _Daemon:
             self._server = Server(self._taken, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
-            state = await self._door.state()
-            self._warm_up(state)
-            self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
+            generation = await self._first_state()
+            self._log.info("serving", version=__version__, root=self._root, generation=generation)
             group.start_soon(self._server.serve, listening)
             for work in (self._ahead.run, self._telling.run, self._follow):
                 group.start_soon(self._lasting, work)
@@ -116,7 +117,21 @@ class _Daemon:
     def _of_cluster(self, cluster: Cluster) -> "ClusterPublisher":
         from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
 
-        return ClusterPublisher(self._root, cluster, self._environment, self._log)
+        world = (self._root, cluster, self._environment, self._log)
+        return ClusterPublisher(*world, published=self._look, bug=self._bug)
+
+    async def _first_state(self) -> str:
+        """Load what is in force; its generation.  If there is no room for it now, `_follow` does so later."""
+        try:
+            state = await self._door.state()
+        except Declined:
+            return ""
+        await self._warm_up(state)
+        return state.generation
+
+    def _look(self) -> None:
+        """Something was published: have it loaded now."""
+        self._published.set()
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what has no end; a bug in it is told, and it begins anew."""
@@ -128,7 +143,7 @@ class _Daemon:
             await anyio.sleep(_REST)
 
     async def _follow(self) -> None:
-        """Notice another configuration, whoever published it, before a pull does."""
+        """Notice another configuration before a pull does: at once if this process published it."""
         generation = ""
         while True:
             try:
@@ -139,14 +154,16 @@ class _Daemon:
             if state.generation and state.generation != generation:
                 self._log.info("generation", generation=state.generation, before=generation)
                 generation = state.generation
-                self._warm_up(state)
+                await self._warm_up(state)
                 await self._ahead.changed(state)
-            await anyio.sleep(_LOOK)
+            with anyio.move_on_after(_LOOK):
+                await self._published.wait()
+            self._published = anyio.Event()
 
-    def _warm_up(self, state: State) -> None:
+    async def _warm_up(self, state: State) -> None:
         """What can't be loaded ahead is told, and loaded, or not, by the pull that needs it."""
         try:
-            self._door.warm_up(state)
+            await to_thread.run_sync(self._door.warm_up, state)
         except Exception as error:  # noqa: BLE001 - see above
             self._bug(error)
 

@@ -29,12 +29,23 @@ MOST_TOLD = 20
 class Publisher:
     """Publishes what is at `path` under `root`."""
 
-    def __init__(self, path: str, root: str, log: Log, bug: Callable[[Exception], None]) -> None:
-        """Nothing is read yet.  `bug` is told the exceptions that nobody foresaw: pulls are answered all the same."""
+    def __init__(
+        self,
+        path: str,
+        root: str,
+        log: Log,
+        bug: Callable[[Exception], None],
+        published: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nothing is read yet.  `bug` is told the exceptions that nobody foresaw: pulls are answered all the same.
+
+        `published` is called, in the event loop, once something was put in force.
+        """
         self._path = path
         self._root = root
         self._log = log
         self._bug = bug
+        self._put_in_force = published
         self._stamp: object = None
         self._again = float("inf")
         self._said: object = None
@@ -58,6 +69,8 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - see `__init__`
             self._bug(error)
             failed = True
+        if not failed:
+            self._put_in_force()
         self._again = time.monotonic() + RETRY if failed else float("inf")
 
     def _look(self) -> object:

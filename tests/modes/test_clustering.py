@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -289,21 +290,35 @@ class Given:
         self._versions = 0
         self._maps: dict[str, ConfigMap] = {}
 
-    def put(self, name: str, documents: Mapping[str, bytes]) -> None:
+    def on(self, root: pathlib.Path) -> "Given":
+        """The same ones, for another root."""
+        found = Given(root)
+        found._versions, found._maps = self._versions, dict(self._maps)
+        return found
+
+    def put(self, name: str, documents: Mapping[str, bytes], uid: str = "", **annotations: str) -> None:
         """A labelled one, new or in place of what it was."""
         self._versions += 1
         created = datetime(2026, 1, 1, tzinfo=timezone.utc)
-        where = (NAMESPACE, name, f"uid-{name}", str(self._versions), created)
-        self._maps[name] = ConfigMap(*where, {LABEL: ACTIVE}, {}, {}, documents)
+        where = (NAMESPACE, name, uid or f"uid-{name}", str(self._versions), created)
+        self._maps[name] = ConfigMap(*where, {LABEL: ACTIVE}, annotations, {}, documents)
 
     def drop(self, name: str) -> None:
         """Delete one."""
         del self._maps[name]
 
+    @property
+    def state(self) -> Mapping[str, ConfigMap]:
+        """All of them."""
+        return dict(self._maps)
+
+    def publisher(self, **more: Any) -> ClusterPublisher:
+        """One that knows nothing yet."""
+        return ClusterPublisher(str(self.root), Cluster("", NAMESPACE, "n1"), {}, self.log, **more)
+
     def publish(self) -> Merged:
         """Publish all of them."""
-        publisher = ClusterPublisher(str(self.root), Cluster("", NAMESPACE, "n1"), {}, self.log)
-        return publisher._published(dict(self._maps), None)[1].merge
+        return self.publisher()._published(self.state, None)[1].merge
 
 
 def contents(folder: pathlib.Path) -> Mapping[str, bytes]:
