@@ -51,12 +51,11 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "host"
 
 
-@contextlib.contextmanager
-def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[pathlib.Path]:
-    """A daemon that follows the server's ConfigMaps; its log."""
-    kubeconfig = root / "kubeconfig"
+def kubeconfig(root: pathlib.Path, server: KubeSimulator) -> pathlib.Path:
+    """A file that lets its administrator in."""
+    path = root / "kubeconfig"
     cluster, user = {"server": server.url}, {"token": ADMIN}
-    kubeconfig.write_text(
+    path.write_text(
         json.dumps(
             {
                 "apiVersion": "v1",
@@ -68,11 +67,17 @@ def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[p
             }
         )
     )
-    kubeconfig.chmod(0o600)
+    path.chmod(0o600)
+    return path
+
+
+@contextlib.contextmanager
+def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[pathlib.Path]:
+    """A daemon that follows the server's ConfigMaps; its log."""
     log = root / "log"
     command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps", "--node", "n1"]
     with log.open("ab") as stream:
-        process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig), *words], stderr=stream)
+        process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig(root, server)), *words], stderr=stream)
     try:
         until(lambda: (root / ipc.FOLDER / ipc.NAME).exists(), log)
         yield log
