@@ -76,7 +76,7 @@ class _Program(ExecProvider):
 kube_config.__dict__.update(ExecProvider=_Program)  # there is no other way in
 
 
-class _Kubeconfig(kube_config.KubeConfigLoader):  # type: ignore[misc]
+class _Kubeconfig(kube_config.KubeConfigLoader):
     """A kubeconfig, read in a thread; whatever is waited for, a program or a server of tokens, is in the event loop."""
 
     @classmethod

@@ -20,6 +20,7 @@ from anyio import to_thread
 from agent import __version__
 from agent.adapters import files, ipc, spool
 from agent.adapters.ipc_server import Pending, Server
+from agent.adapters.queued_log import QueuedLog
 from agent.adapters.telemetry import Log, open_log
 from agent.errors import HostError
 from agent.modes.ahead import Ahead, Why
@@ -46,7 +47,8 @@ _NEXT_STEP = "run as the user that owns the folder, usually root, or name anothe
 def run(root: str, source: Source, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form.  Raises `HostError`."""
     _take_what_is_needed()
-    daemon = _Daemon(root, source, environment, open_log(*log))
+    told = QueuedLog(open_log(*log))
+    daemon = _Daemon(root, source, environment, told)
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -56,6 +58,8 @@ def run(root: str, source: Source, environment: Mapping[str, str], *, log: tuple
         raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
     except OSError as error:
         raise HostError(f"{folder}: got {error}; expected to serve a socket there", hint=_NEXT_STEP) from error
+    finally:
+        told.close()
 
 
 def _take_what_is_needed() -> None:
@@ -69,7 +73,7 @@ def _take_what_is_needed() -> None:
 class _Daemon:
     """Everything of one process."""
 
-    def __init__(self, root: str, source: Source, environment: Mapping[str, str], log: Log) -> None:
+    def __init__(self, root: str, source: Source, environment: Mapping[str, str], log: Log | QueuedLog) -> None:
         self._root = root
         self._source = source
         self._cluster: ClusterPublisher | None = None
@@ -192,6 +196,7 @@ class _Daemon:
             "ahead": {"waiting": self._ahead.waiting, "done": self._ahead.done, "dropped": self._ahead.dropped},
             "told": self._telling.counters.as_json(),
             "linesDropped": self._log.dropped,
+            "writesDropped": self._door.beside.dropped,
             "cluster": self._cluster.as_json() if self._cluster else None,
             "bugs": dict(self._bugs),
         }

@@ -54,16 +54,16 @@ class Publisher:
         """Look until cancelled."""
         while True:
             await anyio.sleep(INTERVAL)
-            stamp = self._look()
+            stamp = await to_thread.run_sync(self._look)
             if stamp == self._stamp and time.monotonic() < self._again:
                 continue
             await anyio.sleep(INTERVAL)
-            if self._look() == stamp:  # nobody is still writing
+            if await to_thread.run_sync(self._look) == stamp:  # nobody is still writing
                 await self.publish()
 
     async def publish(self) -> None:
         """Publish once what is there now."""
-        self._stamp = self._look()
+        self._stamp = await to_thread.run_sync(self._look)
         try:
             failed = await to_thread.run_sync(self._published)
         except Exception as error:  # noqa: BLE001 - see `__init__`

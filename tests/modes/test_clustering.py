@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -24,6 +25,7 @@ from agent.config.discovery import ACTIVE, LABEL, NODE_SELECTOR
 from agent.config.merging import Merged
 from agent.errors import Cause, Unavailable
 from agent.model.configmap import ConfigMap
+from agent.modes import clustering
 from agent.modes.clustering import ClusterPublisher
 from agent.modes.source import Cluster
 from tests.modes import test_signing as signing
@@ -224,6 +226,124 @@ def test_once_nothing_is_labelled_any_more_the_last_one_says_what_holds(
         else:
             assert "configuration kept" in log.read_text()
             assert in_force(root) is not None
+
+
+@contextlib.asynccontextmanager
+async def publishing(given: "Given", server: KubeSimulator, label: str = LABEL) -> AsyncIterator[ClusterPublisher]:
+    """A publisher in this process, that follows the server."""
+    cluster = Cluster(str(kubeconfig(given.root, server)), "", "n1", label)
+    bugs: list[Exception] = []
+    publisher = ClusterPublisher(str(given.root), cluster, {}, given.log, bug=bugs.append)
+    async with anyio.create_task_group() as group:
+        group.start_soon(publisher.run)
+        yield publisher
+        group.cancel_scope.cancel()
+    assert bugs == []
+
+
+async def soon(reached: Callable[[], bool]) -> None:
+    """Wait for something to be true."""
+    with anyio.fail_after(SECONDS):
+        while not reached():
+            await anyio.sleep(0.02)
+
+
+def label_node(server: KubeSimulator, **labels: str) -> None:
+    """The node, with these labels."""
+    with server.condition:
+        server.objects["nodes", "", "n1"] = {"kind": "Node", "metadata": {"name": "n1", "labels": labels}}
+
+
+def test_labels_of_the_node_are_asked_for_only_if_a_selector_does_and_a_change_takes_effect(
+    server: KubeSimulator, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "LOOK", 0.2)
+    given = Given(root)
+    put(server, "platform", platform())
+    label_node(server, pool="blue")
+
+    async def body() -> None:
+        async with publishing(given, server):
+            await soon(lambda: names(root) == {"platform"})
+            await anyio.sleep(0.5)
+            assert server.counts["get"] == 0
+            put(server, "shop", tenant("shop", "r.example/shop/**"), **{NODE_SELECTOR: "pool=green"})
+            await soon(lambda: server.counts["get"] > 2)
+            assert names(root) == {"platform"}
+            label_node(server, pool="green")
+            await soon(lambda: names(root) == {"platform", "shop"})
+            server.behave("get", *[does.status(503)] * 3)  # nobody says: nothing changes
+            seen = server.counts["get"]
+            await soon(lambda: server.counts["get"] > seen + 4)
+            assert names(root) == {"platform", "shop"}
+            label_node(server)
+            await soon(lambda: names(root) == {"platform"})
+
+    anyio.run(body)
+
+
+def test_a_node_that_nobody_tells_of_takes_nothing_out_of_force(
+    server: KubeSimulator, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "RETRY", 0.1)
+    given = Given(root)
+    selector = {NODE_SELECTOR: "pool=blue"}
+    put(server, "platform", platform(), **selector)
+    label_node(server, pool="blue")
+
+    async def body() -> None:
+        async with publishing(given, server):
+            await soon(lambda: names(root) == {"platform"})
+        server.behave("get", *[does.status(503)] * 3)
+        async with publishing(given, server) as publisher:
+            await soon(lambda: publisher.as_json()["publishFailures"] == 3)
+            assert names(root) == {"platform"}
+            await soon(lambda: publisher.as_json()["accepted"] == 1)
+        assert names(root) == {"platform"}
+
+    anyio.run(body)
+
+
+def test_a_floor_that_is_changed_counts_without_a_change_of_a_configmap(
+    server: KubeSimulator, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "LOOK", 0.1)
+    put(server, "platform", platform())
+    put(server, "shop", tenant("shop", "r.example/shop/**"))
+
+    async def body() -> None:
+        async with publishing(Given(root), server):
+            await soon(lambda: names(root) == {"platform", "shop"})
+            folder = root / "etc/nodeseal"
+            folder.mkdir(parents=True)
+            floor = {"configMaps": [{"name": "platform"}]}
+            (folder / "bootstrap.json").write_text(json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", "floor": floor}))
+            await soon(lambda: names(root) == {"platform"})
+
+    anyio.run(body)
+
+
+def test_another_label_may_say_which_configmaps_count(server: KubeSimulator, root: pathlib.Path) -> None:
+    mine = "example.com/trust"
+    server.put(NAMESPACE, "platform", {mine: ACTIVE}, platform())
+    put(server, "shop", tenant("shop", "r.example/shop/**"))
+
+    async def body() -> None:
+        async with publishing(Given(root), server, label=mine):
+            await soon(lambda: names(root) == {"platform"})
+
+    anyio.run(body)
+    assert server.seen[0].query["labelSelector"] == mine
+
+
+@pytest.mark.parametrize("key", ["a b", "/x", "nodeseal.dev/", "a=b", "x" * 64, "é"])
+def test_a_key_that_no_label_can_have_is_refused(
+    root: pathlib.Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["nodeseal", "watch", "--root", str(root), "--configmaps", "--label", key])
+    assert ended.value.code == 2
+    assert "expected the key of a label" in capsys.readouterr().err
 
 
 def test_a_withdrawn_configuration_is_missing_and_its_rules_hold(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
