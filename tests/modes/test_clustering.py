@@ -467,6 +467,37 @@ def test_who_writes_anothers_serial_stops_nobody_and_a_last_good_version_needs_n
     assert (signing.serial_in_force(root), in_force(root) is not None) == (7, True)
 
 
+def test_where_signatures_are_asked_for_one_document_has_a_place_and_its_serial_goes_on(
+    root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    key, given = ec.generate_private_key(ec.SECP256R1()), Given(root)
+    signing.ask(root, public(key))
+
+    def put_signed(name: str, serial: int) -> None:
+        folder = tmp_path / f"{name}-{serial}"
+        folder.mkdir(exist_ok=True)
+        for document, text in tenant(name, f"r.example/{name}/**", serial=serial).items():
+            (folder / document).write_text(text)
+        given.put(name, contents(signing.sign(folder, key)))
+
+    put_signed("shop", 7)
+    put_signed("cart", 8)
+    merge = given.publish()
+    assert [each.name for each in merge.accepted] == [f"{NAMESPACE}/cart"]  # of new ones, the name decides
+    (refused,) = merge.quarantined
+    assert "another serial than nodeseal/cart" in str(refused.problems[-1])
+    put_signed("cart", 9)
+    assert [each.name for each in given.publish().accepted] == [f"{NAMESPACE}/cart"]
+    given.drop("cart")
+    assert given.publish().config is None  # 7 is behind 9: a replay
+    put_signed("shop", 10)
+    assert [each.name for each in given.publish().accepted] == [f"{NAMESPACE}/shop"]
+    assert (names(root), signing.serial_in_force(root)) == ({"shop"}, 10)
+    given.put("loose", {name: text.encode() for name, text in tenant("loose", "r.example/loose/**").items()})
+    assert [each.name for each in given.publish().quarantined] == [f"{NAMESPACE}/loose"]
+    assert names(root) == {"shop"}
+
+
 def test_what_was_deleted_does_not_come_back_under_its_name(root: pathlib.Path) -> None:
     given = Given(root)
     given.put("shop", {name: text.encode() for name, text in platform().items()})
