@@ -1,7 +1,7 @@
 """Work on a disk that may be slow or hang, done beside an event loop (anyio): in threads, few at once, in bounded time.
 
-What is read for a pull is read in the loop where it is in the kernel's memory as a rule (docs/architecture.md, "What
-waits for a disk").  What is written, and what is large, goes through here.
+What is read for a pull is read in the loop, where it is in the kernel's memory as a rule (docs/architecture.md, "The
+daemon").  What is written, and what is large, goes through here.
 """
 
 import threading
