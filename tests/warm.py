@@ -77,12 +77,19 @@ def asked(registry: RegistrySimulator, repository: str, subject: Descriptor, *, 
     return ipc.Question(ipc.PULL, __version__, 7.0, b"", body + b"\0" + stdin)
 
 
+async def written(door: WarmDoor) -> None:
+    """Wait until what was said is on disk, too."""
+    await anyio.sleep(_WRITTEN)
+    while door.beside.under_way:
+        await anyio.sleep(0.005)
+
+
 async def pulled(door: WarmDoor, question: ipc.Question) -> Answered:
     """What the door says to a question that it does not decline."""
     pull = door.pull(question)
     head, _, rest = (await pull.message()).partition(b"\n")
     pull.told()
-    await anyio.sleep(_WRITTEN)
+    await written(door)
     word, code, final, length, *_ = head.split()
     assert word == b"answer", head
     return Answered(int(code), final == b"1", rest[: int(length)].decode())

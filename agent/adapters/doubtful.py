@@ -63,7 +63,8 @@ class DoubtfulApart:
         memory = self._unwritten.get((ground, image))
         if memory is not None:
             await self._shared.remember(ground, image, memory)
-            self._unwritten.pop((ground, image), None)
+            if self._unwritten.get((ground, image)) is memory:  # else it was judged again meanwhile
+                del self._unwritten[ground, image]
 
     async def doubt(self, ground: str, certificate: str, now: datetime) -> None:
         """See `ports.VerdictStore.doubt`.  Nothing that was said before and is not written yet counts either."""

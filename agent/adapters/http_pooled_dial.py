@@ -13,6 +13,7 @@ from ssl import SSLContext
 from typing import Protocol, Sequence, cast
 
 import anyio
+from anyio import to_thread
 
 from agent.adapters import http_rules
 from agent.adapters.http_dial import Endpoint, HostNetwork, tls_context
@@ -93,7 +94,7 @@ class PooledDialler:
                 if attempt.proxy is not None:
                     await _open_tunnel(connected, origin, attempt.proxy)
                 if self._context is None:
-                    self._context = tls_context(self._ca_bundle, self._extra_cas)
+                    self._context = await to_thread.run_sync(tls_context, self._ca_bundle, self._extra_cas)
                 # As bytes: a str would go through the IDNA codec, which refuses some of what `Url` takes.
                 security = {"ssl": self._context, "server_hostname": origin.host.encode("ascii")}
         except BaseException:

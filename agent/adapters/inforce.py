@@ -4,8 +4,9 @@
 
     var/lib/nodeseal/in-force.json
 
-Written after the snapshot that it is about: whoever is killed in between merges once more, and comes to the same.  One
-that is missing, damaged, of another form, or that others could have written, is none.
+Written just before the switch to the snapshot that it is about, under the same lock: whoever is killed in between
+merges once more, and comes to the same.  One that is missing, damaged, of another form, or that others could have
+written, is none.
 """
 
 import os

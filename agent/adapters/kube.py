@@ -7,6 +7,7 @@ connections made anew when the files behind them have changed.  Every exception 
 """
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -15,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 import anyio
+from anyio import to_thread
 from yarl import URL
 
 from agent import __version__
@@ -92,6 +94,44 @@ class Changes:
             self._line += part
 
 
+class _Session:
+    """Connections made with one set of credentials, closed once they are retired and nothing runs on them any more."""
+
+    def __init__(self, access: Access, context: ssl.SSLContext | None) -> None:
+        """As `Access.context` gives it."""
+        self.access = access
+        self.client = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, ssl=True if context is None else context),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+            timeout=aiohttp.ClientTimeout(),  # each request has its own
+            auto_decompress=False,
+            trust_env=False,
+        )
+        self._uses = 0
+        self._retired = False
+
+    @asynccontextmanager
+    async def used(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """For one request."""
+        self._uses += 1
+        try:
+            yield self.client
+        finally:
+            self._uses -= 1
+            with anyio.CancelScope(shield=True):
+                await self._close_if_done()
+
+    async def retire(self) -> None:
+        """No request begins on them any more."""
+        self._retired = True
+        await self._close_if_done()
+
+    async def _close_if_done(self) -> None:
+        if self._retired and not self._uses:
+            await self.client.close()
+
+
 class ApiServer:
     """One API server, in one event loop; closed by `async with`."""
 
@@ -100,8 +140,7 @@ class ApiServer:
         self._credentials = credentials
         self._answer = answer
         self._silence = silence
-        self._made: tuple[Access, aiohttp.ClientSession] | None = None
-        self._retired: list[aiohttp.ClientSession] = []
+        self._made: _Session | None = None
         self._changing = anyio.Lock()
         self.credentials_trouble = ""
         """Why credentials could not be read last; the ones before them are used as long as they do."""
@@ -113,9 +152,9 @@ class ApiServer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close every connection."""
-        for session in [*self._retired, *([self._made[1]] if self._made else [])]:
-            await session.close()
+        """Close every connection; no request is under way."""
+        if self._made is not None:
+            await self._made.retire()
 
     async def page(self, namespace: str, selector: str, asked: List) -> Page:
         """A page of the ConfigMaps that `selector` names.  Raises `ApiError`."""
@@ -175,8 +214,9 @@ class ApiServer:
         body: Mapping[str, object] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer with status 2xx.  Raises `ApiError`."""
-        access, session = await self._current()
         async with AsyncExitStack() as stack:
+            access, made = await self._current()
+            session = await stack.enter_async_context(made.used())
             try:
                 request = session.request(
                     method,
@@ -197,42 +237,23 @@ class ApiServer:
                 raise _lost(error) from None
             yield response
 
-    async def _current(self) -> tuple[Access, aiohttp.ClientSession]:
-        """Credentials as they are now, and a session for them; the last ones while they can't be read."""
+    async def _current(self) -> tuple[Access, _Session]:
+        """Credentials as they are now, and connections for them; the last ones while they can't be read."""
         async with self._changing:
-            made = self._made
             try:
                 access = await self._credentials.read()
-                if made is None:
-                    made = (access, _session(access))
-                elif access.connection != made[0].connection:
-                    session = _session(access)
-                    self._retired.append(made[1])  # a watch may run on it until it ends
-                    made = (access, session)
-                else:
-                    made = (access, made[1])
-                self._made = made
+                if self._made is None or access.connection != self._made.access.connection:
+                    made = _Session(access, await to_thread.run_sync(access.context))
+                    before, self._made = self._made, made
+                    if before is not None:
+                        await before.retire()  # a watch may run on it until it ends
+                self._made.access = access
                 self.credentials_trouble = ""
             except ApiError as error:
                 self.credentials_trouble = error.message
-                if made is None:
+                if self._made is None:
                     raise
-            while len(self._retired) > 1:
-                await self._retired.pop(0).close()
-            return made
-
-
-def _session(access: Access) -> aiohttp.ClientSession:
-    """Raises `ApiError` if the certificates can't be read."""
-    context = access.context()
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, ssl=True if context is None else context),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-        timeout=aiohttp.ClientTimeout(),  # each request has its own
-        auto_decompress=False,
-        trust_env=False,
-    )
+            return self._made.access, self._made
 
 
 def _headers(access: Access, method: str) -> Mapping[str, str]:

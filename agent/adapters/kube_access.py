@@ -2,7 +2,8 @@
 
 The only place that imports kubernetes_asyncio, and of it what reads these: its packages' own `__init__` import 760
 models and APIs, half a second and 35 MB of memory, of which nothing is used here.  Requests are ours
-(`agent.adapters.kube`).  Everything is read again for whoever asks, so whatever was rotated on disk counts.
+(`agent.adapters.kube`).  Everything is read again for whoever asks, so whatever was rotated on disk counts; beside the
+event loop, for a disk may hang.
 """
 
 import importlib.util
@@ -16,9 +17,11 @@ from types import ModuleType
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
+import aiofiles
 import anyio
+from anyio import to_thread
 
-from agent.adapters import files, trustedcas
+from agent.adapters import files, inline, trustedcas
 from agent.cluster.troubles import ApiError, Trouble
 from agent.codec import strictjson
 from agent.errors import Unavailable
@@ -71,6 +74,35 @@ class _Program(ExecProvider):
 
 
 kube_config.__dict__.update(ExecProvider=_Program)  # there is no other way in
+
+
+class _Kubeconfig(kube_config.KubeConfigLoader):
+    """A kubeconfig, read in a thread; whatever is waited for, a program or a server of tokens, is in the event loop."""
+
+    @classmethod
+    async def read(cls, path: str, configuration: Configuration) -> object:
+        """Fill in `configuration`; the context's namespace.  Raises whatever fits."""
+        loader = await to_thread.run_sync(cls._opened, path)
+        with anyio.fail_after(PROGRAM_SECONDS):
+            await loader._authenticated()
+        await to_thread.run_sync(loader._filled, configuration)
+        return (loader.current_context or {}).get("context", {}).get("namespace") or "default"
+
+    @classmethod
+    def _opened(cls, path: str) -> "_Kubeconfig":
+        _check_owner(path)
+        return cls(config_dict=kube_config.KubeConfigMerger(path).config, config_base_path=None)
+
+    async def _authenticated(self) -> None:
+        if cast("object", self.provider) or (self._user and "exec" in self._user):
+            await self._load_authentication()
+        else:  # it reads a file at most
+            await to_thread.run_sync(lambda: inline.run(self._load_authentication()))
+
+    def _filled(self, configuration: Configuration) -> None:
+        self._load_cluster_info()
+        self._set_config(configuration)
+
 
 Stamp = tuple[tuple[object, ...], ...]
 
@@ -136,7 +168,8 @@ class Credentials:
         if not (token.isascii() and token.isprintable()):
             raise _unreadable("the token: got something that is none")
         names = (configuration.tls_server_name or "", configuration.proxy or "")
-        return Access(url, token, ca_file, cert_file, key_file, *names, _stamp(ca_file, cert_file, key_file))
+        stamp = await to_thread.run_sync(_stamp, ca_file, cert_file, key_file)
+        return Access(url, token, ca_file, cert_file, key_file, *names, stamp)
 
     async def namespace(self) -> str:
         """Our own namespace: the pod's, or that of the kubeconfig's context, else `default`.  Raises `ApiError`."""
@@ -144,8 +177,8 @@ class Credentials:
             found: object = (await self._read())[1]
         else:
             try:
-                with open(f"{self._service_account}/namespace", encoding="ascii") as file:
-                    found = file.read(_MAX_NAMESPACE + 1).strip()
+                async with aiofiles.open(f"{self._service_account}/namespace", encoding="ascii") as file:
+                    found = (await file.read(_MAX_NAMESPACE + 1)).strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise _unreadable(f"the pod's namespace: got {type(error).__name__}") from None
         if not isinstance(found, str) or len(found) > _MAX_NAMESPACE or not found.replace("-", "").isalnum():
@@ -158,17 +191,11 @@ class Credentials:
         namespace: object = ""
         try:
             if self._kubeconfig:
-                _check_owner(self._kubeconfig)
-                with anyio.fail_after(PROGRAM_SECONDS):
-                    loader = await kube_config.load_kube_config(
-                        self._kubeconfig, client_configuration=configuration, persist_config=False
-                    )
-                context = loader.current_context or {}
-                namespace = context.get("context", {}).get("namespace") or "default"
+                namespace = await _Kubeconfig.read(self._kubeconfig, configuration)
             else:
                 token, ca = f"{self._service_account}/token", f"{self._service_account}/ca.crt"
                 pod = InClusterConfigLoader(token, ca, try_refresh_token=False, environ=self._environment)
-                pod.load_and_set(configuration)
+                await to_thread.run_sync(pod.load_and_set, configuration)
         except Exception as error:  # noqa: BLE001 - its text may hold secrets: its kind has to do
             where = self._kubeconfig or self._service_account
             raise _unreadable(f"{where}: got {type(error).__name__}; expected credentials for the API server") from None

@@ -63,15 +63,17 @@ class Events:
         """Events that were too many."""
         return self._diary.dropped + self._overflow
 
-    def tell(self, notice: Notice) -> None:
-        """Have it written, unless it was a while ago or there is too much to say."""
+    def tell(self, notice: Notice) -> bool:
+        """Have it written, unless it was a while ago or there is too much to say; False for the second."""
         if len(self._tasks) >= MOST_WAITING:
             self._overflow += 1
-            return
-        count = self._diary.count(notice.event, self._clock())
+            return False
+        dropped = self._diary.dropped
+        count = self._diary.count(notice, self._clock())
         if count:
             self._tasks.append(_Task(notice, count))
             self._filled.set()
+        return self._diary.dropped == dropped
 
     async def run(self) -> None:
         """Write until cancelled."""

@@ -26,6 +26,15 @@ BURST = 10
 REFILL = 30.0
 """Seconds after which one more may be written."""
 
+RESERVED = 4
+"""Of `BURST`, what only warnings may take: acceptance is told in the log, too."""
+
+BURST_OF_ONE = 4
+"""Events of one ConfigMap that may be written one after another: one that changes all the time silences no other."""
+
+REFILL_OF_ONE = 120.0
+"""Seconds after which one more of it may be written."""
+
 REPEAT = 600.0
 """Seconds between two writings of the same event."""
 
@@ -43,6 +52,7 @@ class Reason(str, Enum):
     ACCEPTED = "ConfigurationAccepted"
     REJECTED = "ConfigurationRejected"
     TRUST_GREW = "TrustGrew"
+    NOT_APPLIED = "ConfigurationNotApplied"
     LABEL_IGNORED = "LabelValueIgnored"
 
 
@@ -114,13 +124,14 @@ class Diary:
     def __init__(self) -> None:
         """Nothing was said."""
         self._told: OrderedDict[str, _Told] = OrderedDict()
-        self._left = float(BURST)
-        self._filled = 0.0
+        self._all = _Bucket(BURST, REFILL)
+        self._each: OrderedDict[str, _Bucket] = OrderedDict()
         self.dropped = 0
         """Events that were too many."""
 
-    def count(self, event: str, now: float) -> int:
-        """Count `event`; how often it was said if it is to be written now, else 0."""
+    def count(self, notice: Notice, now: float) -> int:
+        """Count a notice; how often it was said if it is to be written now, else 0."""
+        event = notice.event
         told = self._told.pop(event, _Told(0, None, False))
         told = told._replace(times=told.times + 1)
         self._told[event] = told
@@ -128,7 +139,7 @@ class Diary:
             self._told.popitem(last=False)
         if told.written is not None and now - told.written < REPEAT:
             return 0
-        if not self._may_write(now):
+        if not self._may_write(notice, now):
             self.dropped += 1
             return 0
         self._told[event] = told._replace(written=now)
@@ -143,13 +154,37 @@ class Diary:
         if event in self._told:
             self._told[event] = self._told[event]._replace(ours=ours)
 
-    def _may_write(self, now: float) -> bool:
-        self._left = min(float(BURST), self._left + (now - self._filled) / REFILL)
-        self._filled = now
-        if self._left < 1:
+    def _may_write(self, notice: Notice, now: float) -> bool:
+        one = self._each.pop(notice.uid, None) or _Bucket(BURST_OF_ONE, REFILL_OF_ONE)
+        self._each[notice.uid] = one
+        while len(self._each) > MOST_REMEMBERED:
+            self._each.popitem(last=False)
+        reserved = 0 if notice.warning else RESERVED
+        if one.left(now) < 1 or self._all.left(now) < 1 + reserved:
             return False
-        self._left -= 1
+        one.take()
+        self._all.take()
         return True
+
+
+class _Bucket:
+    """How many events may be written now: `most`, and one more each `refill` seconds."""
+
+    def __init__(self, most: int, refill: float) -> None:
+        self._most = float(most)
+        self._refill = refill
+        self._left = self._most
+        self._filled = 0.0
+
+    def left(self, now: float) -> float:
+        """What is left at a moment that is not before the last one."""
+        self._left = min(self._most, self._left + (now - self._filled) / self._refill)
+        self._filled = now
+        return self._left
+
+    def take(self) -> None:
+        """One was written."""
+        self._left -= 1
 
 
 def _time(at: datetime) -> str:

@@ -42,6 +42,7 @@ _REQUIREMENT = re.compile(
     rf"|(?P<key>{_KEY})(?:\s*(?P<is>==|=|!=)\s*(?P<value>{_VALUE}))?)\s*(?:,|\Z)"
 )
 _VALUE_ALONE = re.compile(rf"{_VALUE}\Z")
+_KEY_ALONE = re.compile(rf"{_KEY}\Z")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,6}\Z")
 
 
@@ -105,6 +106,16 @@ def discovered(
                 continue  # for other nodes, which is no news
         ignored.append(Ignored(name, each.uid, problem))
     return Discovery(tuple(candidates), tuple(ignored))
+
+
+def has_selectors(config_maps: Iterable[ConfigMap], *, label: str = LABEL, value: str = ACTIVE) -> bool:
+    """Whether it matters for any of them which labels a node has."""
+    return any(each.labels.get(label) == value and NODE_SELECTOR in each.annotations for each in config_maps)
+
+
+def is_label_key(text: str) -> bool:
+    """Whether a label can have this key, with or without a domain before a slash."""
+    return bool(_KEY_ALONE.match(text))
 
 
 def selects(selector: str, labels: Mapping[str, str]) -> bool:

@@ -1,15 +1,19 @@
 """Makes one configuration of documents that fit to each other.  Pure.
 
-The order is that of names, so that the same documents give the same generation, however they came together.
+The order is that of names, so that the same documents give the same generation, however they came together.  A rule
+whose name several documents have is called `CONFIGMAP/NAME`: messages, metrics and people know rules by their names.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 
 from agent.config import canonical
 from agent.config.config import Config
 from agent.config.reading import DEFAULT, SERIAL, Reading
 from agent.errors import Problem
-from agent.rules.rule import Default
+from agent.model.answer import printable
+from agent.rules.rule import Default, Rule
 from agent.rules.ruleset import Denied, Lifetimes, RuleSet, Staleness
 
 MAX_DENIED = 10_000
@@ -17,6 +21,11 @@ MAX_DENIED = 10_000
 
 MAX_DENIED_SIZE = 768 * 1024
 """Most characters of them."""
+
+MAX_APART = 64
+"""Most characters of a name that tells rules of several documents apart: as many as an answer's line has for it."""
+
+_HASH = 8
 
 
 def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[Denied, ...]) -> Config:
@@ -32,7 +41,7 @@ def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[
 
     rulesets = [part.ruleset for part in owned.values()]
     ruleset = RuleSet(
-        tuple(rule for each in rulesets for rule in each.rules),
+        _told_apart([rule for each in rulesets for rule in each.rules]),
         told(DEFAULT).default if DEFAULT in holders else Default(),
         deny,
         tuple(entry for each in rulesets for entry in each.allow),
@@ -61,6 +70,20 @@ def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[
         )
     )
     return canonical.decode(canonical.encode(config), config.certificates.__getitem__)
+
+
+def _told_apart(rules: list[Rule]) -> tuple[Rule, ...]:
+    """The rules, each with a name that no other one has; no rule's own name has a slash in it."""
+    used = Counter(rule.name for rule in rules)
+    return tuple(rule._replace(name=_apart(rule)) if used[rule.name] > 1 else rule for rule in rules)
+
+
+def _apart(rule: Rule) -> str:
+    """All documents are of one namespace, so that says nothing.  What has to be cut keeps a hash of the whole."""
+    name = f"{rule.owner.rpartition('/')[2]}/{rule.name}"
+    if len(printable(name)) <= MAX_APART:
+        return name
+    return f"{printable(name)[: MAX_APART - _HASH - 1]}~{sha256(name.encode()).hexdigest()[:_HASH]}"
 
 
 def union_of_denied(readings: Iterable[Reading]) -> tuple[tuple[Denied, ...], Problem | None]:

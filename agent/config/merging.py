@@ -27,8 +27,10 @@ from agent.config.dialect import Node
 from agent.config.discovery import Candidate
 from agent.config.inforce import MAX_ACCEPTED, MAX_STORED, MAX_TRUSTED, Accepted, InForce
 from agent.config.reading import Judge, Reading, Weight, read_alone
+from agent.config.trusted import Trusted
 from agent.errors import Problem
 from agent.formats import FORMATS, Format
+from agent.rules.overlaps import Crowd
 
 MAX_READ = MAX_ACCEPTED
 """Most documents that are looked at."""
@@ -49,8 +51,10 @@ ROOM = Weight(
 MAX_PATTERNS_READ = 2 * ROOM.patterns
 """Patterns after which nothing more is looked at: each is compared with each of its document, usable or not."""
 
+MAX_KNOWN = 8 * 1024 * 1024
+"""Most bytes of documents whose readings are handed on to the next merge; what is beyond is read anew."""
+
 _NO_ROOM = "fewer or smaller documents: what is in force goes first, then the higher priority, then the older"
-_NOT_TRUSTED_YET = 100  # entries that are told: nobody reads more
 
 
 class Quarantined(NamedTuple):
@@ -68,7 +72,7 @@ class Merged(NamedTuple):
 
     `config` is None if no document has a place: then there is nothing to put in force, and `in_force` is empty.
     `accepted` are those whose newest version is in it.  `problems` are all that people should hear, each with the
-    document that it is about.  `trust_grew` is what was not trusted before, in words.  `known` spares the next merge
+    document that it is about.  `trust_grew` is what was not trusted before.  `known` spares the next merge
     from reading again what has not changed.
     """
 
@@ -77,7 +81,7 @@ class Merged(NamedTuple):
     accepted: tuple[Accepted, ...]
     quarantined: tuple[Quarantined, ...]
     problems: tuple[tuple[str, Problem], ...]
-    trust_grew: tuple[str, ...]
+    trust_grew: tuple[Trusted, ...]
     known: Mapping[bytes, Reading]
 
 
@@ -92,8 +96,8 @@ def merged(
 ) -> Merged:
     """Merge what was discovered, where `in_force` is what the last merge put in force.
 
-    `known` is the last merge's, if floor, formats and judge are the same.  What depends on the time is in it as it was
-    when it was read.  See `read_alone` for the others.
+    `known` is the last merge's, if floor, formats and what the judge would say are the same.  What depends on the time
+    is in it as it was when it was read.  See `read_alone` for the others.
     """
     reader = _Reader(node, formats, judge, known or {})
     merge = _Merge(candidates, in_force, reader)
@@ -131,9 +135,20 @@ class _Reader:
         self._formats = formats
         self._judge = judge
         self._known = known
-        self.found: dict[bytes, Reading] = {}
+        self._found: dict[bytes, Reading] = {}
+        self._sizes: dict[bytes, int] = {}
         fetched = node.fetched or {}
         self._fetched = sha256(repr(sorted((key, str(value)) for key, value in fetched.items())).encode()).digest()
+
+    @property
+    def known(self) -> Mapping[bytes, Reading]:
+        """What was read, for the next merge: the first ones, as far as there is room."""
+        kept, size = {}, 0
+        for key, reading in self._found.items():
+            size += self._sizes[key]
+            if size <= MAX_KNOWN:
+                kept[key] = reading
+        return kept
 
     def newest(self, candidate: Candidate) -> Reading:
         """The version that was discovered."""
@@ -150,10 +165,12 @@ class _Reader:
         key = sha256(f"{name}\n{node.floor is None}\n".encode() + self._fetched)
         for document, content in sorted(documents.items()):
             key.update(f"{ascii(document)}\n{len(content)}\n".encode() + content)
-        found = self._known.get(key.digest()) or self.found.get(key.digest())
+        digest = key.digest()
+        found = self._known.get(digest) or self._found.get(digest)
         if found is None:
             found = read_alone(documents, name, node=node, formats=self._formats, judge=judge)
-        self.found[key.digest()] = found
+        self._found[digest] = found
+        self._sizes[digest] = sum(len(document) + len(content) for document, content in documents.items())
         return found
 
 
@@ -168,6 +185,8 @@ class _Merge:
         self._before = {each.name: before[each.name, each.uid] for each in self._candidates if _key(each) in before}
         self._newest: dict[str, _Version] = {}
         self._placed: dict[str, _Version] = {}
+        self._taken = Weight()
+        self._crowd = Crowd()
         self._gave_way: set[str] = set()
         self._blocked: dict[str, _Blocked] = {}
         self._unread: set[str] = set()
@@ -199,10 +218,10 @@ class _Merge:
         parts = {version.name: version.reading.config for version in versions if version.reading.config is not None}
         if not parts:
             nothing = InForce()
-            return Merged(None, nothing, (), quarantined, tuple(problems), (), self._reader.found)
+            return Merged(None, nothing, (), quarantined, tuple(problems), (), self._reader.known)
         holders = self._holders()
         config = joining.joined(parts, holders, deny)
-        told = {trusted.hash_of(entry): entry for entry in trusted.entries(config)}
+        told = {entry.hash: entry for entry in trusted.entries(config)}
         in_force = InForce(
             tuple(version.accepted for version in versions), holders, frozenset(sorted(told)[:MAX_TRUSTED])
         )
@@ -213,7 +232,7 @@ class _Merge:
             quarantined,
             tuple(problems),
             _grown(told, self._in_force.trusted),
-            self._reader.found,
+            self._reader.known,
         )
 
     def _read(self) -> None:
@@ -254,7 +273,7 @@ class _Merge:
             return False
         for other, keys in self._yielding(version):
             got = f"another {' and '.join(keys)} than {version.name}, whose word counts"
-            del self._placed[other.name]
+            self._remove(other.name)
             if other.newest:
                 self._gave_way.add(other.name)
             self._blocked[other.name] = _Blocked(version, Problem(other.name, got, f"what {version.name} says"))
@@ -262,14 +281,23 @@ class _Merge:
         return True
 
     def _put(self, version: _Version) -> None:
+        self._remove(version.name)
         self._placed[version.name] = version
+        self._taken += version.reading.weight
+        self._crowd.add(version.reading.patterns)
         if version.newest:
             self._blocked.pop(version.name, None)
 
+    def _remove(self, name: str) -> None:
+        removed = self._placed.pop(name, None)
+        if removed is not None:
+            self._taken -= removed.reading.weight
+            self._crowd.remove(removed.reading.patterns)
+
     def _blocker(self, version: _Version) -> _Blocked | None:
         """What keeps a version from its place, if something does."""
-        mine = version.reading
-        for other in self._placed.values():
+        mine, own = version.reading, self._placed.get(version.name)
+        for other in self._placed.values() if mine.claims or self._is_crowded(version, own) else ():
             if other.name == version.name:
                 continue
             shared = mine.patterns.first_shared(other.reading.patterns)
@@ -281,14 +309,26 @@ class _Merge:
             if keys:
                 got = f"another {' and '.join(keys)} than {other.name}"
                 return _Blocked(other, Problem(version.name, got, f"what {other.name} says, or no word of it"))
-        without = {name: each for name, each in self._placed.items() if name != version.name}
-        over = (_sum(without) + mine.weight).beyond(ROOM)
+        taken = self._taken - own.reading.weight if own is not None else self._taken
+        over = (taken + mine.weight).beyond(ROOM)
         if over:
             return _Blocked(None, Problem(version.name, f"too many {over} beside the other documents", _NO_ROOM))
         return None
 
+    def _is_crowded(self, version: _Version, own: _Version | None) -> bool:
+        """Whether it shares images with anybody but itself."""
+        if own is None:
+            return self._crowd.shares(version.reading.patterns)
+        self._crowd.remove(own.reading.patterns)
+        try:
+            return self._crowd.shares(version.reading.patterns)
+        finally:
+            self._crowd.add(own.reading.patterns)
+
     def _yielding(self, version: _Version) -> list[tuple[_Version, list[str]]]:
         """Those that say another thing than a holder says from now on."""
+        if not version.reading.claims:
+            return []
         others = ((other, _contested(version.reading, other.reading)) for other in self._placed.values())
         return [(other, keys) for other, keys in others if keys and other.name != version.name]
 
@@ -352,14 +392,5 @@ def _contested(mine: Reading, other: Reading) -> list[str]:
     return sorted(key for key, said in mine.claims.items() if key in other.claims and other.claims[key] != said)
 
 
-def _sum(placed: Mapping[str, _Version]) -> Weight:
-    total = Weight()
-    for version in placed.values():
-        total += version.reading.weight
-    return total
-
-
-def _grown(told: Mapping[str, str], before: frozenset[str]) -> tuple[str, ...]:
-    new = sorted(entry for name, entry in told.items() if name not in before)
-    more = len(new) - _NOT_TRUSTED_YET
-    return (*new[:_NOT_TRUSTED_YET], *([f"and {more} more"] if more > 0 else []))
+def _grown(told: Mapping[str, Trusted], before: frozenset[str]) -> tuple[Trusted, ...]:
+    return tuple(sorted(entry for name, entry in told.items() if name not in before))

@@ -57,6 +57,10 @@ class Weight(NamedTuple):
             return NotImplemented
         return Weight(*(mine + its for mine, its in zip(self, other, strict=True)))
 
+    def __sub__(self, other: "Weight") -> "Weight":
+        """What is left without the other, which is part of it."""
+        return Weight(*(mine - its for mine, its in zip(self, other, strict=True)))
+
     def beyond(self, most: "Weight") -> str:
         """What of it is more than `most`, in words; empty if nothing is."""
         over = (name for name, mine, bound in zip(self._fields, self, most, strict=True) if mine > bound)

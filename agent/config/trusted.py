@@ -6,6 +6,7 @@ allowed images, break-glass.  Each under its owner: one certificate is trusted f
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from typing import NamedTuple
 
 from agent.codec import strictjson
 from agent.config.config import Config
@@ -15,30 +16,37 @@ _KEYS = ("keys",)
 _ANY = "any identity"
 
 
-def entries(config: Config) -> Iterator[str]:
-    """All that is trusted, each in words for people."""
+class Trusted(NamedTuple):
+    """Something that is trusted, in words for people; `owner` is the document that says so, empty if there is one."""
+
+    owner: str
+    what: str
+
+    def __str__(self) -> str:
+        """Both."""
+        return f"{self.owner}: {self.what}" if self.owner else self.what
+
+    @property
+    def hash(self) -> str:
+        """What tells it from others, short."""
+        return sha256(str(self).encode()).hexdigest()[:32]
+
+
+def entries(config: Config) -> Iterator[Trusted]:
+    """All that is trusted."""
     for store in config.stores:
-        yield from (f"{_of(store.owner)}registry CA sha256:{name}" for name in store.ca_certificates)
+        yield from (Trusted(store.owner, f"registry CA sha256:{name}") for name in store.ca_certificates)
     for verifier in config.verifiers:
         for said in _material(verifier.settings, config):
-            yield f"{_of(verifier.owner)}{said} (verifier {verifier.name})"
+            yield Trusted(verifier.owner, f"{said} (verifier {verifier.name})")
     for exemption in config.ruleset.exempt:
         for digest in exemption.digests or ("",):
-            yield f"{_of(exemption.owner)}exemption of {exemption.match}{digest and '@'}{digest}"
+            yield Trusted(exemption.owner, f"exemption of {exemption.match}{digest and '@'}{digest}")
     for allowed in config.ruleset.allow:
         image = f"{allowed.repository}@{allowed.digest}"
-        yield f"{_of(allowed.owner)}allowed image {image} until {allowed.until.isoformat()}"
+        yield Trusted(allowed.owner, f"allowed image {image} until {allowed.until.isoformat()}")
     for glass in config.ruleset.break_glass:
-        yield f"{_of(glass.owner)}break-glass for {glass.match} until {glass.until.isoformat()}"
-
-
-def hash_of(entry: str) -> str:
-    """What tells an entry from others, short."""
-    return sha256(entry.encode()).hexdigest()[:32]
-
-
-def _of(owner: str) -> str:
-    return f"{owner}: " if owner else ""
+        yield Trusted(glass.owner, f"break-glass for {glass.match} until {glass.until.isoformat()}")
 
 
 def _material(settings: object, config: Config) -> Iterator[str]:

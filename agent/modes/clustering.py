@@ -2,13 +2,17 @@
 
 Decisions are elsewhere: which ConfigMaps count (`agent.config.discovery`), what they come to together
 (`agent.config.merging`), how to stay current (`agent.cluster.following`), for how long a configuration counts that
-nobody has confirmed since (`agent.rules.age`).  What can't be used changes nothing: the last
-good version of each document stays in force, and an event on its ConfigMap says why.
+nobody has confirmed since (`agent.rules.age`).  What can't be used changes nothing: the last good version of each
+document stays in force, and an event on its ConfigMap says why (`agent.modes.clustertelling`).
+
+Putting in force is a transaction.  What is in force of each document is written under the lock of publishing, before
+the switch: killed anywhere, a node has the old snapshot or the new one, and comes to the new one when it merges again.
 """
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+import random as chance
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 from anyio import to_thread
@@ -20,24 +24,26 @@ from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower, Progress
 from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
-from agent.cluster.notices import Notice, Reason
-from agent.cluster.troubles import ApiError
+from agent.cluster.troubles import ApiError, Trouble
 from agent.config.config import Config
 from agent.config.dialect import Node
-from agent.config.discovery import LABEL, Discovery, discovered
+from agent.config.discovery import Discovery, discovered, has_selectors
 from agent.config.documentset import NamedDocuments
 from agent.config.inforce import InForce
 from agent.config.keysources import KeySource
 from agent.config.merging import Merged, merged
+from agent.config.reading import Reading
 from agent.errors import ConfigurationError, HostError, Problem, Unavailable
 from agent.model.configmap import ConfigMap
 from agent.modes import signing
 from agent.modes.aging import Noting
+from agent.modes.clustertelling import ClusterTelling, Published
 from agent.modes.config import bootstrap_of
 from agent.modes.keys import Keys, sources_of
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
 from agent.ports import Log
+from agent.rules.floor import Floor
 from agent.rules.ruleset import WhenMissing
 
 RETRY = 10.0
@@ -49,39 +55,81 @@ NOTED_WITHIN = 1.0
 MOST_SOURCES = 256
 """Sources of keys that are followed."""
 
-_MOST_TOLD = 5
+LOOK = 60.0
+"""Mean seconds between two looks at this node: its labels, if a selector asks for them, and its bootstrap document."""
+
+KNOWN_FOR = 600.0
+"""Seconds for which documents that have not changed are not read again; some of what is said of them ends by time."""
+
+_UNKNOWN_FOR_NOW = (
+    Trouble.CREDENTIALS,
+    Trouble.SILENT,
+    Trouble.THROTTLED,
+    Trouble.UNAUTHORIZED,
+    Trouble.UNAVAILABLE,
+)
 
 
-class _Published(NamedTuple):
-    """What a merge came to; `generation` is empty if nothing is in force by it."""
+class _Known:
+    """Readings that the next merge need not make again, on what they depend, and since when."""
 
-    merge: Merged
-    generation: str
+    def __init__(self) -> None:
+        self._readings: Mapping[bytes, Reading] = {}
+        self._floor: Floor | None = None
+        self._since = 0.0
+
+    def under(self, floor: Floor, clock: float) -> Mapping[bytes, Reading]:
+        """What counts still.  Signatures are asked for each time: serials have gone on."""
+        if floor != self._floor or floor.signed_by or clock - self._since > KNOWN_FOR:
+            self._readings, self._floor, self._since = {}, floor, clock
+        return self._readings
+
+    def keep(self, readings: Mapping[bytes, Reading]) -> None:
+        """Of the last merge alone."""
+        self._readings = readings
 
 
 class ClusterPublisher:
     """Follows one namespace, for one root."""
 
-    def __init__(self, root: str, cluster: Cluster, environment: Mapping[str, str], log: Log) -> None:
-        """`environment` tells a pod where its API server is."""
+    def __init__(
+        self,
+        root: str,
+        cluster: Cluster,
+        environment: Mapping[str, str],
+        log: Log,
+        *,
+        published: Callable[[], None] = lambda: None,
+        bug: Callable[[Exception], None] = lambda error: None,
+        random: Callable[[], float] = chance.random,
+    ) -> None:
+        """`environment` tells a pod where its API server is.
+
+        `published` is called, in the event loop, when something has been put in force or withdrawn; `bug` is told the
+        exceptions that nobody foresaw; `random` gives numbers from 0 up to 1.
+        """
+        self._random = random
         self._root = root
         self._cluster = cluster
         self._environment = environment
         self._log = log
+        self._put_in_force = published
+        self._bug = bug
         self._file = InForceFile(root)
+        self._in_force: InForce | None = None
         self._store = SnapshotStore(root)
         self._node = cluster.node or node_name(root)
-        self._told: dict[str, str] = {}
+        self._labels: Mapping[str, str] | None = None
+        self._labels_known = False
+        self._bootstrap: bytes | None = None
+        self._known = _Known()
+        self._telling = ClusterTelling(log)
         self._follower: Follower | None = None
+        self._events: Events | None = None
         self._applied: Mapping[str, ConfigMap] | None = None
+        self._applying = anyio.Lock()
         self._noting = Noting(root, log)
         self._keys = Keys(root, environment, log)
-        self._applying = anyio.Lock()
-        self._events: Events | None = None
-        self.accepted = 0
-        """Documents in force, in their newest version."""
-        self.quarantined = 0
-        """Documents whose newest version is not in force."""
 
     @property
     def progress(self) -> Progress | None:
@@ -93,10 +141,21 @@ class ClusterPublisher:
         """Events that were too many."""
         return self._events.dropped if self._events else 0
 
+    @property
+    def accepted(self) -> int:
+        """Documents in force, in their newest version."""
+        return self._telling.accepted
+
+    @property
+    def quarantined(self) -> int:
+        """Documents whose newest version is not in force."""
+        return self._telling.quarantined
+
     def as_json(self) -> dict[str, object]:
-        """How following goes, for people."""
+        """How following and publishing go, for people and for metrics."""
+        publishing = self._telling.as_json()
         if self._follower is None:
-            return {"objects": None, "trouble": "not begun"}
+            return {"objects": None, "trouble": "not begun", **publishing}
         progress = self._follower.progress()
         complete = progress.last_complete.wall.isoformat(timespec="seconds") if progress.last_complete else None
         return {
@@ -106,6 +165,7 @@ class ClusterPublisher:
             "failures": dict(progress.failures),
             "trouble": progress.trouble,
             "lastComplete": complete,
+            **publishing,
         }
 
     async def run(self) -> None:
@@ -122,24 +182,24 @@ class ClusterPublisher:
             events = Events(server, self._node)
             self._events = events
             group.start_soon(events.run)
-            self._follower = Follower(server, namespace, LABEL)
-            group.start_soon(self._note)
-            self._log.info("following ConfigMaps", namespace=namespace, label=LABEL)
+            self._follower = Follower(server, namespace, self._cluster.label)
+            self._log.info("following ConfigMaps", namespace=namespace, label=self._cluster.label)
+            for work in (self._look_for_ever, self._refresh_for_ever):
+                group.start_soon(work, server, events)
+            group.start_soon(self._note_for_ever)
 
             async def apply(state: Mapping[str, ConfigMap]) -> None:
                 """A complete state."""
-                async with self._applying:
-                    await self._apply(state, server, events)
+                await self._apply(state, server, events)
 
-            async def refresh() -> None:
-                """Keys that are due, for ever."""
-                while True:
-                    await anyio.sleep(NOTED_WITHIN)
-                    if self._keys.is_due() and await to_thread.run_sync(self._refreshed) and self._applied is not None:
-                        await apply(self._applied)
-
-            group.start_soon(refresh)
             await self._follower.follow(apply)
+
+    async def _refresh_for_ever(self, server: ApiServer, events: Events) -> None:
+        """Keys that are due."""
+        while True:
+            await anyio.sleep(NOTED_WITHIN)
+            if self._keys.is_due() and await to_thread.run_sync(self._refreshed) and self._applied is not None:
+                await self._apply(self._applied, server, events)
 
     def _refreshed(self) -> bool:
         """Whether keys are not what they were."""
@@ -149,25 +209,7 @@ class ClusterPublisher:
             self._log.error("keys not kept", problem=error.message)
             return False
 
-    async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
-        """Publish a complete state; tried again until this host takes it: by then the newest one."""
-        try:
-            labels = await server.node_labels(self._node)
-        except ApiError:
-            labels = None  # then no document with a node selector counts
-        while True:
-            try:
-                discovery, published = await to_thread.run_sync(self._published, state, labels)
-                break
-            except (HostError, ConfigurationError) as error:
-                self._log.error("configuration refused", problem=error.message)
-                await anyio.sleep(RETRY)
-                state = (self._follower.state if self._follower else None) or state
-        self._applied = state
-        self.accepted, self.quarantined = len(published.merge.accepted), len(published.merge.quarantined)
-        self._tell(state, discovery, published, events)
-
-    async def _note(self) -> None:
+    async def _note_for_ever(self) -> None:
         """Note for how long what is in force counts, as long as it is what the API server says."""
         while True:
             follower = self._follower
@@ -175,39 +217,137 @@ class ClusterPublisher:
                 await to_thread.run_sync(self._noting.note, follower.last_complete)
             await anyio.sleep(NOTED_WITHIN)
 
+    async def _look_for_ever(self, server: ApiServer, events: Events) -> None:
+        """What no watch tells of: labels of this node, and its bootstrap document."""
+        while True:
+            await anyio.sleep(self._about(LOOK))
+            self._telling.remind(events, time.monotonic())
+            state = self._follower.state if self._follower else None
+            if state is not None and await self._is_another(state, server):
+                await self._apply(state, server, events)
+
+    async def _is_another(self, state: Mapping[str, ConfigMap], server: ApiServer) -> bool:
+        """Whether this node has changed since the last merge, as far as that matters."""
+        if await to_thread.run_sync(self._bootstrap_now) != self._bootstrap:
+            return True
+        if not has_selectors(state.values(), label=self._cluster.label):
+            return False
+        try:
+            labels = await server.node_labels(self._node)
+        except ApiError:
+            return False
+        before, self._labels = self._labels, labels
+        return labels != before
+
+    async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
+        """Publish a complete state; tried again until this host takes it: by then the newest one."""
+        async with self._applying:
+            while True:
+                try:
+                    await self._know_labels(state, server)
+                    discovery, published = await to_thread.run_sync(self._published, state, self._labels)
+                    break
+                except (HostError, ConfigurationError, ApiError) as error:
+                    reason = error.message
+                except Exception as error:  # noqa: BLE001 - what is in force stays, and the rest of the daemon goes on
+                    self._bug(error)
+                    reason = f"an unexpected {type(error).__name__}"
+                before = self._in_force or InForce()
+                self._telling.failed(reason, state, before, events, moment().wall)
+                await anyio.sleep(self._about(RETRY))
+                state = (self._follower.state if self._follower else None) or state
+            self._applied = state
+            self._put_in_force()
+            now, clock = moment().wall, time.monotonic()
+            self._telling.published(state, discovery, published, events, at=now, clock=clock)
+        if published.merge.trust_grew:
+            await to_thread.run_sync(self._told, published.merge.in_force)
+
+    def _about(self, seconds: float) -> float:
+        """A quarter more or less: nodes that began together don't go on together."""
+        return seconds * (0.75 + self._random() / 2)
+
+    async def _know_labels(self, state: Mapping[str, ConfigMap], server: ApiServer) -> None:
+        """Ask for the labels of this node if a selector does; `_look_for_ever` asks again.
+
+        None if we may not know them: then a document with a selector does not count.  Raises `ApiError` while nobody
+        says: what is in force must not go because of that.
+        """
+        if not has_selectors(state.values(), label=self._cluster.label):
+            self._labels_known = False
+            return
+        if self._labels_known:
+            return
+        try:
+            self._labels = await server.node_labels(self._node)
+        except ApiError as error:
+            if error.trouble in _UNKNOWN_FOR_NOW:
+                raise
+            self._labels = None
+        self._labels_known = True
+
+    def _bootstrap_now(self) -> bytes | None:
+        """The bootstrap document; empty if it can't be read."""
+        try:
+            return NodeState(self._root).bootstrap_content()
+        except HostError:
+            return b""
+
     def _published(
         self, state: Mapping[str, ConfigMap], labels: Mapping[str, str] | None
-    ) -> tuple[Discovery, _Published]:
+    ) -> tuple[Discovery, Published]:
         """Merge and publish.  Raises `HostError`, `ConfigurationError` for a floor that can't be believed."""
         node_state, signatures = NodeState(self._root), dict[str, Judged]()
+        self._bootstrap = self._bootstrap_now()
         floor = bootstrap_of(node_state).floor
         demand = signing.demand(floor, self._root)
-        discovery = discovered(state.values(), floor=floor, node_labels=labels)
-        before = self._file.load()
+        discovery = discovered(state.values(), floor=floor, node_labels=labels, label=self._cluster.label)
+        if self._in_force is None:
+            self._in_force = self._file.load()
+        before = self._in_force
         self._keys.use(self._sources(discovery, before, demand), local=floor.local_keys)
         merge = merged(
             discovery.candidates,
             before,
             node=Node(floor, moment().wall, self._keys.contents()),
             judge=lambda documents, config: _judged(demand, documents, config, signatures),
+            known=self._known.under(floor, time.monotonic()),
         )
+        self._known.keep(merge.known)
         if merge.config is None:
-            self._without_documents()
             self._file.save(merge.in_force)  # whatever comes under an old name must not bring back what was deleted
-            return discovery, _Published(merge, "")
+            self._without_documents()
+            self._in_force = merge.in_force
+            return discovery, Published(merge, "", before)
         node_state.begin(merge.config.ruleset.break_glass)
         judged = signatures.get(str(merge.config.ruleset.serial))
 
         def admit() -> None:
-            """A last good version, which is not judged again, was admitted when it came."""
+            """A last good version, which is not judged again, was admitted when it came.  Then the switch follows."""
             if judged is not None:
                 signing.admit(demand, judged)
+            self._save(merge, before)
 
         ruleset = merge.config.ruleset._replace(from_cluster=True)
         generation = self._store.publish(merge.config._replace(ruleset=ruleset), admit=admit)
         self._noting.greatest_age = ruleset.greatest_age
-        self._file.save(merge.in_force)
-        return discovery, _Published(merge, generation)
+        self._in_force = merge.in_force
+        return discovery, Published(merge, generation, before)
+
+    def _save(self, merge: Merged, before: InForce) -> None:
+        """What is trusted anew is noted once it was told: `_told`.  Raises `HostError`."""
+        noted = merge.in_force
+        if merge.trust_grew:
+            noted = noted._replace(trusted=noted.trusted & before.trusted)
+        if noted != before:
+            self._file.save(noted)
+
+    def _told(self, in_force: InForce) -> None:
+        """It was told: a failure means that it is told again by the next process."""
+        try:
+            self._file.save(in_force)
+        except HostError as error:
+            self._log.warning("trust not noted", problem=error.message)
 
     def _sources(self, discovery: Discovery, before: InForce, demand: Demand) -> list[KeySource]:
         """The keys that documents name, those in force first; none for what nobody signed, where that counts.
@@ -233,36 +373,6 @@ class ClusterPublisher:
         else:
             self._log.warning("configuration kept", reason="no ConfigMap counts, and whenMissing is KeepLast")
 
-    def _tell(
-        self, state: Mapping[str, ConfigMap], discovery: Discovery, published: _Published, events: Events
-    ) -> None:
-        """Events and log, for what is new."""
-        maps = {f"{each.namespace}/{each.name}": each for each in state.values()}
-        merge, told = published.merge, dict[str, str]()
-        grew = _listed(merge.trust_grew)
-
-        def say(name: str, reason: Reason, message: str) -> None:
-            said = f"{reason.value} {message}"
-            told[name] = said
-            if self._told.get(name) == said or name not in maps:
-                return
-            events.tell(Notice.of(maps[name], reason, message))
-            log = self._log.info if reason is Reason.ACCEPTED else self._log.warning
-            log(reason.value, configmap=name, message=message, generation=published.generation)
-            if reason is Reason.ACCEPTED and grew:
-                events.tell(Notice.of(maps[name], Reason.TRUST_GREW, f"trusted from now on: {grew}"))
-                self._log.warning(Reason.TRUST_GREW.value, configmap=name, what=grew)
-
-        for accepted in merge.accepted:
-            say(accepted.name, Reason.ACCEPTED, f"in force, version {accepted.resource_version}")
-        for each in merge.quarantined:
-            kept = "its last good version stays in force: " if each.kept else "not in force: "
-            fatal = [str(problem) for problem in each.problems if problem.fatal]
-            say(each.name, Reason.REJECTED, kept + _listed(fatal))
-        for ignored in discovery.ignored:
-            say(ignored.name, Reason.LABEL_IGNORED, str(ignored.problem))
-        self._told = told
-
 
 def _sources_in(name: str, contents: Mapping[str, bytes], demand: Demand | None = None) -> list[KeySource]:
     try:
@@ -285,11 +395,6 @@ def _judged(
     if config is not None and judged.key is not None and not any(problem.fatal for problem in judged.problems):
         found[str(config.ruleset.serial)] = judged
     return judged.problems
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f" (and {len(texts) - _MOST_TOLD} more)" if len(texts) > _MOST_TOLD else ""
-    return "; ".join(texts[:_MOST_TOLD]) + more
 
 
 def node_name(root: str) -> str:

@@ -15,10 +15,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 import anyio
+from anyio import to_thread
 
 from agent import __version__
 from agent.adapters import files, ipc, spool
 from agent.adapters.ipc_server import Pending, Server
+from agent.adapters.queued_log import QueuedLog
 from agent.adapters.telemetry import Log, open_log
 from agent.errors import HostError
 from agent.modes.aging import Aging
@@ -28,6 +30,7 @@ from agent.modes.source import Cluster, Source
 from agent.modes.telling import Telling
 from agent.modes.warm import Declined, State, WarmDoor
 from agent.modes.warm_access import Connections
+from agent.rules.precedence import Standing
 
 if TYPE_CHECKING:
     from agent.model.address import Address
@@ -53,7 +56,8 @@ def run(
     Raises `HostError`.
     """
     _take_what_is_needed()
-    daemon = _Daemon(root, source, environment, open_log(*log), metrics)
+    told = QueuedLog(open_log(*log))
+    daemon = _Daemon(root, source, environment, told, metrics)
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -63,6 +67,8 @@ def run(
         raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
     except OSError as error:
         raise HostError(f"{folder}: got {error}; expected to serve a socket there", hint=_NEXT_STEP) from error
+    finally:
+        told.close()
 
 
 def _take_what_is_needed() -> None:
@@ -81,7 +87,7 @@ class _Daemon:
         root: str,
         source: Source,
         environment: Mapping[str, str],
-        log: Log,
+        log: Log | QueuedLog,
         metrics: "Address | None" = None,
     ) -> None:
         self._root = root
@@ -93,6 +99,8 @@ class _Daemon:
         self._log = log
         self._since = time.time()
         self._bugs: Counter[str] = Counter()
+        self._published = anyio.Event()
+        self._state: State | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, from now on.  Raises `OSError` if there can be no socket."""
@@ -101,7 +109,8 @@ class _Daemon:
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
         folder = self._source.folder
-        publisher = Publisher(folder, self._root, self._log, self._bug, self._environment) if folder else None
+        told = (self._log, self._bug, self._environment, self._look)
+        publisher = Publisher(folder, self._root, *told) if folder else None
         if publisher:
             await publisher.publish()
         with suppress(OSError):  # then nothing is told, as with every other process
@@ -113,11 +122,10 @@ class _Daemon:
             self._server = Server(self._taken, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
-            self._state = state = await self._door.state()
-            self._warm_up(state)
-            self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
+            generation = await self._first_state()
+            self._log.info("serving", version=__version__, root=self._root, generation=generation)
             group.start_soon(self._server.serve, listening)
-            aging = Aging(lambda: self._door.now(self._state.node.standing), self._log)
+            aging = Aging(self._standing, self._log)
             for work in (self._ahead.run, self._telling.run, self._follow, aging.run):
                 group.start_soon(self._lasting, work)
             if publisher:
@@ -138,7 +146,26 @@ class _Daemon:
     def _of_cluster(self, cluster: Cluster) -> "ClusterPublisher":
         from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
 
-        return ClusterPublisher(self._root, cluster, self._environment, self._log)
+        world = (self._root, cluster, self._environment, self._log)
+        return ClusterPublisher(*world, published=self._look, bug=self._bug)
+
+    async def _first_state(self) -> str:
+        """Load what is in force; its generation.  If there is no room for it now, `_follow` does so later."""
+        try:
+            state = await self._door.state()
+        except Declined:
+            return ""
+        self._state = state
+        await self._warm_up(state)
+        return state.generation
+
+    def _standing(self) -> Standing | None:
+        """What holds now; None before anything was read."""
+        return self._door.now(self._state.node.standing) if self._state else None
+
+    def _look(self) -> None:
+        """Something was published: have it loaded now."""
+        self._published.set()
 
     def _observed(self, address: "Address", publisher: Publisher | None) -> "Observing":
         from agent.modes.observing import Observing, Parts  # and Prometheus' library, and HTTP's other side
@@ -156,7 +183,7 @@ class _Daemon:
             await anyio.sleep(_REST)
 
     async def _follow(self) -> None:
-        """Notice another configuration, whoever published it, before a pull does."""
+        """Notice another configuration before a pull does: at once if this process published it."""
         generation = ""
         while True:
             try:
@@ -168,14 +195,16 @@ class _Daemon:
             if state.generation and state.generation != generation:
                 self._log.info("generation", generation=state.generation, before=generation)
                 generation = state.generation
-                self._warm_up(state)
+                await self._warm_up(state)
                 await self._ahead.changed(state)
-            await anyio.sleep(_LOOK)
+            with anyio.move_on_after(_LOOK):
+                await self._published.wait()
+            self._published = anyio.Event()
 
-    def _warm_up(self, state: State) -> None:
+    async def _warm_up(self, state: State) -> None:
         """What can't be loaded ahead is told, and loaded, or not, by the pull that needs it."""
         try:
-            self._door.warm_up(state)
+            await to_thread.run_sync(self._door.warm_up, state)
         except Exception as error:  # noqa: BLE001 - see above
             self._bug(error)
 
@@ -204,6 +233,7 @@ class _Daemon:
             "ahead": {"waiting": self._ahead.waiting, "done": self._ahead.done, "dropped": self._ahead.dropped},
             "told": self._telling.counters.as_json(),
             "linesDropped": self._log.dropped,
+            "writesDropped": self._door.beside.dropped,
             "cluster": self._cluster.as_json() if self._cluster else None,
             "metrics": self._observing.as_json() if self._observing else None,
             "bugs": dict(self._bugs),

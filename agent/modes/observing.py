@@ -16,6 +16,7 @@ from agent.adapters.exposition import CONTENT_TYPE, Exposition
 from agent.adapters.http_server import HttpServer, Page
 from agent.adapters.ipc_server import Server
 from agent.adapters.nodestate import moment
+from agent.adapters.queued_log import QueuedLog
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.telemetry import Log
 from agent.errors import HostError, Unavailable
@@ -51,7 +52,7 @@ class Parts(NamedTuple):
     server: Server
     ahead: Ahead
     telling: Telling
-    log: Log
+    log: Log | QueuedLog
     bugs: Counter[str]
     publisher: Publisher | None
     cluster: "ClusterPublisher | None"

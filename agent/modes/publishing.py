@@ -31,16 +31,24 @@ class Publisher:
     """Publishes what is at `path` under `root`."""
 
     def __init__(
-        self, path: str, root: str, log: Log, bug: Callable[[Exception], None], environment: Mapping[str, str]
+        self,
+        path: str,
+        root: str,
+        log: Log,
+        bug: Callable[[Exception], None],
+        environment: Mapping[str, str],
+        published: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing is read yet.  `bug` is told the exceptions that nobody foresaw: pulls are answered all the same.
 
-        `environment` is believed for its proxies, through which keys are fetched.
+        `environment` is believed for its proxies, through which keys are fetched.  `published` is called, in the event
+        loop, once something was put in force.
         """
         self._path = path
         self._root = root
         self._log = log
         self._bug = bug
+        self._put_in_force = published
         self._stamp: object = None
         self._again = float("inf")
         self._said: object = None
@@ -57,21 +65,23 @@ class Publisher:
             await anyio.sleep(INTERVAL)
             if self._keys.is_due() and await to_thread.run_sync(self._refreshed):
                 await self.publish()
-            stamp = self._look()
+            stamp = await to_thread.run_sync(self._look)
             if stamp == self._stamp and time.monotonic() < self._again:
                 continue
             await anyio.sleep(INTERVAL)
-            if self._look() == stamp:  # nobody is still writing
+            if await to_thread.run_sync(self._look) == stamp:  # nobody is still writing
                 await self.publish()
 
     async def publish(self) -> None:
         """Publish once what is there now."""
-        self._stamp = self._look()
+        self._stamp = await to_thread.run_sync(self._look)
         try:
             failed = await to_thread.run_sync(self._published)
         except Exception as error:  # noqa: BLE001 - see `__init__`
             self._bug(error)
             failed = True
+        if not failed:
+            self._put_in_force()
         self._again = time.monotonic() + RETRY if failed else float("inf")
 
     def _refreshed(self) -> bool:

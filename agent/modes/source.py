@@ -2,17 +2,20 @@
 
 from typing import NamedTuple
 
+from agent.config.discovery import LABEL
+
 
 class Cluster(NamedTuple):
     """Whose ConfigMaps count.
 
     `kubeconfig` is empty for the pod's service account, `namespace` for the credentials' own.  `node` is this node's
-    name in the cluster, empty for the host's.
+    name in the cluster, empty for the host's.  `label` is the key of the label that says so.
     """
 
     kubeconfig: str
     namespace: str
     node: str
+    label: str = LABEL
 
 
 class Source(NamedTuple):

@@ -9,6 +9,7 @@ import anyio
 from anyio import to_thread
 
 from agent.adapters.folding import Folded, SpoolReader
+from agent.adapters.queued_log import QueuedLog
 from agent.adapters.telemetry import Log
 from agent.model.answer import Ground
 from agent.model.counters import Counters
@@ -20,7 +21,7 @@ INTERVAL = 1.0
 class Telling:
     """Folds the spool under `root`; `let_in` is given each image that break-glass let in."""
 
-    def __init__(self, root: str, log: Log, let_in: Callable[[str], object]) -> None:
+    def __init__(self, root: str, log: Log | QueuedLog, let_in: Callable[[str], object]) -> None:
         """Nothing is read yet."""
         self.counters = Counters()
         self._reader = SpoolReader(root)

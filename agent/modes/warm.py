@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 from agent import __version__
 from agent.adapters import answers, ipc
 from agent.adapters.answers import Given
+from agent.adapters.beside import Beside, VerdictsBeside
 from agent.adapters.concurrent import SideBySide
 from agent.adapters.doubtful import DoubtfulApart
 from agent.adapters.flights import Flights
@@ -72,6 +73,7 @@ _LATE = (
 """What a child imports only if it has to; a process that lives long has to one day."""
 
 _LOADS = 3
+_READING = 5.0  # seconds; a snapshot as large as it may be takes one or two
 _DESCRIPTORS = 8  # more than are open at once while the node's state is read
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
@@ -133,7 +135,8 @@ class WarmDoor:
     def __init__(self, root: str, connections: Connections, group: TaskGroup, bug: Callable[[Exception], None]) -> None:
         """`root` is what the node's folders are under."""
         self.root = root
-        self.verdicts = DoubtfulApart(VerdictFolder(root))
+        self.beside = Beside(group, bug)
+        self.verdicts = DoubtfulApart(VerdictsBeside(VerdictFolder(root), self.beside))
         self.turns = Turns()
         self.subjects: dict[str, Descriptor] = {}
         self.bug = bug
@@ -141,6 +144,8 @@ class WarmDoor:
         """Of pulls, from their question to their answer."""
         self.pulls: dict[How, int] = dict.fromkeys(How, 0)
         self._connections = connections
+        connections.write_by(self.beside.later)
+        self._loading = anyio.Lock()
         self._group = group
         self._node = NodeState(root)
         self._policies = ThreadedWorker()
@@ -157,18 +162,18 @@ class WarmDoor:
         stamp = answers.state(self.root)
         if self._state is not None and stamp is not None and stamp == self._state.stamp:
             return self._state
-        if not _can_open():
-            raise Declined("alone")  # what can't be opened counts as missing, and would until something changes
-        for _ in range(_LOADS):
-            stamp, found = answers.state(self.root), node.opened(self.root)
-            if answers.state(self.root) == stamp:
-                break
-        verifiers: Mapping[tuple[str, str], Verifier] = {}
-        if isinstance(found.config, Config):
-            verifiers = verifiers_of(found.config)
-            await self._connections.keep_only(found.config)
-        self._state = State(stamp, found, verifiers)
-        return self._state
+        async with self._loading:  # the next one finds what this one has read
+            stamp = answers.state(self.root)
+            if self._state is not None and stamp is not None and stamp == self._state.stamp:
+                return self._state
+            read: list[State] = []
+            if not await self.beside.do(lambda: read.append(_read(self.root)), _READING):
+                raise Declined("alone")
+            state = read[0]
+            if isinstance(state.node.config, Config):
+                await self._connections.keep_only(state.node.config)
+            self._state = state
+            return state
 
     def now(self, standing: Standing) -> Standing:
         """What holds at this moment of a state that was read before."""
@@ -205,7 +210,7 @@ class WarmDoor:
             judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
             if case.terms.rule is not None:
                 await self.verdicts.write(case.terms.rule.ground, case.request.described)
-            registry.keep()
+            await self.beside.do(registry.keep)
             return judgement
 
     async def judged(self, case: Case, state: State, watch: "Pull | None" = None) -> Judgement:
@@ -239,7 +244,7 @@ class WarmDoor:
                     self._end(flight, key)
                     await anyio.sleep(_FIRST)
                     await self.verdicts.write(key[0], key[1])
-                registry.keep()
+                await self.beside.do(registry.keep)
         except Crowded:
             pass
         except Exception as error:  # noqa: BLE001 - whoever waits does without us, and says what it is
@@ -315,13 +320,14 @@ class Pull:
         """Nothing is done yet."""
         self._door = door
         self._question = question
-        self._kept: Callable[[], None] = lambda: None
+        self._kept: Callable[[], None] | None = None
         self._how = How.DECIDED
         self.flight: Flight | None = None
 
     def told(self) -> None:
         """See `ipc_server.Pending.told`: the fast path may give the same answer again."""
-        self._kept()
+        if self._kept is not None:
+            self._door.beside.later(self._kept)
 
     def is_busy(self) -> bool:
         """See `ipc_server.Pending.is_busy`."""
@@ -388,6 +394,17 @@ class Pull:
         if reply.final and until and key and state.stamp:
             self._kept = keep
         return ipc.answer(code, (line, *answers.around_time(record)), final=reply.final)
+
+
+def _read(root: str) -> State:
+    """What holds on the node now.  Raises `Declined` if it can't be read whole for want of descriptors."""
+    if not _can_open():
+        raise Declined("alone")  # what can't be opened counts as missing, and would until something changes
+    for _ in range(_LOADS):
+        stamp, found = answers.state(root), node.opened(root)
+        if answers.state(root) == stamp:
+            break
+    return State(stamp, found, verifiers_of(found.config) if isinstance(found.config, Config) else {})
 
 
 def _can_open() -> bool:

@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from agent.adapters.throttling import ConsiderateTransport, ThrottledOrigins
 from agent.adapters.token_store import TokenStore
 from agent.adapters.union import UnionRegistry
 from agent.config.config import Config
+from agent.model.revocation import RevocationQuery
 from agent.modes.registry_access import credentials_of
 from agent.modes.revocation_access import RESERVE
 from agent.ports import Registry
@@ -48,6 +49,11 @@ class Connections:
         self._kept: dict[_Kind, _Kept] = {}
         self._retired: list[tuple[float, ConnectionPool]] = []
         self._revocation: ConnectionPool | None = None
+        self._write: Callable[[Callable[[], object]], None] = _at_once
+
+    def write_by(self, later: Callable[[Callable[[], object]], None]) -> None:
+        """Have `later` do what writes to a disk."""
+        self._write = later
 
     async def __aenter__(self) -> "Connections":
         """Give it; no connection is made yet."""
@@ -93,7 +99,23 @@ class Connections:
             end = min(time.monotonic() + seconds, deadline - RESERVE)
             yield PooledTransport(self._revocation, deadline=end)
 
-        return RevocationClient(transport, cache=RevocationCache(self._root))
+        return RevocationClient(transport, cache=_CacheBeside(self._root, self._write))
+
+
+def _at_once(work: Callable[[], object]) -> None:
+    work()
+
+
+class _CacheBeside(RevocationCache):
+    """A list may have 16 MiB: nobody waits until it is written."""
+
+    def __init__(self, root: str, later: Callable[[Callable[[], object]], None]) -> None:
+        super().__init__(root)
+        self._later = later
+
+    def put(self, query: RevocationQuery, content: bytes) -> None:
+        """See `RevocationCache.put`."""
+        self._later(lambda: RevocationCache.put(self, query, content))
 
 
 def _kinds(config: Config) -> Sequence[_Kind]:

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TextIO
 
+from agent.config.discovery import LABEL, is_label_key
 from agent.errors import Exit, UsageError
 from agent.model.address import Address
 from agent.modes.source import Cluster, Source
@@ -51,6 +52,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--namespace", metavar="NS", default="", help="namespace of the ConfigMaps (default: the credentials' own)"
     )
     parser.add_argument(
+        "--label", metavar="KEY", default="", help=f"key of the label that ConfigMaps need (default: {LABEL})"
+    )
+    parser.add_argument(
         "--node", metavar="NAME", default="", help="this node's name in the cluster (default: the host's name)"
     )
     parser.add_argument(
@@ -70,9 +74,14 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     """Run until a signal says stop.  Raises `UsageError`, `HostError`."""
     from agent.modes import daemon
 
-    cluster = Cluster(options.kubeconfig, options.namespace, options.node) if options.configmaps else None
-    if cluster is None and (options.kubeconfig or options.namespace or options.node):
-        raise UsageError("--kubeconfig, --namespace, --node: got them alone; expected --configmaps beside them")
+    label = options.label or LABEL
+    cluster = Cluster(options.kubeconfig, options.namespace, options.node, label) if options.configmaps else None
+    if cluster is None and (options.kubeconfig or options.namespace or options.label or options.node):
+        raise UsageError(
+            "--kubeconfig, --namespace, --label, --node: got them alone; expected --configmaps beside them"
+        )
+    if not is_label_key(label):
+        raise UsageError(f"--label: got {ascii(label)[:80]}; expected the key of a label, as in {LABEL}")
     source = Source(options.config, cluster)
     metrics = None if options.metrics == OFF else Address.parse(options.metrics)
     daemon.run(options.root, source, environment, log=(stderr, options.log), metrics=metrics)

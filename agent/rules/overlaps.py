@@ -44,6 +44,64 @@ class Patterns:
         return min(found, default=None)
 
 
+class Crowd:
+    """The patterns of many sets, which come and go: whether another set shares a repository with any of them.
+
+    However many they are, that takes about as many steps as the other set has segments.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self) -> None:
+        """Nobody is here."""
+        self._root = _Place()
+
+    def add(self, patterns: Patterns) -> None:
+        """Let a set come."""
+        self._root.count(patterns._root, 1)
+
+    def remove(self, patterns: Patterns) -> None:
+        """Let a set go that came."""
+        self._root.count(patterns._root, -1)
+
+    def shares(self, patterns: Patterns) -> bool:
+        """Whether some repository is matched by a pattern of `patterns` and by one that is here."""
+        pending = [(patterns._root, self._root)]
+        while pending:
+            left, right = pending.pop()
+            if left.pattern and right.ends:
+                return True
+            for a, below_a in left.below.items():
+                if a and (_REST in right.below or (a == _REST and right.below.keys() - {""})):
+                    return True
+                if a == _ANY:
+                    pending += ((below_a, below_b) for b, below_b in right.below.items() if b)
+                elif a != _REST:
+                    pending += ((below_a, right.below[b]) for b in (a, _ANY) if b in right.below and (a or b == a))
+        return False
+
+
+class _Place:
+    """A node of a crowd's tree: how many patterns pass it, and how many end here."""
+
+    __slots__ = ("below", "ends", "passing")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Place] = {}
+        self.passing = 0
+        self.ends = 0
+
+    def count(self, node: "_Node", by: int) -> None:
+        """Count a set's patterns in, or out; a pattern has at most as many segments as a repository's name."""
+        for segment, below in node.below.items():
+            place = self.below.setdefault(segment, _Place())
+            place.passing += by
+            place.ends += by if below.pattern else 0
+            place.count(below, by)
+            if not place.passing:
+                del self.below[segment]
+
+
 class _Node(NamedTuple):
     """`below` maps segments to what may follow; what "" leads to is a pattern that ends here."""
 

@@ -14,9 +14,9 @@ import anyio
 import pytest
 
 from agent.adapters import kube, kube_access
-from agent.adapters.kube import ApiServer
+from agent.adapters.kube import ApiServer, _Session
 from agent.adapters.kube_access import Access, Credentials
-from agent.cluster.following import List
+from agent.cluster.following import List, Watch
 from agent.cluster.troubles import ApiError, Trouble
 from tests.adapters.kube import Given
 from tests.cluster.objects import NAMESPACE, SELECTOR
@@ -200,11 +200,14 @@ def test_connections_are_made_anew_when_their_files_change_and_the_last_ones_sta
 
         async def body() -> None:
             async with ApiServer(Broken(simulator.url, ADMIN)) as server:
+                made: list[_Session] = []
 
-                async def ask() -> object:
+                async def ask() -> _Session:
                     await server.page(NAMESPACE, SELECTOR, List(1, ""))
                     assert server._made is not None
-                    return server._made[1]
+                    if server._made not in made:
+                        made.append(server._made)
+                    return server._made
 
                 first = await ask()
                 assert await ask() is first
@@ -220,10 +223,31 @@ def test_connections_are_made_anew_when_their_files_change_and_the_last_ones_sta
                 for i in range(5):
                     given.access = given.access._replace(stamp=(("cert", 4 + i),))
                     assert await ask() is not second
-                assert len(server._retired) == 1
+                assert all(each.client.closed for each in made[:-1])
+                assert not made[-1].client.closed
                 second = await ask()
                 broken.append(ApiError(Trouble.CREDENTIALS, "half written"))
                 assert await ask() is second
+
+        anyio.run(body)
+
+
+def test_connections_of_a_certificate_that_was_rotated_are_closed_when_the_watch_on_them_ends() -> None:
+    with KubeSimulator() as simulator:
+        given = Given(simulator.url, ADMIN)
+
+        async def body() -> None:
+            async with ApiServer(given) as server:
+                await server.page(NAMESPACE, SELECTOR, List(1, ""))
+                async with server.changes(NAMESPACE, SELECTOR, Watch("100", 60)) as changes:
+                    first = server._made
+                    assert first is not None
+                    given.access = given.access._replace(stamp=(("cert", 2),))
+                    await server.page(NAMESPACE, SELECTOR, List(1, ""))
+                    assert server._made is not first
+                    assert await changes.next() is not None  # it goes on
+                    assert not first.client.closed
+                assert first.client.closed
 
         anyio.run(body)
 

@@ -20,6 +20,11 @@ def notice(message: str) -> Notice:
     return Notice.of(configmap("a"), Reason.ACCEPTED, message)
 
 
+def warning(number: int) -> Notice:
+    """Something to say of a ConfigMap of its own."""
+    return Notice.of(configmap("a"), Reason.REJECTED, str(number))._replace(uid=f"uid-{number}")
+
+
 class World:
     """A clock that a test moves, and the waits that were asked for."""
 
@@ -119,10 +124,10 @@ def test_a_flood_is_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None
 
         async def body(events: Events, world: World) -> None:
             for i in range(100):
-                events.tell(notice(str(i)))
+                events.tell(warning(i))
             await until(lambda: events.written == 5)
             for i in range(100, 200):
-                events.tell(notice(str(i)))
+                events.tell(warning(i))
                 await anyio.sleep(0.001)
             await until(lambda: events.written == BURST)
             assert events.dropped == 200 - BURST

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -9,10 +10,12 @@ from anyio import to_thread
 
 from agent.adapters.kube import ApiServer
 from agent.adapters.kube_follow import Follower
+from agent.adapters.nodestate import moment
 from agent.cluster import messages
 from agent.cluster.following import PAGE
 from agent.cluster.troubles import ApiError, Trouble
 from agent.model.configmap import ConfigMap
+from agent.rules.breakglass import Moment
 from tests.adapters.kube import ACTIVE, Given, Told, following, until
 from tests.cluster.objects import NAMESPACE, SELECTOR
 from tests.simulators import kube_misbehaviour as does
@@ -280,6 +283,40 @@ def test_another_token_is_used_for_the_next_request() -> None:
                 assert simulator.seen[-1].token == "rotated"
 
         anyio.run(body)
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(days=400)])
+def test_a_wall_clock_that_jumps_changes_no_wait_and_loses_nothing(jump: timedelta) -> None:
+    jumped, waits = [timedelta()], list[float]()
+
+    def now() -> Moment:
+        found = moment()
+        return found._replace(wall=found.wall + jumped[0])
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        await anyio.sleep(seconds / 1000)
+
+    with KubeSimulator() as simulator:
+        put(simulator, "a", "1")
+
+        async def body() -> None:
+            told = Told()
+            async with server_of(simulator) as server, anyio.create_task_group() as group:
+                follower = Follower(server, NAMESPACE, SELECTOR, now=now, random=lambda: 0.5, sleep=sleep)
+                group.start_soon(follower.follow, told.apply)
+                await told.until({"a": "1"})
+                jumped[0] = jump
+                put(simulator, "a", "2")
+                await told.until({"a": "2"})
+                simulator.hang_up()
+                put(simulator, "a", "3")
+                await told.until({"a": "3"})
+                assert follower.progress().lists == 1
+                group.cancel_scope.cancel()
+
+        anyio.run(body)
+    assert all(0 <= wait <= 60 for wait in waits)
 
 
 def test_every_request_says_what_it_wants_and_no_more() -> None:

@@ -27,13 +27,14 @@ def socket_of(program: Program) -> Path:
 
 
 @contextmanager
-def warm(node: Node, program: Program, before: Sequence[str] = ()) -> Iterator[Running]:
+def warm(node: Node, program: Program, before: Sequence[str] = (), words: Sequence[str] = ()) -> Iterator[Running]:
     """The program's daemon, once it answers; ended by SIGTERM.  Raises `AssertionError` with its log if it fails.
 
-    `before` are words to stand in its command line in place of the program.
+    `before` are words to stand in its command line in place of the program, `words` are further ones at its end.
     """
     log = program.root / "watch.log"
-    with node.started([*(before or [str(program.path)]), "watch", "--root", str(program.root)], log=log) as running:
+    command = [*(before or [str(program.path)]), "watch", "--root", str(program.root), *words]
+    with node.started(command, log=log) as running:
         end = time.monotonic() + _START_SECONDS
         while not answers(socket_of(program)):
             if time.monotonic() > end or not Path(f"/proc/{running.pid}").exists():

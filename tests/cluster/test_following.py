@@ -1,5 +1,8 @@
 """What to ask next, and when: with a clock and a chance of the tests' own."""
 
+import random
+from collections import Counter
+
 import pytest
 
 from agent.cluster import following as rules
@@ -243,3 +246,34 @@ def test_watches_are_asked_for_a_time_that_differs() -> None:
         Watch("10", 240),
         Watch("10", 358),
     ]
+
+
+@pytest.mark.parametrize(
+    ("failures", "spread"),
+    [(0, rules.START_SPREAD), (1, rules.BACKOFF_FIRST), (5, 16.0), (20, rules.BACKOFF_MOST)],
+)
+def test_thousands_that_lost_one_server_come_back_one_after_another(failures: int, spread: float) -> None:
+    """Each asks at a time of its own: no tenth of the wait sees more than its share, chance allowed for."""
+    nodes, tenths = 5_000, Counter[int]()
+    for seed in range(nodes):
+        following = Following(random.Random(seed).random)
+        for _ in range(failures):
+            following.asking(0.0)
+            following.failed(failure(Trouble.UNAVAILABLE), 0.1)
+        wait = following.next().wait
+        assert 0.0 <= wait < spread
+        tenths[int(10 * wait / spread)] += 1
+    assert len(tenths) == 10
+    assert max(tenths.values()) < 1.25 * nodes / 10
+
+
+def test_thousands_whose_place_is_gone_at_once_do_not_list_at_once() -> None:
+    waits = []
+    for seed in range(5_000):
+        following = watching("a", chance=None)
+        following._random = random.Random(seed).random
+        following.failed(failure(Trouble.GONE), 200.0)
+        waits.append(following.next().wait)
+        assert isinstance(following.next().request, List)
+    in_the_fullest_second = max(Counter(map(int, waits)).values())
+    assert in_the_fullest_second < 1.25 * len(waits) / rules.RELIST_SPREAD

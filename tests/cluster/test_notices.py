@@ -5,7 +5,20 @@ from datetime import datetime, timezone
 
 import pytest
 
-from agent.cluster.notices import BURST, MAX_MESSAGE, MOST_REMEMBERED, REFILL, REPEAT, Diary, Notice, Reason, again
+from agent.cluster.notices import (
+    BURST,
+    BURST_OF_ONE,
+    MAX_MESSAGE,
+    MOST_REMEMBERED,
+    REFILL,
+    REFILL_OF_ONE,
+    REPEAT,
+    RESERVED,
+    Diary,
+    Notice,
+    Reason,
+    again,
+)
 from tests.cluster.objects import NAMESPACE, configmap
 
 AT = datetime(2026, 11, 27, 20, 30, 5, 999, tzinfo=timezone.utc)
@@ -74,34 +87,54 @@ def test_the_same_has_the_same_name_on_every_node_and_nothing_else_has() -> None
     assert notice()._replace(resource_version="8").event == notice().event
 
 
+def warning(number: int, about: str | None = None) -> Notice:
+    """One of many, each about a ConfigMap of its own unless told otherwise."""
+    return notice(f"number {number}", reason=Reason.REJECTED)._replace(uid=about or f"uid-{number}")
+
+
 def test_what_is_said_again_is_counted_and_written_after_a_while() -> None:
     diary = Diary()
-    assert diary.count("a", 1.0) == 1
-    assert [diary.count("a", 2.0 + i) for i in range(5)] == [0] * 5
-    assert diary.count("a", 1.0 + REPEAT) == 7
+    assert diary.count(notice(), 1.0) == 1
+    assert [diary.count(notice(), 2.0 + i) for i in range(5)] == [0] * 5
+    assert diary.count(notice(), 1.0 + REPEAT) == 7
 
 
 def test_a_flood_is_dropped_and_counted() -> None:
     diary = Diary()
-    written = [diary.count(f"event-{i}", 1.0) for i in range(100)]
+    written = [diary.count(warning(i), 1.0) for i in range(100)]
     assert sum(written) == BURST
     assert diary.dropped == 100 - BURST
-    assert diary.count("late", 1.0 + REFILL) == 1
-    assert diary.count("later", 1.0 + REFILL) == 0
+    assert diary.count(warning(100), 1.0 + REFILL) == 1
+    assert diary.count(warning(101), 1.0 + REFILL) == 0
+
+
+def test_acceptance_leaves_room_for_warnings() -> None:
+    diary = Diary()
+    written = [diary.count(notice()._replace(uid=f"uid-{i}"), 1.0) for i in range(100)]
+    assert sum(written) == BURST - RESERVED
+    assert sum(diary.count(warning(i), 1.0) for i in range(100)) == RESERVED
+
+
+def test_a_configmap_that_changes_all_the_time_silences_no_other() -> None:
+    diary = Diary()
+    written = [diary.count(warning(i, "flips"), 0.6 * i) for i in range(100)]  # a minute
+    assert sum(written) == BURST_OF_ONE
+    assert diary.count(warning(100, "other"), 60.0) == 1
+    assert sum(diary.count(warning(200 + i, "flips"), 60.0 + 0.6 * i) for i in range(6_000)) == 3600 / REFILL_OF_ONE
 
 
 def test_what_was_dropped_is_written_when_there_is_room() -> None:
     diary = Diary()
     for i in range(BURST + 1):
-        diary.count(f"event-{i}", 1.0)
-    assert diary.count(f"event-{BURST}", 1.0 + REFILL) == 2
+        diary.count(warning(i), 1.0)
+    assert diary.count(warning(BURST), 1.0 + REFILL) == 2
 
 
 def test_a_diary_is_bounded() -> None:
     diary = Diary()
     for i in range(MOST_REMEMBERED + 1):
-        diary.count(f"event-{i}", 1.0)
-    diary.wrote("event-0", ours=True)
-    assert not diary.is_ours("event-0")
-    diary.wrote(f"event-{MOST_REMEMBERED}", ours=True)
-    assert diary.is_ours(f"event-{MOST_REMEMBERED}")
+        diary.count(warning(i), 1.0)
+    diary.wrote(warning(0).event, ours=True)
+    assert not diary.is_ours(warning(0).event)
+    diary.wrote(warning(MOST_REMEMBERED).event, ours=True)
+    assert diary.is_ours(warning(MOST_REMEMBERED).event)

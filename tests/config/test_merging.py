@@ -13,7 +13,8 @@ from agent.config.canonical import decode, encode
 from agent.config.config import Config
 from agent.config.discovery import Candidate
 from agent.config.inforce import InForce
-from agent.errors import Malformed, Problem
+from agent.errors import Code, Exit, Malformed, Problem
+from agent.model.answer import LINE_LIMIT, Answer
 from agent.rules.floor import Floor
 from agent.rules.overlaps import Patterns
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy
@@ -317,7 +318,7 @@ def test_trust_that_grows_is_told_and_nothing_else() -> None:
         ),
     )
     after = merge([PLATFORM, more], before)
-    assert [each.partition(" until")[0] for each in after.trust_grew] == [
+    assert [str(each).partition(" until")[0] for each in after.trust_grew] == [
         f"nodeseal/tenant: allowed image r.example/tenant/y@{DIGEST}",
         "nodeseal/tenant: break-glass for r.example/tenant/x",
         "nodeseal/tenant: exemption of r.example/tenant/tools",
@@ -333,6 +334,31 @@ def test_what_was_read_is_not_read_again() -> None:
     after = merging.merged([PLATFORM, TENANT], before.in_force, node=NODE, formats=FORMATS, known=before.known)
     assert config(after) == config(before)
     assert all(after.known[key] is found for key, found in before.known.items())
+
+
+def test_what_is_handed_on_of_what_was_read_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = merge([PLATFORM, TENANT])
+    monkeypatch.setattr(merging, "MAX_KNOWN", sum(map(len, PLATFORM.documents.values())) + 100)
+    assert len(merge([PLATFORM, TENANT]).known) == 1 < len(whole.known)
+
+
+def test_rules_of_several_documents_are_told_apart_and_keep_their_grounds() -> None:
+    """All that people get of a rule is its name; grounds, and so verdicts, do not depend on it."""
+    alone, both = config(merge([TENANT])), config(merge([PLATFORM, TENANT]))
+    assert [rule.name for rule in alone.rules] == ["only"]
+    assert [rule.name for rule in both.rules] == ["platform/only", "tenant/only"]
+    assert alone.rules[0].ground == both.rules[1].ground
+
+
+def test_long_names_of_rules_are_told_apart_within_an_answers_line() -> None:
+    long = "a" * 200
+    maps = [candidate(f"{long}{i}", says(f"r.example/{i}/**", default=ENFORCE)) for i in "bc"]
+    names_of = [rule.name for rule in config(merge(maps)).rules]
+    assert len(set(names_of)) == 2
+    lines = {Answer(Exit.DENY, Code.NO_EVIDENCE, name, "m" * 500, image="r.example/x").line() for name in names_of}
+    assert len(lines) == 2
+    assert all(len(line) <= LINE_LIMIT for line in lines)
+    assert all(any(name in line for line in lines) for name in names_of)
 
 
 _SAID = st.sampled_from(

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -24,7 +26,7 @@ from agent.config.discovery import ACTIVE, LABEL, NODE_SELECTOR
 from agent.config.merging import Merged
 from agent.errors import Cause, Unavailable
 from agent.model.configmap import ConfigMap
-from agent.modes import node
+from agent.modes import clustering, node
 from agent.modes.clustering import ClusterPublisher
 from agent.modes.source import Cluster
 from agent.rules import age
@@ -56,12 +58,11 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "host"
 
 
-@contextlib.contextmanager
-def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[pathlib.Path]:
-    """A daemon that follows the server's ConfigMaps; its log."""
-    kubeconfig = root / "kubeconfig"
+def kubeconfig(root: pathlib.Path, server: KubeSimulator) -> pathlib.Path:
+    """A file that lets its administrator in."""
+    path = root / "kubeconfig"
     cluster, user = {"server": server.url}, {"token": ADMIN}
-    kubeconfig.write_text(
+    path.write_text(
         json.dumps(
             {
                 "apiVersion": "v1",
@@ -73,12 +74,18 @@ def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[p
             }
         )
     )
-    kubeconfig.chmod(0o600)
+    path.chmod(0o600)
+    return path
+
+
+@contextlib.contextmanager
+def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[pathlib.Path]:
+    """A daemon that follows the server's ConfigMaps; its log."""
     log = root / "log"
     command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps", "--node", "n1"]
     words = words if "--metrics" in words else (*words, "--metrics", "off")
     with log.open("ab") as stream:
-        process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig), *words], stderr=stream)
+        process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig(root, server)), *words], stderr=stream)
     try:
         until(lambda: (root / ipc.FOLDER / ipc.NAME).exists(), log)
         yield log
@@ -225,6 +232,124 @@ def test_once_nothing_is_labelled_any_more_the_last_one_says_what_holds(
         else:
             assert "configuration kept" in log.read_text()
             assert in_force(root) is not None
+
+
+@contextlib.asynccontextmanager
+async def publishing(given: "Given", server: KubeSimulator, label: str = LABEL) -> AsyncIterator[ClusterPublisher]:
+    """A publisher in this process, that follows the server."""
+    cluster = Cluster(str(kubeconfig(given.root, server)), "", "n1", label)
+    bugs: list[Exception] = []
+    publisher = ClusterPublisher(str(given.root), cluster, {}, given.log, bug=bugs.append)
+    async with anyio.create_task_group() as group:
+        group.start_soon(publisher.run)
+        yield publisher
+        group.cancel_scope.cancel()
+    assert bugs == []
+
+
+async def soon(reached: Callable[[], bool]) -> None:
+    """Wait for something to be true."""
+    with anyio.fail_after(SECONDS):
+        while not reached():
+            await anyio.sleep(0.02)
+
+
+def label_node(server: KubeSimulator, **labels: str) -> None:
+    """The node, with these labels."""
+    with server.condition:
+        server.objects["nodes", "", "n1"] = {"kind": "Node", "metadata": {"name": "n1", "labels": labels}}
+
+
+def test_labels_of_the_node_are_asked_for_only_if_a_selector_does_and_a_change_takes_effect(
+    server: KubeSimulator, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "LOOK", 0.2)
+    given = Given(root)
+    put(server, "platform", platform())
+    label_node(server, pool="blue")
+
+    async def body() -> None:
+        async with publishing(given, server):
+            await soon(lambda: names(root) == {"platform"})
+            await anyio.sleep(0.5)
+            assert server.counts["get"] == 0
+            put(server, "shop", tenant("shop", "r.example/shop/**"), **{NODE_SELECTOR: "pool=green"})
+            await soon(lambda: server.counts["get"] > 2)
+            assert names(root) == {"platform"}
+            label_node(server, pool="green")
+            await soon(lambda: names(root) == {"platform", "shop"})
+            server.behave("get", *[does.status(503)] * 3)  # nobody says: nothing changes
+            seen = server.counts["get"]
+            await soon(lambda: server.counts["get"] > seen + 4)
+            assert names(root) == {"platform", "shop"}
+            label_node(server)
+            await soon(lambda: names(root) == {"platform"})
+
+    anyio.run(body)
+
+
+def test_a_node_that_nobody_tells_of_takes_nothing_out_of_force(
+    server: KubeSimulator, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "RETRY", 0.1)
+    given = Given(root)
+    selector = {NODE_SELECTOR: "pool=blue"}
+    put(server, "platform", platform(), **selector)
+    label_node(server, pool="blue")
+
+    async def body() -> None:
+        async with publishing(given, server):
+            await soon(lambda: names(root) == {"platform"})
+        server.behave("get", *[does.status(503)] * 3)
+        async with publishing(given, server) as publisher:
+            await soon(lambda: publisher.as_json()["publishFailures"] == 3)
+            assert names(root) == {"platform"}
+            await soon(lambda: publisher.as_json()["accepted"] == 1)
+        assert names(root) == {"platform"}
+
+    anyio.run(body)
+
+
+def test_a_floor_that_is_changed_counts_without_a_change_of_a_configmap(
+    server: KubeSimulator, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clustering, "LOOK", 0.1)
+    put(server, "platform", platform())
+    put(server, "shop", tenant("shop", "r.example/shop/**"))
+
+    async def body() -> None:
+        async with publishing(Given(root), server):
+            await soon(lambda: names(root) == {"platform", "shop"})
+            folder = root / "etc/nodeseal"
+            folder.mkdir(parents=True)
+            floor = {"configMaps": [{"name": "platform"}]}
+            (folder / "bootstrap.json").write_text(json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", "floor": floor}))
+            await soon(lambda: names(root) == {"platform"})
+
+    anyio.run(body)
+
+
+def test_another_label_may_say_which_configmaps_count(server: KubeSimulator, root: pathlib.Path) -> None:
+    mine = "example.com/trust"
+    server.put(NAMESPACE, "platform", {mine: ACTIVE}, platform())
+    put(server, "shop", tenant("shop", "r.example/shop/**"))
+
+    async def body() -> None:
+        async with publishing(Given(root), server, label=mine):
+            await soon(lambda: names(root) == {"platform"})
+
+    anyio.run(body)
+    assert server.seen[0].query["labelSelector"] == mine
+
+
+@pytest.mark.parametrize("key", ["a b", "/x", "nodeseal.dev/", "a=b", "x" * 64, "é"])
+def test_a_key_that_no_label_can_have_is_refused(
+    root: pathlib.Path, capsys: pytest.CaptureFixture[str], key: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["nodeseal", "watch", "--root", str(root), "--configmaps", "--label", key])
+    assert ended.value.code == 2
+    assert "expected the key of a label" in capsys.readouterr().err
 
 
 def test_a_withdrawn_configuration_is_missing_and_its_rules_hold(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -376,21 +501,35 @@ class Given:
         self._versions = 0
         self._maps: dict[str, ConfigMap] = {}
 
-    def put(self, name: str, documents: Mapping[str, bytes]) -> None:
+    def on(self, root: pathlib.Path) -> "Given":
+        """The same ones, for another root."""
+        found = Given(root)
+        found._versions, found._maps = self._versions, dict(self._maps)
+        return found
+
+    def put(self, name: str, documents: Mapping[str, bytes], uid: str = "", **annotations: str) -> None:
         """A labelled one, new or in place of what it was."""
         self._versions += 1
         created = datetime(2026, 1, 1, tzinfo=timezone.utc)
-        where = (NAMESPACE, name, f"uid-{name}", str(self._versions), created)
-        self._maps[name] = ConfigMap(*where, {LABEL: ACTIVE}, {}, {}, documents)
+        where = (NAMESPACE, name, uid or f"uid-{name}", str(self._versions), created)
+        self._maps[name] = ConfigMap(*where, {LABEL: ACTIVE}, annotations, {}, documents)
 
     def drop(self, name: str) -> None:
         """Delete one."""
         del self._maps[name]
 
+    @property
+    def state(self) -> Mapping[str, ConfigMap]:
+        """All of them."""
+        return dict(self._maps)
+
+    def publisher(self, **more: Any) -> ClusterPublisher:
+        """One that knows nothing yet."""
+        return ClusterPublisher(str(self.root), Cluster("", NAMESPACE, "n1"), {}, self.log, **more)
+
     def publish(self) -> Merged:
         """Publish all of them."""
-        publisher = ClusterPublisher(str(self.root), Cluster("", NAMESPACE, "n1"), {}, self.log)
-        return publisher._published(dict(self._maps), None)[1].merge
+        return self.publisher()._published(self.state, None)[1].merge
 
 
 def contents(folder: pathlib.Path) -> Mapping[str, bytes]:
@@ -412,6 +551,37 @@ def test_who_writes_anothers_serial_stops_nobody_and_a_last_good_version_needs_n
     merge = given.publish()
     assert {each.name: each.kept for each in merge.quarantined}[f"{NAMESPACE}/platform"]
     assert (signing.serial_in_force(root), in_force(root) is not None) == (7, True)
+
+
+def test_where_signatures_are_asked_for_one_document_has_a_place_and_its_serial_goes_on(
+    root: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    key, given = ec.generate_private_key(ec.SECP256R1()), Given(root)
+    signing.ask(root, public(key))
+
+    def put_signed(name: str, serial: int) -> None:
+        folder = tmp_path / f"{name}-{serial}"
+        folder.mkdir(exist_ok=True)
+        for document, text in tenant(name, f"r.example/{name}/**", serial=serial).items():
+            (folder / document).write_text(text)
+        given.put(name, contents(signing.sign(folder, key)))
+
+    put_signed("shop", 7)
+    put_signed("cart", 8)
+    merge = given.publish()
+    assert [each.name for each in merge.accepted] == [f"{NAMESPACE}/cart"]  # of new ones, the name decides
+    (refused,) = merge.quarantined
+    assert "another serial than nodeseal/cart" in str(refused.problems[-1])
+    put_signed("cart", 9)
+    assert [each.name for each in given.publish().accepted] == [f"{NAMESPACE}/cart"]
+    given.drop("cart")
+    assert given.publish().config is None  # 7 is behind 9: a replay
+    put_signed("shop", 10)
+    assert [each.name for each in given.publish().accepted] == [f"{NAMESPACE}/shop"]
+    assert (names(root), signing.serial_in_force(root)) == ({"shop"}, 10)
+    given.put("loose", {name: text.encode() for name, text in tenant("loose", "r.example/loose/**").items()})
+    assert [each.name for each in given.publish().quarantined] == [f"{NAMESPACE}/loose"]
+    assert names(root) == {"shop"}
 
 
 def test_what_was_deleted_does_not_come_back_under_its_name(root: pathlib.Path) -> None:

@@ -79,7 +79,7 @@ def test_serves_until_it_is_told_to_stop_and_takes_its_socket_away(node: Node, n
         told = {"answers": [], "stale": 0, "wouldDeny": 0, "gaps": 0, "losses": 0}
         assert status == {
             "schemaVersion": "1", "version": __version__, "running": 0, "waiting": 0, "refused": 0, "bugs": {},
-            "ahead": {"waiting": 0, "done": 0, "dropped": 0}, "told": told, "linesDropped": 0,
+            "ahead": {"waiting": 0, "done": 0, "dropped": 0}, "told": told, "linesDropped": 0, "writesDropped": 0,
             "cluster": None, "metrics": None,
         }  # fmt: skip
         events = running.stopped(number)
@@ -87,6 +87,30 @@ def test_serves_until_it_is_told_to_stop_and_takes_its_socket_away(node: Node, n
     assert [event["event"] for event in events] == ["serving", "generation", "stopping"]
     assert events[0]["generation"]
     assert os.listdir(node.root / ipc.FOLDER) == [ipc.LOCK]
+
+
+def test_daemon_that_begins_short_of_descriptors_serves_and_loads_later(node: Node) -> None:
+    script = f"""
+import sys
+from agent import cli
+from agent.modes import warm
+short = [False] * 3
+warm._can_open = lambda: short.pop() if short else True
+cli.main(["nodeseal", "watch", "--root", {str(node.root)!r}])
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    try:
+        lines: list[dict[str, object]] = []
+        assert process.stderr is not None
+        while not lines or lines[-1]["event"] != "generation":
+            lines.append(json.loads(process.stderr.readline()))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert [line["event"] for line in lines] == ["serving", "generation"]
+    assert lines[0]["generation"] == ""
+    assert lines[1]["generation"]
+    assert process.returncode == 0
 
 
 def test_answers_pulls(node: Node) -> None:

@@ -63,6 +63,8 @@ class Asker:
         message = await pull.message()
         pull.told()
         await anyio.sleep(_WRITTEN)
+        while self.door.beside.under_way:
+            await anyio.sleep(0.005)
         return Said.of(message)
 
     async def at_once(self, *names: str, tags: bool = False) -> list[Said]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.model.reference import Reference
 from agent.rules import matching
-from agent.rules.overlaps import Patterns, overlap
+from agent.rules.overlaps import Crowd, Patterns, overlap
 
 _HOSTS = ("r.example", "s.example:5000")
 _REPOSITORIES = [
@@ -50,6 +50,17 @@ def test_sets_name_two_that_share_a_repository_the_same_in_any_order(left: list[
         assert found[1] in right
         assert _share(*found)
     assert Patterns(reversed(left)).first_shared(Patterns(right[::-1])) == found
+
+
+@given(st.lists(st.lists(_patterns(), max_size=3), max_size=4), st.lists(_patterns(), max_size=3), st.integers(0, 4))
+def test_a_crowd_shares_what_one_of_those_who_stayed_does(sets: list[list[str]], mine: list[str], gone: int) -> None:
+    crowd, others = Crowd(), [Patterns(each) for each in sets]
+    for each in others:
+        crowd.add(each)
+    for each in others[:gone]:
+        crowd.remove(each)
+    expected = any(each.first_shared(Patterns(mine)) is not None for each in others[gone:])
+    assert crowd.shares(Patterns(mine)) is expected
 
 
 @pytest.mark.parametrize(

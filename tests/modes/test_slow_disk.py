@@ -1,0 +1,171 @@
+"""A disk that is slow, or hangs, costs whoever needs it: nobody else's pull waits, and the event loop goes on."""
+
+import pathlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from agent.adapters import beside, files
+from agent.adapters.beside import Beside
+from agent.adapters.queued_log import QueuedLog
+from agent.modes import node as nodes
+from tests.modes.glass import Node, node_under
+from tests.modes.warmdoor import Asker, Said, asking
+from tests.warm import Told
+
+SLOW = 0.8
+"""Seconds that each write takes."""
+
+QUICK = 0.4
+"""Seconds in which an answer comes that waits for no disk, on a busy machine."""
+
+
+@pytest.fixture
+def node(tmp_path: pathlib.Path) -> Iterator[Node]:
+    """A node of the test's own."""
+    with node_under(tmp_path) as node:
+        yield node
+
+
+def slowly(function: Callable[..., Any], seconds: float = SLOW) -> Callable[..., Any]:
+    """The same, but it takes its time."""
+
+    def slow(*args: Any, **named: Any) -> Any:
+        time.sleep(seconds)
+        return function(*args, **named)
+
+    return slow
+
+
+@asynccontextmanager
+async def beating() -> AsyncIterator[list[float]]:
+    """How long the event loop did nothing else, each time."""
+    gaps: list[float] = []
+
+    async def beat() -> None:
+        while True:
+            begun = time.monotonic()
+            await anyio.sleep(0.005)
+            gaps.append(time.monotonic() - begun)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(beat)
+        await anyio.sleep(0)
+        yield gaps
+        group.cancel_scope.cancel()
+
+
+async def answered(asker: Asker, name: str, key: bytes = b"") -> tuple[Said, float]:
+    """The answer, which is kept afterwards, and how long it took."""
+    begun = time.monotonic()
+    pull = asker.pull(name, key=key)
+    message = await pull.message()
+    took = time.monotonic() - begun
+    pull.told()
+    return Said.of(message), took
+
+
+def test_a_disk_that_writes_slowly_delays_no_answer(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(asker: Asker) -> None:
+        await asker.door.state()
+        monkeypatch.setattr(files, "replace", slowly(files.replace))
+        async with beating() as gaps:
+            first, _ = await answered(asker, "team/signed", b"k")
+            await anyio.sleep(0.05)
+            assert asker.door.beside.under_way > 0
+            second, took = await answered(asker, "team/unsigned", b"l")
+            third, again = await answered(asker, "team/signed", b"m")
+        assert (first.code, second.code, third.code) == (0, 10, 0)
+        assert max(took, again) < QUICK
+        assert max(gaps) < QUICK
+
+    asking(node, body)
+
+
+def test_a_snapshot_that_is_read_slowly_holds_up_nothing_but_those_who_need_it(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    def opened(root: str) -> nodes.Node:
+        nonlocal reads
+        reads += 1
+        return slow(root)  # type: ignore[no-any-return]
+
+    slow = slowly(nodes.opened)
+    monkeypatch.setattr(nodes, "opened", opened)
+
+    async def body(asker: Asker) -> None:
+        async with beating() as gaps:
+            said = await asker.at_once("team/signed", "team/unsigned", "team/signed")
+        assert [each.code for each in said] == [0, 10, 0]
+        assert max(gaps) < QUICK
+        assert reads == 1
+
+    asking(node, body)
+
+
+def test_a_disk_that_hangs_costs_a_bounded_time_and_bounded_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "MOST", 2)
+    let_go, bugs = threading.Event(), list[Exception]()
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            one = Beside(group, bugs.append)
+            begun = time.monotonic()
+            assert not await one.do(let_go.wait, patience=0.1)
+            assert not await one.do(let_go.wait, patience=0.1)
+            assert not await one.do(let_go.wait, patience=60)
+            assert 0.2 <= time.monotonic() - begun < 5
+            assert (one.under_way, one.dropped) == (2, 1)
+            let_go.set()
+            while one.under_way:
+                await anyio.sleep(0.01)
+            assert await one.do(let_go.wait)
+            one.later(lambda: 1 // 0)
+            while not bugs:
+                await anyio.sleep(0.01)
+
+    anyio.run(main)
+    assert isinstance(bugs[0], ZeroDivisionError)
+
+
+def test_a_log_that_nobody_reads_keeps_nobody_waiting_and_tells_what_it_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.adapters.queued_log.MOST_WAITING", 3)
+    let_go, told = threading.Event(), Slow()
+    told.let_go = let_go
+    log = QueuedLog(told)  # type: ignore[arg-type]
+    begun = time.monotonic()
+    for i in range(100):
+        log.info(f"line {i}")
+    assert time.monotonic() - begun < QUICK
+    assert log.dropped >= 96
+    dropped = log.dropped
+    let_go.set()
+    while not log._lines.empty():
+        time.sleep(0.01)
+    log.warning("late", more=1)
+    log.close()
+    names = [event for _, event, _ in told.events]
+    assert names[:3] == ["line 0", "line 1", "line 2"]
+    assert names[-2:] == ["linesDropped", "late"]
+    assert told.of("linesDropped") == [{"lines": dropped}]
+
+
+class Slow(Told):
+    """A log that nobody reads yet."""
+
+    let_go: threading.Event
+    dropped = 0
+
+    def info(self, event: str, **fields: object) -> None:
+        """See `ports.Log.info`."""
+        self.let_go.wait(10)
+        super().info(event, **fields)
