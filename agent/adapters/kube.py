@@ -7,10 +7,10 @@ connections made anew when the files behind them have changed.  Every exception 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Protocol
+from typing import Generic, Protocol
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -22,6 +22,7 @@ from agent.adapters.kube_access import Access
 from agent.cluster import messages
 from agent.cluster.following import SILENCE, List, Watch
 from agent.cluster.messages import Change, Page
+from agent.cluster.selections import Found, Selection
 from agent.cluster.troubles import ApiError, Trouble, refusal
 
 CONNECT = 10.0
@@ -49,21 +50,21 @@ class Silent(Exception):
     """Nothing came for too long."""
 
 
-class Changes:
+class Changes(Generic[Found]):
     """A watch that the server took: its events, one after another."""
 
-    def __init__(self, content: aiohttp.StreamReader, namespace: str, silence: float) -> None:
-        """`silence` is how long to wait for one event, in seconds."""
+    def __init__(self, content: aiohttp.StreamReader, read: Callable[[object], Found], silence: float) -> None:
+        """`read` is the selection's; `silence` is how long to wait for one event, in seconds."""
         self._content = content
-        self._namespace = namespace
+        self._read = read
         self._silence = silence
         self._line = bytearray()
 
-    async def next(self) -> Change | None:
+    async def next(self) -> Change[Found] | None:
         """The next event; None if the server ended the watch in good order.  Raises `ApiError`, `Silent`."""
         with anyio.move_on_after(self._silence):
             line = await self._next_line()
-            return messages.change(line, self._namespace) if line else None
+            return messages.change(line, self._read) if line else None
         raise Silent
 
     async def _next_line(self) -> bytes:
@@ -117,25 +118,25 @@ class ApiServer:
         for session in [*self._retired, *([self._made[1]] if self._made else [])]:
             await session.close()
 
-    async def page(self, namespace: str, selector: str, asked: List) -> Page:
-        """A page of the ConfigMaps that `selector` names.  Raises `ApiError`."""
-        query = {"labelSelector": selector, "limit": str(asked.limit), "continue": asked.token}
-        content = await self.send("GET", _configmaps(namespace), _given(query), limit=messages.MAX_PAGE)
-        return messages.page(content, namespace)
+    async def page(self, selection: Selection[Found], asked: List) -> Page[Found]:
+        """A page of what is selected.  Raises `ApiError`."""
+        query = {**selection.query, "limit": str(asked.limit), "continue": asked.token}
+        content = await self.send("GET", selection.path, _given(query), limit=messages.MAX_PAGE)
+        return messages.page(content, selection.read)
 
     @asynccontextmanager
-    async def changes(self, namespace: str, selector: str, asked: Watch) -> AsyncIterator[Changes]:
+    async def changes(self, selection: Selection[Found], asked: Watch) -> AsyncIterator[Changes[Found]]:
         """A watch, with bookmarks.  Raises `ApiError`."""
         query = {
-            "labelSelector": selector,
+            **selection.query,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": asked.resource_version,
             "timeoutSeconds": str(asked.seconds),
         }
         total = asked.seconds + self._answer  # the server ends it; this is for one that doesn't
-        async with self._response("GET", _configmaps(namespace), query, total=total) as response:
-            yield Changes(response.content, namespace, self._silence)
+        async with self._response("GET", selection.path, query, total=total) as response:
+            yield Changes(response.content, selection.read, self._silence)
 
     async def node_labels(self, name: str) -> Mapping[str, str] | None:
         """The labels of a node; None if we may not know, or there is none.  Raises `ApiError`."""
@@ -250,10 +251,6 @@ def _headers(access: Access, method: str) -> Mapping[str, str]:
 
 def _given(values: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in values.items() if value}
-
-
-def _configmaps(namespace: str) -> str:
-    return f"/api/v1/namespaces/{_part(namespace)}/configmaps"
 
 
 def _part(name: str) -> str:

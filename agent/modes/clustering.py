@@ -19,6 +19,7 @@ from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
 from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
+from agent.cluster import selections
 from agent.cluster.notices import Notice, Reason
 from agent.cluster.troubles import ApiError
 from agent.config.config import Config
@@ -61,7 +62,7 @@ class ClusterPublisher:
         self._store = SnapshotStore(root)
         self._node = cluster.node or node_name(root)
         self._told: dict[str, str] = {}
-        self._follower: Follower | None = None
+        self._follower: Follower[ConfigMap] | None = None
 
     def as_json(self) -> dict[str, object]:
         """How following goes, for people."""
@@ -91,7 +92,7 @@ class ClusterPublisher:
         async with ApiServer(credentials) as server, anyio.create_task_group() as group:
             events = Events(server, self._node)
             group.start_soon(events.run)
-            self._follower = Follower(server, namespace, LABEL)
+            self._follower = Follower(server, selections.configmaps(namespace, LABEL))
             self._log.info("following ConfigMaps", namespace=namespace, label=LABEL)
 
             async def apply(state: Mapping[str, ConfigMap]) -> None:

@@ -13,9 +13,11 @@ from agent.adapters.kube_events import Events
 from agent.cluster.following import List, Watch
 from agent.cluster.messages import Change, Kind
 from agent.cluster.notices import Notice, Reason
+from agent.cluster.selections import configmaps
 from agent.cluster.troubles import ApiError, Trouble
+from agent.model.configmap import ConfigMap
 from tests.adapters.kube import ACTIVE, following, until
-from tests.cluster.objects import LABEL, NAMESPACE, SELECTOR, configmap
+from tests.cluster.objects import LABEL, NAMESPACE, SELECTED, SELECTOR, configmap
 
 
 class Cluster(Protocol):
@@ -47,7 +49,7 @@ class Cluster(Protocol):
 Check = Callable[[Cluster], Awaitable[None]]
 
 
-async def _changed(changes: Changes, *, among: int = 50) -> Change:
+async def _changed(changes: Changes[ConfigMap], *, among: int = 50) -> Change[ConfigMap]:
     """The next event that is no bookmark."""
     for _ in range(among):
         change = await changes.next()
@@ -59,14 +61,14 @@ async def _changed(changes: Changes, *, among: int = 50) -> Change:
 
 async def _everything(server: ApiServer) -> str:
     """The version of a whole list."""
-    return (await server.page(NAMESPACE, SELECTOR, List(0, ""))).resource_version
+    return (await server.page(SELECTED, List(0, ""))).resource_version
 
 
 async def a_label_that_is_removed_is_a_deletion(cluster: Cluster) -> None:
     """From the list on: added, modified, label removed, added again, deleted, created anew."""
     async with ApiServer(cluster.credentials("reader")) as server:
         version = await _everything(server)
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 60)) as changes:
+        async with server.changes(SELECTED, Watch(version, 60)) as changes:
             found: list[tuple[Kind, str]] = []
             uids: list[str] = []
             for labels, data in (
@@ -98,7 +100,7 @@ async def a_list_comes_in_pages_of_one_version(cluster: Cluster) -> None:
     async with ApiServer(cluster.credentials("reader")) as server:
         names, versions, token = list[str](), set[str](), ""
         while True:
-            page = await server.page(NAMESPACE, SELECTOR, List(2, token))
+            page = await server.page(SELECTED, List(2, token))
             assert len(page.items) <= 2
             names += [each.name for each in page.items]
             versions.add(page.resource_version)
@@ -116,15 +118,15 @@ async def a_token_of_a_page_can_be_too_old(cluster: Cluster) -> None:
     for i in range(3):
         await to_thread.run_sync(cluster.put, f"old-{i}", ACTIVE, {"v": str(i)})
     async with ApiServer(cluster.credentials("reader")) as server:
-        page = await server.page(NAMESPACE, SELECTOR, List(1, ""))
+        page = await server.page(SELECTED, List(1, ""))
         assert page.token
         for i in range(3):
             await to_thread.run_sync(cluster.put, f"old-{i}", ACTIVE, {"v": "again"})
         await to_thread.run_sync(cluster.forget)
         with pytest.raises(ApiError) as caught:
-            await server.page(NAMESPACE, SELECTOR, List(1, page.token))
+            await server.page(SELECTED, List(1, page.token))
         assert caught.value.trouble is Trouble.GONE
-        assert len((await server.page(NAMESPACE, SELECTOR, List(0, ""))).items) >= 3
+        assert len((await server.page(SELECTED, List(0, ""))).items) >= 3
     for i in range(3):
         await to_thread.run_sync(cluster.delete, f"old-{i}")
 
@@ -135,7 +137,7 @@ async def a_watch_ends_in_good_order_when_its_time_is_over(cluster: Cluster) -> 
         version = await _everything(server)
         began = anyio.current_time()
         kinds = []
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 8)) as changes:
+        async with server.changes(SELECTED, Watch(version, 8)) as changes:
             await to_thread.run_sync(cluster.put, "unseen", {LABEL: "preview"}, {})  # or there is nothing to mark
             while (change := await changes.next()) is not None:
                 kinds.append(change.kind)
@@ -149,7 +151,7 @@ async def whoever_is_nobody_is_told_so(cluster: Cluster) -> None:
     """401, for a list, a watch and an event."""
     async with ApiServer(cluster.credentials("nobody")) as server:
         for ask in (
-            lambda: server.page(NAMESPACE, SELECTOR, List(1, "")),
+            lambda: server.page(SELECTED, List(1, "")),
             lambda: _first(server, "1"),
             lambda: server.create_event(NAMESPACE, _notice("a").body("n", 1, configmap("a").created)),
         ):
@@ -162,7 +164,7 @@ async def whoever_may_not_is_told_so_and_why(cluster: Cluster) -> None:
     """403, with the server's reason; of a node nobody may know it is None."""
     async with ApiServer(cluster.credentials("reader")) as server:
         with pytest.raises(ApiError, match="forbidden: User") as caught:
-            await server.page("kube-system", SELECTOR, List(1, ""))
+            await server.page(configmaps("kube-system", SELECTOR), List(1, ""))
         assert caught.value.trouble is Trouble.FORBIDDEN
         assert await server.node_labels("n1") is None
 
@@ -231,7 +233,7 @@ def _notice(name: str) -> Notice:
 
 async def _first(server: ApiServer, version: str) -> None:
     with suppress(StopAsyncIteration):
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 5)) as changes:
+        async with server.changes(SELECTED, Watch(version, 5)) as changes:
             await changes.next()
 
 

@@ -19,7 +19,7 @@ from agent.adapters.kube_access import Access, Credentials
 from agent.cluster.following import List
 from agent.cluster.troubles import ApiError, Trouble
 from tests.adapters.kube import Given
-from tests.cluster.objects import NAMESPACE, SELECTOR
+from tests.cluster.objects import SELECTED
 from tests.simulators.kube import ADMIN, KubeSimulator
 
 WHERE = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}
@@ -202,7 +202,7 @@ def test_connections_are_made_anew_when_their_files_change_and_the_last_ones_sta
             async with ApiServer(Broken(simulator.url, ADMIN)) as server:
 
                 async def ask() -> object:
-                    await server.page(NAMESPACE, SELECTOR, List(1, ""))
+                    await server.page(SELECTED, List(1, ""))
                     assert server._made is not None
                     return server._made[1]
 
@@ -231,7 +231,7 @@ def test_connections_are_made_anew_when_their_files_change_and_the_last_ones_sta
 def test_without_credentials_nothing_is_asked(tmp_path: pathlib.Path) -> None:
     async def body() -> None:
         async with ApiServer(Credentials({}, kubeconfig=str(tmp_path / "none"))) as server:
-            await server.page(NAMESPACE, SELECTOR, List(1, ""))
+            await server.page(SELECTED, List(1, ""))
 
     with pytest.raises(ApiError) as caught:
         anyio.run(body)

@@ -6,6 +6,7 @@ from agent.cluster import following as rules
 from agent.cluster.following import Following, List, Watch
 from agent.cluster.messages import Change, Kind, Page
 from agent.cluster.troubles import ApiError, Trouble
+from agent.model.configmap import ConfigMap
 from tests.cluster.objects import configmap
 
 
@@ -21,15 +22,15 @@ class Chance:
         return self.value
 
 
-def listed(*names: str, version: str = "10", now: float = 100.0, chance: Chance | None = None) -> Following:
+def listed(*names: str, version: str = "10", now: float = 100.0, chance: Chance | None = None) -> Following[ConfigMap]:
     """Who has a complete list, of one page."""
-    following = Following(chance or Chance())
+    following: Following[ConfigMap] = Following(chance or Chance())
     following.asking(now)
     following.page(Page(tuple(configmap(name) for name in names), version, ""))
     return following
 
 
-def watching(*names: str, now: float = 100.0, chance: Chance | None = None) -> Following:
+def watching(*names: str, now: float = 100.0, chance: Chance | None = None) -> Following[ConfigMap]:
     """Who watches, since `now`."""
     following = listed(*names, now=now, chance=chance)
     following.asking(now)
@@ -42,7 +43,7 @@ def failure(trouble: Trouble, retry_after: float = 0.0) -> ApiError:
     return ApiError(trouble, f"it is {trouble.value}", retry_after=retry_after)
 
 
-def added(name: str, version: str, **data: str) -> Change:
+def added(name: str, version: str, **data: str) -> Change[ConfigMap]:
     """An event."""
     return Change(Kind.ADDED, version, configmap(name, int(version), **data))
 
@@ -54,7 +55,7 @@ def test_nobody_begins_at_once_and_nothing_is_known_before() -> None:
 
 
 def test_a_state_is_told_when_its_last_page_is_there() -> None:
-    following = Following(Chance())
+    following: Following[ConfigMap] = Following(Chance())
     following.asking(1.0)
     following.page(Page((configmap("a"),), "10", "more"))
     assert following.state is None
@@ -121,7 +122,7 @@ def test_a_place_that_is_gone_again_and_again_is_asked_for_ever_more_seldom() ->
 
 
 def test_a_token_that_is_gone_begins_the_list_anew_and_at_last_asks_for_all_at_once() -> None:
-    following = Following(Chance(0.0))
+    following: Following[ConfigMap] = Following(Chance(0.0))
     for expected in (rules.PAGE, 0, 0):
         following.asking(1.0)
         following.page(Page((configmap("a"),), "10", "token"))
@@ -202,7 +203,7 @@ def test_what_was_not_understood_may_have_been_a_change(trouble: Trouble) -> Non
 
 
 def test_pages_that_are_too_long_are_asked_for_one_object_at_a_time() -> None:
-    following = Following(Chance())
+    following: Following[ConfigMap] = Following(Chance())
     following.failed(failure(Trouble.TOO_LONG), 1.0)
     assert following.next().request == List(1, "")
 
@@ -225,7 +226,7 @@ def test_a_state_that_is_too_large_is_not_taken_at_all(monkeypatch: pytest.Monke
         assert caught.value.trouble is Trouble.TOO_LONG
     assert set(following.state or ()) == {"a", "b"}
     with pytest.raises(ApiError, match="expected at most 2"):
-        Following(Chance()).page(Page(tuple(configmap(name) for name in "abc"), "10", "more"))
+        Following[ConfigMap](Chance()).page(Page(tuple(configmap(name) for name in "abc"), "10", "more"))
 
 
 def test_lists_that_are_the_same_are_the_same_state() -> None:
