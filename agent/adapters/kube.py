@@ -31,8 +31,8 @@ CONNECT = 10.0
 ANSWER = 30.0
 """Seconds for a whole answer that is no watch: a page of 32 MB takes its time."""
 
-MOST_CONNECTIONS = 4
-"""One watches, one lists, one tells events, one looks after the node."""
+MOST_CONNECTIONS = 24
+"""One watches, one lists, one tells events, one looks after the node; one for each Secret that is watched by name."""
 
 _CHUNK = 256 * 1024
 _ERRORS = (aiohttp.ClientError, OSError, ValueError, EOFError)  # TimeoutError is an OSError, ssl's errors are

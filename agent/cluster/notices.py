@@ -44,6 +44,7 @@ class Reason(str, Enum):
     REJECTED = "ConfigurationRejected"
     TRUST_GREW = "TrustGrew"
     LABEL_IGNORED = "LabelValueIgnored"
+    SECRET_UNAVAILABLE = "SecretUnavailable"  # noqa: S105 - a word of events
 
 
 class Notice(NamedTuple):

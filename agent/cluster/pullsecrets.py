@@ -35,13 +35,13 @@ def read(value: object, namespace: str, name: str) -> PullSecret:
     labels = messages.texts(metadata.get("labels"), "a Secret's labels")
     data = messages.texts(found.get("data"), "a Secret's data")
     uid, version = messages.text(metadata, "uid"), messages.version(metadata, "a Secret")
-    content, complaint = b"", ""
+    content, complaint, kind = b"", "", found.get("type")
     if labels.get(LABEL) != ACTIVE:
         complaint = f"it has no label {LABEL}: {ACTIVE}"
-    elif found.get("type") not in _KEYS:
+    elif not isinstance(kind, str) or kind not in _KEYS:
         complaint = f"it is of another type; expected {_WHOLE}"
     else:
-        content, complaint = _content(str(found["type"]), data)
+        content, complaint = _content(kind, data)
     return PullSecret(name, uid, version, docker_config=b"" if complaint else content, complaint=complaint)
 
 

@@ -27,10 +27,11 @@ from agent.config.dialect import Node
 from agent.config.discovery import LABEL, Discovery, discovered
 from agent.config.documentset import NamedDocuments
 from agent.config.merging import Merged, merged
-from agent.errors import ConfigurationError, HostError, Problem, Unavailable
+from agent.errors import Cause, ConfigurationError, HostError, Problem, Unavailable
 from agent.model.configmap import ConfigMap
 from agent.modes import signing
 from agent.modes.config import bootstrap_of
+from agent.modes.secrets import Secrets
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
 from agent.ports import Log
@@ -63,11 +64,12 @@ class ClusterPublisher:
         self._node = cluster.node or node_name(root)
         self._told: dict[str, str] = {}
         self._follower: Follower[ConfigMap] | None = None
+        self.secrets = Secrets(root, log)
 
     def as_json(self) -> dict[str, object]:
         """How following goes, for people."""
         if self._follower is None:
-            return {"objects": None, "trouble": "not begun"}
+            return {"objects": None, "trouble": "not begun", "secrets": self.secrets.as_json()}
         progress = self._follower.progress()
         complete = progress.last_complete.wall.isoformat(timespec="seconds") if progress.last_complete else None
         return {
@@ -77,7 +79,15 @@ class ClusterPublisher:
             "failures": dict(progress.failures),
             "trouble": progress.trouble,
             "lastComplete": complete,
+            "secrets": self.secrets.as_json(),
         }
+
+    def want_secrets(self, in_force: Config | Unavailable) -> None:
+        """Have the Secrets that the configuration in force names; one that can't be read does not say."""
+        if isinstance(in_force, Config):
+            self.secrets.want(in_force.secrets)
+        elif in_force.cause is Cause.CONFIGURATION_MISSING:
+            self.secrets.want({})
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -99,7 +109,22 @@ class ClusterPublisher:
                 """A complete state."""
                 await self._apply(state, server, events)
 
+            def tell(owner: str, message: str) -> bool:
+                """Write an event about a Secret on the ConfigMap that names it."""
+                found = self._configmap(owner)
+                if found is not None:
+                    events.tell(Notice.of(found, Reason.SECRET_UNAVAILABLE, message))
+                return found is not None
+
+            group.start_soon(self.secrets.run, server, namespace, tell)
             await self._follower.follow(apply)
+
+    def _configmap(self, owner: str) -> ConfigMap | None:
+        """The ConfigMap `NAMESPACE/NAME`, if it is there."""
+        namespace, _, name = owner.partition("/")
+        state = self._follower.state if self._follower else None
+        found = state.get(name) if state else None
+        return found if found is not None and found.namespace == namespace else None
 
     async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
         """Publish a complete state; tried again until this host takes it: by then the newest one."""

@@ -19,6 +19,7 @@ import anyio
 from agent import __version__
 from agent.adapters import files, ipc, spool
 from agent.adapters.ipc_server import Pending, Server
+from agent.adapters.pull_secrets import PullSecretFiles
 from agent.adapters.telemetry import Log, open_log
 from agent.errors import HostError
 from agent.modes.ahead import Ahead, Why
@@ -98,6 +99,8 @@ class _Daemon:
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
             state = await self._door.state()
             self._warm_up(state)
+            if not self._source.cluster:
+                self._without_secrets()
             self._log.info("serving", version=__version__, root=self._root, generation=state.generation)
             group.start_soon(self._server.serve, listening)
             for work in (self._ahead.run, self._telling.run, self._follow):
@@ -136,12 +139,21 @@ class _Daemon:
             except Declined:  # it is short of something; a pull that comes now does without it
                 await anyio.sleep(_REST)
                 continue
+            if self._cluster:
+                self._cluster.want_secrets(state.node.config)
             if state.generation and state.generation != generation:
                 self._log.info("generation", generation=state.generation, before=generation)
                 generation = state.generation
                 self._warm_up(state)
                 await self._ahead.changed(state)
             await anyio.sleep(_LOOK)
+
+    def _without_secrets(self) -> None:
+        """Nobody follows Secrets: what an earlier daemon has kept of them would never end."""
+        try:
+            PullSecretFiles(self._root).keep_only(())
+        except OSError as error:
+            self._log.error("credentials not removed", problem=str(error))
 
     def _warm_up(self, state: State) -> None:
         """What can't be loaded ahead is told, and loaded, or not, by the pull that needs it."""

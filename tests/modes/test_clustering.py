@@ -51,10 +51,10 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[pathlib.Path]:
+def daemon(root: pathlib.Path, server: KubeSimulator, *words: str, token: str = ADMIN) -> Iterator[pathlib.Path]:
     """A daemon that follows the server's ConfigMaps; its log."""
     kubeconfig = root / "kubeconfig"
-    cluster, user = {"server": server.url}, {"token": ADMIN}
+    cluster, user = {"server": server.url}, {"token": token}
     kubeconfig.write_text(
         json.dumps(
             {
