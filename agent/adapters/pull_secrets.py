@@ -17,6 +17,9 @@ from agent.adapters.credentials import CredentialFile
 
 FOLDER = "run/nodeseal/secrets/pull"
 
+READY = "ready"
+"""What the daemon says of a Secret whose credentials are there."""
+
 _NAME = "config.json"
 _MOUNTS = "/proc/self/mountinfo"
 _IN_MEMORY = ("tmpfs", "ramfs")

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote
 
-from agent.cluster import messages, pullsecrets
+from agent.cluster import messages, podimages, pullsecrets
 from agent.model.configmap import ConfigMap
+from agent.model.podimages import PodImages
 from agent.model.pullsecret import PullSecret
 
 
@@ -60,6 +61,16 @@ def pull_secret(namespace: str, name: str) -> Selection[PullSecret]:
         return pullsecrets.read(value, namespace, name)
 
     return Selection(_path(namespace, "secrets"), {"fieldSelector": f"metadata.name={name}"}, read)
+
+
+def pods_of(node: str) -> Selection[PodImages]:
+    """The pods that are bound to a node and have not ended, of all namespaces.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
+    """
+    escaped = "".join(f"\\{character}" if character in "\\,=" else character for character in node)
+    fields = f"spec.nodeName={escaped},status.phase!=Succeeded,status.phase!=Failed"
+    return Selection("/api/v1/pods", {"fieldSelector": fields}, podimages.read)
 
 
 def _path(namespace: str, resource: str) -> str:

@@ -31,6 +31,7 @@ from agent.errors import Cause, ConfigurationError, HostError, Problem, Unavaila
 from agent.model.configmap import ConfigMap
 from agent.modes import signing
 from agent.modes.config import bootstrap_of
+from agent.modes.podimages import PodsImages, Queue
 from agent.modes.secrets import Secrets
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
@@ -53,8 +54,15 @@ class _Published(NamedTuple):
 class ClusterPublisher:
     """Follows one namespace, for one root."""
 
-    def __init__(self, root: str, cluster: Cluster, environment: Mapping[str, str], log: Log) -> None:
-        """`environment` tells a pod where its API server is."""
+    def __init__(
+        self,
+        root: str,
+        cluster: Cluster,
+        environment: Mapping[str, str],
+        log: Log,
+        queue: Queue = lambda _: 0,
+    ) -> None:
+        """`environment` tells a pod where its API server is; `queue` takes images that are to be verified ahead."""
         self._root = root
         self._cluster = cluster
         self._environment = environment
@@ -65,11 +73,13 @@ class ClusterPublisher:
         self._told: dict[str, str] = {}
         self._follower: Follower[ConfigMap] | None = None
         self.secrets = Secrets(root, log)
+        self._pods = PodsImages(log, queue) if cluster.pods else None
 
     def as_json(self) -> dict[str, object]:
         """How following goes, for people."""
+        beside = {"secrets": self.secrets.as_json(), "pods": self._pods.as_json() if self._pods else None}
         if self._follower is None:
-            return {"objects": None, "trouble": "not begun", "secrets": self.secrets.as_json()}
+            return {"objects": None, "trouble": "not begun", **beside}
         progress = self._follower.progress()
         complete = progress.last_complete.wall.isoformat(timespec="seconds") if progress.last_complete else None
         return {
@@ -79,7 +89,7 @@ class ClusterPublisher:
             "failures": dict(progress.failures),
             "trouble": progress.trouble,
             "lastComplete": complete,
-            "secrets": self.secrets.as_json(),
+            **beside,
         }
 
     def want_secrets(self, in_force: Config | Unavailable) -> None:
@@ -117,6 +127,8 @@ class ClusterPublisher:
                 return found is not None
 
             group.start_soon(self.secrets.run, server, namespace, tell)
+            if self._pods:
+                group.start_soon(self._pods.run, server, self._node)
             await self._follower.follow(apply)
 
     def _configmap(self, owner: str) -> ConfigMap | None:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 import anyio
@@ -119,7 +120,8 @@ class _Daemon:
     def _of_cluster(self, cluster: Cluster) -> "ClusterPublisher":
         from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
 
-        return ClusterPublisher(self._root, cluster, self._environment, self._log)
+        queue = partial(self._ahead.queue, Why.POD)
+        return ClusterPublisher(self._root, cluster, self._environment, self._log, queue)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what has no end; a bug in it is told, and it begins anew."""

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from agent.adapters.kube import ApiServer
 from agent.adapters.kube_follow import Follower
 from agent.adapters.nodestate import moment
-from agent.adapters.pull_secrets import PullSecretFiles
+from agent.adapters.pull_secrets import READY, PullSecretFiles
 from agent.cluster import selections
 from agent.errors import Malformed
 from agent.model.pullsecret import PullSecret
@@ -26,7 +26,6 @@ LOOK = 1.0
 FORGET = 300.0
 """Seconds for which we may not ask for a Secret before it is forgotten: servers say so by mistake when they start."""
 
-READY = "ready"
 NOT_ASKED = "not asked for yet"
 FORBIDDEN = "no Role lets us get, list and watch it by this name"
 

@@ -7,12 +7,13 @@ class Cluster(NamedTuple):
     """Whose ConfigMaps count.
 
     `kubeconfig` is empty for the pod's service account, `namespace` for the credentials' own.  `node` is this node's
-    name in the cluster, empty for the host's.
+    name in the cluster, empty for the host's.  `pods`: the images of its pods are verified ahead.
     """
 
     kubeconfig: str
     namespace: str
     node: str
+    pods: bool = False
 
 
 class Source(NamedTuple):

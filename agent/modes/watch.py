@@ -47,6 +47,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--node", metavar="NAME", default="", help="this node's name in the cluster (default: the host's name)"
     )
     parser.add_argument(
+        "--pods",
+        action="store_true",
+        help="verify ahead what this node's pods are about to pull, where RBAC lets us see them",
+    )
+    parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
     )
     parser.add_argument("--log", choices=("json", "console"), default="json", help="form of the log on standard error")
@@ -57,9 +62,10 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     """Run until a signal says stop.  Raises `UsageError`, `HostError`."""
     from agent.modes import daemon
 
-    cluster = Cluster(options.kubeconfig, options.namespace, options.node) if options.configmaps else None
-    if cluster is None and (options.kubeconfig or options.namespace or options.node):
-        raise UsageError("--kubeconfig, --namespace, --node: got them alone; expected --configmaps beside them")
+    words = (options.kubeconfig, options.namespace, options.node, options.pods)
+    cluster = Cluster(*words) if options.configmaps else None
+    if cluster is None and any(words):
+        raise UsageError("--kubeconfig, --namespace, --node, --pods: got them alone; expected --configmaps beside them")
     source = Source(options.config, cluster)
     daemon.run(options.root, source, environment, log=(stderr, options.log))
     return Exit.ALLOW

@@ -14,10 +14,10 @@ from urllib.parse import quote
 import pytest
 
 from agent.adapters import files, ipc, token_store
-from agent.adapters.pull_secrets import FOLDER, PullSecretFiles
+from agent.adapters.pull_secrets import FOLDER, READY, PullSecretFiles
 from agent.config.discovery import ACTIVE, LABEL
 from agent.model.descriptor import Descriptor
-from agent.modes.secrets import FORBIDDEN, READY
+from agent.modes.secrets import FORBIDDEN
 from tests.frozen.program import descriptor, plugin_words
 from tests.modes.test_clustering import DEFAULT, daemon, events, in_force, put, rule, tenant, until
 from tests.signing import attach_signature, envelope, usual_signer
