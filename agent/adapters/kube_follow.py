@@ -71,9 +71,14 @@ class Follower(Generic[Found]):
         return self._following.state
 
     @property
+    def trouble(self) -> str:
+        """Why the last request failed; empty if it did not."""
+        return self._following.trouble
+
+    @property
     def forbidden(self) -> bool:
         """Whether the last request was refused because we may not ask."""
-        return bool(self._following.trouble) and self._last_trouble is Trouble.FORBIDDEN
+        return bool(self.trouble) and self._last_trouble is Trouble.FORBIDDEN
 
     def progress(self) -> Progress:
         """How it goes."""

@@ -102,7 +102,7 @@ class Secrets:
                 if follower.forbidden:
                     last = follower.last_complete
                     self._forbidden(name, moment().boot_seconds - (last.boot_seconds if last else began))
-                elif self._said.get(name) == FORBIDDEN and follower.state is not None:
+                elif self._said.get(name) == FORBIDDEN and follower.state is not None and not follower.trouble:
                     self._apply(name, follower.state.get(name))
 
     def _apply(self, name: str, secret: PullSecret | None) -> None:

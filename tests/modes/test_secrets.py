@@ -11,19 +11,25 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import anyio
 import pytest
 
 from agent.adapters import files, ipc, token_store
+from agent.adapters.kube import ApiServer
 from agent.adapters.pull_secrets import FOLDER, READY, PullSecretFiles
 from agent.config.discovery import ACTIVE, LABEL
 from agent.model.descriptor import Descriptor
-from agent.modes.secrets import FORBIDDEN
+from agent.modes import secrets
+from agent.modes.secrets import FORBIDDEN, Secrets
+from tests.adapters.kube import Given
+from tests.adapters.kube import until as reached
 from tests.frozen.program import descriptor, plugin_words
 from tests.modes.test_clustering import DEFAULT, daemon, events, in_force, put, rule, tenant, until
 from tests.signing import attach_signature, envelope, usual_signer
 from tests.simulators.authentication import PASSWORD, SECRETS, USER, Gate, pair
 from tests.simulators.kube import NAMESPACE, READER, KubeSimulator
 from tests.simulators.registry import RegistrySimulator
+from tests.warm import Told
 
 ENFORCE = {**DEFAULT, "enforcement": "Enforce"}
 NODE_PASSWORD = "planted-node-password"
@@ -212,6 +218,7 @@ def test_without_the_grant_registries_are_asked_without_and_it_is_told_once(sett
     with following(setting) as log:
         becomes(setting, log, FORBIDDEN)
         until(lambda: "SecretUnavailable" in {each[0] for each in events(setting.server)}, log)
+        assert "Secret pull not in use: no Role lets us" in command(setting, "status")
         code, said = by_child(setting)
         assert (code, "NS-3009" in said, "Secret pull" in said) == (11, True, True)
         put(setting.server, "more", tenant("more", "r.example/**"))
@@ -224,6 +231,33 @@ def test_without_the_grant_registries_are_asked_without_and_it_is_told_once(sett
     assert told == [
         ("SecretUnavailable", "team", f"Secret pull: {FORBIDDEN}; registries that need it are asked without")
     ]
+
+
+def test_a_grant_that_is_taken_away_is_believed_after_a_while(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "LOOK", 0.05)
+    monkeypatch.setattr(secrets, "FORGET", 3600.0)
+    setting.secret()
+
+    async def body() -> None:
+        found = Secrets(str(setting.root), Told())
+        async with ApiServer(Given(setting.server.url, READER)) as api, anyio.create_task_group() as group:
+            found.want({"pull": ("o",)})
+            group.start_soon(found.run, api, NAMESPACE, lambda owner, message: True)
+            await reached(lambda: found.as_json() == {"pull": READY})
+            setting.server.granted.clear()
+            setting.server.hang_up()
+            await reached(lambda: found.as_json() == {"pull": FORBIDDEN})
+            assert setting.file.exists()
+            monkeypatch.setattr(secrets, "FORGET", 0.0)
+            await reached(lambda: not setting.file.exists())
+            setting.server.grant("secrets", "pull")
+            await reached(setting.file.exists)
+            await reached(lambda: found.as_json() == {"pull": READY})
+            group.cancel_scope.cancel()
+
+    anyio.run(body)
 
 
 def in_force_names(setting: Setting) -> list[str]:
