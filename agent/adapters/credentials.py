@@ -21,10 +21,14 @@ NODE_FILE = "etc/nodeseal/docker-config.json"
 
 
 class CredentialFile(NamedTuple):
-    """One docker configuration.  A `personal` one may be a link, and be readable by others, as Docker's own is."""
+    """One docker configuration.  A `personal` one may be a link, and be readable by others, as Docker's own is.
+
+    `missing` is told if it is not there, empty if that is nothing to be told.
+    """
 
     path: str
     personal: bool = False
+    missing: str = ""
 
 
 class _Read(NamedTuple):
@@ -44,7 +48,7 @@ class CredentialFiles:
         self._read: dict[CredentialFile, _Read] = {}
 
     def __call__(self) -> "Keyring | None":
-        """Everything that the files hold now; None if there is no such file."""
+        """Everything that the files hold now; None if there is no such file, and none should be there."""
         found = [read for each in self._paths if (read := self._look(each)) is not None]
         if not found:
             return None
@@ -54,12 +58,12 @@ class CredentialFiles:
         return Keyring(configs, [each.problem for each in found if each.problem])
 
     def _look(self, file: CredentialFile) -> _Read | None:
-        """What is in a file; None if it is not there."""
+        """What is in a file; None if it is not there and need not be."""
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if file.personal else os.O_NOFOLLOW)
         try:
             descriptor = os.open(file.path, flags)
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return _Read((0, 0, 0, 0), None, file.missing) if file.missing else None
         except OSError as error:
             reason = "is a symbolic link" if os.path.islink(file.path) else f"can't be opened ({error.strerror})"
             return _Read((0, 0, 0, 0), None, f"{file.path}: {reason}; expected a file that can be read")

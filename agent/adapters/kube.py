@@ -8,10 +8,10 @@ connections made anew when the files behind them have changed.  Every exception 
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Protocol
+from typing import Generic, Protocol
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -24,6 +24,7 @@ from agent.adapters.kube_access import Access
 from agent.cluster import messages
 from agent.cluster.following import SILENCE, List, Watch
 from agent.cluster.messages import Change, Page
+from agent.cluster.selections import Found, Selection
 from agent.cluster.troubles import ApiError, Trouble, refusal
 
 CONNECT = 10.0
@@ -32,8 +33,8 @@ CONNECT = 10.0
 ANSWER = 30.0
 """Seconds for a whole answer that is no watch: a page of 32 MB takes its time."""
 
-MOST_CONNECTIONS = 4
-"""One watches, one lists, one tells events, one looks after the node."""
+MOST_CONNECTIONS = 24
+"""One watches, one lists, one tells events, one looks after the node; one for each Secret that is watched by name."""
 
 _CHUNK = 256 * 1024
 _ERRORS = (aiohttp.ClientError, OSError, ValueError, EOFError)  # TimeoutError is an OSError, ssl's errors are
@@ -51,21 +52,21 @@ class Silent(Exception):
     """Nothing came for too long."""
 
 
-class Changes:
+class Changes(Generic[Found]):
     """A watch that the server took: its events, one after another."""
 
-    def __init__(self, content: aiohttp.StreamReader, namespace: str, silence: float) -> None:
-        """`silence` is how long to wait for one event, in seconds."""
+    def __init__(self, content: aiohttp.StreamReader, read: Callable[[object], Found], silence: float) -> None:
+        """`read` is the selection's; `silence` is how long to wait for one event, in seconds."""
         self._content = content
-        self._namespace = namespace
+        self._read = read
         self._silence = silence
         self._line = bytearray()
 
-    async def next(self) -> Change | None:
+    async def next(self) -> Change[Found] | None:
         """The next event; None if the server ended the watch in good order.  Raises `ApiError`, `Silent`."""
         with anyio.move_on_after(self._silence):
             line = await self._next_line()
-            return messages.change(line, self._namespace) if line else None
+            return messages.change(line, self._read) if line else None
         raise Silent
 
     async def _next_line(self) -> bytes:
@@ -156,25 +157,25 @@ class ApiServer:
         if self._made is not None:
             await self._made.retire()
 
-    async def page(self, namespace: str, selector: str, asked: List) -> Page:
-        """A page of the ConfigMaps that `selector` names.  Raises `ApiError`."""
-        query = {"labelSelector": selector, "limit": str(asked.limit), "continue": asked.token}
-        content = await self.send("GET", _configmaps(namespace), _given(query), limit=messages.MAX_PAGE)
-        return messages.page(content, namespace)
+    async def page(self, selection: Selection[Found], asked: List) -> Page[Found]:
+        """A page of what is selected.  Raises `ApiError`."""
+        query = {**selection.query, "limit": str(asked.limit), "continue": asked.token}
+        content = await self.send("GET", selection.path, _given(query), limit=messages.MAX_PAGE)
+        return messages.page(content, selection.read)
 
     @asynccontextmanager
-    async def changes(self, namespace: str, selector: str, asked: Watch) -> AsyncIterator[Changes]:
+    async def changes(self, selection: Selection[Found], asked: Watch) -> AsyncIterator[Changes[Found]]:
         """A watch, with bookmarks.  Raises `ApiError`."""
         query = {
-            "labelSelector": selector,
+            **selection.query,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": asked.resource_version,
             "timeoutSeconds": str(asked.seconds),
         }
         total = asked.seconds + self._answer  # the server ends it; this is for one that doesn't
-        async with self._response("GET", _configmaps(namespace), query, total=total) as response:
-            yield Changes(response.content, namespace, self._silence)
+        async with self._response("GET", selection.path, query, total=total) as response:
+            yield Changes(response.content, selection.read, self._silence)
 
     async def node_labels(self, name: str) -> Mapping[str, str] | None:
         """The labels of a node; None if we may not know, or there is none.  Raises `ApiError`."""
@@ -271,10 +272,6 @@ def _headers(access: Access, method: str) -> Mapping[str, str]:
 
 def _given(values: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in values.items() if value}
-
-
-def _configmaps(namespace: str) -> str:
-    return f"/api/v1/namespaces/{_part(namespace)}/configmaps"
 
 
 def _part(name: str) -> str:

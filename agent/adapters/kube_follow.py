@@ -1,17 +1,17 @@
-"""Follows the ConfigMaps that a selector names, for ever: the loops; decisions are in `agent.cluster.following`."""
+"""Follows the objects that a selection names, for ever: the loops; decisions are in `agent.cluster.following`."""
 
 import random as chance
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 import anyio
 
 from agent.adapters.kube import ApiServer, Silent
 from agent.adapters.nodestate import moment
 from agent.cluster.following import Following, List, Watch
-from agent.cluster.troubles import ApiError
-from agent.model.configmap import ConfigMap
+from agent.cluster.selections import Found, Selection
+from agent.cluster.troubles import ApiError, Trouble
 from agent.rules.breakglass import Moment
 
 QUIET = 0.02
@@ -20,7 +20,7 @@ QUIET = 0.02
 BURST = 0.1
 """Seconds after which a burst is told though it goes on."""
 
-Apply = Callable[[Mapping[str, ConfigMap]], Awaitable[None]]
+Apply = Callable[[Mapping[str, Found]], Awaitable[None]]
 """Is given the complete set, by name.  What it raises ends `follow`."""
 
 
@@ -35,14 +35,13 @@ class Progress(NamedTuple):
     last_complete: Moment | None
 
 
-class Follower:
-    """One selection in one namespace."""
+class Follower(Generic[Found]):
+    """One selection at one server."""
 
     def __init__(
         self,
         server: ApiServer,
-        namespace: str,
-        selector: str,
+        selection: Selection[Found],
         *,
         now: Callable[[], Moment] = moment,
         random: Callable[[], float] = chance.random,
@@ -50,26 +49,36 @@ class Follower:
     ) -> None:
         """`now`, `random` and `sleep` are the world's; `sleep` is what waits before requests."""
         self._server = server
-        self._namespace = namespace
-        self._selector = selector
+        self._selection = selection
         self._now = now
         self._sleep = sleep
-        self._following = Following(random)
+        self._following: Following[Found] = Following(random)
+        self._last_trouble: Trouble | None = None
         self._changed = anyio.Event()
         self._list_began: Moment | None = None
         self.last_complete: Moment | None = None
         """When we were last known to be current, whatever has changed since."""
 
-    async def follow(self, apply: Apply) -> None:
+    async def follow(self, apply: Apply[Found]) -> None:
         """Give `apply` the complete set once it is known, and after each change; never returns."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._ask_for_ever)
             await self._tell_for_ever(apply)
 
     @property
-    def state(self) -> Mapping[str, ConfigMap] | None:
+    def state(self) -> Mapping[str, Found] | None:
         """The last complete set, by name; None before there is one."""
         return self._following.state
+
+    @property
+    def trouble(self) -> str:
+        """Why the last request failed; empty if it did not."""
+        return self._following.trouble
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether the last request was refused because we may not ask."""
+        return bool(self.trouble) and self._last_trouble is Trouble.FORBIDDEN
 
     def progress(self) -> Progress:
         """How it goes."""
@@ -94,20 +103,21 @@ class Follower:
             except Silent:
                 following.silent(self._now().boot_seconds)
             except ApiError as error:
+                self._last_trouble = error.trouble
                 following.failed(error, self._now().boot_seconds)
 
     async def _list(self, asked: List, began: Moment) -> None:
         if not asked.token or self._list_began is None:
             self._list_began = began
         following, lists = self._following, self._following.lists
-        following.page(await self._server.page(self._namespace, self._selector, asked))
+        following.page(await self._server.page(self._selection, asked))
         if following.lists > lists:
             self.last_complete = self._list_began
             self._changed.set()
 
     async def _watch(self, asked: Watch) -> None:
         following = self._following
-        async with self._server.changes(self._namespace, self._selector, asked) as changes:
+        async with self._server.changes(self._selection, asked) as changes:
             following.opened(self._now().boot_seconds)
             while (change := await changes.next()) is not None:
                 now = self._now()
@@ -116,9 +126,9 @@ class Follower:
                 self._changed.set()
         following.closed(self._now().boot_seconds)
 
-    async def _tell_for_ever(self, apply: Apply) -> None:
+    async def _tell_for_ever(self, apply: Apply[Found]) -> None:
         """States are never changed in place: another one is another object."""
-        told: Mapping[str, ConfigMap] | None = None
+        told: Mapping[str, Found] | None = None
         while True:
             await self._changed.wait()
             with anyio.move_on_after(BURST):

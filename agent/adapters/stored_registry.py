@@ -28,7 +28,8 @@ def _now() -> datetime:
 
 def way_of(stores: Sequence[StoreSettings]) -> str:
     """How registries are asked under a configuration, in one word: as far as it is not said with each question."""
-    return name_of(*dict.fromkeys(f"{store.use_http} {' '.join(store.ca_certificates)}" for store in stores))
+    ways = (f"{store.use_http} {' '.join(store.ca_certificates)} {' '.join(store.secrets)}" for store in stores)
+    return name_of(*dict.fromkeys(ways))
 
 
 class StoredRegistry:

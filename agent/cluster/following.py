@@ -1,4 +1,4 @@
-"""How to stay current with the ConfigMaps that a selector names: what to ask next, when, and what an answer means.
+"""How to stay current with the objects that a selection names: what to ask next, when, and what an answer means.
 
 Pure: time and chance come in, requests go out.  A driver does this, for ever (`agent.adapters.kube_follow`)::
 
@@ -22,11 +22,11 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 from agent.cluster.messages import Change, Kind, Page
+from agent.cluster.selections import Followed, Found
 from agent.cluster.troubles import ApiError, Trouble
-from agent.model.configmap import ConfigMap
 
 START_SPREAD = 2.0
 """Seconds over which those who start together begin."""
@@ -91,13 +91,13 @@ class Step(NamedTuple):
     request: List | Watch
 
 
-class Following:
+class Following(Generic[Found]):
     """What is known of one selection, and what to do next.  `now` is a clock in seconds that never jumps."""
 
     def __init__(self, random: Callable[[], float]) -> None:
         """`random` gives numbers from 0 up to 1."""
         self._random = random
-        self._pages: dict[str, ConfigMap] = {}
+        self._pages: dict[str, Found] = {}
         self._token = ""
         self._limit = PAGE
         self._version = ""
@@ -107,7 +107,7 @@ class Following:
         self._gone_while_listing = 0
         self._opened: float | None = None
         self._list_began = 0.0
-        self.state: Mapping[str, ConfigMap] | None = None
+        self.state: Mapping[str, Found] | None = None
         """By name, once complete; never changed in place."""
         self.proven: float | None = None
         """When we were last known to be current: a list's beginning, an event, a bookmark."""
@@ -137,7 +137,7 @@ class Following:
         """The server took the watch: what comes from now on are events."""
         self._opened = now
 
-    def page(self, page: Page) -> None:
+    def page(self, page: Page[Found]) -> None:
         """A page of the list came.  Raises `ApiError` if it makes more than we take."""
         self._pages.update((each.name, each) for each in page.items)
         _bounded(self._pages)
@@ -154,20 +154,20 @@ class Following:
         self._took(self._pages)
         self._pages = {}
 
-    def change(self, change: Change, now: float) -> None:
+    def change(self, change: Change[Found], now: float) -> None:
         """An event of the watch came.  Raises `ApiError` if it makes more than we take."""
         self._version = change.resource_version
         self._refused_watches = 0
         self.proven = now
         self.trouble = ""
-        configmap = change.object
-        if configmap is None:
+        found = change.object
+        if found is None:
             return
         state = dict(self.state or {})
         if change.kind is Kind.DELETED:  # it may live on without its label
-            state.pop(configmap.name, None)
+            state.pop(found.name, None)
         else:
-            state[configmap.name] = configmap
+            state[found.name] = found
         _bounded(state)
         self._took(state)
 
@@ -232,18 +232,15 @@ class Following:
         self._failing += 1
         self._wait = retry_after + self._random() * most
 
-    def _took(self, state: dict[str, ConfigMap]) -> None:
+    def _took(self, state: dict[str, Found]) -> None:
         if self.state is None or state != self.state:
             self.state = state
 
 
-def _bounded(state: Mapping[str, ConfigMap]) -> None:
+def _bounded(state: Mapping[str, Followed]) -> None:
     """Raises `ApiError` if `state` is more than we take."""
     if len(state) > MOST_OBJECTS:
-        raise ApiError(Trouble.TOO_LONG, f"got {len(state)} ConfigMaps and more; expected at most {MOST_OBJECTS}")
-    size = sum(
-        sum(len(key) + len(value) for part in (each.data, each.binary_data) for key, value in part.items())
-        for each in state.values()
-    )
+        raise ApiError(Trouble.TOO_LONG, f"got {len(state)} objects and more; expected at most {MOST_OBJECTS}")
+    size = sum(each.size for each in state.values())
     if size > MOST_BYTES:
-        raise ApiError(Trouble.TOO_LONG, f"got ConfigMaps of {size} bytes and more; expected at most {MOST_BYTES}")
+        raise ApiError(Trouble.TOO_LONG, f"got objects of {size} bytes and more; expected at most {MOST_BYTES}")

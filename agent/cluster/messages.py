@@ -6,10 +6,10 @@ or an event counts whole or not at all.  https://kubernetes.io/docs/reference/us
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from enum import Enum
-from typing import NamedTuple, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from agent.cluster.troubles import ApiError, Trouble, refusal
 from agent.codec import strictjson
@@ -31,10 +31,13 @@ MAX_NODE = 1024 * 1024
 _MAX_NAME = 253
 
 
-class Page(NamedTuple):
+Item = TypeVar("Item")
+
+
+class Page(NamedTuple, Generic[Item]):
     """One page of a list.  `token` continues it; "" on the last page."""
 
-    items: tuple[ConfigMap, ...]
+    items: tuple[Item, ...]
     resource_version: str
     token: str
 
@@ -49,44 +52,43 @@ class Kind(str, Enum):
     """To none: everything up to its resource version was told."""
 
 
-class Change(NamedTuple):
+class Change(NamedTuple, Generic[Item]):
     """One event of a watch; a bookmark has no object."""
 
     kind: Kind
     resource_version: str
-    object: ConfigMap | None
+    object: Item | None
 
 
-def page(content: bytes, namespace: str) -> Page:
-    """Read a page of a list of ConfigMaps.  Raises `ApiError`."""
-    value = _object(_decoded(content, "the list", MAX_PAGE), "the list")
-    metadata = _object(value.get("metadata"), "the list's metadata")
+def page(content: bytes, read: Callable[[object], Item]) -> Page[Item]:
+    """Read a page of a list; `read` makes an item of each of its objects.  Raises `ApiError`."""
+    value = mapping(_decoded(content, "the list", MAX_PAGE), "the list")
+    metadata = mapping(value.get("metadata"), "the list's metadata")
     items = value.get("items")
     if items is None:
         items = []  # Go writes an empty list as null
     if not isinstance(items, list):
-        raise _malformed("the list's items", "a list")
+        raise malformed("the list's items", "a list")
     token = metadata.get("continue", "")
     if not isinstance(token, str):
-        raise _malformed("the list's token", "a text")
-    return Page(tuple(_configmap(item, namespace) for item in items), _version(metadata, "the list"), token)
+        raise malformed("the list's token", "a text")
+    return Page(tuple(map(read, items)), version(metadata, "the list"), token)
 
 
-def change(line: bytes, namespace: str) -> Change:
-    """Read one line of a watch.  Raises `ApiError`: also the one that the server tells of in an event."""
-    value = _object(_decoded(line, "an event", MAX_LINE), "an event")
-    found = _object(value.get("object"), "an event's object")
+def change(line: bytes, read: Callable[[object], Item]) -> Change[Item]:
+    """Read one line of a watch, as `page` does.  Raises `ApiError`: also the one that the server tells in an event."""
+    value = mapping(_decoded(line, "an event", MAX_LINE), "an event")
+    found = mapping(value.get("object"), "an event's object")
     if value.get("type") == "ERROR":
         code = found.get("code")
         raise refusal(code if isinstance(code, int) else 500, _said(found))
     try:
         kind = Kind(cast("str", value.get("type")))
     except ValueError:
-        raise _malformed("an event's type", ", ".join(Kind)) from None
+        raise malformed("an event's type", ", ".join(Kind)) from None
     if kind is Kind.BOOKMARK:
-        return Change(kind, _version(_object(found.get("metadata"), "a bookmark"), "a bookmark"), None)
-    configmap = _configmap(found, namespace)
-    return Change(kind, configmap.resource_version, configmap)
+        return Change(kind, version(mapping(found.get("metadata"), "a bookmark"), "a bookmark"), None)
+    return Change(kind, version(mapping(found.get("metadata"), "an event's object"), "an event's object"), read(found))
 
 
 def reason(content: bytes) -> str:
@@ -100,38 +102,39 @@ def reason(content: bytes) -> str:
 
 def node_labels(content: bytes) -> Mapping[str, str]:
     """The labels of a node.  Raises `ApiError`."""
-    value = _object(_decoded(content, "the node", MAX_NODE), "the node")
-    return _texts(_object(value.get("metadata"), "the node's metadata").get("labels"), "the node's labels")
+    value = mapping(_decoded(content, "the node", MAX_NODE), "the node")
+    return texts(mapping(value.get("metadata"), "the node's metadata").get("labels"), "the node's labels")
 
 
-def _configmap(value: object, namespace: str) -> ConfigMap:
-    found = _object(value, "a ConfigMap")
-    metadata = _object(found.get("metadata"), "a ConfigMap's metadata")
-    name = _text(metadata, "name")
-    if _text(metadata, "namespace") != namespace:
-        raise _malformed("a ConfigMap's namespace", namespace)
+def configmap(value: object, namespace: str) -> ConfigMap:
+    """A ConfigMap, which must be of that namespace.  Raises `ApiError`."""
+    found = mapping(value, "a ConfigMap")
+    metadata = mapping(found.get("metadata"), "a ConfigMap's metadata")
+    name = text(metadata, "name")
+    if text(metadata, "namespace") != namespace:
+        raise malformed("a ConfigMap's namespace", namespace)
     where = f"ConfigMap {name}"
     try:
-        created = datetime.fromisoformat(_text(metadata, "creationTimestamp"))
+        created = datetime.fromisoformat(text(metadata, "creationTimestamp"))
         binary = {
             key: base64.b64decode(text, validate=True)
-            for key, text in _texts(found.get("binaryData"), f"{where}, binaryData").items()
+            for key, text in texts(found.get("binaryData"), f"{where}, binaryData").items()
         }
     except binascii.Error:
-        raise _malformed(f"{where}, binaryData", "base64") from None
+        raise malformed(f"{where}, binaryData", "base64") from None
     except ValueError:
-        raise _malformed(f"{where}, creationTimestamp", "a time") from None
+        raise malformed(f"{where}, creationTimestamp", "a time") from None
     if created.tzinfo is None:
-        raise _malformed(f"{where}, creationTimestamp", "a time with its zone")
+        raise malformed(f"{where}, creationTimestamp", "a time with its zone")
     return ConfigMap(
         namespace,
         name,
-        _text(metadata, "uid"),
-        _version(metadata, where),
+        text(metadata, "uid"),
+        version(metadata, where),
         created.astimezone(timezone.utc),
-        _texts(metadata.get("labels"), f"{where}, labels"),
-        _texts(metadata.get("annotations"), f"{where}, annotations"),
-        _texts(found.get("data"), f"{where}, data"),
+        texts(metadata.get("labels"), f"{where}, labels"),
+        texts(metadata.get("annotations"), f"{where}, annotations"),
+        texts(found.get("data"), f"{where}, data"),
         binary,
     )
 
@@ -141,37 +144,43 @@ def _decoded(content: bytes, what: str, limit: int) -> object:
     try:
         return strictjson.decode(content, what, limit=limit, most=limit)
     except LimitExceeded as error:
-        raise ApiError(Trouble.TOO_LONG, error.message) from None
-    except Malformed as error:
-        raise ApiError(Trouble.MALFORMED, error.message) from None
+        trouble, message = Trouble.TOO_LONG, error.message
+    except Malformed:
+        trouble, message = Trouble.MALFORMED, f"{what}: got no valid JSON"
+    # Outside of the handler: what was read hangs on the decoder's exception, and may be a Secret.
+    raise ApiError(trouble, message)
 
 
-def _object(value: object, what: str) -> dict[str, object]:
+def mapping(value: object, what: str) -> dict[str, object]:
+    """`value`, which must be an object.  Raises `ApiError`."""
     if not isinstance(value, dict):
-        raise _malformed(what, "an object")
+        raise malformed(what, "an object")
     return value
 
 
-def _texts(value: object, what: str) -> Mapping[str, str]:
+def texts(value: object, what: str) -> Mapping[str, str]:
+    """`value`, which must be an object of texts; None is an empty one.  Raises `ApiError`."""
     if value is None:
         return {}
-    found = _object(value, what)
+    found = mapping(value, what)
     if not all(isinstance(each, str) for each in found.values()):
-        raise _malformed(what, "texts")
+        raise malformed(what, "texts")
     return cast("Mapping[str, str]", found)
 
 
-def _text(metadata: Mapping[str, object], key: str) -> str:
+def text(metadata: Mapping[str, object], key: str) -> str:
+    """What stands under `key` of an object's metadata.  Raises `ApiError`."""
     value = metadata.get(key)
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME:
-        raise _malformed(f"a ConfigMap's {key}", f"a text of 1 to {_MAX_NAME} characters")
+        raise malformed(f"an object's {key}", f"a text of 1 to {_MAX_NAME} characters")
     return value
 
 
-def _version(metadata: Mapping[str, object], what: str) -> str:
+def version(metadata: Mapping[str, object], what: str) -> str:
+    """The resource version that metadata has.  Raises `ApiError`."""
     value = metadata.get("resourceVersion")
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME:
-        raise _malformed(f"{what}: the resource version", "a text")
+        raise malformed(f"{what}: the resource version", "a text")
     return value
 
 
@@ -180,5 +189,6 @@ def _said(status: Mapping[str, object]) -> str:
     return message if isinstance(message, str) else ""
 
 
-def _malformed(what: str, expected: str) -> ApiError:
+def malformed(what: str, expected: str) -> ApiError:
+    """That `what` is not as the API promises."""
     return ApiError(Trouble.MALFORMED, f"{what}: got something else than {expected} of the API server")

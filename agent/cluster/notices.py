@@ -54,6 +54,7 @@ class Reason(str, Enum):
     TRUST_GREW = "TrustGrew"
     NOT_APPLIED = "ConfigurationNotApplied"
     LABEL_IGNORED = "LabelValueIgnored"
+    SECRET_UNAVAILABLE = "SecretUnavailable"  # noqa: S105 - a word of events
 
 
 class Notice(NamedTuple):

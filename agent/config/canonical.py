@@ -55,12 +55,12 @@ def with_grounds(config: Config) -> Config:
     """`config`, each rule with the name of what a verdict under it rests on.
 
     An edit that changes nothing of that keeps the name, and so what is remembered of images.  In which document it
-    stands is nothing of that: owners are left out.
+    stands is nothing of that, nor who asks a registry: owners and Secrets are left out.
     """
-    verifiers = {(each.owner, each.name): _hash(_without_owner(each)) for each in config.verifiers}
+    verifiers = {(each.owner, each.name): _hash(_rests(each)) for each in config.verifiers}
     policies = {id(rule.policy): _hash(rule.policy._asdict()) for rule in config.rules}
     stores = {
-        owner: [_without_owner(each) for each in config.seen_by(owner).stores]
+        owner: [_rests(each) for each in config.seen_by(owner).stores]
         for owner in {rule.owner for rule in config.rules}
     }
 
@@ -100,8 +100,8 @@ def decode(form: bytes, certificate: Callable[[str], bytes]) -> Config:
         raise Malformed(f"snapshot: got no configuration ({shown}); expected what publishing writes") from None
 
 
-def _without_owner(settings: StoreSettings | VerifierSettings) -> dict[str, object]:
-    return {key: value for key, value in settings._asdict().items() if key != "owner"}
+def _rests(settings: StoreSettings | VerifierSettings) -> dict[str, object]:
+    return {key: value for key, value in settings._asdict().items() if key not in ("owner", "secrets")}
 
 
 def _hash(value: object) -> str:
@@ -121,8 +121,8 @@ def _config(value: Mapping[str, object], generation: str, certificate: Callable[
     )
 
 
-def _store(*, ca_certificates: list[str], **others: object) -> StoreSettings:
-    return StoreSettings(ca_certificates=tuple(ca_certificates), **others)  # type: ignore[arg-type]
+def _store(*, ca_certificates: list[str], secrets: list[str], **others: object) -> StoreSettings:
+    return StoreSettings(ca_certificates=tuple(ca_certificates), secrets=tuple(secrets), **others)  # type: ignore[arg-type]
 
 
 def _verifier(*, artifact_types: list[str], **others: object) -> VerifierSettings:

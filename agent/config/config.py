@@ -16,7 +16,8 @@ class StoreSettings(NamedTuple):
     `cosign_tags`: what cosign's tag of an image names counts as a referrer as well.  `owner`: see `Config.seen_by`.
 
     `ca_certificates` are the SHA-256 (hexadecimal) of certificates, in `Config.certificates`, that registries' TLS is
-    verified against, on top of the host's own.
+    verified against, on top of the host's own.  `secrets` are the names of Secrets with credentials for them, the
+    earlier ones first.
     """
 
     name: str
@@ -24,6 +25,7 @@ class StoreSettings(NamedTuple):
     ca_certificates: tuple[str, ...] = ()
     cosign_tags: bool = False
     owner: str = ""
+    secrets: tuple[str, ...] = ()
 
 
 class VerifierSettings(NamedTuple):
@@ -61,6 +63,14 @@ class Config(NamedTuple):
         """
         stores = tuple(store for store in self.stores if store.owner == owner)
         return self if stores == self.stores else self._replace(stores=stores or (_usual_store(owner),))
+
+    @property
+    def secrets(self) -> Mapping[str, tuple[str, ...]]:
+        """The Secrets that stores name, each with the owners of these."""
+        names = dict.fromkeys(name for store in self.stores for name in store.secrets)
+        return {
+            name: tuple(dict.fromkeys(store.owner for store in self.stores if name in store.secrets)) for name in names
+        }
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -35,6 +35,9 @@ from agent.rules.overlaps import Crowd
 MAX_READ = MAX_ACCEPTED
 """Most documents that are looked at."""
 
+MAX_SECRETS_IN_FORCE = 16
+"""Most Secrets that all documents together name: each is followed by a connection of its own."""
+
 ROOM = Weight(
     snapshot=6 * 1024 * 1024,
     snapshot_values=900_000,
@@ -45,6 +48,7 @@ ROOM = Weight(
     verifiers=512,
     break_glass=1_000,
     stored=MAX_STORED,
+    secrets=MAX_SECRETS_IN_FORCE,
 )
 """What all documents together may take: a snapshot and the copy of its rules have bounds, and so has a pull's time."""
 

@@ -299,7 +299,7 @@ class _Reading:
             certificates |= found
             apart |= own
             cosign_tags = at(plugin, "cosignEnabled") is True
-            stores.append(StoreSettings("oras", use_http, tuple(sorted(found)), cosign_tags))
+            stores.append(StoreSettings("oras", use_http, tuple(sorted(found)), cosign_tags, secrets=_secrets(plugin)))
         return tuple(stores), certificates, apart
 
 
@@ -374,6 +374,13 @@ def _ca_paths(plugin: object, where: checking.Path, findings: list[Finding]) -> 
     paths = at(plugin, "caCertificates")
     told = any(finding.path[: len(where)] == where for finding in findings)
     return [] if told or not isinstance(paths, list) else paths
+
+
+def _secrets(plugin: object) -> tuple[str, ...]:
+    """The names of the Secrets with credentials, as far as they have the form."""
+    named = [at(plugin, key, "secrets") for key in ("authProvider", "auth-provider")]
+    names = (at(each, "secretName") for listed in named if isinstance(listed, list) for each in listed)
+    return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def _registry_cas(

@@ -50,6 +50,7 @@ class Weight(NamedTuple):
     verifiers: int = 0
     break_glass: int = 0
     stored: int = 0
+    secrets: int = 0
 
     def __add__(self, other: object) -> "Weight":
         """Both together."""
@@ -70,7 +71,7 @@ class Weight(NamedTuple):
 _BOUNDED = {
     "snapshot": "bytes", "snapshot_values": "values", "copy": "bytes of rules and lists",
     "copy_values": "values of rules and lists", "rules": "rules", "patterns": "patterns", "verifiers": "verifiers",
-    "break_glass": "entries of breakGlass", "stored": "bytes",
+    "break_glass": "entries of breakGlass", "stored": "bytes", "secrets": "Secrets",
 }  # fmt: skip
 
 
@@ -191,6 +192,7 @@ def _weight(config: Config, contents: Mapping[str, bytes]) -> Weight:
         len(config.verifiers),
         len(config.ruleset.break_glass),
         sum(len(name) + len(content) for name, content in contents.items()),
+        len(config.secrets),
     )
 
 

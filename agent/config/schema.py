@@ -26,6 +26,9 @@ DURATION = r"^([0-9]{1,6}(\.[0-9]{1,3})?(h|ms|m|s)){1,4}$"
 MAX_STORES = 8
 """Most stores of one configuration."""
 
+MAX_SECRETS = 8
+"""Most Secrets of one store: each is followed by a connection of its own."""
+
 MAX_KEY_PROVIDERS = 64
 """Most key providers of one configuration."""
 
@@ -46,14 +49,37 @@ def _text_or_nothing(title: str, description: str, **keywords: object) -> Schema
     return text(title, f"{description}  Empty means no such key.", **keywords) | {"minLength": 0}
 
 
+_SECRET = obj(
+    "Secret",
+    "One Secret with credentials for registries.",
+    {
+        "secretName": text(
+            "Name",
+            "The Secret's name.",
+            pattern=r"^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$",
+            maxLength=253,
+            examples=["pull"],
+        )
+        | {"x-expected": "the name of a Secret: at most 253 of a-z, 0-9, '-' and '.'"},
+        "namespace": {
+            "title": "Namespace",
+            "description": "Where Ratify looks for the Secret.  Not supported.",
+            "not": {},
+            "x-expected": "no such key: Secrets are read in the namespace of the ConfigMaps alone",
+        },
+    },
+    required=("secretName",),
+)
+
 _AUTH_PROVIDER = obj(
     "Registry credentials",
-    "Where credentials for registries come from: `dockerConfig`, which is what happens without this key too.",
+    "Where credentials for registries come from: `dockerConfig`, which is what happens without this key too, or "
+    "`k8Secrets`, Secrets that the daemon reads.",
     {
-        "name": text("Name", "Kind of the provider: `dockerConfig`.", const="dockerConfig")
+        "name": text("Name", "Kind of the provider: `dockerConfig` or `k8Secrets`.", enum=["dockerConfig", "k8Secrets"])
         | {
-            "x-expected": '"dockerConfig", a docker configuration on the node: this version has no credentials of '
-            "clouds, of Kubernetes Secrets or from helpers"
+            "x-expected": 'one of "dockerConfig", a docker configuration on the node, and "k8Secrets", Secrets that '
+            "the daemon reads: this version has no credentials of clouds or from helpers"
         },
         "configPath": _text_or_nothing("File", "Ratify's path of the docker configuration.  No effect here.")
         | {
@@ -63,9 +89,35 @@ _AUTH_PROVIDER = obj(
                 "also $DOCKER_CONFIG/config.json or ~/.docker/config.json"
             },
         },
+        "secrets": {
+            "title": "Secrets",
+            "description": "The Secrets, for `k8Secrets`: of the ConfigMaps' namespace, with the label "
+            "`nodeseal.dev/config: active` and the type `kubernetes.io/dockerconfigjson`.  The earlier count first.",
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_SECRETS,
+            "items": _SECRET,
+            "x-expected": f"a list of 1 to {MAX_SECRETS} Secrets",
+        },
+        "serviceAccountName": {
+            "title": "Service account",
+            "description": "A service account whose pull secrets Ratify uses.  Not supported.",
+            "not": {},
+            "x-expected": "no such key: Secrets are named one by one, so that a Role can grant these and no others",
+        },
+        "secretTimeout": server_only("Lifetime", "How long Ratify keeps a Secret (s).", {"type": "integer"}),
     },
     required=("name",),
-)
+) | {
+    "if": {"properties": {"name": {"const": "k8Secrets"}}, "required": ["name"]},
+    "then": {
+        "required": ["secrets"],
+        "properties": {"secrets": {"title": "Secrets", "description": "The Secrets, one by one"}},
+    },
+    "else": {
+        "properties": {"secrets": not_supported("Secrets", "They are for `k8Secrets`.", "Secrets beside dockerConfig")},
+    },
+}
 
 _STORE_PLUGIN = obj(
     "Store",

@@ -20,3 +20,9 @@ class ConfigMap(NamedTuple):
     annotations: Mapping[str, str]
     data: Mapping[str, str]
     binary_data: Mapping[str, bytes]
+
+    @property
+    def size(self) -> int:
+        """Characters and bytes of its documents."""
+        parts: tuple[Mapping[str, str | bytes], ...] = (self.data, self.binary_data)
+        return sum(len(key) + len(value) for part in parts for key, value in part.items())

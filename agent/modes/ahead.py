@@ -3,9 +3,11 @@
 - images that somebody named ahead of their pull;
 - after a change of the configuration, images that were judged under the one before: from stored content where that
   allows them, so that their next pull finds its verdict;
-- images that break-glass let in: as if there were none, for the log.
+- images that break-glass let in: as if there were none, for the log;
+- images that the node's pods wait for.
 
-All of it at low priority, few at once, behind every pull, one image at a time of each.
+All of it at low priority, few at once, behind every pull, one image at a time of each.  Each reason has its turn, and
+its own room; whoever may create pods takes neither from the others.
 """
 
 from collections.abc import Iterable
@@ -27,9 +29,14 @@ from agent.model.verdict import Decision
 from agent.modes.letin import without_break_glass
 from agent.modes.warm import Declined, State, WarmDoor
 from agent.ports import Log
+from agent.rules import precedence
+from agent.rules.precedence import Standing
 
 MOST_QUEUED = 10_000
-"""Images that wait to be verified; what comes then is dropped, and counted."""
+"""Images that wait to be verified for one reason; what comes then is dropped, and counted."""
+
+MOST_OF_PODS = 500
+"""The same for pods: more than a node starts in a minute."""
 
 MOST_AGAIN = 1_000
 """Images judged last that are judged again after a change."""
@@ -44,6 +51,7 @@ class Why(str, Enum):
     NAMED = "named"
     CHANGED = "changed"
     LET_IN = "letIn"
+    POD = "pod"
 
 
 class _Task(NamedTuple):
@@ -58,7 +66,8 @@ class Ahead:
         """Verifies by the door's means."""
         self._door = door
         self._log = log
-        self._tasks: dict[_Task, None] = {}
+        self._tasks: dict[Why, dict[str, None]] = {why: {} for why in Why}
+        self._of_pods = 0
         self._filled = anyio.Event()
         self.dropped = 0
         self.done = 0
@@ -66,19 +75,18 @@ class Ahead:
     @property
     def waiting(self) -> int:
         """How many images wait."""
-        return len(self._tasks)
+        return sum(map(len, self._tasks.values()))
 
     def queue(self, why: Why, images: Iterable[str]) -> int:
         """Queue images, each once; how many are queued now for the first time."""
-        added = 0
+        added, tasks, most = 0, self._tasks[why], MOST_OF_PODS if why is Why.POD else MOST_QUEUED
         for image in images:
-            task = _Task(why, image)
-            if task in self._tasks:
+            if image in tasks:
                 continue
-            if len(self._tasks) >= MOST_QUEUED:
+            if len(tasks) >= most:
                 self.dropped += 1
                 continue
-            self._tasks[task] = None
+            tasks[image] = None
             added += 1
         if added:
             self._filled.set()
@@ -102,12 +110,12 @@ class Ahead:
 
     async def _work(self) -> None:
         while True:
-            if not self._tasks:
+            task = self._next()
+            if task is None:
                 self._filled = anyio.Event()
                 await self._filled.wait()
                 continue
-            task = next(iter(self._tasks))
-            del self._tasks[task]
+            self._of_pods += task.why is Why.POD
             try:
                 await self._one(task)
             except NodesealError as error:
@@ -118,7 +126,23 @@ class Ahead:
                 self._log.info("not verified ahead", why=task.why.value, image=task.image, cause="", reason=str(error))
             except Exception as error:  # noqa: BLE001 - one image's bug must not end the others
                 self._door.bug(error)
+            finally:
+                self._of_pods -= task.why is Why.POD
             self.done += 1
+
+    def _next(self) -> _Task | None:
+        """The next reason's first image; None if there is nothing to be done now.
+
+        Pods have one worker at most: names of theirs may lead to registries that hang.
+        """
+        for why in [*self._tasks]:
+            tasks = self._tasks.pop(why)
+            self._tasks[why] = tasks  # behind the others
+            if tasks and not (why is Why.POD and self._of_pods >= WORKERS - 1):
+                image = next(iter(tasks))
+                del tasks[image]
+                return _Task(why, image)
+        return None
 
     async def _one(self, task: _Task) -> None:
         """Raises `NodesealError` if there is nothing to verify with, or nobody says what the name means."""
@@ -128,6 +152,8 @@ class Ahead:
         standing = self._door.now(state.node.standing)
         if task.why is Why.LET_IN:
             standing = without_break_glass(standing)
+        if task.why is Why.POD and _is_decided(reference, standing):
+            return
         async with self._door.turns.idle_turn():
             request = PullRequest(task.image, reference, await self._subject(reference, state))
             case = await opened(request, standing, self._door.verdicts)
@@ -135,8 +161,8 @@ class Ahead:
                 self._tell(task, request, case)
                 return
             known = case.known()
-            if known is not None and task.why is Why.CHANGED:
-                return  # the change was none for this image
+            if known is not None and task.why in (Why.CHANGED, Why.POD):
+                return  # the change was none for this image; or its pull will find what is known
             judgement = known or await self._judged(task, case, state)
         self._tell(task, request, judgement.answer)
 
@@ -166,3 +192,14 @@ class Ahead:
             rule=answer.rule,
             reason=answer.message,
         )
+
+
+def _is_decided(reference: Reference, standing: Standing) -> bool:
+    """Whether a pull is answered without asking anybody: then nobody is asked ahead of it."""
+    repository = reference.repository
+    if precedence.terms_for(repository, standing).rule is None:
+        return True
+    if reference.digest is None and precedence.depends_on_digest(repository, standing):
+        return False
+    digest = str(reference.digest or "")
+    return precedence.before_verification(repository, digest, str(reference), standing) is not None

@@ -24,6 +24,8 @@ from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower, Progress
 from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
+from agent.cluster import selections
+from agent.cluster.notices import Notice, Reason
 from agent.cluster.troubles import ApiError, Trouble
 from agent.config.config import Config
 from agent.config.dialect import Node
@@ -33,13 +35,15 @@ from agent.config.inforce import InForce
 from agent.config.keysources import KeySource
 from agent.config.merging import Merged, merged
 from agent.config.reading import Reading
-from agent.errors import ConfigurationError, HostError, Problem, Unavailable
+from agent.errors import Cause, ConfigurationError, HostError, Problem, Unavailable
 from agent.model.configmap import ConfigMap
 from agent.modes import signing
 from agent.modes.aging import Noting
 from agent.modes.clustertelling import ClusterTelling, Published
 from agent.modes.config import bootstrap_of
 from agent.modes.keys import Keys, sources_of
+from agent.modes.podimages import PodsImages, Queue
+from agent.modes.secrets import Secrets
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
 from agent.ports import Log
@@ -101,12 +105,14 @@ class ClusterPublisher:
         *,
         published: Callable[[], None] = lambda: None,
         bug: Callable[[Exception], None] = lambda error: None,
+        queue: Queue = lambda _: 0,
         random: Callable[[], float] = chance.random,
     ) -> None:
         """`environment` tells a pod where its API server is.
 
         `published` is called, in the event loop, when something has been put in force or withdrawn; `bug` is told the
-        exceptions that nobody foresaw; `random` gives numbers from 0 up to 1.
+        exceptions that nobody foresaw; `queue` takes images that are to be verified ahead; `random` gives numbers from
+        0 up to 1.
         """
         self._random = random
         self._root = root
@@ -124,12 +130,14 @@ class ClusterPublisher:
         self._bootstrap: bytes | None = None
         self._known = _Known()
         self._telling = ClusterTelling(log)
-        self._follower: Follower | None = None
+        self._follower: Follower[ConfigMap] | None = None
         self._events: Events | None = None
         self._applied: Mapping[str, ConfigMap] | None = None
         self._applying = anyio.Lock()
         self._noting = Noting(root, log)
         self._keys = Keys(root, environment, log)
+        self.secrets = Secrets(root, log)
+        self._pods = PodsImages(log, queue) if cluster.pods else None
 
     @property
     def progress(self) -> Progress | None:
@@ -153,9 +161,13 @@ class ClusterPublisher:
 
     def as_json(self) -> dict[str, object]:
         """How following and publishing go, for people and for metrics."""
-        publishing = self._telling.as_json()
+        beside = {
+            **self._telling.as_json(),
+            "secrets": self.secrets.as_json(),
+            "pods": self._pods.as_json() if self._pods else None,
+        }
         if self._follower is None:
-            return {"objects": None, "trouble": "not begun", **publishing}
+            return {"objects": None, "trouble": "not begun", **beside}
         progress = self._follower.progress()
         complete = progress.last_complete.wall.isoformat(timespec="seconds") if progress.last_complete else None
         return {
@@ -165,8 +177,15 @@ class ClusterPublisher:
             "failures": dict(progress.failures),
             "trouble": progress.trouble,
             "lastComplete": complete,
-            **publishing,
+            **beside,
         }
+
+    def want_secrets(self, in_force: Config | Unavailable) -> None:
+        """Have the Secrets that the configuration in force names; one that can't be read does not say."""
+        if isinstance(in_force, Config):
+            self.secrets.want(in_force.secrets)
+        elif in_force.cause is Cause.CONFIGURATION_MISSING:
+            self.secrets.want({})
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -182,8 +201,9 @@ class ClusterPublisher:
             events = Events(server, self._node)
             self._events = events
             group.start_soon(events.run)
-            self._follower = Follower(server, namespace, self._cluster.label)
-            self._log.info("following ConfigMaps", namespace=namespace, label=self._cluster.label)
+            label = self._cluster.label
+            self._follower = Follower(server, selections.configmaps(namespace, label))
+            self._log.info("following ConfigMaps", namespace=namespace, label=label)
             for work in (self._look_for_ever, self._refresh_for_ever):
                 group.start_soon(work, server, events)
             group.start_soon(self._note_for_ever)
@@ -192,7 +212,24 @@ class ClusterPublisher:
                 """A complete state."""
                 await self._apply(state, server, events)
 
+            def tell(owner: str, message: str) -> bool:
+                """Write an event about a Secret on the ConfigMap that names it."""
+                found = self._configmap(owner)
+                if found is not None:
+                    events.tell(Notice.of(found, Reason.SECRET_UNAVAILABLE, message))
+                return found is not None
+
+            group.start_soon(self.secrets.run, server, namespace, tell)
+            if self._pods:
+                group.start_soon(self._pods.run, server, self._node)
             await self._follower.follow(apply)
+
+    def _configmap(self, owner: str) -> ConfigMap | None:
+        """The ConfigMap `NAMESPACE/NAME`, if it is there."""
+        namespace, _, name = owner.partition("/")
+        state = self._follower.state if self._follower else None
+        found = state.get(name) if state else None
+        return found if found is not None and found.namespace == namespace else None
 
     async def _refresh_for_ever(self, server: ApiServer, events: Events) -> None:
         """Keys that are due."""

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 import anyio
@@ -20,6 +21,7 @@ from anyio import to_thread
 from agent import __version__
 from agent.adapters import files, ipc, spool
 from agent.adapters.ipc_server import Pending, Server
+from agent.adapters.pull_secrets import PullSecretFiles
 from agent.adapters.queued_log import QueuedLog
 from agent.adapters.telemetry import Log, open_log
 from agent.errors import HostError
@@ -123,6 +125,8 @@ class _Daemon:
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
             generation = await self._first_state()
+            if not self._source.cluster:
+                await to_thread.run_sync(self._without_secrets)
             self._log.info("serving", version=__version__, root=self._root, generation=generation)
             group.start_soon(self._server.serve, listening)
             aging = Aging(self._standing, self._log)
@@ -147,7 +151,8 @@ class _Daemon:
         from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
 
         world = (self._root, cluster, self._environment, self._log)
-        return ClusterPublisher(*world, published=self._look, bug=self._bug)
+        queue = partial(self._ahead.queue, Why.POD)
+        return ClusterPublisher(*world, published=self._look, bug=self._bug, queue=queue)
 
     async def _first_state(self) -> str:
         """Load what is in force; its generation.  If there is no room for it now, `_follow` does so later."""
@@ -192,6 +197,8 @@ class _Daemon:
                 await anyio.sleep(_REST)
                 continue
             self._state = state
+            if self._cluster:
+                self._cluster.want_secrets(state.node.config)
             if state.generation and state.generation != generation:
                 self._log.info("generation", generation=state.generation, before=generation)
                 generation = state.generation
@@ -200,6 +207,13 @@ class _Daemon:
             with anyio.move_on_after(_LOOK):
                 await self._published.wait()
             self._published = anyio.Event()
+
+    def _without_secrets(self) -> None:
+        """Nobody follows Secrets: what an earlier daemon has kept of them would never end."""
+        try:
+            PullSecretFiles(self._root).keep_only(())
+        except OSError as error:
+            self._log.error("credentials not removed", problem=str(error))
 
     async def _warm_up(self, state: State) -> None:
         """What can't be loaded ahead is told, and loaded, or not, by the pull that needs it."""

@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Callable, Iterator, Mapping, Sequence
 
 from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.http_proxy import ProxySettings
@@ -26,21 +26,23 @@ def open_registry(
 ) -> Iterator[Registry]:
     """A registry client over blocking connections, all of them closed at the end.
 
-    Credentials are the node's, below `root`; a person's own come behind them if `personal`.  Otherwise `environment`
-    is believed for its proxy variables alone.  `deadline` is a time of `time.monotonic()`.
+    Credentials are the node's, below `root`, then those of the Secrets that a store names; a person's own come behind
+    them if `personal`.  Otherwise `environment` is believed for its proxy variables alone.  `deadline` is a time of
+    `time.monotonic()`.
 
     What all processes of the node share is used and kept below `root` too: content, lists, tokens, and who asked to be
     left alone.  Nothing of it if `personal`.
     """
     proxies = ProxySettings.from_environment(environment)
-    credentials = credentials_of(root, environment if personal else {})
     shared = None if personal else _Shared(root)
     transports: list[BlockingTransport] = []
     clients: list[Registry] = []
     # Stores that differ in nothing that matters here are one.
-    for use_http, cas in dict.fromkeys((store.use_http, store.ca_certificates) for store in config.stores):
+    kinds = ((store.use_http, store.ca_certificates, store.secrets) for store in config.stores)
+    for use_http, cas, secrets in dict.fromkeys(kinds):
         extra = [config.certificates[name] for name in cas]
         transports.append(BlockingTransport(deadline=deadline, proxies=proxies, extra_cas=extra))
+        credentials = credentials_of(root, environment if personal else {}, secrets)
         memory = Memory(time.monotonic, credentials, shared.tokens if shared else None)
         transport = shared.transport(transports[-1]) if shared else transports[-1]
         clients.append(RegistryClient(transport, use_http=use_http, memory=memory))
@@ -73,8 +75,10 @@ def _union(clients: "list[Registry]") -> Registry:
     return UnionRegistry(clients)
 
 
-def credentials_of(root: str, environment: Mapping[str, str]) -> "Callable[[], Keyring | None]":
-    """The node's credentials, and a person's if `environment` says where they are.
+def credentials_of(
+    root: str, environment: Mapping[str, str], secrets: Sequence[str] = ()
+) -> "Callable[[], Keyring | None]":
+    """The node's credentials, those of Secrets, and a person's if `environment` says where they are.
 
     What reads them is imported when they are asked for: most pulls never do.
     """
@@ -85,7 +89,12 @@ def credentials_of(root: str, environment: Mapping[str, str]) -> "Callable[[], K
         if files is None:
             from agent.adapters.credentials import NODE_FILE, CredentialFile, CredentialFiles
 
-            files = CredentialFiles([CredentialFile(os.path.join(root, NODE_FILE)), *personal_credentials(environment)])
+            found = [CredentialFile(os.path.join(root, NODE_FILE))]
+            if secrets:
+                from agent.adapters.pull_secrets import credential_files
+
+                found += credential_files(root, secrets)
+            files = CredentialFiles([*found, *personal_credentials(environment)])
         return files()
 
     return look

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TextIO, cast
 
 from agent.adapters import ipc
 from agent.adapters.folding import Behind, SpoolReader
+from agent.adapters.pull_secrets import READY
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool, Told
 from agent.config.config import Config
@@ -188,6 +189,7 @@ def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list
         f"  {daemon['running']} verified at this moment, {daemon['waiting']} waiting for their turn",
         f"  {ahead['done']} verified ahead of pulls, {ahead['waiting']} to go, {ahead['dropped']} dropped",
         f"  {_metrics_line(daemon.get('metrics'))}",
+        *_cluster_lines(daemon.get("cluster") or {}),
         *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
     ]
 
@@ -198,6 +200,13 @@ def _metrics_line(metrics: Mapping[str, Any] | None) -> str:
     if metrics["address"] is None:
         return f"metrics are not served: {metrics['trouble']}"
     return f"metrics on http://{metrics['address']}/metrics"
+
+
+def _cluster_lines(cluster: Mapping[str, Any]) -> list[str]:
+    """What the daemon may not see, or can't use, of what it was told to."""
+    secrets, pods = cluster.get("secrets") or {}, cluster.get("pods") or {}
+    lines = [f"  Secret {name} not in use: {text}" for name, text in sorted(secrets.items()) if text != READY]
+    return [*lines, *([f"  pods not followed: {pods['trouble']}"] if pods.get("trouble") else [])]
 
 
 def _since(since: datetime | None, now: datetime) -> str:

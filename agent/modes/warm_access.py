@@ -27,8 +27,8 @@ from agent.registry.memory import Memory
 RETIRED = 30.0
 """Seconds after which connections of a configuration that is gone are closed: longer than any verification."""
 
-_Kind = tuple[bool, tuple[bytes, ...]]
-"""What tells connections apart: plain http, more CA certificates."""
+_Kind = tuple[bool, tuple[bytes, ...], tuple[str, ...]]
+"""What tells connections apart: plain http, more CA certificates, Secrets with credentials."""
 
 
 class _Kept(NamedTuple):
@@ -43,7 +43,6 @@ class Connections:
         """`environment` is believed for its proxy variables alone; credentials are the node's, below `root`."""
         self._root = root
         self._proxies = ProxySettings.from_environment(environment)
-        self._credentials = credentials_of(root, {})
         self._throttled = ThrottledOrigins(root)
         self._tokens = TokenStore(root)
         self._kept: dict[_Kind, _Kept] = {}
@@ -80,11 +79,12 @@ class Connections:
         """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`."""
         clients: list[Registry] = []
         for kind in _kinds(config):
-            use_http, cas = kind
+            use_http, cas, secrets = kind
             kept = self._kept.get(kind)
             if kept is None:
                 pool = ConnectionPool(proxies=self._proxies, extra_cas=cas)
-                kept = self._kept[kind] = _Kept(pool, Memory(time.monotonic, self._credentials, self._tokens))
+                credentials = credentials_of(self._root, {}, secrets)
+                kept = self._kept[kind] = _Kept(pool, Memory(time.monotonic, credentials, self._tokens))
             transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline), self._throttled)
             clients.append(RegistryClient(transport, use_http=use_http, memory=kept.memory))
         return clients[0] if len(clients) == 1 else UnionRegistry(clients)
@@ -121,6 +121,7 @@ class _CacheBeside(RevocationCache):
 def _kinds(config: Config) -> Sequence[_Kind]:
     """Stores that differ in nothing that matters here are one."""
     kinds = (
-        (store.use_http, tuple(config.certificates[name] for name in store.ca_certificates)) for store in config.stores
+        (store.use_http, tuple(config.certificates[name] for name in store.ca_certificates), store.secrets)
+        for store in config.stores
     )
     return tuple(dict.fromkeys(kinds))

@@ -58,6 +58,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--node", metavar="NAME", default="", help="this node's name in the cluster (default: the host's name)"
     )
     parser.add_argument(
+        "--pods",
+        action="store_true",
+        help="verify ahead what this node's pods are about to pull, where RBAC lets us see them",
+    )
+    parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
     )
     parser.add_argument(
@@ -75,10 +80,11 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     from agent.modes import daemon
 
     label = options.label or LABEL
-    cluster = Cluster(options.kubeconfig, options.namespace, options.node, label) if options.configmaps else None
-    if cluster is None and (options.kubeconfig or options.namespace or options.label or options.node):
+    words = (options.kubeconfig, options.namespace, options.node)
+    cluster = Cluster(*words, label, options.pods) if options.configmaps else None
+    if cluster is None and (any(words) or options.label or options.pods):
         raise UsageError(
-            "--kubeconfig, --namespace, --label, --node: got them alone; expected --configmaps beside them"
+            "--kubeconfig, --namespace, --label, --node, --pods: got them alone; expected --configmaps beside them"
         )
     if not is_label_key(label):
         raise UsageError(f"--label: got {ascii(label)[:80]}; expected the key of a label, as in {LABEL}")

@@ -10,7 +10,7 @@ from agent.adapters.kube import ApiServer
 from agent.adapters.kube_access import Access
 from agent.adapters.kube_follow import Follower
 from agent.model.configmap import ConfigMap
-from tests.cluster.objects import LABEL, NAMESPACE, SELECTOR
+from tests.cluster.objects import LABEL, SELECTED
 
 SECONDS = 20.0
 """How long a test waits for something that will come."""
@@ -62,7 +62,9 @@ async def until(reached: Callable[[], bool], said: Callable[[], str] = str) -> N
 
 
 @asynccontextmanager
-async def following(server: ApiServer, *, waits: list[float] | None = None) -> AsyncIterator[tuple[Follower, Told]]:
+async def following(
+    server: ApiServer, *, waits: list[float] | None = None
+) -> AsyncIterator[tuple[Follower[ConfigMap], Told]]:
     """A follower that waits a thousandth of what it should, and what it told.  `waits` gets what it should have."""
 
     async def sleep(seconds: float) -> None:
@@ -71,7 +73,7 @@ async def following(server: ApiServer, *, waits: list[float] | None = None) -> A
         await anyio.sleep(seconds / 1000)
 
     told = Told()
-    follower = Follower(server, NAMESPACE, SELECTOR, sleep=sleep)
+    follower = Follower(server, SELECTED, sleep=sleep)
     async with anyio.create_task_group() as group:
         group.start_soon(follower.follow, told.apply)
         yield follower, told

@@ -13,9 +13,11 @@ from agent.adapters.kube_events import Events
 from agent.cluster.following import List, Watch
 from agent.cluster.messages import Change, Kind
 from agent.cluster.notices import Notice, Reason
+from agent.cluster.selections import configmaps
 from agent.cluster.troubles import ApiError, Trouble
+from agent.model.configmap import ConfigMap
 from tests.adapters.kube import ACTIVE, following, until
-from tests.cluster.objects import LABEL, NAMESPACE, SELECTOR, configmap
+from tests.cluster.objects import LABEL, NAMESPACE, SELECTED, SELECTOR, configmap
 
 
 class Cluster(Protocol):
@@ -51,7 +53,7 @@ class Cluster(Protocol):
 Check = Callable[[Cluster], Awaitable[None]]
 
 
-async def _changed(changes: Changes, *, among: int = 50) -> Change:
+async def _changed(changes: Changes[ConfigMap], *, among: int = 50) -> Change[ConfigMap]:
     """The next event that is no bookmark."""
     for _ in range(among):
         change = await changes.next()
@@ -63,14 +65,14 @@ async def _changed(changes: Changes, *, among: int = 50) -> Change:
 
 async def _everything(server: ApiServer) -> str:
     """The version of a whole list."""
-    return (await server.page(NAMESPACE, SELECTOR, List(0, ""))).resource_version
+    return (await server.page(SELECTED, List(0, ""))).resource_version
 
 
 async def a_label_that_is_removed_is_a_deletion(cluster: Cluster) -> None:
     """From the list on: added, modified, label removed, added again, deleted, created anew."""
     async with ApiServer(cluster.credentials("reader")) as server:
         version = await _everything(server)
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 60)) as changes:
+        async with server.changes(SELECTED, Watch(version, 60)) as changes:
             found: list[tuple[Kind, str]] = []
             uids: list[str] = []
             for labels, data in (
@@ -102,7 +104,7 @@ async def a_list_comes_in_pages_of_one_version(cluster: Cluster) -> None:
     async with ApiServer(cluster.credentials("reader")) as server:
         names, versions, token = list[str](), set[str](), ""
         while True:
-            page = await server.page(NAMESPACE, SELECTOR, List(2, token))
+            page = await server.page(SELECTED, List(2, token))
             assert len(page.items) <= 2
             names += [each.name for each in page.items]
             versions.add(page.resource_version)
@@ -120,18 +122,18 @@ async def pages_after_the_first_are_as_old_as_it_and_a_watch_tells_the_rest(clus
     for i in range(4):
         await to_thread.run_sync(cluster.put, f"moving-{i}", ACTIVE, {"v": "old"})
     async with ApiServer(cluster.credentials("reader")) as server:
-        page = await server.page(NAMESPACE, SELECTOR, List(1, ""))
+        page = await server.page(SELECTED, List(1, ""))
         await to_thread.run_sync(cluster.put, "moving-1", ACTIVE, {"v": "new"})
         await to_thread.run_sync(cluster.put, "moving-2", {LABEL: "preview"}, {"v": "old"})
         await to_thread.run_sync(cluster.delete, "moving-3")
         await to_thread.run_sync(cluster.put, "moving-4", ACTIVE, {"v": "new"})
         found = list(page.items)
         while page.token:
-            page = await server.page(NAMESPACE, SELECTOR, List(1, page.token))
+            page = await server.page(SELECTED, List(1, page.token))
             found += page.items
         named = {each.name: each.data["v"] for each in found if each.name.startswith("moving-")}
         assert named == {f"moving-{i}": "old" for i in range(4)}
-        async with server.changes(NAMESPACE, SELECTOR, Watch(page.resource_version, 60)) as changes:
+        async with server.changes(SELECTED, Watch(page.resource_version, 60)) as changes:
             told = [await _changed(changes) for _ in range(4)]
     assert [(each.kind, each.object.name if each.object else "") for each in told] == [
         (Kind.MODIFIED, "moving-1"), (Kind.DELETED, "moving-2"), (Kind.DELETED, "moving-3"), (Kind.ADDED, "moving-4"),
@@ -149,7 +151,7 @@ async def what_happened_while_nobody_watched_is_told_in_its_order(cluster: Clust
         await to_thread.run_sync(cluster.put, "missed", {}, {"v": "3"})
         await to_thread.run_sync(cluster.put, "missed", ACTIVE, {"v": "4"})
         await to_thread.run_sync(cluster.delete, "missed")
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 60)) as changes:
+        async with server.changes(SELECTED, Watch(version, 60)) as changes:
             told = [await _changed(changes) for _ in range(5)]
     kinds = [(each.kind, each.object.data["v"] if each.object else "") for each in told]
     assert kinds == [
@@ -166,9 +168,9 @@ async def what_stands_in_a_configmap_comes_as_it_is(cluster: Cluster) -> None:
     async with ApiServer(cluster.credentials("reader")) as server:
         version = await _everything(server)
         await to_thread.run_sync(cluster.put, "content", ACTIVE, data, binary)
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 60)) as changes:
+        async with server.changes(SELECTED, Watch(version, 60)) as changes:
             change = await _changed(changes)
-        page = await server.page(NAMESPACE, SELECTOR, List(0, ""))
+        page = await server.page(SELECTED, List(0, ""))
         listed = next(each for each in page.items if each.name == "content")
     assert change.object == listed
     assert (listed.data, listed.binary_data) == (data, binary)
@@ -185,7 +187,7 @@ async def a_watch_from_too_long_ago_is_told_so(cluster: Cluster) -> None:
         with pytest.raises(ApiError) as caught:
             await _first(server, version)
         assert caught.value.trouble is Trouble.GONE
-        async with server.changes(NAMESPACE, SELECTOR, Watch(await _everything(server), 60)) as changes:
+        async with server.changes(SELECTED, Watch(await _everything(server), 60)) as changes:
             await to_thread.run_sync(cluster.put, "place", ACTIVE, {"v": "2"})
             change = await _changed(changes)
     assert change.object is not None
@@ -198,15 +200,15 @@ async def a_token_of_a_page_can_be_too_old(cluster: Cluster) -> None:
     for i in range(3):
         await to_thread.run_sync(cluster.put, f"old-{i}", ACTIVE, {"v": str(i)})
     async with ApiServer(cluster.credentials("reader")) as server:
-        page = await server.page(NAMESPACE, SELECTOR, List(1, ""))
+        page = await server.page(SELECTED, List(1, ""))
         assert page.token
         for i in range(3):
             await to_thread.run_sync(cluster.put, f"old-{i}", ACTIVE, {"v": "again"})
         await to_thread.run_sync(cluster.forget)
         with pytest.raises(ApiError) as caught:
-            await server.page(NAMESPACE, SELECTOR, List(1, page.token))
+            await server.page(SELECTED, List(1, page.token))
         assert caught.value.trouble is Trouble.GONE
-        assert len((await server.page(NAMESPACE, SELECTOR, List(0, ""))).items) >= 3
+        assert len((await server.page(SELECTED, List(0, ""))).items) >= 3
     for i in range(3):
         await to_thread.run_sync(cluster.delete, f"old-{i}")
 
@@ -217,7 +219,7 @@ async def a_watch_ends_in_good_order_when_its_time_is_over(cluster: Cluster) -> 
         version = await _everything(server)
         began = anyio.current_time()
         told = []
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 8)) as changes:
+        async with server.changes(SELECTED, Watch(version, 8)) as changes:
             await to_thread.run_sync(cluster.put, "unseen", {LABEL: "preview"}, {})  # or there is nothing to mark
             while (change := await changes.next()) is not None:
                 told.append(change)
@@ -226,7 +228,7 @@ async def a_watch_ends_in_good_order_when_its_time_is_over(cluster: Cluster) -> 
         assert all(each.object is None for each in told)
         assert int(told[-1].resource_version) > int(version)
         await to_thread.run_sync(cluster.put, "seen", ACTIVE, {})
-        async with server.changes(NAMESPACE, SELECTOR, Watch(told[-1].resource_version, 60)) as changes:
+        async with server.changes(SELECTED, Watch(told[-1].resource_version, 60)) as changes:
             first = await _changed(changes)
         assert first.object is not None
         assert (first.kind, first.object.name) == (Kind.ADDED, "seen")
@@ -238,7 +240,7 @@ async def whoever_is_nobody_is_told_so(cluster: Cluster) -> None:
     """401, for a list, a watch and an event."""
     async with ApiServer(cluster.credentials("nobody")) as server:
         for ask in (
-            lambda: server.page(NAMESPACE, SELECTOR, List(1, "")),
+            lambda: server.page(SELECTED, List(1, "")),
             lambda: _first(server, "1"),
             lambda: server.create_event(NAMESPACE, _notice("a").body("n", 1, configmap("a").created)),
         ):
@@ -251,7 +253,7 @@ async def whoever_may_not_is_told_so_and_why(cluster: Cluster) -> None:
     """403, with the server's reason; of a node nobody may know it is None."""
     async with ApiServer(cluster.credentials("reader")) as server:
         with pytest.raises(ApiError, match="forbidden: User") as caught:
-            await server.page("kube-system", SELECTOR, List(1, ""))
+            await server.page(configmaps("kube-system", SELECTOR), List(1, ""))
         assert caught.value.trouble is Trouble.FORBIDDEN
         assert await server.node_labels("n1") is None
 
@@ -320,7 +322,7 @@ def _notice(name: str) -> Notice:
 
 async def _first(server: ApiServer, version: str) -> None:
     with suppress(StopAsyncIteration):
-        async with server.changes(NAMESPACE, SELECTOR, Watch(version, 5)) as changes:
+        async with server.changes(SELECTED, Watch(version, 5)) as changes:
             await changes.next()
 
 

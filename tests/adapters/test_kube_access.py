@@ -19,7 +19,7 @@ from agent.adapters.kube_access import Access, Credentials
 from agent.cluster.following import List, Watch
 from agent.cluster.troubles import ApiError, Trouble
 from tests.adapters.kube import Given
-from tests.cluster.objects import NAMESPACE, SELECTOR
+from tests.cluster.objects import SELECTED
 from tests.simulators.kube import ADMIN, KubeSimulator
 
 WHERE = {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}
@@ -203,7 +203,7 @@ def test_connections_are_made_anew_when_their_files_change_and_the_last_ones_sta
                 made: list[_Session] = []
 
                 async def ask() -> _Session:
-                    await server.page(NAMESPACE, SELECTOR, List(1, ""))
+                    await server.page(SELECTED, List(1, ""))
                     assert server._made is not None
                     if server._made not in made:
                         made.append(server._made)
@@ -238,12 +238,12 @@ def test_connections_of_a_certificate_that_was_rotated_are_closed_when_the_watch
 
         async def body() -> None:
             async with ApiServer(given) as server:
-                await server.page(NAMESPACE, SELECTOR, List(1, ""))
-                async with server.changes(NAMESPACE, SELECTOR, Watch("100", 60)) as changes:
+                await server.page(SELECTED, List(1, ""))
+                async with server.changes(SELECTED, Watch("100", 60)) as changes:
                     first = server._made
                     assert first is not None
                     given.access = given.access._replace(stamp=(("cert", 2),))
-                    await server.page(NAMESPACE, SELECTOR, List(1, ""))
+                    await server.page(SELECTED, List(1, ""))
                     assert server._made is not first
                     assert await changes.next() is not None  # it goes on
                     assert not first.client.closed
@@ -255,7 +255,7 @@ def test_connections_of_a_certificate_that_was_rotated_are_closed_when_the_watch
 def test_without_credentials_nothing_is_asked(tmp_path: pathlib.Path) -> None:
     async def body() -> None:
         async with ApiServer(Credentials({}, kubeconfig=str(tmp_path / "none"))) as server:
-            await server.page(NAMESPACE, SELECTOR, List(1, ""))
+            await server.page(SELECTED, List(1, ""))
 
     with pytest.raises(ApiError) as caught:
         anyio.run(body)

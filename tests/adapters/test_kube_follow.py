@@ -17,7 +17,7 @@ from agent.cluster.troubles import ApiError, Trouble
 from agent.model.configmap import ConfigMap
 from agent.rules.breakglass import Moment
 from tests.adapters.kube import ACTIVE, Given, Told, following, until
-from tests.cluster.objects import NAMESPACE, SELECTOR
+from tests.cluster.objects import NAMESPACE, SELECTED, SELECTOR
 from tests.simulators import kube_misbehaviour as does
 from tests.simulators.kube import ADMIN, Behaviour, KubeSimulator
 
@@ -230,7 +230,7 @@ def test_changes_while_one_is_applied_are_told_after_that() -> None:
                 await going_on.wait()
 
             async with server_of(simulator) as server, anyio.create_task_group() as group:
-                follower = Follower(server, NAMESPACE, SELECTOR, random=lambda: 0.0)
+                follower = Follower(server, SELECTED, random=lambda: 0.0)
                 group.start_soon(follower.follow, slow)
                 await told.until({"a": "1"})
                 before = follower.last_complete
@@ -262,7 +262,7 @@ def test_bookmarks_prove_that_nothing_was_missed() -> None:
         anyio.run(body)
 
 
-def _later(follower: Follower, than: float) -> bool:
+def _later(follower: Follower[ConfigMap], than: float) -> bool:
     return follower.last_complete is not None and follower.last_complete.boot_seconds > than
 
 
@@ -303,7 +303,7 @@ def test_a_wall_clock_that_jumps_changes_no_wait_and_loses_nothing(jump: timedel
         async def body() -> None:
             told = Told()
             async with server_of(simulator) as server, anyio.create_task_group() as group:
-                follower = Follower(server, NAMESPACE, SELECTOR, now=now, random=lambda: 0.5, sleep=sleep)
+                follower = Follower(server, SELECTED, now=now, random=lambda: 0.5, sleep=sleep)
                 group.start_soon(follower.follow, told.apply)
                 await told.until({"a": "1"})
                 jumped[0] = jump
@@ -382,7 +382,7 @@ def test_what_applying_raises_ends_it_for_whoever_follows() -> None:
 
         async def body() -> None:
             async with server_of(simulator) as server:
-                await Follower(server, NAMESPACE, SELECTOR, random=lambda: 0.0).follow(fails)
+                await Follower(server, SELECTED, random=lambda: 0.0).follow(fails)
 
         with pytest.raises(ExceptionGroup) as caught:
             anyio.run(body)

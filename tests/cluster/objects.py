@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from agent.cluster.selections import configmaps
 from agent.model.configmap import ConfigMap
 
 NAMESPACE = "nodeseal"
 LABEL = "nodeseal.dev/config"
 SELECTOR = f"{LABEL}=active"
+SELECTED = configmaps(NAMESPACE, SELECTOR)
 CREATED = datetime(2026, 11, 27, 20, 0, tzinfo=timezone.utc)
 
 

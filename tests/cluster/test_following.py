@@ -9,6 +9,7 @@ from agent.cluster import following as rules
 from agent.cluster.following import Following, List, Watch
 from agent.cluster.messages import Change, Kind, Page
 from agent.cluster.troubles import ApiError, Trouble
+from agent.model.configmap import ConfigMap
 from tests.cluster.objects import configmap
 
 
@@ -24,15 +25,15 @@ class Chance:
         return self.value
 
 
-def listed(*names: str, version: str = "10", now: float = 100.0, chance: Chance | None = None) -> Following:
+def listed(*names: str, version: str = "10", now: float = 100.0, chance: Chance | None = None) -> Following[ConfigMap]:
     """Who has a complete list, of one page."""
-    following = Following(chance or Chance())
+    following: Following[ConfigMap] = Following(chance or Chance())
     following.asking(now)
     following.page(Page(tuple(configmap(name) for name in names), version, ""))
     return following
 
 
-def watching(*names: str, now: float = 100.0, chance: Chance | None = None) -> Following:
+def watching(*names: str, now: float = 100.0, chance: Chance | None = None) -> Following[ConfigMap]:
     """Who watches, since `now`."""
     following = listed(*names, now=now, chance=chance)
     following.asking(now)
@@ -45,7 +46,7 @@ def failure(trouble: Trouble, retry_after: float = 0.0) -> ApiError:
     return ApiError(trouble, f"it is {trouble.value}", retry_after=retry_after)
 
 
-def added(name: str, version: str, **data: str) -> Change:
+def added(name: str, version: str, **data: str) -> Change[ConfigMap]:
     """An event."""
     return Change(Kind.ADDED, version, configmap(name, int(version), **data))
 
@@ -57,7 +58,7 @@ def test_nobody_begins_at_once_and_nothing_is_known_before() -> None:
 
 
 def test_a_state_is_told_when_its_last_page_is_there() -> None:
-    following = Following(Chance())
+    following: Following[ConfigMap] = Following(Chance())
     following.asking(1.0)
     following.page(Page((configmap("a"),), "10", "more"))
     assert following.state is None
@@ -124,7 +125,7 @@ def test_a_place_that_is_gone_again_and_again_is_asked_for_ever_more_seldom() ->
 
 
 def test_a_token_that_is_gone_begins_the_list_anew_and_at_last_asks_for_all_at_once() -> None:
-    following = Following(Chance(0.0))
+    following: Following[ConfigMap] = Following(Chance(0.0))
     for expected in (rules.PAGE, 0, 0):
         following.asking(1.0)
         following.page(Page((configmap("a"),), "10", "token"))
@@ -205,7 +206,7 @@ def test_what_was_not_understood_may_have_been_a_change(trouble: Trouble) -> Non
 
 
 def test_pages_that_are_too_long_are_asked_for_one_object_at_a_time() -> None:
-    following = Following(Chance())
+    following: Following[ConfigMap] = Following(Chance())
     following.failed(failure(Trouble.TOO_LONG), 1.0)
     assert following.next().request == List(1, "")
 
@@ -228,7 +229,7 @@ def test_a_state_that_is_too_large_is_not_taken_at_all(monkeypatch: pytest.Monke
         assert caught.value.trouble is Trouble.TOO_LONG
     assert set(following.state or ()) == {"a", "b"}
     with pytest.raises(ApiError, match="expected at most 2"):
-        Following(Chance()).page(Page(tuple(configmap(name) for name in "abc"), "10", "more"))
+        Following[ConfigMap](Chance()).page(Page(tuple(configmap(name) for name in "abc"), "10", "more"))
 
 
 def test_lists_that_are_the_same_are_the_same_state() -> None:
@@ -256,7 +257,7 @@ def test_thousands_that_lost_one_server_come_back_one_after_another(failures: in
     """Each asks at a time of its own: no tenth of the wait sees more than its share, chance allowed for."""
     nodes, tenths = 5_000, Counter[int]()
     for seed in range(nodes):
-        following = Following(random.Random(seed).random)
+        following = Following[ConfigMap](random.Random(seed).random)
         for _ in range(failures):
             following.asking(0.0)
             following.failed(failure(Trouble.UNAVAILABLE), 0.1)

@@ -7,9 +7,11 @@ import pytest
 
 from agent.cluster import messages
 from agent.cluster.messages import Change, Kind
+from agent.cluster.selections import configmaps
 from agent.cluster.troubles import MAX_MESSAGE, ApiError, Trouble, refusal
 from tests.cluster.objects import NAMESPACE, configmap, event, written
 
+READ = configmaps(NAMESPACE, "").read
 FULL = configmap("shop", 7, **{"config.json": "{,}"})._replace(
     annotations={"nodeseal.dev/priority": "5"}, binary_data={"ca.der": b"\0\xff"}
 )
@@ -28,34 +30,34 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_configmap_is_read_whole() -> None:
-    assert messages.page(listing(written(FULL)), NAMESPACE) == ((FULL,), "10", "")
+    assert messages.page(listing(written(FULL)), READ) == ((FULL,), "10", "")
 
 
 def test_a_page_tells_how_it_goes_on() -> None:
-    assert messages.page(listing(**{"continue": "next"}), NAMESPACE).token == "next"
+    assert messages.page(listing(**{"continue": "next"}), READ).token == "next"
 
 
 def test_go_writes_an_empty_list_as_null() -> None:
-    assert messages.page(b'{"metadata": {"resourceVersion": "1"}, "items": null}', NAMESPACE).items == ()
+    assert messages.page(b'{"metadata": {"resourceVersion": "1"}, "items": null}', READ).items == ()
 
 
 @pytest.mark.parametrize("kind", [Kind.ADDED, Kind.MODIFIED, Kind.DELETED])
 def test_an_event_names_its_object_and_its_version(kind: Kind) -> None:
-    assert messages.change(event(kind.value, written(FULL)), NAMESPACE) == Change(kind, "7", FULL)
+    assert messages.change(event(kind.value, written(FULL)), READ) == Change(kind, "7", FULL)
 
 
 def test_a_bookmark_has_a_version_and_nothing_else() -> None:
     line = event("BOOKMARK", {"kind": "ConfigMap", "metadata": {"resourceVersion": "12", "creationTimestamp": None}})
-    assert messages.change(line, NAMESPACE) == Change(Kind.BOOKMARK, "12", None)
+    assert messages.change(line, READ) == Change(Kind.BOOKMARK, "12", None)
 
 
 def test_an_error_in_an_event_is_what_it_would_be_as_a_status() -> None:
     line = event("ERROR", {"kind": "Status", "code": 410, "message": "too old resource version: 1 (9)"})
     with pytest.raises(ApiError, match="too old resource version") as caught:
-        messages.change(line, NAMESPACE)
+        messages.change(line, READ)
     assert caught.value.trouble is Trouble.GONE
     with pytest.raises(ApiError) as caught:
-        messages.change(event("ERROR", {}), NAMESPACE)
+        messages.change(event("ERROR", {}), READ)
     assert caught.value.trouble is Trouble.UNAVAILABLE
 
 
@@ -82,8 +84,8 @@ def test_an_error_in_an_event_is_what_it_would_be_as_a_status() -> None:
 )
 def test_what_is_no_configmap_spoils_the_whole_page_and_the_event(value: Any) -> None:
     for read in (
-        lambda: messages.page(listing(written(configmap("fine")), value), NAMESPACE),
-        lambda: messages.change(event("ADDED", value), NAMESPACE),
+        lambda: messages.page(listing(written(configmap("fine")), value), READ),
+        lambda: messages.change(event("ADDED", value), READ),
     ):
         with pytest.raises(ApiError) as caught:
             read()
@@ -100,25 +102,25 @@ def test_what_is_no_configmap_spoils_the_whole_page_and_the_event(value: Any) ->
 )  # fmt: skip
 def test_what_is_no_list_is_none(content: bytes) -> None:
     with pytest.raises(ApiError) as caught:
-        messages.page(content, NAMESPACE)
+        messages.page(content, READ)
     assert caught.value.trouble is Trouble.MALFORMED
 
 
 @pytest.mark.parametrize("line", [b"{", b"null", b'{"type": "ADDED"}', event("SURPRISE", {}), event("BOOKMARK", {})])
 def test_what_is_no_event_is_none(line: bytes) -> None:
     with pytest.raises(ApiError) as caught:
-        messages.change(line, NAMESPACE)
+        messages.change(line, READ)
     assert caught.value.trouble is Trouble.MALFORMED
 
 
 def test_a_document_may_have_as_many_commas_as_it_likes() -> None:
     value = configmap("a", 1, list="," * 1_000_000)
-    assert messages.page(listing(written(value)), NAMESPACE).items == (value,)
+    assert messages.page(listing(written(value)), READ).items == (value,)
 
 
 def test_more_than_the_bound_is_not_decoded() -> None:
     with pytest.raises(ApiError) as caught:
-        messages.change(b" " * (messages.MAX_LINE + 1), NAMESPACE)
+        messages.change(b" " * (messages.MAX_LINE + 1), READ)
     assert caught.value.trouble is Trouble.TOO_LONG
 
 

@@ -92,6 +92,21 @@ def test_stores_belong_to_their_document() -> None:
     assert {usual.rules[0].ground} <= {rule.ground for rule in whole.rules}
 
 
+def test_secrets_belong_to_the_stores_of_their_document_and_have_room_together() -> None:
+    def naming(name: str, count: int) -> Candidate:
+        named = [{"secretName": f"{name}-{number}"} for number in range(count)]
+        store = {"name": "oras", "authProvider": {"name": "k8Secrets", "secrets": named}}
+        return candidate(name, says(f"r.example/{name}/**", options={"store": store}))
+
+    merged = merge([naming("a", 8), naming("b", 8), naming("c", 1)])
+    assert names(merged) == ["a", "b"]
+    assert [str(each.problems[-1]) for each in merged.quarantined][0].startswith("nodeseal/c: got too many Secrets")
+    whole = config(merged)
+    assert whole.secrets["a-0"] == ("nodeseal/a",)
+    assert [store.secrets[:1] for store in whole.seen_by("nodeseal/b").stores] == [("b-0",)]
+    assert [store.secrets for store in whole.seen_by("").stores] == [()]
+
+
 @pytest.mark.parametrize(
     "match", ["r.example/platform/**", "**", "r.example/**", "r.example/*/app", "r.example/platform/app"]
 )

@@ -100,7 +100,14 @@ UNUSABLE: list[tuple[str, object, str]] = [
     # what this version does not support is named, never passed over
     (f"{STORE}.cosignEnabled", "true", "true or false"),
     (f"{STORE}.authProvider", {"name": "azureWorkloadIdentity"}, "no credentials of clouds"),
-    (f"{STORE}.authProvider", {"name": "k8Secrets"}, "Kubernetes Secrets"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets", "secrets": []}, "a list of 1 to 8 Secrets"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets", "secrets": [{"secretName": "p"}] * 9}, "a list of 1 to 8 Secrets"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets", "secrets": ["pull"]}, "an object"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets", "secrets": [{"secretName": "../up"}]}, "the name of a Secret"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets", "secrets": [{"secretName": ".."}]}, "the name of a Secret"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets", "secrets": [{"secretName": "x" * 254}]}, "the name of a Secret"),
+    (f"{STORE}.authProvider", {"name": "k8Secrets"}, "The Secrets, one by one"),
+    (f"{STORE}.authProvider", {"name": "dockerConfig", "secrets": []}, "Secrets beside dockerConfig"),
     (f"{STORE}.authProvider", {}, "dockerConfig"),
     (f"{STORE}.authProvider", "dockerConfig", "an object"),
     (f"{STORE}.authProvider", {"name": "dockerConfig", "configPath": 7}, "a text"),
@@ -262,6 +269,35 @@ def test_the_docker_configuration_is_what_credentials_come_from(key: str) -> Non
     found = warnings(put(f"{STORE}.{key}", {"name": "dockerConfig", "configPath": "/root/.docker/config.json"}))
     assert list(found) == [f"{STORE}.{key}.configPath"]
     assert "read are /etc/nodeseal/docker-config.json" in next(iter(found.values()))
+
+
+@pytest.mark.parametrize("key", ["authProvider", "auth-provider"])
+def test_secrets_are_named_one_by_one_each_once(key: str) -> None:
+    named = [{"secretName": name} for name in ("b", "a.example", "b")]
+    (store,) = read(put(f"{STORE}.{key}", {"name": "k8Secrets", "secrets": named})).config.stores
+    assert store.secrets == ("b", "a.example")
+    found = warnings(put(f"{STORE}.{key}", {"name": "k8Secrets", "secrets": named, "secretTimeout": 10}))
+    assert list(found) == [f"{STORE}.{key}.secretTimeout"]
+
+
+def test_other_namespaces_and_service_accounts_are_refused_by_name() -> None:
+    given = {"name": "k8Secrets", "secrets": [{"secretName": "a", "namespace": "kube-system"}]}
+    found = errors(put(f"{STORE}.authProvider", {**given, "serviceAccountName": "builder"}))
+    assert "in the namespace of the ConfigMaps alone" in found[f"{STORE}.authProvider.secrets[0].namespace"]
+    assert "Secrets are named one by one" in found[f"{STORE}.authProvider.serviceAccountName"]
+
+
+def test_another_secret_changes_nothing_that_verdicts_rest_on() -> None:
+    one, other = (
+        read(put(f"{STORE}.authProvider", {"name": "k8Secrets", "secrets": [{"secretName": name}]})).config
+        for name in ("a", "b")
+    )
+    assert one.generation != other.generation
+    assert (
+        [rule.ground for rule in one.rules]
+        == [rule.ground for rule in other.rules]
+        == [read(GOOD).config.rules[0].ground]
+    )
 
 
 @pytest.mark.parametrize(

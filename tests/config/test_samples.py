@@ -29,12 +29,12 @@ def test_verifier_of_another_kind_is_named(name: str, how: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["k8Secrets", "azureWorkloadIdentity", "azureManagedIdentity", "awsEcrBasic", "alibabacloudAcrBasic"],
+    ["azureWorkloadIdentity", "azureManagedIdentity", "awsEcrBasic", "alibabacloudAcrBasic"],
 )
-def test_credentials_of_clouds_and_secrets_are_named(name: str) -> None:
+def test_credentials_of_clouds_are_named(name: str) -> None:
     found = errors(put(f"{STORE}.authProvider", {"name": name, "clientID": "x"}))
     assert f'got "{name}"' in found[f"{STORE}.authProvider.name"]
-    assert "no credentials of clouds, of Kubernetes Secrets or from helpers" in found[f"{STORE}.authProvider.name"]
+    assert "no credentials of clouds or from helpers" in found[f"{STORE}.authProvider.name"]
 
 
 def test_store_that_is_a_plugin_is_named() -> None:

@@ -16,11 +16,12 @@ from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
 from agent.cluster.following import List
 from agent.cluster.notices import Notice, Reason
+from agent.cluster.selections import configmaps
 from agent.cluster.troubles import ApiError
 from tests import permissions
 from tests.adapters.kube import ACTIVE, Told, until
 from tests.adapters.kube_contract import CONTRACT, Check
-from tests.cluster.objects import NAMESPACE, SELECTOR
+from tests.cluster.objects import NAMESPACE, SELECTED
 from tests.testbed.kube import NODE, KubeServer
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
@@ -118,7 +119,7 @@ def test_the_base_role_suffices_for_a_pod_and_its_token_is_read_anew(
             anyio.create_task_group() as group,
         ):
             follower, events = (
-                Follower(api, NAMESPACE, SELECTOR, random=lambda: 0.0),
+                Follower(api, SELECTED, random=lambda: 0.0),
                 Events(api, NODE, random=lambda: 0.0),
             )
             group.start_soon(follower.follow, told.apply)
@@ -148,11 +149,11 @@ def test_a_client_certificate_that_was_rotated_is_shown_at_the_next_request(
         async with ApiServer(credentials) as api:
             os.replace(server.users.issue(["first"]), pem)
             with pytest.raises(ApiError, match='User "first" cannot list'):
-                await api.page(NAMESPACE, SELECTOR, List(1, ""))
+                await api.page(SELECTED, List(1, ""))
             os.replace(server.users.issue(["second"]), pem)
-            await api.page(NAMESPACE, SELECTOR, List(1, ""))
+            await api.page(SELECTED, List(1, ""))
             pem.write_text("half of a certif")
-            await api.page(NAMESPACE, SELECTOR, List(1, ""))  # with the last one that could be read
+            await api.page(SELECTED, List(1, ""))  # with the last one that could be read
 
     anyio.run(body)
 
@@ -164,7 +165,9 @@ def test_an_api_server_that_restarts_is_followed_on(server: KubeServer, tmp_path
     async def body() -> None:
         told = Told()
         async with ApiServer(real.credentials("reader")) as api, anyio.create_task_group() as group:
-            follower = Follower(api, NAMESPACE, "nodeseal.dev/config=active,app=restart", random=lambda: 0.1)
+            follower = Follower(
+                api, configmaps(NAMESPACE, "nodeseal.dev/config=active,app=restart"), random=lambda: 0.1
+            )
             group.start_soon(follower.follow, told.apply)
             await told.until({})
             await to_thread.run_sync(server.stop)

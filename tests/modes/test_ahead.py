@@ -15,7 +15,7 @@ from agent.adapters.verdicts import VerdictCatalogue
 from agent.errors import Cause
 from agent.model.descriptor import Descriptor
 from agent.model.verdict import Decision
-from agent.modes.ahead import MOST_QUEUED, Ahead, Why
+from agent.modes.ahead import MOST_OF_PODS, MOST_QUEUED, Ahead, Why
 from agent.modes.warm import WarmDoor
 from tests.signing import Signer, attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
@@ -126,6 +126,52 @@ def test_an_image_is_queued_once_and_the_queue_ends(setting: Setting) -> None:
             assert (ahead.waiting, ahead.dropped) == (MOST_QUEUED, 5)
 
     anyio.run(test)
+
+
+def test_each_reason_has_its_turn_and_its_room_and_pods_one_worker(setting: Setting) -> None:
+    async def test(found: Working) -> None:
+        setting.registry.misbehave("*", lambda handler: "slow/" in handler.path and misbehaviour.silence(handler))
+        setting.reconfigure(setting.root.parent / "more", rules=[rule(setting) | {"match": ["**"]}])
+        slow = [f"{setting.registry.host}/slow/image{number}:1" for number in range(MOST_OF_PODS + 7)]
+        assert found.ahead.queue(Why.POD, slow) == MOST_OF_PODS
+        assert found.ahead.dropped == 7
+        await anyio.sleep(0.2)
+        for number in range(3):  # all of them while a pod's image is waited for
+            found.ahead.queue(Why.NAMED, [setting.identity("team/signed", setting.signed), f"NO NAME {number}"])
+            with anyio.fail_after(5):
+                while found.ahead.waiting > MOST_OF_PODS - 1:
+                    await anyio.sleep(0.01)
+        with anyio.fail_after(5):
+            assert (await pulled(found.door, asked(setting.registry, "team/signed", setting.signed))).exit == 0
+        assert found.ahead.waiting == MOST_OF_PODS - 1
+
+    within(setting, test)
+
+
+def test_images_of_pods_are_asked_for_only_where_a_pull_would_be(setting: Setting) -> None:
+    async def test(found: Working) -> None:
+        setting.reconfigure(
+            setting.root.parent / "more",
+            rules=[rule(setting)],
+            deny=[f"{setting.registry.host}/team/unsigned"],
+            exempt=[{"match": f"{setting.registry.host}/team/exempt", "insecure": True}],
+        )
+        before = setting.requests
+        names = [f"{setting.registry.host}/{path}:1" for path in ("team/unsigned", "team/exempt", "other/image")]
+        found.ahead.queue(Why.POD, [*names, "registry.k8s.io/pause:3.9"])
+        await found.idle(4)
+        assert setting.requests == before
+        found.ahead.queue(Why.POD, [f"{setting.registry.host}/team/signed:1"])
+        await found.idle(5)
+        assert [(each["why"], each["exit"]) for each in found.told.of("verified ahead")] == [("pod", 0)]
+        before = setting.requests
+        assert (await pulled(found.door, asked(setting.registry, "team/signed", setting.signed))).exit == 0
+        assert setting.requests == before
+        found.ahead.queue(Why.POD, [f"{setting.registry.host}/team/signed:1"])
+        await found.idle(6)
+        assert len(found.told.of("verified ahead")) == 1
+
+    within(setting, test)
 
 
 def test_what_names_no_image_or_no_image_that_is_there_is_told_and_ends_nothing(setting: Setting) -> None:

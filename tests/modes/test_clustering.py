@@ -58,10 +58,10 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "host"
 
 
-def kubeconfig(root: pathlib.Path, server: KubeSimulator) -> pathlib.Path:
-    """A file that lets its administrator in."""
+def kubeconfig(root: pathlib.Path, server: KubeSimulator, token: str = ADMIN) -> pathlib.Path:
+    """A file that lets its administrator in, unless it is somebody else's token."""
     path = root / "kubeconfig"
-    cluster, user = {"server": server.url}, {"token": ADMIN}
+    cluster, user = {"server": server.url}, {"token": token}
     path.write_text(
         json.dumps(
             {
@@ -79,13 +79,14 @@ def kubeconfig(root: pathlib.Path, server: KubeSimulator) -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def daemon(root: pathlib.Path, server: KubeSimulator, *words: str) -> Iterator[pathlib.Path]:
+def daemon(root: pathlib.Path, server: KubeSimulator, *words: str, token: str = ADMIN) -> Iterator[pathlib.Path]:
     """A daemon that follows the server's ConfigMaps; its log."""
     log = root / "log"
     command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps", "--node", "n1"]
     words = words if "--metrics" in words else (*words, "--metrics", "off")
+    command += ["--kubeconfig", str(kubeconfig(root, server, token)), *words]
     with log.open("ab") as stream:
-        process = subprocess.Popen([*command, "--kubeconfig", str(kubeconfig(root, server)), *words], stderr=stream)
+        process = subprocess.Popen(command, stderr=stream)
     try:
         until(lambda: (root / ipc.FOLDER / ipc.NAME).exists(), log)
         yield log

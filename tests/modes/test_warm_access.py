@@ -108,7 +108,12 @@ def test_connections_that_no_configuration_wants_are_closed_in_a_while(
 
 def test_certificates_tell_connections_apart(tmp_path: Path) -> None:
     authority = warm_access._kinds(config(HTTPS, HTTPS._replace(ca_certificates=("ca",))))
-    assert authority == ((False, ()), (False, (CA,)))
+    assert authority == ((False, (), ()), (False, (CA,), ()))
+
+
+def test_who_asks_tells_connections_and_what_is_remembered_apart(tmp_path: Path) -> None:
+    kinds = warm_access._kinds(config(HTTPS, HTTPS._replace(secrets=("pull",)), HTTPS._replace(owner="other")))
+    assert kinds == ((False, (), ()), (False, (), ("pull",)))
 
 
 def test_revocation_has_connections_of_its_own_once_it_is_asked(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 ADMIN = "token-of-the-admin"
 READER = "token-of-the-reader"
-"""May get, list and watch ConfigMaps in `nodeseal`, and create and patch events there."""
+"""May get, list and watch ConfigMaps in `nodeseal`, create and patch events there, and what `grant` adds."""
 
 NAMESPACE = "nodeseal"
 BOOKMARKS = 0.2
@@ -50,9 +50,10 @@ class Seen(NamedTuple):
 
 
 class Happened(NamedTuple):
-    """One change of one ConfigMap: as it was, as it is; None where it is not."""
+    """One change of one object: as it was, as it is; None where it is not."""
 
     version: int
+    resource: str
     before: Object | None
     after: Object | None
 
@@ -73,6 +74,8 @@ class KubeSimulator:
         self.history: list[Happened] = []
         self.seen: list[Seen] = []
         self.tokens = {ADMIN, READER}
+        self.granted: set[tuple[str, str]] = set()
+        """What the reader may do besides: resource and name, which is empty for all of the cluster."""
         self.bookmarks = BOOKMARKS
         self.stopping = threading.Event()
         self.unexpected: list[BaseException] = []
@@ -146,10 +149,33 @@ class KubeSimulator:
             self._happened(namespace, name, before, value)
             return value
 
-    def delete(self, namespace: str, name: str) -> None:
-        """Delete a ConfigMap."""
+    def put_object(self, kind: str, resource: str, namespace: str, value: Object) -> None:
+        """Create or replace any other object; `value` has its metadata."""
         with self.condition:
-            self._happened(namespace, name, self.objects.get(("configmaps", namespace, name)), None)
+            name = value["metadata"]["name"]
+            before = self.objects.get((resource, namespace, name))
+            uid = before["metadata"]["uid"] if before else f"uid-{self.version}"
+            value = {"kind": kind, "apiVersion": "v1", **value}
+            value["metadata"] = {"namespace": namespace, "uid": uid, **value["metadata"]}
+            self._happened(namespace, name, before, value, resource)
+
+    def put_secret(
+        self, name: str, content: bytes, *, labels: Mapping[str, str], kind: str = "kubernetes.io/dockerconfigjson"
+    ) -> None:
+        """Create or replace a Secret in `nodeseal` with credentials for registries."""
+        key = ".dockercfg" if kind.endswith("dockercfg") else ".dockerconfigjson"
+        value = {"metadata": {"name": name, "labels": dict(labels)}, "type": kind}
+        data = {key: base64.b64encode(content).decode()}
+        self.put_object("Secret", "secrets", NAMESPACE, {**value, "data": data})
+
+    def grant(self, resource: str, name: str = "") -> None:
+        """Let the reader get, list and watch what has that name in `nodeseal`; without one, all of the cluster's."""
+        self.granted.add((resource, name))
+
+    def delete(self, namespace: str, name: str, resource: str = "configmaps") -> None:
+        """Delete a ConfigMap, or an object of another resource."""
+        with self.condition:
+            self._happened(namespace, name, self.objects.get((resource, namespace, name)), None, resource)
 
     def forget(self) -> None:
         """Make every resource version until now one that is too old."""
@@ -158,14 +184,16 @@ class KubeSimulator:
             self.history.clear()
             self.version += 1
 
-    def _happened(self, namespace: str, name: str, before: Object | None, after: Object | None) -> None:
+    def _happened(
+        self, namespace: str, name: str, before: Object | None, after: Object | None, resource: str = "configmaps"
+    ) -> None:
         self.version += 1
         if after is None:
-            self.objects.pop(("configmaps", namespace, name), None)
+            self.objects.pop((resource, namespace, name), None)
         else:
             after["metadata"]["resourceVersion"] = str(self.version)
-            self.objects["configmaps", namespace, name] = after
-        self.history.append(Happened(self.version, before, after))
+            self.objects[resource, namespace, name] = after
+        self.history.append(Happened(self.version, resource, before, after))
         self.condition.notify_all()
 
 
@@ -233,10 +261,20 @@ class Handler(BaseHTTPRequestHandler):
             return
         if token not in self.simulator.tokens:
             self.refuse(401, "Unauthorized")
-        elif token == READER and (namespace != NAMESPACE or (kind, verb) not in [*_READS, *_WRITES]):
+        elif token == READER and not self._may(verb, kind, namespace, name, query):
             self.refuse(403, f'{kind} is forbidden: User "reader" cannot {verb} resource "{kind}"')
         else:
             getattr(self, f"_{verb}")(kind, namespace, name, query, body)
+
+    def _may(self, verb: str, kind: str, namespace: str, name: str, query: Mapping[str, str]) -> bool:
+        """Whether the reader may.  A list or watch has the name that its field selector has, as for RBAC."""
+        if namespace == NAMESPACE and (kind, verb) in [*_READS, *_WRITES]:
+            return True
+        selected = query.get("fieldSelector", "")
+        named = name or (selected.removeprefix("metadata.name=") if selected.startswith("metadata.name=") else "")
+        granted = self.simulator.granted
+        of_one = named != "" and namespace == NAMESPACE and (kind, named) in granted
+        return verb in ("get", "list", "watch") and (of_one or (kind, "") in granted)
 
     do_GET = do_POST = do_PATCH = _handle
 
@@ -261,14 +299,14 @@ class Handler(BaseHTTPRequestHandler):
             found = [
                 value
                 for (each_kind, where, named), value in sorted(state.items())
-                if (each_kind, where) == (kind, namespace) and named > after and selects(query, value)
+                if each_kind == kind and namespace in ("", where) and named > after and selects(query, value)
             ]
         limit = int(query.get("limit", 0)) or len(found)
         metadata = {"resourceVersion": str(version)}
         if len(found) > limit:
             place = json.dumps([version, found[limit - 1]["metadata"]["name"]])
             metadata["continue"] = base64.b64encode(place.encode()).decode()
-        content = {"kind": "ConfigMapList", "apiVersion": "v1", "metadata": metadata, "items": found[:limit]}
+        content = {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": found[:limit]}
         self.answer(200, json.dumps(content).encode())
 
     def _watch(self, kind: str, namespace: str, name: str, query: Mapping[str, str], body: bytes) -> None:
@@ -290,7 +328,8 @@ class Handler(BaseHTTPRequestHandler):
                 since = max([since, *(each.version for each in news)])
                 version = simulator.version
             for each in news:
-                self._tell(each, namespace, query)
+                if each.resource == kind:
+                    self._tell(each, namespace, query)
             if time.monotonic() - marked >= simulator.bookmarks:
                 marked = time.monotonic()
                 self.happening("BOOKMARK", {"kind": "ConfigMap", "metadata": {"resourceVersion": str(version)}})
@@ -301,7 +340,7 @@ class Handler(BaseHTTPRequestHandler):
         was = each.before is not None and selects(query, each.before)
         now = each.after is not None and selects(query, each.after)
         value = each.after or each.before
-        if value is None or value["metadata"]["namespace"] != namespace or not (was or now):
+        if value is None or namespace not in ("", value["metadata"]["namespace"]) or not (was or now):
             return
         if was and not now and each.before is not None:  # as it was, with the version of what happened
             metadata = {**each.before["metadata"], "resourceVersion": str(each.version)}
@@ -331,10 +370,21 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def selects(query: Mapping[str, str], value: Object) -> bool:
-    """Whether the label selector of a query, `key=value` or `key`, names an object."""
+    """Whether a query's label selector, `key=value` or `key`, and its field selector name an object."""
     key, equals, wanted = query.get("labelSelector", "").partition("=")
     labels = value["metadata"].get("labels") or {}
-    return not key or (labels.get(key) == wanted if equals else key in labels)
+    by_label = not key or (labels.get(key) == wanted if equals else key in labels)
+    fields = filter(None, query.get("fieldSelector", "").split(","))
+    return by_label and all(_holds(each, value) for each in fields)
+
+
+def _holds(requirement: str, value: Object) -> bool:
+    """One requirement of a field selector: `metadata.name=pull`, `status.phase!=Failed`."""
+    path, _, wanted = requirement.partition("=")
+    found: Any = value
+    for step in path.removesuffix("!").split("."):
+        found = found.get(step, {}) if isinstance(found, dict) else {}
+    return (found == wanted) is not path.endswith("!")
 
 
 class _Server(ThreadingHTTPServer):

@@ -27,8 +27,9 @@ from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
 from agent.cluster.following import Watch
 from agent.cluster.notices import Notice, Reason
+from agent.cluster.selections import Found, Selection
 from agent.model.configmap import ConfigMap
-from tests.cluster.objects import NAMESPACE, SELECTOR
+from tests.cluster.objects import SELECTED
 from tests.testbed.kube import NODE
 
 MARKER = "marker"
@@ -136,7 +137,7 @@ class Node(ApiServer):
         self._tally = tally
         self.complete = self.opened = NEVER
         self.told: dict[str, float] = {}
-        self.follower = Follower(self, NAMESPACE, SELECTOR)
+        self.follower = Follower(self, SELECTED)
         self.events = Events(self, NODE)
         self._known: dict[str, str] = {}
         self._said = 0
@@ -151,10 +152,10 @@ class Node(ApiServer):
         return content
 
     @contextlib.asynccontextmanager
-    async def changes(self, namespace: str, selector: str, asked: Watch) -> AsyncIterator[Changes]:
+    async def changes(self, selection: Selection[Found], asked: Watch) -> AsyncIterator[Changes[Found]]:
         """Counted, and timed."""
         self._tally.asked[int(time.monotonic())] += 1
-        async with super().changes(namespace, selector, asked) as changes:
+        async with super().changes(selection, asked) as changes:
             self.opened = time.monotonic()
             self._tally.answered[int(self.opened)] += 1
             try:
