@@ -1,19 +1,24 @@
 """Builds the program: `python build/freeze.py [OUTPUT]` writes OUTPUT/nodeseal/ (default: out).
 
-Steps: compile the fast path; run PyInstaller; add licence texts; check what came out (the fast path stands first, no
-test code within, nobody else may write); say the oldest glibc that it runs on.
+Steps: compile the fast path; run PyInstaller; add licence texts and the list of components; check what came out (the
+fast path stands first, no test code within, nothing of unknown origin, nobody else may write); say the oldest glibc that
+it runs on.  The same sources, locked distributions and machine give the same bytes, in whatever folder: docs/building.md.
 """
 
+import datetime
 import os
 import pathlib
 import py_compile
+import re
 import stat
 import subprocess
 import sys
 
+import components
 import glibc
 import libpython
 import licences
+import sbom
 from PyInstaller.archive.readers import CArchiveReader, ZlibArchiveReader
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -26,19 +31,37 @@ def main(output: pathlib.Path) -> None:
     fastpath = WORK / "fastpath.pyc"
     WORK.mkdir(parents=True, exist_ok=True)
     py_compile.compile(
-        str(ROOT / "agent" / "fastpath.py"), str(fastpath), dfile="fastpath.py", doraise=True, optimize=2
+        str(ROOT / "agent" / "fastpath.py"),
+        str(fastpath),
+        dfile="fastpath.py",
+        doraise=True,
+        optimize=2,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,  # the other one has the file's time in it
     )
     freeze(output, fastpath)
-    count = licences.collect(folder / "_internal")
+    inside = components.of_program(folder, frozen_modules(folder / "nodeseal"))
+    licences.collect(folder / "_internal", inside)
+    listed = sbom.document(inside, inside[-1], epoch())
+    (folder / "_internal" / sbom.NAME).write_bytes(listed)
+    (output / f"nodeseal.{sbom.NAME}").write_bytes(listed)
     for path in [folder, *folder.rglob("*")]:
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+        os.utime(path, (epoch(), epoch()), follow_symlinks=False)
     problems = defects(folder)
     if problems:
         raise SystemExit("build: " + "; ".join(problems))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    print(f"{folder}: {size / 1e6:.1f} MB, licence texts of {count} components")
+    print(f"{folder}: {size / 1e6:.1f} MB, {len(inside)} components")
     print(glibc.sentence(folder))
+
+
+def epoch() -> int:
+    """The time of what is built, in seconds since 1970: SOURCE_DATE_EPOCH, else the day of the release."""
+    text = (ROOT / "agent" / "__init__.py").read_text()
+    released = datetime.date.fromisoformat(re.findall(r'^RELEASED = "(.+)"$', text, re.MULTILINE)[0])
+    day = datetime.datetime(released.year, released.month, released.day, tzinfo=datetime.UTC)
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or day.timestamp())
 
 
 def freeze(output: pathlib.Path, fastpath: pathlib.Path) -> None:
@@ -84,8 +107,15 @@ def defects(folder: pathlib.Path) -> list[str]:
     ]
     if not (folder / "_internal" / licences.FOLDER / licences.INDEX).is_file():
         found.append("licence texts are missing")
+    if not (folder / "_internal" / sbom.NAME).is_file():
+        found.append("the list of components is missing")
+    unknown = components.strangers(folder / "_internal", frozen_modules(program))
+    if unknown:
+        found.append(f"code inside that no component accounts for: {', '.join(unknown)}")
     return found
 
 
 if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets gets into what is compiled here
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "out"))
