@@ -1,10 +1,10 @@
 # Nodeseal.  `make help` lists the targets; each does the set-up that it needs.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py build/licences.py
+SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec $(wildcard build/*.py)
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
-.PHONY: help dev build demo test test-full hostile fuzz soak lint fix bench lock clean
+.PHONY: help dev build image push demo test test-full hostile fuzz soak lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,6 +22,15 @@ out/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
 
 build: out/nodeseal/.stamp ## the frozen program, out/nodeseal/, and the oldest glibc it runs on
 	@$(PY) build/glibc.py out/nodeseal
+
+out/image/.stamp: out/nodeseal/.stamp
+	@$(PY) build/image.py out/nodeseal out/image
+	@touch $@
+
+image: out/image/.stamp ## the container image, as an OCI image layout in out/image; no container engine is needed
+
+push: out/image/.stamp ## push the image, and write its digest into daemonset.yaml; REGISTRY=registry.example.com/nodeseal
+	@$(PY) build/push.py "$(REGISTRY)"
 
 demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and Debian's tools are there
 	@$(PY) -m tests.demo

@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, cache, config, difference, status, verify, watch
+    from agent.modes import breakglass, cache, config, difference, status, verify, version, watch
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -65,15 +65,10 @@ def _for_people(argv: Sequence[str]) -> Exit:
     status.add_parser(subparsers)
     cache.add_parsers(subparsers)
     watch.add_parser(subparsers)
-    subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)
+    version.add_parser(subparsers)
     options = parser.parse_args(list(argv[1:]))
     result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)
     return result
-
-
-def _version(*_: object) -> Exit:
-    sys.stdout.write(f"nodeseal {__version__}\n")
-    return Exit.ALLOW
 
 
 def _told(error: BaseException) -> Exit:

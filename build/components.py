@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import json
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -170,14 +171,21 @@ def libraries(internal: pathlib.Path) -> list[Component]:
             Component(name, "unknown", what, False, f"pkg:generic/{name}", _digest(internal / name), name, {})
             for name in names
         ]
-    listed = _said(["dpkg", "-S", *(f"*/{name}" for name in names)])
-    packages: dict[str, list[str]] = {}
+    return packages([internal / name for name in names])
+
+
+def packages(paths: list[pathlib.Path]) -> list[Component]:
+    """The Debian packages that these files, or files of the same names, came in."""
+    named = {path.name: path for path in paths}
+    listed = _said(["dpkg", "-S", *(f"*/{name}" for name in named)])
+    owners: dict[str, list[str]] = {}
     for package, name in re.findall(r"^([^:\s]+)(?::\w+)?: .*/(\S+)$", listed, re.MULTILINE):
-        if name in names and name not in packages.setdefault(package, []):
-            packages[package].append(name)
+        if name in named and name not in owners.setdefault(package, []):
+            owners[package].append(name)
+    if "ca-certificates.crt" in named:  # put together when the package was installed
+        owners["ca-certificates"] = ["ca-certificates.crt"]
     return [
-        debian(package, tuple(inside), [internal / name for name in inside])
-        for package, inside in sorted(packages.items())
+        debian(package, tuple(inside), [named[name] for name in inside]) for package, inside in sorted(owners.items())
     ]
 
 
@@ -193,12 +201,18 @@ def debian(package: str, names: tuple[str, ...], paths: list[pathlib.Path]) -> C
         version,
         f"{licence[1]} and others, see text" if licence else "see text",
         False,
-        f"pkg:deb/debian/{package}@{version}?arch={architecture}".replace("+", "%2B"),
+        f"pkg:deb/debian/{package}@{version}?arch={architecture}&distro={_release()}".replace("+", "%2B"),
         _digest(*paths),
         ", ".join(names),
         {f"{package}-copyright": text} if text.is_file() else {},
         names,
     )
+
+
+def _release() -> str:
+    """This host's release, such as debian-12."""
+    said = platform.freedesktop_os_release()
+    return f"{said.get('ID', 'linux')}-{said.get('VERSION_ID', 'unknown')}"
 
 
 def python(internal: pathlib.Path) -> Component:

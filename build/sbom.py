@@ -32,13 +32,18 @@ def document(components: Sequence[Component], what: Component, epoch: int) -> by
         "serialNumber": f"urn:uuid:{uuid.UUID(bytes=held[:16], version=4)}",
         "version": 1,
         "metadata": {
-            "timestamp": f"{datetime.datetime.fromtimestamp(epoch, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "timestamp": time_of(epoch),
             "component": subject,
         },
         "components": listed,
         "dependencies": [{"ref": what.purl, "dependsOn": [each["bom-ref"] for each in listed]}],
     }
     return json.dumps(value, indent=1, ensure_ascii=True).encode() + b"\n"
+
+
+def time_of(epoch: int) -> str:
+    """Seconds since 1970 as RFC 3339 has them."""
+    return f"{datetime.datetime.fromtimestamp(epoch, datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _as_json(component: Component) -> Json:
