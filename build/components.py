@@ -1,7 +1,7 @@
-"""What a built program is made of: distributions, shared libraries of the system, Python, PyInstaller's loader, itself.
+"""What a built program is made of: distributions, shared libraries of the system, Python, the loader, itself.
 
-The one source of the licence texts, the list of components, and `nodeseal version --components`.  What counts is what is
-inside: a locked distribution of which nothing was frozen is none, and code that no component accounts for is a defect.
+The one source of the licence texts, the list of components, and `nodeseal version --components`.  What counts is what
+is inside: a locked distribution of which nothing was frozen is none, and code that no component accounts for is a defect.
 """
 
 import hashlib
@@ -63,7 +63,8 @@ def distributions(internal: pathlib.Path, modules: set[str]) -> list[Component]:
     found = [
         _distribution(each)
         for name in _locked()
-        if (each := _installed(name)) is not None and any(_is_inside(str(file), internal, modules) for file in _of(each))
+        if (each := _installed(name)) is not None
+        and any(_is_inside(str(file), internal, modules) for file in _of(each))
     ]
     return [*found, _distribution(importlib.metadata.distribution("pyinstaller"))]
 

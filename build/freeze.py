@@ -1,8 +1,9 @@
 """Builds the program: `python build/freeze.py [OUTPUT]` writes OUTPUT/nodeseal/ (default: out).
 
 Steps: compile the fast path; run PyInstaller; add licence texts and the list of components; check what came out (the
-fast path stands first, no test code within, nothing of unknown origin, nobody else may write); say the oldest glibc that
-it runs on.  The same sources, locked distributions and machine give the same bytes, in whatever folder: docs/building.md.
+fast path stands first, no test code within, nothing of unknown origin, nobody else may write); say the oldest glibc
+that it runs on.  The same sources, locked distributions and machine give the same bytes, in whatever folder; see
+docs/building.md.
 """
 
 import datetime
@@ -117,5 +118,6 @@ def defects(folder: pathlib.Path) -> list[str]:
 
 if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets gets into what is compiled here
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
+        seeded = subprocess.run([sys.executable, *sys.argv], env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)
+        raise SystemExit(seeded.returncode)
     main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "out"))

@@ -1,10 +1,10 @@
 """Builds the container image as an OCI image layout: `python build/image.py [PROGRAM [OUTPUT]]`.
 
 No container engine is needed.  The image holds the frozen program and what that needs of a system, computed from its
-files: the loader and the libraries of the build host that are not inside the program, CA certificates, and the few files
-under /etc that the C library reads.  No shell, no package manager.  The same program on the same host gives the same
-bytes: names are sorted, times are those of the release, owners are root.  The tree is written as rootfs/rootfs.tar beside
-OUTPUT, too, for `container/Dockerfile`.
+files: the loader and the libraries of the build host that are not inside the program, CA certificates, and the few
+files under /etc that the C library reads.  No shell, no package manager.  The same program on the same host gives the
+same bytes: names are sorted, times are those of the release, owners are root.  The tree is written as rootfs/rootfs.tar
+beside OUTPUT, too, for `container/Dockerfile`.
 
 https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md
 """
@@ -40,7 +40,9 @@ _ETC = {
 _FOLDERS = {
     **dict.fromkeys(("dev", "host", "proc", "sys"), 0o755),
     **dict.fromkeys(("etc", "run", "var/cache", "var/lib", "var/log"), 0o755),
-    **dict.fromkeys(("etc/nodeseal", "run/nodeseal", "var/cache/nodeseal", "var/lib/nodeseal", "var/log/nodeseal"), 0o700),
+    **dict.fromkeys(
+        ("etc/nodeseal", "run/nodeseal", "var/cache/nodeseal", "var/lib/nodeseal", "var/log/nodeseal"), 0o700
+    ),
     "tmp": 0o1777,
 }
 """Where things are mounted: with a read-only root nobody else makes these."""

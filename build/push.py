@@ -21,7 +21,6 @@ import urllib.request
 from typing import Any, NamedTuple
 
 import freeze
-import image
 
 sys.path.insert(0, str(freeze.ROOT))
 from agent.errors import NodesealError
@@ -105,12 +104,17 @@ class Target:
         return self._once(method, url, body, media_type)
 
     def _once(self, method: str, url: str, body: bytes | None, media_type: str) -> Answer:
-        request = urllib.request.Request(url, data=body, method=method)
+        request = self._request(url, body, method)
         if media_type:
             request.add_header("Content-Type", media_type)
         if self._authorization and Url.parse(url, "Location").origin == self._origin:
             request.add_unredirected_header("Authorization", self._authorization)
         return self._open(request)
+
+    def _request(self, url: str, body: bytes | None = None, method: str | None = None) -> urllib.request.Request:
+        if not url.startswith(("https://", f"{self._origin}/")):  # plain HTTP is for this machine's own registry
+            raise Refused(f"{self._repository}: sent to an address without HTTPS")
+        return urllib.request.Request(url, data=body, method=method)  # noqa: S310 - one of these two schemes
 
     def _open(self, request: urllib.request.Request) -> Answer:
         try:
@@ -140,14 +144,17 @@ class Target:
             objection = realms.objection(self._origin, realm.origin, found.realms(self._repository))
             if objection:
                 raise Refused(f"{self._repository}: no credentials are sent to {realm.origin}: {objection}")
-        asked = {"service": wanted.parameters.get("service", ""), "scope": f"repository:{self._repository.path}:pull,push"}
+        asked = {
+            "service": wanted.parameters.get("service", ""),
+            "scope": f"repository:{self._repository.path}:pull,push",
+        }
         if found is not None and found.identity_token:
             form = {**asked, "grant_type": "refresh_token", "client_id": "nodeseal",
                     "refresh_token": found.identity_token.reveal()}  # fmt: skip
-            request = urllib.request.Request(f"{realm.origin}{realm.path}", urllib.parse.urlencode(form).encode())
+            request = self._request(f"{realm.origin}{realm.path}", urllib.parse.urlencode(form).encode())
         else:
             query = f"{realm.query}&" if realm.query else "?"
-            request = urllib.request.Request(f"{realm.origin}{realm.path}{query}{urllib.parse.urlencode(asked)}")
+            request = self._request(f"{realm.origin}{realm.path}{query}{urllib.parse.urlencode(asked)}")
             if basic:
                 request.add_unredirected_header("Authorization", basic)
         answer = self._open(request)
@@ -200,7 +207,9 @@ def _is_loopback(host: str) -> bool:
 def main(words: list[str]) -> None:
     """Push, rewrite, report."""
     if not words or "/" not in words[0]:
-        raise SystemExit("push: expected REGISTRY/REPOSITORY, as in: make image push REGISTRY=registry.example.com/nodeseal")
+        raise SystemExit(
+            "push: expected REGISTRY/REPOSITORY, as in: make image push REGISTRY=registry.example.com/nodeseal"
+        )
     layout = pathlib.Path(words[1]) if len(words) > 1 else freeze.ROOT / "out" / "image"
     manifest = pathlib.Path(words[2]) if len(words) > 2 else freeze.ROOT / "daemonset.yaml"
     try:

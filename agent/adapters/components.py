@@ -50,7 +50,7 @@ def of_environment() -> tuple[Component, ...]:
         Component(
             each.name,
             each.version,
-            str(each.metadata.get("License-Expression") or each.metadata.get("License") or "").partition("\n")[0],
+            str(each.metadata.json.get("license_expression") or each.metadata.json.get("license") or "").partition("\n")[0],
             f"pkg:pypi/{each.name.lower().replace('_', '-')}@{each.version}",
             "",
             "",
@@ -78,4 +78,4 @@ def _component(value: dict[str, Any], part_of: str) -> Component:
     texts = (value["name"], value.get("version", ""), " AND ".join(licences), value.get("purl", ""), *hashes[:1])
     if not all(isinstance(each, str) for each in texts):
         raise TypeError("not a text")
-    return Component(*texts[:4], "".join(hashes[:1]), part_of)
+    return Component(texts[0], texts[1], texts[2], texts[3], "".join(hashes[:1]), part_of)

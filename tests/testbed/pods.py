@@ -18,7 +18,12 @@ PAUSE = "testbed/pause"
 
 _PACKAGE = "runtime.v1"
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_KINDS = {"text": _FIELD.TYPE_STRING, "flag": _FIELD.TYPE_BOOL, "number": _FIELD.TYPE_INT64, "choice": _FIELD.TYPE_INT32}
+_KINDS = {
+    "text": _FIELD.TYPE_STRING,
+    "flag": _FIELD.TYPE_BOOL,
+    "number": _FIELD.TYPE_INT64,
+    "choice": _FIELD.TYPE_INT32,
+}
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ImageSpec": {"image": (1, "text")},
     "PodSandboxMetadata": {"name": (1, "text"), "uid": (2, "text"), "namespace": (3, "text")},
@@ -54,8 +59,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "StartContainerRequest": {"container_id": (1, "text")},
     "StartContainerResponse": {},
     "ContainerStatusRequest": {"container_id": (1, "text")},
-    "ContainerStatus": {"state": (3, "choice"), "exit_code": (7, "choice"), "image_ref": (9, "text"), "reason": (10, "text"),
-                        "message": (11, "text")},
+    "ContainerStatus": {"state": (3, "choice"), "exit_code": (7, "choice"), "image_ref": (9, "text")},
     "ContainerStatusResponse": {"status": (1, "ContainerStatus")},
 }  # fmt: skip
 _NODE = 2  # NamespaceMode
