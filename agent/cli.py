@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, cache, config, difference, status, verify, version, watch
+    from agent.modes import breakglass, cache, config, difference, status, supportbundle, verify, version, watch
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -65,6 +65,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
     status.add_parser(subparsers)
     cache.add_parsers(subparsers)
     watch.add_parser(subparsers)
+    supportbundle.add_parser(subparsers)
     version.add_parser(subparsers)
     options = parser.parse_args(list(argv[1:]))
     result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)

@@ -1,7 +1,8 @@
 """What a built program is made of: distributions, shared libraries of the system, Python, the loader, itself.
 
 The one source of the licence texts, the list of components, and `nodeseal version --components`.  What counts is what
-is inside: a locked distribution of which nothing was frozen is none, and code that no component accounts for is a defect.
+is inside: a locked distribution of which nothing was frozen is none, and code that no component accounts for is a
+defect.
 """
 
 import hashlib

@@ -8,6 +8,7 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#push
 """
 
 import base64
+import email.message
 import http.client
 import ipaddress
 import json
@@ -40,7 +41,7 @@ class Answer(NamedTuple):
     """A response: status, headers, and the first bytes of its body."""
 
     status: int
-    headers: http.client.HTTPMessage
+    headers: email.message.Message
     body: bytes
 
 

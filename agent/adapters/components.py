@@ -50,7 +50,9 @@ def of_environment() -> tuple[Component, ...]:
         Component(
             each.name,
             each.version,
-            str(each.metadata.json.get("license_expression") or each.metadata.json.get("license") or "").partition("\n")[0],
+            str(each.metadata.json.get("license_expression") or each.metadata.json.get("license") or "").partition(
+                "\n"
+            )[0],
             f"pkg:pypi/{each.name.lower().replace('_', '-')}@{each.version}",
             "",
             "",

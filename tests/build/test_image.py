@@ -6,10 +6,12 @@ import io
 import json
 import pathlib
 import re
+import subprocess
 import tarfile
 from typing import Any
 
 import components
+import glibc
 import image
 import pytest
 import runtime
@@ -34,7 +36,7 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def blob(layout: pathlib.Path, descriptor: Any) -> bytes:
     """A blob, checked against its descriptor."""
-    content = (layout / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes()
+    content: bytes = (layout / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes()
     assert f"sha256:{hashlib.sha256(content).hexdigest()}" == descriptor["digest"]
     assert len(content) == descriptor["size"]
     return content
@@ -49,7 +51,7 @@ def manifest(layout: pathlib.Path) -> Any:
 
 def members(layout: pathlib.Path) -> dict[str, tarfile.TarInfo]:
     """Everything in the layers, by name."""
-    found = {}
+    found: dict[str, tarfile.TarInfo] = {}
     for layer in manifest(layout)["layers"]:
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress(blob(layout, layer)))) as archive:
             found |= {member.name: member for member in archive}
@@ -134,9 +136,9 @@ def test_the_dockerfile_says_the_same(layout: pathlib.Path) -> None:
 
 
 def test_a_library_that_is_missing_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.glibc, "programs", lambda folder: [folder / "nodeseal"])
+    monkeypatch.setattr(glibc, "programs", lambda folder: [folder / "nodeseal"])
     monkeypatch.setattr(
-        runtime.subprocess, "run",
+        subprocess, "run",
         lambda *_, **__: type("Said", (), {"stdout": "\tlibz.so.1 => not found\n"})(),
     )  # fmt: skip
     with pytest.raises(SystemExit, match="not here"):

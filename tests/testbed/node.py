@@ -255,12 +255,13 @@ class Node:
         shutil.rmtree(folder)
         return self.must(["oras", "resolve", "--plain-http", f"{REGISTRY}/{repository}:1"]).strip()
 
-    def push_pause(self) -> None:
-        """Push the image that pods begin with: without it none starts."""
+    def push_pause(self) -> str:
+        """Push the image that pods begin with: without it none starts.  Returns its digest."""
         folder = self.work / "layout-pause"
         folder.mkdir()
         Layout(folder, pathlib.Path(self.tools.program("busybox"))).add_pause("1")
         self.must(["oras", "cp", "--from-oci-layout", f"{folder}:1", "--to-plain-http", f"{REGISTRY}/{PAUSE}:1"])
+        return self.must(["oras", "resolve", "--plain-http", f"{REGISTRY}/{PAUSE}:1"]).strip()
 
     def exchange(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Exchanged:
         """One request to the registry; `path` begins behind `/v2/`, or is a whole URL."""
