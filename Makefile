@@ -1,7 +1,8 @@
 # Nodeseal.  `make help` lists the targets; each does the set-up that it needs.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec $(wildcard build/*.py)
+SHIPPING := build/image.py build/push.py build/runtime.py
+SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec $(filter-out $(SHIPPING),$(wildcard build/*.py))
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
 .PHONY: help dev build image push demo test test-full hostile fuzz soak lint fix bench lock clean
@@ -23,7 +24,7 @@ out/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
 build: out/nodeseal/.stamp ## the frozen program, out/nodeseal/, and the oldest glibc it runs on
 	@$(PY) build/glibc.py out/nodeseal
 
-out/image/.stamp: out/nodeseal/.stamp
+out/image/.stamp: out/nodeseal/.stamp build/image.py build/runtime.py
 	@$(PY) build/image.py out/nodeseal out/image
 	@touch $@
 
@@ -42,7 +43,7 @@ test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
 	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }
 
-test-full: out/nodeseal/.stamp ## the slow tests: the demonstration in fresh copies, as root and as an ordinary user
+test-full: out/nodeseal/.stamp ## the slow tests: two builds alike, the demonstration in fresh copies, as root and as an ordinary user
 	@$(PY) -m pytest -q -m full
 
 hostile: out/nodeseal/.stamp ## bad input of every kind, with the time and memory that it takes; figures into docs/performance.md
