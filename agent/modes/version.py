@@ -73,7 +73,7 @@ def as_json(found: Made | None) -> dict[str, object]:
 
 
 def _lines(found: Made) -> list[str]:
-    named = [(f"{each.name} {each.version}", each) for each in found.components]
+    named = [(printable(f"{each.name} {each.version}"), each) for each in found.components]
     width = max((len(name) for name, _ in named), default=0)
     return [
         printable(f"{name:{width}}  {each.licence or '-'}{f' (in {each.part_of})' if each.part_of else ''}")
