@@ -41,7 +41,7 @@ def test_the_version_alone(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_components_of_a_built_program(capsys: pytest.CaptureFixture[str], built: None) -> None:
     lines = said(capsys, "--components").splitlines()
-    assert lines == [f"nodeseal {__version__}", "  x\\x1b 1  MIT", "  crate 2   - (in x)"]
+    assert lines == [f"nodeseal {__version__}", "  x\\x1b 1  MIT", "  crate 2  - (in x)"]
 
 
 def test_components_as_json(capsys: pytest.CaptureFixture[str], built: None) -> None:
