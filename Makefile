@@ -5,7 +5,7 @@ SHIPPING := build/image.py build/push.py build/runtime.py
 SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec $(filter-out $(SHIPPING),$(wildcard build/*.py))
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
-.PHONY: help dev build image push demo test test-full hostile fuzz soak lint fix bench lock clean
+.PHONY: help dev build build-portable image push demo test test-full hostile fuzz soak lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +27,12 @@ build: out/nodeseal/.stamp ## the frozen program, out/nodeseal/, and the oldest 
 out/image/.stamp: out/nodeseal/.stamp build/image.py build/runtime.py
 	@$(PY) build/image.py out/nodeseal out/image
 	@touch $@
+
+out/portable/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
+	@$(PY) build/freeze.py out/portable --portable
+	@touch $@
+
+build-portable: out/portable/nodeseal/.stamp ## a program for older systems, in out/portable: glibc 2.34 (RHEL 9, Ubuntu 22.04)
 
 image: out/image/.stamp ## the container image, as an OCI image layout in out/image; no container engine is needed
 

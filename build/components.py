@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -53,10 +53,13 @@ class Component(NamedTuple):
         return f"{', '.join(self.files)} of Debian's {self.name}" if self.files else f"{self.name} {self.version}"
 
 
-def of_program(folder: pathlib.Path, modules: Iterable[str]) -> list[Component]:
-    """The components of the program in `folder`, of whose Python code `modules` are the names."""
+def of_program(folder: pathlib.Path, modules: Iterable[str], replaced: Sequence[Component] = ()) -> list[Component]:
+    """The components of the program in `folder`, of whose Python code `modules` are the names.
+
+    `replaced` are libraries that are not this host's own.
+    """
     internal = folder / "_internal"
-    return [*distributions(internal, set(modules)), *libraries(internal), python(internal), nodeseal()]
+    return [*distributions(internal, set(modules)), *libraries(internal, replaced), python(internal), nodeseal()]
 
 
 def distributions(internal: pathlib.Path, modules: set[str]) -> list[Component]:
@@ -162,18 +165,20 @@ def _listed_within(distribution: importlib.metadata.Distribution) -> Iterable[di
                 yield {key: value for key, value in kept.items() if value}
 
 
-def libraries(internal: pathlib.Path) -> list[Component]:
+def libraries(internal: pathlib.Path, replaced: Sequence[Component] = ()) -> list[Component]:
     """The host's shared libraries that PyInstaller took along; Debian keeps a text for each of its packages."""
-    names = sorted(path.name for path in internal.glob("*.so*") if re.match(r"lib(?!python)[\w+-]+\.so", path.name))
+    others = {name for each in replaced for name in each.files}
+    found = (path.name for path in internal.glob("*.so*") if re.match(r"lib(?!python)[\w+-]+\.so", path.name))
+    names = sorted(set(found) - others)
     if not names:
         return []
     if shutil.which("dpkg") is None:
         what = "a library of the system that this was built on; see there"
         return [
-            Component(name, "unknown", what, False, f"pkg:generic/{name}", _digest(internal / name), name, {})
+            Component(name, "unknown", what, False, f"pkg:generic/{name}", digest(internal / name), name, {})
             for name in names
         ]
-    return packages([internal / name for name in names])
+    return sorted([*packages([internal / name for name in names]), *replaced], key=lambda each: each.name)
 
 
 def packages(paths: list[pathlib.Path]) -> list[Component]:
@@ -204,7 +209,7 @@ def debian(package: str, names: tuple[str, ...], paths: list[pathlib.Path]) -> C
         f"{licence[1]} and others, see text" if licence else "see text",
         False,
         f"pkg:deb/debian/{package}@{version}?arch={architecture}&distro={_release()}".replace("+", "%2B"),
-        _digest(*paths),
+        digest(*paths),
         ", ".join(names),
         {f"{package}-copyright": text} if text.is_file() else {},
         names,
@@ -228,7 +233,7 @@ def python(internal: pathlib.Path) -> Component:
     library = next(internal.glob("libpython*.so*"))
     purl = f"pkg:generic/cpython@{version}"
     named = {"CPython-LICENSE.txt": text}
-    return Component("CPython", version, "PSF-2.0", True, purl, _digest(library), library.name, named)
+    return Component("CPython", version, "PSF-2.0", True, purl, digest(library), library.name, named)
 
 
 def nodeseal() -> Component:
@@ -238,10 +243,10 @@ def nodeseal() -> Component:
     sources = sorted((ROOT / "agent").rglob("*.py"))
     named = {"nodeseal-LICENSE": ROOT / "LICENSE"}
     purl = f"pkg:generic/nodeseal@{version}"
-    return Component("nodeseal", version, "Apache-2.0", True, purl, _digest(*sources), "agent/**/*.py, by name", named)
+    return Component("nodeseal", version, "Apache-2.0", True, purl, digest(*sources), "agent/**/*.py, by name", named)
 
 
-def _digest(*paths: pathlib.Path) -> str:
+def digest(*paths: pathlib.Path) -> str:
     """One file's hash; of several, that of their contents one after another."""
     total = hashlib.sha256()
     for path in paths:

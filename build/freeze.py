@@ -1,4 +1,4 @@
-"""Builds the program: `python build/freeze.py [OUTPUT]` writes OUTPUT/nodeseal/ (default: out).
+"""Builds the program: `python build/freeze.py [OUTPUT [--portable]]` writes OUTPUT/nodeseal/ (default: out).
 
 Steps: compile the fast path; run PyInstaller; add licence texts and the list of components; check what came out (the
 fast path stands first, no test code within, nothing of unknown origin, nobody else may write); say the oldest glibc
@@ -19,6 +19,7 @@ import components
 import glibc
 import libpython
 import licences
+import portable
 import sbom
 from PyInstaller.archive.readers import CArchiveReader, ZlibArchiveReader
 
@@ -26,7 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / ".cache" / "pyinstaller"
 
 
-def main(output: pathlib.Path) -> None:
+def main(output: pathlib.Path, *, for_older: bool = False) -> None:
     """Build, check, report."""
     folder = output / "nodeseal"
     fastpath = WORK / "fastpath.pyc"
@@ -40,7 +41,8 @@ def main(output: pathlib.Path) -> None:
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,  # the other one has the file's time in it
     )
     freeze(output, fastpath)
-    inside = components.of_program(folder, frozen_modules(folder / "nodeseal"))
+    replaced = portable.make(folder / "_internal") if for_older else []
+    inside = components.of_program(folder, frozen_modules(folder / "nodeseal"), replaced)
     licences.collect(folder / "_internal", inside)
     listed = sbom.document(inside, inside[-1], epoch())
     (folder / "_internal" / sbom.NAME).write_bytes(listed)
@@ -50,6 +52,9 @@ def main(output: pathlib.Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
         os.utime(path, (epoch(), epoch()), follow_symlinks=False)
     problems = defects(folder)
+    demanded = glibc.demands(folder)[0]
+    if for_older and demanded.version > portable.GLIBC:
+        problems.append(f"{demanded.file} needs a glibc newer than {portable.GLIBC}: {demanded.symbol}")
     if problems:
         raise SystemExit("build: " + "; ".join(problems))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -120,4 +125,5 @@ if __name__ == "__main__":
     if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets gets into what is compiled here
         seeded = subprocess.run([sys.executable, *sys.argv], env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)
         raise SystemExit(seeded.returncode)
-    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "out"))
+    words = [word for word in sys.argv[1:] if word != "--portable"]
+    main(pathlib.Path(words[0]) if words else ROOT / "out", for_older="--portable" in sys.argv)

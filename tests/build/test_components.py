@@ -104,7 +104,7 @@ def test_python_openssl_and_the_systems_libraries_are_listed(document: Any) -> N
     assert listed["libssl3"]["purl"].startswith("pkg:deb/debian/libssl3@")
     described = {each["properties"][0]["value"]: each["hashes"][0]["content"] for each in listed.values()}
     for path in INTERNAL.glob("libpython*"):
-        assert described[path.name] == components._digest(path)
+        assert described[path.name] == components.digest(path)
 
 
 def test_the_licence_texts_and_the_list_name_the_same(document: Any) -> None:

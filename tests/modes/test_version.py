@@ -1,7 +1,6 @@
 """`nodeseal version`."""
 
 import json
-from typing import Any
 
 import pytest
 
@@ -24,10 +23,9 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 @pytest.fixture
 def built(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this were a built program with two components."""
-    folders: list[Any] = []
     monkeypatch.setattr("sys.frozen", True, raising=False)
     monkeypatch.setattr(place, "running_program", lambda: "/opt/nodeseal/1/nodeseal")
-    monkeypatch.setattr(components, "of_program", lambda folder: folders.append(folder) or BUILT)
+    monkeypatch.setattr(components, "of_program", lambda folder: BUILT if folder == "/opt/nodeseal/1" else ())
 
 
 def test_the_version_alone(capsys: pytest.CaptureFixture[str]) -> None:
