@@ -3,6 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SHIPPING := build/image.py build/push.py build/runtime.py
 SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec $(filter-out $(SHIPPING),$(wildcard build/*.py))
+PROGRAM := out/nodeseal
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
 .PHONY: help dev build build-portable image push demo test test-full hostile fuzz soak lint fix bench lock clean
@@ -24,19 +25,16 @@ out/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
 build: out/nodeseal/.stamp ## the frozen program, out/nodeseal/, and the oldest glibc it runs on
 	@$(PY) build/glibc.py out/nodeseal
 
-out/image/.stamp: out/nodeseal/.stamp build/image.py build/runtime.py
-	@$(PY) build/image.py out/nodeseal out/image
-	@touch $@
-
 out/portable/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
 	@$(PY) build/freeze.py out/portable --portable
 	@touch $@
 
 build-portable: out/portable/nodeseal/.stamp ## a program for older systems, in out/portable: glibc 2.34 (RHEL 9, Ubuntu 22.04)
 
-image: out/image/.stamp ## the container image, as an OCI image layout in out/image; no container engine is needed
+image: $(PROGRAM)/.stamp ## the container image, an OCI layout in out/image; PROGRAM=out/portable/nodeseal for older nodes
+	@$(PY) build/image.py $(PROGRAM) out/image
 
-push: out/image/.stamp ## push the image, and write its digest into daemonset.yaml; REGISTRY=registry.example.com/nodeseal
+push: image ## push the image, and write its digest into daemonset.yaml; REGISTRY=registry.example.com/nodeseal
 	@$(PY) build/push.py "$(REGISTRY)"
 
 demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and Debian's tools are there

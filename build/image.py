@@ -63,8 +63,8 @@ Entries = dict[str, Entry]
 
 def main(program: pathlib.Path, output: pathlib.Path) -> None:
     """Write the layout; say what is in it."""
-    inside = components.of_program(program, freeze.frozen_modules(program / "nodeseal"))
-    version, epoch = inside[-1].version, freeze.epoch()
+    inside = (program / "_internal" / sbom.NAME).read_bytes()
+    version, epoch = json.loads(inside)["metadata"]["component"]["version"], freeze.epoch()
     libraries = runtime.libraries(program)
     base, added = base_entries(libraries, inside, epoch), program_entries(program, version)
     layers = [_archive(base, epoch), _archive(added, epoch)]
@@ -77,8 +77,11 @@ def main(program: pathlib.Path, output: pathlib.Path) -> None:
     print(f"of this system: {', '.join(sorted(path.name for path in libraries.values()))}, CA certificates")
 
 
-def base_entries(libraries: dict[str, pathlib.Path], inside: list[components.Component], epoch: int) -> Entries:
-    """What the program needs of a system.  `libraries` is where they have to be, and where they are here."""
+def base_entries(libraries: dict[str, pathlib.Path], inside: bytes, epoch: int) -> Entries:
+    """What the program needs of a system.
+
+    `libraries` is where they have to be, and where they are here; `inside` is the program's list of components.
+    """
     entries = {name.lstrip("/"): Entry(0o755, path.read_bytes()) for name, path in libraries.items()}
     entries |= {name: Entry(0o644, text.encode()) for name, text in _ETC.items()}
     entries["etc/ssl/certs/ca-certificates.crt"] = Entry(0o644, _CERTIFICATES.read_bytes())
@@ -90,8 +93,7 @@ def base_entries(libraries: dict[str, pathlib.Path], inside: list[components.Com
         entries |= {
             f"usr/share/doc/{part.name}/copyright": Entry(0o644, path.read_bytes()) for path in part.texts.values()
         }
-    known = {each.purl for each in inside}
-    listed = sbom.document([*(each for each in parts if each.purl not in known), *inside], inside[-1], epoch)
+    listed = sbom.extended(inside, parts, epoch)
     entries[f"usr/share/doc/nodeseal/image.{sbom.NAME}"] = Entry(0o644, listed)
     return entries
 

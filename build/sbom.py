@@ -23,7 +23,18 @@ Json = dict[str, Any]
 def document(components: Sequence[Component], what: Component, epoch: int) -> bytes:
     """The document about `what`, which consists of `components`; `epoch` is its time, in seconds since 1970."""
     listed = [_as_json(each) for each in components if each is not what]
-    subject = {**_as_json(what), "type": "application"}
+    return _encoded({**_as_json(what), "type": "application"}, listed, epoch)
+
+
+def extended(content: bytes, others: Sequence[Component], epoch: int) -> bytes:
+    """A document of ours with further components; those that it has already stay as they are."""
+    value = json.loads(content)
+    known = {each["purl"] for each in value["components"]}
+    added = [_as_json(each) for each in others if each.purl not in known]
+    return _encoded(value["metadata"]["component"], [*added, *value["components"]], epoch)
+
+
+def _encoded(subject: Json, listed: list[Json], epoch: int) -> bytes:
     held = hashlib.sha256(json.dumps([subject, listed], sort_keys=True).encode()).digest()
     value = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -31,12 +42,9 @@ def document(components: Sequence[Component], what: Component, epoch: int) -> by
         "specVersion": "1.6",
         "serialNumber": f"urn:uuid:{uuid.UUID(bytes=held[:16], version=4)}",
         "version": 1,
-        "metadata": {
-            "timestamp": time_of(epoch),
-            "component": subject,
-        },
+        "metadata": {"timestamp": time_of(epoch), "component": subject},
         "components": listed,
-        "dependencies": [{"ref": what.purl, "dependsOn": [each["bom-ref"] for each in listed]}],
+        "dependencies": [{"ref": subject["bom-ref"], "dependsOn": [each["bom-ref"] for each in listed]}],
     }
     return json.dumps(value, indent=1, ensure_ascii=True).encode() + b"\n"
 
