@@ -1,10 +1,12 @@
 # Nodeseal.  `make help` lists the targets; each does the set-up that it needs.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec build/freeze.py build/glibc.py build/libpython.py build/licences.py
+SHIPPING := build/image.py build/push.py build/runtime.py
+SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec $(filter-out $(SHIPPING),$(wildcard build/*.py))
+PROGRAM := out/nodeseal
 RUN := PYTHONDONTWRITEBYTECODE= $(PY)
 
-.PHONY: help dev build demo test test-full hostile fuzz soak soak-cluster lint fix bench lock clean
+.PHONY: help dev build build-portable image push demo test test-full hostile fuzz soak soak-cluster lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,6 +25,18 @@ out/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
 build: out/nodeseal/.stamp ## the frozen program, out/nodeseal/, and the oldest glibc it runs on
 	@$(PY) build/glibc.py out/nodeseal
 
+out/portable/nodeseal/.stamp: $(VENV)/.stamp $(SOURCES) LICENSE
+	@$(PY) build/freeze.py out/portable --portable
+	@touch $@
+
+build-portable: out/portable/nodeseal/.stamp ## a program for older systems, in out/portable: glibc 2.34 (RHEL 9, Ubuntu 22.04)
+
+image: $(PROGRAM)/.stamp ## the container image, an OCI layout in out/image; PROGRAM=out/portable/nodeseal for older nodes
+	@$(PY) build/image.py $(PROGRAM) out/image
+
+push: image ## push the image, and write its digest into daemonset.yaml; REGISTRY=registry.example.com/nodeseal
+	@$(PY) build/push.py "$(REGISTRY)"
+
 demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and Debian's tools are there
 	@$(PY) -m tests.demo
 
@@ -33,7 +47,7 @@ test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
 	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }
 
-test-full: out/nodeseal/.stamp ## the slow tests: the demonstration in fresh copies, as root and as an ordinary user
+test-full: out/nodeseal/.stamp ## the slow tests: two builds alike, the demonstration in fresh copies, as root and as an ordinary user
 	@$(PY) -m pytest -q -m full
 
 hostile: out/nodeseal/.stamp ## bad input of every kind, with the time and memory that it takes; figures into docs/performance.md

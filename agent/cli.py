@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, cache, config, difference, doctor, status, verify, watch
+    from agent.modes import breakglass, cache, config, difference, doctor, status, supportbundle, verify, version, watch
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -66,15 +66,11 @@ def _for_people(argv: Sequence[str]) -> Exit:
     doctor.add_parser(subparsers)
     cache.add_parsers(subparsers)
     watch.add_parser(subparsers)
-    subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)
+    supportbundle.add_parser(subparsers)
+    version.add_parser(subparsers)
     options = parser.parse_args(list(argv[1:]))
     result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)
     return result
-
-
-def _version(*_: object) -> Exit:
-    sys.stdout.write(f"nodeseal {__version__}\n")
-    return Exit.ALLOW
 
 
 def _told(error: BaseException) -> Exit:

@@ -1,44 +1,73 @@
-"""Builds the program: `python build/freeze.py [OUTPUT]` writes OUTPUT/nodeseal/ (default: out).
+"""Builds the program: `python build/freeze.py [OUTPUT [--portable]]` writes OUTPUT/nodeseal/ (default: out).
 
-Steps: compile the fast path; run PyInstaller; add licence texts; check what came out (the fast path stands first, no
-test code within, nobody else may write); say the oldest glibc that it runs on.
+Steps: compile the fast path; run PyInstaller; add licence texts and the list of components; check what came out (the
+fast path stands first, no test code within, nothing of unknown origin, nobody else may write); say the oldest glibc
+that it runs on.  The same sources, locked distributions and machine give the same bytes, in whatever folder; see
+docs/building.md.
 """
 
+import datetime
 import os
 import pathlib
 import py_compile
+import re
 import stat
 import subprocess
 import sys
 
+import components
 import glibc
 import libpython
 import licences
+import portable
+import sbom
 from PyInstaller.archive.readers import CArchiveReader, ZlibArchiveReader
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / ".cache" / "pyinstaller"
 
 
-def main(output: pathlib.Path) -> None:
+def main(output: pathlib.Path, *, for_older: bool = False) -> None:
     """Build, check, report."""
     folder = output / "nodeseal"
     fastpath = WORK / "fastpath.pyc"
     WORK.mkdir(parents=True, exist_ok=True)
     py_compile.compile(
-        str(ROOT / "agent" / "fastpath.py"), str(fastpath), dfile="fastpath.py", doraise=True, optimize=2
+        str(ROOT / "agent" / "fastpath.py"),
+        str(fastpath),
+        dfile="fastpath.py",
+        doraise=True,
+        optimize=2,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,  # the other one has the file's time in it
     )
     freeze(output, fastpath)
-    count = licences.collect(folder / "_internal")
+    replaced = portable.make(folder / "_internal") if for_older else []
+    inside = components.of_program(folder, frozen_modules(folder / "nodeseal"), replaced)
+    licences.collect(folder / "_internal", inside)
+    listed = sbom.document(inside, inside[-1], epoch())
+    (folder / "_internal" / sbom.NAME).write_bytes(listed)
+    (output / f"nodeseal.{sbom.NAME}").write_bytes(listed)
     for path in [folder, *folder.rglob("*")]:
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+        os.utime(path, (epoch(), epoch()), follow_symlinks=False)
     problems = defects(folder)
+    demanded = glibc.demands(folder)[0]
+    if for_older and demanded.version > portable.GLIBC:
+        problems.append(f"{demanded.file} needs a glibc newer than {portable.GLIBC}: {demanded.symbol}")
     if problems:
         raise SystemExit("build: " + "; ".join(problems))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    print(f"{folder}: {size / 1e6:.1f} MB, licence texts of {count} components")
+    print(f"{folder}: {size / 1e6:.1f} MB, {len(inside)} components")
     print(glibc.sentence(folder))
+
+
+def epoch() -> int:
+    """The time of what is built, in seconds since 1970: SOURCE_DATE_EPOCH, else the day of the release."""
+    text = (ROOT / "agent" / "__init__.py").read_text()
+    released = datetime.date.fromisoformat(re.findall(r'^RELEASED = "(.+)"$', text, re.MULTILINE)[0])
+    day = datetime.datetime(released.year, released.month, released.day, tzinfo=datetime.UTC)
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or day.timestamp())
 
 
 def freeze(output: pathlib.Path, fastpath: pathlib.Path) -> None:
@@ -84,8 +113,17 @@ def defects(folder: pathlib.Path) -> list[str]:
     ]
     if not (folder / "_internal" / licences.FOLDER / licences.INDEX).is_file():
         found.append("licence texts are missing")
+    if not (folder / "_internal" / sbom.NAME).is_file():
+        found.append("the list of components is missing")
+    unknown = components.strangers(folder / "_internal", frozen_modules(program))
+    if unknown:
+        found.append(f"code inside that no component accounts for: {', '.join(unknown)}")
     return found
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "out"))
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets gets into what is compiled here
+        seeded = subprocess.run([sys.executable, *sys.argv], env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)
+        raise SystemExit(seeded.returncode)
+    words = [word for word in sys.argv[1:] if word != "--portable"]
+    main(pathlib.Path(words[0]) if words else ROOT / "out", for_older="--portable" in sys.argv)

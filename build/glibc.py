@@ -23,9 +23,7 @@ class Demand(NamedTuple):
 def demands(folder: pathlib.Path) -> list[Demand]:
     """The highest demand of every ELF file in `folder`, highest first."""
     found = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not path.is_file() or not _is_elf(path):
-            continue
+    for path in programs(folder):
         table = subprocess.run(["objdump", "-T", str(path)], capture_output=True, text=True, check=True).stdout
         versions = [
             Demand(tuple(int(part) for part in match[1].split(".")), str(path.relative_to(folder)), match[2])
@@ -35,6 +33,12 @@ def demands(folder: pathlib.Path) -> list[Demand]:
         if versions:
             found.append(max(versions))
     return sorted(found, reverse=True)
+
+
+def programs(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Every ELF file in `folder`: executables and libraries."""
+    files = (path for path in sorted(folder.rglob("*")) if not path.is_symlink() and path.is_file())
+    return [path for path in files if _is_elf(path)]
 
 
 def _is_elf(path: pathlib.Path) -> bool:

@@ -9,10 +9,11 @@ import pathlib
 import sys
 import sysconfig
 
+NAME = f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
+
 
 def folder() -> pathlib.Path | None:
     """The folder that holds libpythonX.Y.so.1.0, or None."""
-    name = f"libpython{sys.version_info[0]}.{sys.version_info[1]}.so.1.0"
     triplet = sysconfig.get_config_var("MULTIARCH") or ""
     cache = pathlib.Path(os.environ.get("NODESEAL_BUILD_CACHE", ".cache/build")).resolve()
     places = [
@@ -21,7 +22,7 @@ def folder() -> pathlib.Path | None:
         pathlib.Path("/usr/lib64"),
         cache / "libpython" / "usr" / "lib" / triplet,
     ]
-    return next((place for place in places if (place / name).exists()), None)
+    return next((place for place in places if (place / NAME).exists()), None)
 
 
 if __name__ == "__main__":

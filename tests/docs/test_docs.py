@@ -222,6 +222,8 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
         "config diff",
         "config statement",
         "config schema",
+        "support-bundle",
+        "version",
     ],
 )
 def test_the_help_text_of_every_command_is_in_the_readme(arguments: str) -> None:

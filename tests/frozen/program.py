@@ -8,7 +8,11 @@ import shutil
 from agent import __version__
 from tests.commands import Done, run
 
-BUILT = pathlib.Path(__file__).resolve().parents[2] / "out" / "nodeseal"
+BUILT = pathlib.Path(
+    os.environ.get("NODESEAL_PROGRAM") or pathlib.Path(__file__).parents[2] / "out" / "nodeseal"
+).resolve()
+"""The program that is tested: what `make build` made, or another build of it."""
+
 STDIN_MEDIA_TYPE = "application/vnd.oci.descriptor.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 

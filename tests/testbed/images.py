@@ -36,6 +36,10 @@ class Layout:
         """
         self._tag(self._image(label, "amd64", filler), tag)
 
+    def add_pause(self, tag: str) -> None:
+        """Add an image that does nothing for ever, as pods begin with one."""
+        self._tag(self._image("pause", "amd64", command=("/bin/busybox", "tail", "-f", "/dev/null")), tag)
+
     def add_index(self, tag: str, label: str) -> None:
         """Add an image for two platforms under `tag`."""
         platforms = [
@@ -44,12 +48,14 @@ class Layout:
         ]
         self._tag(self._json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": platforms}, _INDEX), tag)
 
-    def _image(self, label: str, architecture: str, filler: int = 0) -> Json:
+    def _image(
+        self, label: str, architecture: str, filler: int = 0, command: tuple[str, ...] = ("/bin/busybox", "sh")
+    ) -> Json:
         layers = [self._layer, *([_tar({"filler": os.urandom(filler)})] if filler else [])]
         config = {
             "architecture": architecture,
             "os": "linux",
-            "config": {"Cmd": ["/bin/busybox", "sh"], "Labels": {"test": label}},
+            "config": {"Cmd": list(command), "Labels": {"test": label}},
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(each).hexdigest() for each in layers]},
         }
         manifest = {

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from tests.commands import Done, run
 from tests.testbed.cri import ImageService, Pulled
 from tests.testbed.images import Layout
+from tests.testbed.pods import PAUSE
 from tests.testbed.tools import PRIVATE, Tools, ToolsMissing
 
 REGISTRY = "127.0.0.1:5000"
@@ -44,6 +45,8 @@ state = '{work}/state'
   per_verifier_timeout = '10s'
 [plugins.'io.containerd.cri.v1.images']
   snapshotter = 'overlayfs'
+  [plugins.'io.containerd.cri.v1.images'.pinned_images]
+    sandbox = '127.0.0.1:5000/testbed/pause:1'
   [plugins.'io.containerd.cri.v1.images'.registry]
     config_path = '{work}/certs.d'
 [plugins.'io.containerd.cri.v1.runtime']
@@ -255,6 +258,14 @@ class Node:
         self.must(["oras", "cp", "--from-oci-layout", f"{folder}:1", "--to-plain-http", f"{REGISTRY}/{repository}:1"])
         shutil.rmtree(folder)
         return self.must(["oras", "resolve", "--plain-http", f"{REGISTRY}/{repository}:1"]).strip()
+
+    def push_pause(self) -> str:
+        """Push the image that pods begin with: without it none starts.  Returns its digest."""
+        folder = self.work / "layout-pause"
+        folder.mkdir()
+        Layout(folder, pathlib.Path(self.tools.program("busybox"))).add_pause("1")
+        self.must(["oras", "cp", "--from-oci-layout", f"{folder}:1", "--to-plain-http", f"{REGISTRY}/{PAUSE}:1"])
+        return self.must(["oras", "resolve", "--plain-http", f"{REGISTRY}/{PAUSE}:1"]).strip()
 
     def exchange(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Exchanged:
         """One request to the registry; `path` begins behind `/v2/`, or is a whole URL."""
