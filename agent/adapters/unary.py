@@ -1,7 +1,7 @@
 """One gRPC call over a unix socket: a request, an answer, in a time and of a size that the caller bounds.
 
 gRPC is HTTP/2 with five bytes in front of each message, and a status in the trailers; HTTP/2 is h2's
-(https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).  Each call has a connection of its own: nothing has to
+(https://grpc.io/docs, "gRPC over HTTP2").  Each call has a connection of its own: nothing has to
 be kept alive or noticed to be dead, and on this host a connection costs nothing.  Why not a gRPC library:
 docs/proof.md.
 """

@@ -90,13 +90,14 @@ class Witness:
 
 
 @asynccontextmanager
-async def witness(listening: socket.socket | None = None) -> AsyncIterator[Witness]:
+async def witness(listening: socket.socket | None = None, *, port: int = 0) -> AsyncIterator[Witness]:
     """A witness that answers until the end; on a socket that listens already, if one is given.  Raises `OSError`.
 
+    `port` 0 is any that is free.
     What is raised inside comes out in a group.
     """
     if listening is None:
-        listening = socket.create_server(("127.0.0.1", 0), backlog=_AT_ONCE)
+        listening = socket.create_server(("127.0.0.1", port), backlog=_AT_ONCE)
     seen = Witness(Canary(listening.getsockname()[1], os.urandom(16).hex()))
     async with await SocketListener.from_socket(listening) as listener, anyio.create_task_group() as group:
         group.start_soon(listener.serve, seen.answer)

@@ -40,14 +40,16 @@ async def prove(
     *,
     program: str = "",
     sandbox: Sandbox = PAUSE,
+    port: int = 0,
     listening: socket.socket | None = None,
 ) -> Proof:
     """Pull a canary; then have `program` judge `sandbox`, unless there is none.
 
-    `known` is what was read of the configuration; `listening` is for the witness, in other networks.  Takes a twentieth
-    of a second, and half a minute at most.  Leaves nothing behind but the program's line in the spool.
+    `known` is what was read of the configuration; `port` is the witness's, 0 for any free one; `listening` is a socket
+    for it, of another network.  Takes a twentieth of a second, and half a minute at most.  Leaves nothing behind but
+    the program's line in the spool.
     """
-    found = await _canary(Cri(cri_socket), known, listening)
+    found = await _canary(Cri(cri_socket), known, port, listening)
     if not found.is_enforcing or not program:
         return found
     try:
@@ -57,7 +59,7 @@ async def prove(
     return found if said.code == 0 else proof.refused_sandbox(sandbox.name, f"exit code {said.code}: {said.line}")
 
 
-async def _canary(cri: Cri, known: Known, listening: socket.socket | None) -> Proof:
+async def _canary(cri: Cri, known: Known, port: int, listening: socket.socket | None) -> Proof:
     try:
         runtime = await cri.version()
     except RpcError as error:
@@ -66,7 +68,7 @@ async def _canary(cri: Cri, known: Known, listening: socket.socket | None) -> Pr
     if refused:
         return refused
     try:
-        async with witness(listening) as seen:
+        async with witness(listening, port=port) as seen:
             return await _pulled(cri, seen, known)
     except OSError as error:
         return proof.silent(f"no registry of our own on 127.0.0.1: {error.strerror or type(error).__name__}")

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from agent.errors import Exit, UsageError
 from agent.modes.source import Cluster, Source
+from agent.modes.tasks import Proving
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,6 +50,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
     )
+    parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="prove each minute, by a canary pulled through the CRI, that containerd asks this verifier",
+    )
+    parser.add_argument(
+        "--cri-socket",
+        metavar="PATH",
+        default="",
+        help="socket of the container runtime (default: of k3s, k0s, MicroK8s or containerd, the first that is there)",
+    )
+    parser.add_argument(
+        "--canary-port",
+        metavar="PORT",
+        type=int,
+        default=0,
+        help="where on 127.0.0.1 canaries are pulled from (default: any port that is free)",
+    )
     parser.add_argument("--log", choices=("json", "console"), default="json", help="form of the log on standard error")
     parser.set_defaults(handler=handle)
 
@@ -60,6 +79,11 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     cluster = Cluster(options.kubeconfig, options.namespace, options.node) if options.configmaps else None
     if cluster is None and (options.kubeconfig or options.namespace or options.node):
         raise UsageError("--kubeconfig, --namespace, --node: got them alone; expected --configmaps beside them")
+    if (options.cri_socket or options.canary_port) and not options.prove:
+        raise UsageError("--cri-socket, --canary-port: got them alone; expected --prove beside them")
+    if not 0 <= options.canary_port < 65536:
+        raise UsageError(f"--canary-port: got {options.canary_port}; expected a number below 65536")
     source = Source(options.config, cluster)
-    daemon.run(options.root, source, environment, log=(stderr, options.log))
+    proving = Proving(options.cri_socket, options.canary_port) if options.prove else None
+    daemon.run(options.root, source, environment, log=(stderr, options.log), proving=proving)
     return Exit.ALLOW

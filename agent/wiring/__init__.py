@@ -1,1 +1,1 @@
-"""How this node's containerd comes to ask us: what its configuration says, and what a canary proves.  Pure."""
+"""How containerd on a node is set up to call the verifier, and what would have to change: facts in, values out."""

@@ -192,9 +192,9 @@ def judged(canary: Canary, pulled: Pulled, witnessed: Witnessed, known: Known = 
         return Proof(
             State.UNKNOWN,
             Reason.UNREACHABLE,
-            "containerd did not ask our registry on 127.0.0.1, so nothing is proved. If hosts.toml in certs.d/_default "
-            "has a `server`, that is asked instead: give 127.0.0.1 a folder of its own there, "
-            f"certs.d/127.0.0.1_{canary.port}_ or the like. containerd said: {_said(pulled.text)}",
+            "containerd did not ask our registry on 127.0.0.1, so nothing is proved. If certs.d/_default/hosts.toml "
+            "has a `server`, that was asked instead: leave it out, or see docs/proof.md. "
+            f"containerd said: {_said(pulled.text)}",
         )
     return Proof(State.UNKNOWN, Reason.UNEXPLAINED, f"containerd said: {_said(pulled.text)}")
 

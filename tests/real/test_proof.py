@@ -1,7 +1,9 @@
 """What a canary proves on a real containerd, for every way in which it does or does not ask us."""
 
+import json
 import pathlib
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 import anyio
@@ -164,7 +166,17 @@ def test_hosts_of_all_registries_never_pass_for_the_witness(
         install(wired, sealed)
         proof = proved(wired, inside)
     assert (proof.state, proof.reason) == (state, reason)
-    assert state is State.ENFORCING or "certs.d/_default has a `server`" in proof.message
+    assert state is State.ENFORCING or "certs.d/_default/hosts.toml has a `server`" in proof.message
+
+
+def test_port_with_hosts_of_its_own_is_asked_though_all_others_are_sent_elsewhere(
+    sealed: Sealed, inside: Inside
+) -> None:
+    listening = inside.listener()
+    hosts = {"_default": "server = 'http://127.0.0.1:5000'\n", f"127.0.0.1_{listening.getsockname()[1]}_": ""}
+    with containerd(sealed.node, hosts=hosts) as wired:
+        install(wired, sealed)
+        assert anyio.run(lambda: proving.prove(wired.socket, listening=listening)).is_enforcing
 
 
 def test_other_registry_with_a_canary_of_its_own_proves_nothing(sealed: Sealed, inside: Inside) -> None:
@@ -189,3 +201,63 @@ def test_socket_without_a_runtime_is_silence(tmp_path: pathlib.Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "other.sock"))
         assert anyio.run(proving.prove, str(tmp_path / "other.sock")).reason is Reason.SILENT
+
+
+class Watching:
+    """The daemon, which proves one containerd."""
+
+    def __init__(self, sealed: Sealed, wired: Wired) -> None:
+        """See `words`."""
+        self._sealed = sealed
+        self.words = [str(sealed.program.path), "watch", "--root", str(sealed.program.root), "--prove"]
+        self.words += ["--cri-socket", wired.socket]
+
+    def until(self, state: str) -> dict[str, object]:
+        """Wait for a state; what the daemon says of it."""
+        command = [
+            str(self._sealed.program.path),
+            "status",
+            "--root",
+            str(self._sealed.program.root),
+            "--format",
+            "json",
+        ]
+        end = time.monotonic() + 40
+        while True:
+            status = json.loads(self._sealed.node.must(command))
+            found = (status["daemon"] or {}).get("proof") or {}
+            if found.get("state") == state:
+                return dict(found)
+            assert time.monotonic() < end, found
+            time.sleep(0.2)
+
+
+def test_daemon_notices_what_becomes_of_enforcement(sealed: Sealed) -> None:
+    log = sealed.node.work / "proving.log"
+    with containerd(sealed.node) as wired:
+        watching = Watching(sealed, wired)
+        with sealed.node.started(watching.words, log=log):
+            assert watching.until("bypassed")["reason"] == "VerifierNotCalled"
+            install(wired, sealed)
+            assert watching.until("enforcing")["reason"] == "Enforcing"
+            (wired.verifiers / "00-nodeseal").unlink()
+            pathlib.Path(wired.socket).touch()  # as good as another one: this folder is at no usual place
+            assert watching.until("bypassed")["lastSuccess"]
+        assert wired.counts() == (0, 0)
+    assert '"bug"' not in log.read_text()
+
+
+def test_program_that_refuses_the_sandbox_of_every_pod_is_told(sealed: Sealed, inside: Inside) -> None:
+    bad = sealed.node.work / "refuses"
+    bad.write_text("#!/bin/sh\necho deny NS-2009\nexit 10\n")
+    bad.chmod(0o755)
+    with containerd(sealed.node) as wired:
+        install(wired, sealed)
+
+        async def body(program: str) -> Proof:
+            return await proving.prove(wired.socket, program=program, listening=inside.listener())
+
+        assert anyio.run(body, str(sealed.program.path)).is_enforcing
+        refused, gone = anyio.run(body, str(bad)), anyio.run(body, "/nowhere/nodeseal")
+    assert refused.reason is gone.reason is Reason.SANDBOX_REFUSED
+    assert "so is registry.k8s.io/pause:3.10.2, which every pod needs: exit code 10: deny NS-2009" in refused.message

@@ -1,0 +1,1 @@
+"""How containerd is wired, told from configurations of each distribution."""
