@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 import anyio
@@ -31,6 +32,7 @@ from agent.modes.warm_access import Connections
 
 if TYPE_CHECKING:
     from agent.modes.clustering import ClusterPublisher
+    from agent.modes.nodekeeping import NodeKeeper
     from agent.modes.proofs import Proofs
 
 SCHEMA_VERSION = "1"
@@ -90,6 +92,7 @@ class _Daemon:
         self._cluster: ClusterPublisher | None = None
         self._proving = proving
         self._proofs: Proofs | None = None
+        self._keeper: NodeKeeper | None = None
         self._environment = environment
         self._log = log
         self._since = time.time()
@@ -128,6 +131,8 @@ class _Daemon:
             if self._proving:
                 self._proofs = self._proved(self._proving)
                 group.start_soon(self._lasting, self._proofs.run)
+                if self._source.cluster:
+                    group.start_soon(self._lasting, self._kept(self._source.cluster, self._proofs))
             async for _ in signals:
                 break
             ipc.take_away(self._root, which)
@@ -143,6 +148,16 @@ class _Daemon:
         from agent.modes.proofs import Proofs  # and what speaks to containerd
 
         return Proofs(self._root, proving, self._log)
+
+    def _kept(self, cluster: Cluster, proofs: "Proofs") -> Callable[[], Awaitable[None]]:
+        from agent.modes.clustering import node_name
+        from agent.modes.nodekeeping import NodeKeeper
+        from agent.modes.sweeping import sweep
+
+        name, taint = cluster.node or node_name(self._root), self._proving.taint if self._proving else None
+        swept = partial(sweep, proofs, self._door, self._ahead, self._log)
+        self._keeper = NodeKeeper(name, proofs, self._log, taint=taint, sweep=swept)
+        return partial(self._keeper.follow, cluster, self._environment)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what has no end; a bug in it is told, and it begins anew."""
@@ -203,6 +218,7 @@ class _Daemon:
             "linesDropped": self._log.dropped,
             "cluster": self._cluster.as_json() if self._cluster else None,
             "proof": self._proofs.as_json() if self._proofs else None,
+            "node": self._keeper.as_json() if self._keeper else None,
             "bugs": dict(self._bugs),
         }
 

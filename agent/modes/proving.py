@@ -6,7 +6,10 @@ needs.
 
 import os
 import socket
+from functools import partial
 from typing import NamedTuple
+
+import anyio
 
 from agent.adapters import child
 from agent.adapters.cri import SOCKETS, Cri
@@ -57,6 +60,11 @@ async def prove(
     except OSError as error:
         return proof.refused_sandbox(sandbox.name, f"{program}: {error.strerror or type(error).__name__}")
     return found if said.code == 0 else proof.refused_sandbox(sandbox.name, f"exit code {said.code}: {said.line}")
+
+
+def prove_now(cri_socket: str, known: Known = NOTHING_KNOWN, *, program: str = "", sandbox: Sandbox = PAUSE) -> Proof:
+    """`prove`, for whoever has no event loop."""
+    return anyio.run(partial(prove, cri_socket, known, program=program, sandbox=sandbox))
 
 
 async def _canary(cri: Cri, known: Known, port: int, listening: socket.socket | None) -> Proof:
