@@ -4,12 +4,14 @@
 - after a change of the configuration, images that were judged under the one before: from stored content where that
   allows them, so that their next pull finds its verdict;
 - images that break-glass let in: as if there were none, for the log;
-- images that the node's pods wait for.
+- images that the node's pods wait for;
+- images that were on the node before anything was verified, for the log too.
 
 All of it at low priority, few at once, behind every pull, one image at a time of each.  Each reason has its turn, and
 its own room; whoever may create pods takes neither from the others.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -19,7 +21,7 @@ import anyio
 from anyio import to_thread
 
 from agent.adapters.verdicts import VerdictCatalogue
-from agent.errors import NodesealError, Unavailable
+from agent.errors import Exit, NodesealError, Unavailable
 from agent.judgement import Case, Judgement, opened
 from agent.model.answer import Answer, Ground
 from agent.model.descriptor import Descriptor
@@ -52,6 +54,7 @@ class Why(str, Enum):
     CHANGED = "changed"
     LET_IN = "letIn"
     POD = "pod"
+    PRESENT = "present"
 
 
 class _Task(NamedTuple):
@@ -71,6 +74,8 @@ class Ahead:
         self._filled = anyio.Event()
         self.dropped = 0
         self.done = 0
+        self.present: Counter[str] = Counter()
+        """What became of images that were present: allowed, wouldDeny, denied, cannotTell."""
 
     @property
     def waiting(self) -> int:
@@ -116,8 +121,9 @@ class Ahead:
                 await self._filled.wait()
                 continue
             self._of_pods += task.why is Why.POD
+            outcome = "cannotTell"
             try:
-                await self._one(task)
+                outcome = _outcome(await self._one(task))
             except NodesealError as error:
                 cause = error.cause.value if isinstance(error, Unavailable) else ""
                 fields = {"why": task.why.value, "image": task.image, "cause": cause, "reason": error.message}
@@ -129,6 +135,8 @@ class Ahead:
             finally:
                 self._of_pods -= task.why is Why.POD
             self.done += 1
+            if task.why is Why.PRESENT:
+                self.present[outcome] += 1
 
     def _next(self) -> _Task | None:
         """The next reason's first image; None if there is nothing to be done now.
@@ -144,27 +152,36 @@ class Ahead:
                 return _Task(why, image)
         return None
 
-    async def _one(self, task: _Task) -> None:
-        """Raises `NodesealError` if there is nothing to verify with, or nobody says what the name means."""
+    async def _one(self, task: _Task) -> Answer | None:
+        """The answer that a pull would get now; None if nothing has changed for it.
+
+        Raises `NodesealError` if there is nothing to verify with, or nobody says what the name means.
+        """
         state = await self._door.state()
         _ = state.config  # without one there is nothing to verify with
         reference = Reference.parse_short(task.image)
         standing = self._door.now(state.node.standing)
-        if task.why is Why.LET_IN:
+        if task.why in (Why.LET_IN, Why.PRESENT):
             standing = without_break_glass(standing)
         if task.why is Why.POD and _is_decided(reference, standing):
-            return
+            return None
+        if task.why is Why.PRESENT and reference.digest is not None:
+            early = precedence.before_verification(reference.repository, str(reference.digest), task.image, standing)
+            if early is not None:  # nobody has to be asked what it is
+                self._tell(task, task.image, early)
+                return early
         async with self._door.turns.idle_turn():
             request = PullRequest(task.image, reference, await self._subject(reference, state))
             case = await opened(request, standing, self._door.verdicts)
             if isinstance(case, Answer):
-                self._tell(task, request, case)
-                return
+                self._tell(task, request.identity, case)
+                return case
             known = case.known()
             if known is not None and task.why in (Why.CHANGED, Why.POD):
-                return  # the change was none for this image; or its pull will find what is known
+                return None  # the change was none for this image; or its pull will find what is known
             judgement = known or await self._judged(task, case, state)
-        self._tell(task, request, judgement.answer)
+        self._tell(task, request.identity, judgement.answer)
+        return judgement.answer
 
     async def _judged(self, task: _Task, case: Case, state: State) -> Judgement:
         """A verdict that stored lists alone lead to counts if it allows: what was signed since is in none of them."""
@@ -181,12 +198,12 @@ class Ahead:
         known = self._door.subjects.get(f"{reference.repository}@{reference.digest}")
         return known or await self._door.resolve(reference, state)
 
-    def _tell(self, task: _Task, request: PullRequest, answer: Answer) -> None:
+    def _tell(self, task: _Task, image: str, answer: Answer) -> None:
         tell = self._log.info if answer.exit == 0 and answer.ground is not Ground.AUDIT else self._log.warning
         tell(
             "verified ahead",
             why=task.why.value,
-            image=request.identity,
+            image=image,
             exit=int(answer.exit),
             code=answer.code.value,
             rule=answer.rule,
@@ -203,3 +220,11 @@ def _is_decided(reference: Reference, standing: Standing) -> bool:
         return False
     digest = str(reference.digest or "")
     return precedence.before_verification(repository, digest, str(reference), standing) is not None
+
+
+def _outcome(answer: Answer | None) -> str:
+    if answer is None or (answer.exit is Exit.ALLOW and answer.would is None):
+        return "allowed"
+    if answer.exit is Exit.ALLOW:
+        return "wouldDeny"
+    return "denied" if answer.exit is Exit.DENY else "cannotTell"

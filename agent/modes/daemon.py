@@ -29,6 +29,7 @@ from agent.modes.aging import Aging
 from agent.modes.ahead import Ahead, Why
 from agent.modes.publishing import Publisher
 from agent.modes.source import Cluster, Source
+from agent.modes.tasks import Proving
 from agent.modes.telling import Telling
 from agent.modes.warm import Declined, State, WarmDoor
 from agent.modes.warm_access import Connections
@@ -37,7 +38,9 @@ from agent.rules.precedence import Standing
 if TYPE_CHECKING:
     from agent.model.address import Address
     from agent.modes.clustering import ClusterPublisher
+    from agent.modes.nodekeeping import NodeKeeper
     from agent.modes.observing import Observing
+    from agent.modes.proofs import Proofs
 
 SCHEMA_VERSION = "1"
 """Version of what the daemon says to people's commands."""
@@ -51,7 +54,13 @@ _NEXT_STEP = "run as the user that owns the folder, usually root, or name anothe
 
 
 def run(
-    root: str, source: Source, environment: Mapping[str, str], *, log: tuple[TextIO, str], metrics: "Address | None"
+    root: str,
+    source: Source,
+    environment: Mapping[str, str],
+    *,
+    log: tuple[TextIO, str],
+    metrics: "Address | None",
+    proving: Proving | None = None,
 ) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form, `metrics` where they are served, if at all.
 
@@ -59,7 +68,7 @@ def run(
     """
     _take_what_is_needed()
     told = QueuedLog(open_log(*log))
-    daemon = _Daemon(root, source, environment, told, metrics)
+    daemon = _Daemon(root, source, environment, told, metrics=metrics, proving=proving)
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -90,13 +99,18 @@ class _Daemon:
         source: Source,
         environment: Mapping[str, str],
         log: Log | QueuedLog,
+        *,
         metrics: "Address | None" = None,
+        proving: Proving | None = None,
     ) -> None:
         self._root = root
         self._source = source
         self._cluster: ClusterPublisher | None = None
         self._metrics = metrics
         self._observing: Observing | None = None
+        self._proving = proving
+        self._proofs: Proofs | None = None
+        self._keeper: NodeKeeper | None = None
         self._environment = environment
         self._log = log
         self._since = time.time()
@@ -137,6 +151,11 @@ class _Daemon:
             if self._source.cluster:
                 self._cluster = self._of_cluster(self._source.cluster)
                 group.start_soon(self._lasting, self._cluster.run)
+            if self._proving:
+                self._proofs = self._proved(self._proving)
+                group.start_soon(self._lasting, self._proofs.run)
+                if self._source.cluster:
+                    group.start_soon(self._lasting, self._kept(self._source.cluster, self._proofs))
             if self._metrics:
                 self._observing = self._observed(self._metrics, publisher)
                 for part in self._observing.works:
@@ -177,6 +196,21 @@ class _Daemon:
 
         parts = (self._door, self._server, self._ahead, self._telling, self._log, self._bugs, publisher, self._cluster)
         return Observing(address, Parts(*parts), self._bug)
+
+    def _proved(self, proving: Proving) -> "Proofs":
+        from agent.modes.proofs import Proofs  # and what speaks to containerd
+
+        return Proofs(self._root, proving, self._log)
+
+    def _kept(self, cluster: Cluster, proofs: "Proofs") -> Callable[[], Awaitable[None]]:
+        from agent.modes.clustering import node_name
+        from agent.modes.nodekeeping import NodeKeeper
+        from agent.modes.sweeping import sweep
+
+        name, taint = cluster.node or node_name(self._root), self._proving.taint if self._proving else None
+        swept = partial(sweep, proofs, self._door, self._ahead, self._log)
+        self._keeper = NodeKeeper(name, proofs, self._log, taint=taint, sweep=swept)
+        return partial(self._keeper.follow, cluster, self._environment)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what has no end; a bug in it is told, and it begins anew."""
@@ -250,6 +284,8 @@ class _Daemon:
             "writesDropped": self._door.beside.dropped,
             "cluster": self._cluster.as_json() if self._cluster else None,
             "metrics": self._observing.as_json() if self._observing else None,
+            "proof": self._proofs.as_json() if self._proofs else None,
+            "node": self._keeper.as_json() if self._keeper else None,
             "bugs": dict(self._bugs),
         }
 

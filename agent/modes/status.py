@@ -191,6 +191,18 @@ def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list
         f"  {_metrics_line(daemon.get('metrics'))}",
         *_cluster_lines(daemon.get("cluster") or {}),
         *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
+        *_proof_lines(daemon.get("proof")),
+    ]
+
+
+def _proof_lines(proof: Mapping[str, Any] | None) -> list[str]:
+    if proof is None:
+        return ["enforcement    not proved: the daemon runs without --prove"]
+    since = f" since {proof['since']}" if proof["since"] else ""
+    return [
+        f"enforcement    {proof['state']}{since}: {proof['reason']}",
+        f"  {proof['message']}",
+        f"  last canary {proof['last'] or 'never'}, last success {proof['lastSuccess'] or 'never'}",
     ]
 
 

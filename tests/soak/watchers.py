@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import anyio
 
-from agent.adapters.kube import ApiServer, Changes
+from agent.adapters.kube import ApiServer, Body, Changes
 from agent.adapters.kube_access import Access
 from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
@@ -143,11 +143,18 @@ class Node(ApiServer):
         self._said = 0
 
     async def send(
-        self, method: str, path: str, query: Mapping[str, str], *, limit: int, body: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        limit: int,
+        body: Body | None = None,
+        kind: str = "",
     ) -> bytes:
         """Counted."""
         self._tally.asked[int(time.monotonic())] += 1
-        content = await super().send(method, path, query, limit=limit, body=body)
+        content = await super().send(method, path, query, limit=limit, body=body, kind=kind)
         self._tally.answered[int(time.monotonic())] += 1
         return content
 
