@@ -8,6 +8,7 @@ What can't be answered here is declined, and the child does it alone: words that
 """
 
 import os
+import resource
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -75,6 +76,8 @@ _LATE = (
 _LOADS = 3
 _READING = 5.0  # seconds; a snapshot as large as it may be takes one or two
 _DESCRIPTORS = 8  # more than are open at once while the node's state is read
+_OF_A_WORK = 3  # what a thread that writes may have open
+_PLENTY = 2048  # more than all that may come while a thread reads: children's connections, registries', threads' files
 _SHORTEST, _LONGEST = 0.005, 0.05
 _FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
 
@@ -166,14 +169,20 @@ class WarmDoor:
             stamp = answers.state(self.root)
             if self._state is not None and stamp is not None and stamp == self._state.stamp:
                 return self._state
-            read: list[State] = []
-            if not await self.beside.do(lambda: read.append(_read(self.root)), _READING):
-                raise Declined("alone")
-            state = read[0]
+            state = await self._read()
             if isinstance(state.node.config, Config):
                 await self._connections.keep_only(state.node.config)
             self._state = state
             return state
+
+    async def _read(self) -> State:
+        """Beside the event loop, unless descriptors are scarce: there, nobody can take the last ones in between."""
+        if _free() < _PLENTY:
+            return _read(self.root, _DESCRIPTORS + _OF_A_WORK * self.beside.under_way)
+        read: list[State] = []
+        if not await self.beside.do(lambda: read.append(_read(self.root, _DESCRIPTORS)), _READING):
+            raise Declined("alone")
+        return read[0]
 
     def now(self, standing: Standing) -> Standing:
         """What holds at this moment of a state that was read before."""
@@ -396,9 +405,17 @@ class Pull:
         return ipc.answer(code, (line, *answers.around_time(record)), final=reply.final)
 
 
-def _read(root: str) -> State:
-    """What holds on the node now.  Raises `Declined` if it can't be read whole for want of descriptors."""
-    if not _can_open():
+def _free() -> int:
+    """How many descriptors are free, 0 if nobody can tell."""
+    try:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return 0
+
+
+def _read(root: str, descriptors: int) -> State:
+    """What holds on the node now.  Raises `Declined` if there are not so many descriptors to read it with."""
+    if not _can_open(descriptors):
         raise Declined("alone")  # what can't be opened counts as missing, and would until something changes
     for _ in range(_LOADS):
         stamp, found = answers.state(root), node.opened(root)
@@ -407,11 +424,11 @@ def _read(root: str) -> State:
     return State(stamp, found, verifiers_of(found.config) if isinstance(found.config, Config) else {})
 
 
-def _can_open() -> bool:
-    """Whether there are descriptors left for reading the node's state."""
+def _can_open(descriptors: int) -> bool:
+    """Whether so many descriptors are left."""
     with ExitStack() as opened_here:
         try:
-            for _ in range(_DESCRIPTORS):
+            for _ in range(descriptors):
                 opened_here.callback(os.close, os.open("/", os.O_PATH | os.O_CLOEXEC))
         except OSError:
             return False

@@ -95,7 +95,7 @@ import sys
 from agent import cli
 from agent.modes import warm
 short = [False] * 3
-warm._can_open = lambda: short.pop() if short else True
+warm._can_open = lambda _: short.pop() if short else True
 cli.main(["nodeseal", "watch", "--root", {str(node.root)!r}])
 """
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)

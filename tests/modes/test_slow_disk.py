@@ -14,6 +14,7 @@ from agent.adapters import beside, files
 from agent.adapters.beside import Beside
 from agent.adapters.queued_log import QueuedLog
 from agent.modes import node as nodes
+from agent.modes import warm
 from tests.modes.glass import Node, node_under
 from tests.modes.warmdoor import Asker, Said, asking
 from tests.warm import Told
@@ -98,6 +99,7 @@ def test_a_snapshot_that_is_read_slowly_holds_up_nothing_but_those_who_need_it(
         return slow(root)  # type: ignore[no-any-return]
 
     slow = slowly(nodes.opened)
+    monkeypatch.setattr(warm, "_PLENTY", 0)
     monkeypatch.setattr(nodes, "opened", opened)
 
     async def body(asker: Asker) -> None:
