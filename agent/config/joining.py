@@ -1,10 +1,10 @@
 """Makes one configuration of documents that fit to each other.  Pure.
 
-The order is that of names, so that the same documents give the same generation, however they came together.  A rule
-whose name several documents have is called `CONFIGMAP/NAME`: messages, metrics and people know rules by their names.
+The order is that of names, so that the same documents give the same generation, however they came together.  A rule is
+called `CONFIGMAP/NAME`: messages, metrics and people know rules by their names, and nobody's document may change what
+another's rules are called, or take their names.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
@@ -22,8 +22,8 @@ MAX_DENIED = 10_000
 MAX_DENIED_SIZE = 768 * 1024
 """Most characters of them."""
 
-MAX_APART = 64
-"""Most characters of a name that tells rules of several documents apart: as many as an answer's line has for it."""
+MAX_NAME = 64
+"""Most characters of a rule's name with its document's: as many as an answer's line has for it."""
 
 _HASH = 8
 
@@ -41,7 +41,7 @@ def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[
 
     rulesets = [part.ruleset for part in owned.values()]
     ruleset = RuleSet(
-        _told_apart([rule for each in rulesets for rule in each.rules]),
+        tuple(rule._replace(name=_full_name(rule)) for each in rulesets for rule in each.rules),
         told(DEFAULT).default if DEFAULT in holders else Default(),
         deny,
         tuple(entry for each in rulesets for entry in each.allow),
@@ -72,18 +72,12 @@ def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[
     return canonical.decode(canonical.encode(config), config.certificates.__getitem__)
 
 
-def _told_apart(rules: list[Rule]) -> tuple[Rule, ...]:
-    """The rules, each with a name that no other one has; no rule's own name has a slash in it."""
-    used = Counter(rule.name for rule in rules)
-    return tuple(rule._replace(name=_apart(rule)) if used[rule.name] > 1 else rule for rule in rules)
-
-
-def _apart(rule: Rule) -> str:
+def _full_name(rule: Rule) -> str:
     """All documents are of one namespace, so that says nothing.  What has to be cut keeps a hash of the whole."""
     name = f"{rule.owner.rpartition('/')[2]}/{rule.name}"
-    if len(printable(name)) <= MAX_APART:
+    if len(printable(name)) <= MAX_NAME:
         return name
-    return f"{printable(name)[: MAX_APART - _HASH - 1]}~{sha256(name.encode()).hexdigest()[:_HASH]}"
+    return f"{printable(name)[: MAX_NAME - _HASH - 1]}~{sha256(name.encode()).hexdigest()[:_HASH]}"
 
 
 def union_of_denied(readings: Iterable[Reading]) -> tuple[tuple[Denied, ...], Problem | None]:

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from agent.adapters import kube, kube_access
+from agent.adapters import kube_access
 from agent.adapters.kube import ApiServer, _Session
 from agent.adapters.kube_access import Access, Credentials
 from agent.cluster.following import List, Watch
@@ -285,4 +285,3 @@ def test_only_what_reads_credentials_is_imported_of_the_library() -> None:
         name.startswith(("kubernetes_asyncio.client.models", "kubernetes_asyncio.client.api")) for name in names
     )
     assert len(names) < 20
-    assert kube.MOST_CONNECTIONS == 4

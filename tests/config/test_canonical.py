@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.config import canonical
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Cause, Malformed
-from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
+from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, KeysUsed, PolicySettings, Rule
 from agent.rules.ruleset import (
     Allowed,
     ConfiguredBreakGlass,
@@ -42,9 +42,10 @@ _POLICIES = st.builds(PolicySettings, _TEXT, _SETTINGS)
 _ACTIONS = st.sampled_from(FailureAction)
 _FAILURE_POLICIES = st.builds(FailurePolicy, _ACTIONS, st.dictionaries(st.sampled_from(Cause), _ACTIONS, max_size=3))
 _TIMES = st.datetimes(timezones=st.just(timezone.utc))
+_KEYS = st.builds(KeysUsed, _TEXT, _TEXT, st.floats(0, 1e9))
 _RULES = st.builds(
     Rule, _TEXT, _TEXTS, _TEXTS, _POLICIES, st.booleans(), _TEXT, st.sampled_from(Enforcement), _FAILURE_POLICIES,
-    st.integers(0, 100), _TEXT,
+    st.integers(0, 100), _TEXT, _TEXT, st.lists(_KEYS, max_size=2).map(tuple),
 )  # fmt: skip
 _RULESETS = st.builds(
     RuleSet,

@@ -126,9 +126,9 @@ def in_force(root: pathlib.Path) -> Config | None:
 
 
 def names(root: pathlib.Path) -> set[str]:
-    """The rules in force, by name."""
+    """The rules in force, by the names that their documents give them."""
     config = in_force(root)
-    return {rule.name for rule in config.rules} if config else set()
+    return {rule.name.partition("/")[2] for rule in config.rules} if config else set()
 
 
 def events(server: KubeSimulator) -> list[tuple[str, str, str]]:
@@ -434,7 +434,10 @@ def test_keys_are_fetched_beside_publishing_and_the_document_follows(
             until(lambda: names(root) == {"platform", "shop"}, log)
     config = in_force(root)
     assert config is not None
-    assert {rule.name: [used.name for used in rule.keys] for rule in config.rules} == {"platform": [], "shop": ["corp"]}
+    assert {rule.name: [used.name for used in rule.keys] for rule in config.rules} == {
+        "platform/platform": [],
+        "shop/shop": ["corp"],
+    }
 
 
 def test_an_api_server_that_does_not_answer_proves_nothing(server: KubeSimulator, root: pathlib.Path) -> None:

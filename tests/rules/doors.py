@@ -291,6 +291,9 @@ def at_daemon(setting: Setting, rows: list[Row], root: pathlib.Path, replace: Re
         async def keep_only(self, *_: object) -> None:
             return None
 
+        def write_by(self, *_: object) -> None:
+            return None
+
     async def ask() -> list[Expected]:
         found = []
         async with anyio.create_task_group() as group:
