@@ -49,6 +49,7 @@ class Beside:
             self.under_way += 1
 
         def counted() -> None:
+            """Do it, and count it as done, however it ends."""
             try:
                 work()
             finally:
