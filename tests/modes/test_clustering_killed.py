@@ -72,7 +72,7 @@ def rules(root: pathlib.Path) -> set[str]:
     found = node.opened(str(root))
     assert not isinstance(found.config, Exception), found.config
     assert found.config.ruleset == found.standing.ruleset
-    return {rule.name for rule in found.config.rules}
+    return {rule.name.partition("/")[2] for rule in found.config.rules}
 
 
 OLD, NEW = {"platform", "first", "gone"}, {"platform", "second"}

@@ -96,7 +96,7 @@ from agent import cli
 from agent.modes import warm
 short = [False] * 3
 warm._can_open = lambda _: short.pop() if short else True
-cli.main(["nodeseal", "watch", "--root", {str(node.root)!r}])
+cli.main(["nodeseal", "watch", "--root", {str(node.root)!r}, "--metrics", "off"])
 """
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
     try:

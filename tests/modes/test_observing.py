@@ -206,6 +206,7 @@ def test_configuration_in_force_is_shown(node: Node) -> None:
     config = SnapshotStore(str(node.root)).load()
     with observed(node.root) as running:
         until(lambda: value(scraped(running), "nodeseal_trusted_certificates") == len(config.certificates))
+        until(lambda: bool(families(scraped(running))["nodeseal_cache_files"].samples))
         text = scraped(running)
     assert value(text, "nodeseal_configuration_info", generation=config.generation[:12]) == 1
     assert value(text, "nodeseal_configuration_max_age_seconds") == config.ruleset.greatest_age
@@ -305,8 +306,12 @@ def test_off_is_off(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def _descriptors(pid: int) -> list[str]:
-    folder = f"/proc/{pid}/fd"
-    return [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+    """What a process has open; what it closes meanwhile is left out."""
+    folder, found = f"/proc/{pid}/fd", list[str]()
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"{folder}/{name}"))
+    return found
 
 
 @pytest.mark.parametrize("wrong", ["", ":", "9000", ":9000", "x:", "x:70000", "::1:9000", "[::1]", "x:-1", "a b:1"])

@@ -261,9 +261,9 @@ def test_a_grant_that_is_taken_away_is_believed_after_a_while(
 
 
 def in_force_names(setting: Setting) -> list[str]:
-    """The rules in force."""
+    """The rules in force, by the names that their documents give them."""
     config = in_force(setting.root)
-    return [each.name for each in config.rules] if config else []
+    return [each.name.partition("/")[2] for each in config.rules] if config else []
 
 
 def test_while_the_api_server_is_away_a_secret_stays_and_a_daemon_that_begins_keeps_it(setting: Setting) -> None:
