@@ -32,13 +32,17 @@ Path = tuple[str | int, ...]
 
 
 class Finding(NamedTuple):
-    """A problem whose place is still a path of keys and indexes.  `structural`: the value there can't be used."""
+    """A problem whose place is still a path of keys and indexes.  `structural`: the value there can't be used.
+
+    `excessive`: there is so much of it that nothing of the document is to be looked at any further.
+    """
 
     path: Path
     got: str
     expected: str
     fatal: bool = True
     structural: bool = True
+    excessive: bool = False
 
     def problem(self, document: str) -> Problem:
         """The same, with its place as text in the document of that name."""
@@ -54,7 +58,8 @@ def check(value: object, schema: Mapping[str, object]) -> tuple[Finding, ...]:
     for error in _Validator(schema).iter_errors(value):
         found[_finding(error)] = None
         if len(found) >= MAX_FINDINGS:
-            found[Finding((), f"more than {MAX_FINDINGS} problems", "a configuration with fewer of them")] = None
+            got = f"more than {MAX_FINDINGS} problems"
+            found[Finding((), got, "a configuration with fewer of them", excessive=True)] = None
             break
     wrong = {finding.path for finding in found if finding.fatal}
     return tuple(finding for finding in found if finding.fatal or finding.path not in wrong)
@@ -102,7 +107,8 @@ def _finding(error: ValidationError) -> Finding:
     if keyword == "x-warning":
         return Finding(path, shown(error.instance), str(limit), fatal=False)
     expected = schema.get("x-expected") or _expected(keyword, limit)
-    return Finding(path, shown(error.instance), str(expected), structural=keyword not in ("not", "const"))
+    structural, excessive = keyword not in ("not", "const"), keyword == "maxItems"
+    return Finding(path, shown(error.instance), str(expected), structural=structural, excessive=excessive)
 
 
 def _key_finding(path: Path, keyword: str, schema: Mapping[str, object]) -> Finding:
