@@ -277,9 +277,10 @@ class ClusterPublisher:
         return labels != before
 
     async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
-        """Publish a complete state; tried again until this host takes it: by then the newest one."""
+        """Publish a complete state, or the newest one if that has come meanwhile; tried again until this host takes it."""
         async with self._applying:
             while True:
+                state = (self._follower.state if self._follower else None) or state
                 try:
                     await self._know_labels(state, server)
                     discovery, published = await to_thread.run_sync(self._published, state, self._labels)
@@ -292,13 +293,12 @@ class ClusterPublisher:
                 before = self._in_force or InForce()
                 self._telling.failed(reason, state, before, events, moment().wall)
                 await anyio.sleep(self._about(RETRY))
-                state = (self._follower.state if self._follower else None) or state
             self._applied = state
             self._put_in_force()
             now, clock = moment().wall, time.monotonic()
             self._telling.published(state, discovery, published, events, at=now, clock=clock)
-        if published.merge.trust_grew:
-            await to_thread.run_sync(self._told, published.merge.in_force)
+            if published.merge.trust_grew:
+                await to_thread.run_sync(self._told, published.merge.in_force)
 
     def _about(self, seconds: float) -> float:
         """A quarter more or less: nodes that began together don't go on together."""
