@@ -32,6 +32,7 @@ from agent.config.dialect import Node
 from agent.config.discovery import Discovery, discovered, has_selectors
 from agent.config.documentset import NamedDocuments
 from agent.config.inforce import InForce
+from agent.config.joining import in_turn
 from agent.config.keysources import KeySource
 from agent.config.merging import Merged, merged
 from agent.config.reading import Reading
@@ -277,7 +278,7 @@ class ClusterPublisher:
         return labels != before
 
     async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
-        """Publish a complete state, or the newest one if that has come meanwhile; tried again until this host takes it."""
+        """Publish a complete state, or the newest one that has come meanwhile; tried again until this host takes it."""
         async with self._applying:
             while True:
                 state = (self._follower.state if self._follower else None) or state
@@ -389,14 +390,12 @@ class ClusterPublisher:
     def _sources(self, discovery: Discovery, before: InForce, demand: Demand) -> list[KeySource]:
         """The keys that documents name, those in force first; none for what nobody signed, where that counts.
 
-        They are not fetched here: one that takes its time must not keep the others from being published.
+        Of too many, one of each document after another.  They are not fetched here: one that takes its time must not
+        keep the others from being published.
         """
-        found: list[KeySource] = []
-        for accepted in before.documents:
-            found += _sources_in(accepted.name, accepted.documents)
-        for candidate in discovery.candidates:
-            found += _sources_in(candidate.name, candidate.documents, demand)
-        return found[:MOST_SOURCES]
+        in_force = [_sources_in(each.name, each.documents) for each in before.documents]
+        newest = [_sources_in(each.name, each.documents, demand) for each in discovery.candidates]
+        return list(dict.fromkeys([*in_turn(in_force), *in_turn(newest)]))[:MOST_SOURCES]
 
     def _without_documents(self) -> None:
         """No document has a place: what was in force says what becomes of it (`whenMissing`).  Raises `HostError`."""
