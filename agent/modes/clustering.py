@@ -48,6 +48,7 @@ from agent.modes.secrets import Secrets
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
 from agent.ports import Log
+from agent.rules.breakglass import Moment
 from agent.rules.floor import Floor
 from agent.rules.ruleset import WhenMissing
 
@@ -134,6 +135,7 @@ class ClusterPublisher:
         self._follower: Follower[ConfigMap] | None = None
         self._events: Events | None = None
         self._applied: Mapping[str, ConfigMap] | None = None
+        self._complete: Moment | None = None
         self._applying = anyio.Lock()
         self._noting = Noting(root, log)
         self._keys = Keys(root, environment, log)
@@ -250,10 +252,20 @@ class ClusterPublisher:
     async def _note_for_ever(self) -> None:
         """Note for how long what is in force counts, as long as it is what the API server says."""
         while True:
-            follower = self._follower
-            if follower and follower.last_complete and follower.state is self._applied is not None:
-                await to_thread.run_sync(self._noting.note, follower.last_complete)
+            complete = self._complete_now()
+            if complete is not None:
+                await to_thread.run_sync(self._noting.note, complete)
             await anyio.sleep(NOTED_WITHIN)
+
+    def _complete_now(self) -> Moment | None:
+        """When the API server last said all of what is in force; None if it has not.
+
+        Who changes his ConfigMap all the time keeps what is in force from being the newest, not from having been it.
+        """
+        follower = self._follower
+        if follower and follower.last_complete and follower.state is self._applied is not None:
+            self._complete = follower.last_complete
+        return self._complete
 
     async def _look_for_ever(self, server: ApiServer, events: Events) -> None:
         """What no watch tells of: labels of this node, and its bootstrap document."""
@@ -282,6 +294,7 @@ class ClusterPublisher:
         async with self._applying:
             while True:
                 state = (self._follower.state if self._follower else None) or state
+                complete = self._follower.last_complete if self._follower else None
                 try:
                     await self._know_labels(state, server)
                     discovery, published = await to_thread.run_sync(self._published, state, self._labels)
@@ -294,7 +307,7 @@ class ClusterPublisher:
                 before = self._in_force or InForce()
                 self._telling.failed(reason, state, before, events, moment().wall)
                 await anyio.sleep(self._about(RETRY))
-            self._applied = state
+            self._applied, self._complete = state, complete
             self._put_in_force()
             now, clock = moment().wall, time.monotonic()
             self._telling.published(state, discovery, published, events, at=now, clock=clock)

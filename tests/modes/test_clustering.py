@@ -606,7 +606,7 @@ def test_a_state_that_waited_is_not_put_in_force_once_there_is_a_newer_one(root:
     given.put("shop", {name: text.encode() for name, text in platform().items()})
     before, publisher = given.state, given.publisher()
     given.put("shop", {name: text.encode() for name, text in platform(deny=["r.example/bad"]).items()})
-    follower = SimpleNamespace(state=given.state)
+    follower = SimpleNamespace(state=given.state, last_complete=moment())
     publisher._follower = cast("Follower[ConfigMap]", follower)
     server = cast("ApiServer", None)
 
@@ -620,3 +620,19 @@ def test_a_state_that_waited_is_not_put_in_force_once_there_is_a_newer_one(root:
     assert config is not None
     assert config.ruleset.deny == (Denied("r.example/bad"),)
     assert publisher._applied is follower.state
+
+
+def test_changes_that_never_end_do_not_make_a_configuration_old(root: pathlib.Path) -> None:
+    given = Given(root)
+    given.put("shop", {name: text.encode() for name, text in platform().items()})
+    follower = SimpleNamespace(state=given.state, last_complete=moment())
+    publisher = given.publisher(published=lambda: setattr(follower, "state", given.state))  # another one by then
+    publisher._follower = cast("Follower[ConfigMap]", follower)
+    server = cast("ApiServer", None)
+    assert publisher._complete_now() is None
+    anyio.run(publisher._apply, follower.state, server, Events(server, "n1"))
+    first = follower.last_complete
+    follower.last_complete = moment()
+    assert publisher._complete_now() == first
+    follower.state = publisher._applied
+    assert publisher._complete_now() == follower.last_complete
