@@ -234,7 +234,7 @@ def test_a_state_that_is_too_large_is_not_taken_at_all(monkeypatch: pytest.Monke
 
 def test_a_list_whose_pages_never_end_is_given_up_and_waited_for() -> None:
     following: Following[ConfigMap] = Following(Chance())
-    with pytest.raises(ApiError) as caught:  # noqa: PT012 - any of its pages
+    with pytest.raises(ApiError) as caught:
         for i in range(rules.MOST_OBJECTS + 1):
             following.asking(1.0)
             following.page(Page((configmap("a"),), "10", f"token {i}"))
