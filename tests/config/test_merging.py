@@ -242,6 +242,18 @@ def test_a_list_without_end_is_told_and_nothing_of_it_is_compared(key: str) -> N
     assert f"nodeseal.{key}: got a list of 60000" in told(merged)
 
 
+def test_patterns_that_take_long_to_compare_are_not_compared() -> None:
+    given = says("r.example/tenant/**")
+    (only,) = given["nodeseal"]["rules"]
+    deep = [f"r.example/{'*/' * 100}x{i}" for i in range(1000)]
+    given["nodeseal"]["rules"] = [{**only, "name": f"r{i}", "match": deep[i : i + 100]} for i in range(0, 1000, 100)]
+    began = time.process_time()
+    merged = merge([PLATFORM, candidate("tenant", given)])
+    assert time.process_time() - began < 5  # it took half a minute
+    assert names(merged) == ["platform"]
+    assert "patterns of 102000 segments; expected at most 10000" in told(merged)
+
+
 def test_what_is_deleted_or_created_anew_leaves_nothing_behind() -> None:
     good = candidate("tenant", says("r.example/tenant/**", deny=["r.example/old"]))
     before = merge([PLATFORM, good])
