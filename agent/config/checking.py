@@ -187,14 +187,22 @@ def _no_additional_properties(
     return cast("Iterator[ValidationError]", _additional_properties(validator, allowed, value, schema))
 
 
-_each_item = Draft202012Validator.VALIDATORS["items"]
+_Keyword = Callable[[object, object, object, Mapping[str, object]], Iterator[ValidationError]]
 
 
-def _items(validator: object, items: object, value: object, schema: Mapping[str, object]) -> Iterator[ValidationError]:
-    """The standard's meaning, but nothing of a list that is too long anyway: it could take minutes."""
-    if isinstance(value, list) and len(value) > cast("float", schema.get("maxItems", math.inf)):
-        return iter(())
-    return cast("Iterator[ValidationError]", _each_item(validator, items, value, schema))
+def _unless_too_long(keyword: str) -> _Keyword:
+    """The standard's meaning, but nothing of a list that is too long anyway: it could take hours."""
+    check = cast("_Keyword", Draft202012Validator.VALIDATORS[keyword])
+
+    def checked(
+        validator: object, wanted: object, value: object, schema: Mapping[str, object]
+    ) -> Iterator[ValidationError]:
+        """See above; `wanted` is the keyword's value."""
+        if isinstance(value, list) and len(value) > cast("float", schema.get("maxItems", math.inf)):
+            return iter(())
+        return check(validator, wanted, value, schema)
+
+    return checked
 
 
 def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[ValidationError]:
@@ -213,8 +221,9 @@ _Validator = extend(
         "required": _required,
         "dependentRequired": _dependent_required,
         "additionalProperties": _no_additional_properties,
-        "items": _items,
+        "items": _unless_too_long("items"),
         "pattern": _pattern,
+        "uniqueItems": _unless_too_long("uniqueItems"),
         "x-unknownKeys": _unknown_keys,
         "x-warning": _warning,
     },
