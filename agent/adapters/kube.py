@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -42,6 +42,8 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 Body = Mapping[str, object] | Sequence[Mapping[str, object]]
 
 _CHUNK = 256 * 1024
+_LARGE = 64 * 1024
+_Told = TypeVar("_Told")
 _ERRORS = (aiohttp.ClientError, OSError, ValueError, EOFError)  # TimeoutError is an OSError, ssl's errors are
 
 
@@ -71,7 +73,7 @@ class Changes(Generic[Found]):
         """The next event; None if the server ended the watch in good order.  Raises `ApiError`, `Silent`."""
         with anyio.move_on_after(self._silence):
             line = await self._next_line()
-            return messages.change(line, self._read) if line else None
+            return await _beside(messages.change, line, self._read) if line else None
         raise Silent
 
     async def _next_line(self) -> bytes:
@@ -166,7 +168,7 @@ class ApiServer:
         """A page of what is selected.  Raises `ApiError`."""
         query = {**selection.query, "limit": str(asked.limit), "continue": asked.token}
         content = await self.send("GET", selection.path, _given(query), limit=messages.MAX_PAGE)
-        return messages.page(content, selection.read)
+        return await _beside(messages.page, content, selection.read)
 
     @asynccontextmanager
     async def changes(self, selection: Selection[Found], asked: Watch) -> AsyncIterator[Changes[Found]]:
@@ -320,6 +322,15 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     if not left:
         raise ApiError(Trouble.TOO_LONG, f"an answer: got more than {limit} bytes")
     return b"".join(parts)
+
+
+async def _beside(
+    read: Callable[[bytes, Callable[[object], Found]], _Told], content: bytes, read_one: Callable[[object], Found]
+) -> _Told:
+    """What is read of an answer; in a thread if it takes its time, and of a page it may take seconds."""
+    if len(content) < _LARGE:
+        return read(content, read_one)
+    return await to_thread.run_sync(read, content, read_one)
 
 
 def _abort_unfinished(response: aiohttp.ClientResponse) -> None:

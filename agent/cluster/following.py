@@ -107,6 +107,7 @@ class Following(Generic[Found]):
         self._gone_while_listing = 0
         self._opened: float | None = None
         self._list_began = 0.0
+        self._listed = 0
         self.state: Mapping[str, Found] | None = None
         """By name, once complete; never changed in place."""
         self.proven: float | None = None
@@ -131,6 +132,7 @@ class Following(Generic[Found]):
             self.watches += 1
         elif not self._token:
             self._list_began = now
+            self._listed = 0
             self._pages = {}
 
     def opened(self, now: float) -> None:
@@ -141,6 +143,9 @@ class Following(Generic[Found]):
         """A page of the list came.  Raises `ApiError` if it makes more than we take."""
         self._pages.update((each.name, each) for each in page.items)
         _bounded(self._pages)
+        self._listed += 1
+        if self._listed > MOST_OBJECTS:  # each has one new object at least, unless the list never ends
+            raise ApiError(Trouble.TOO_LONG, f"got {self._listed} pages and more; expected at most {MOST_OBJECTS}")
         self._wait = 0.0
         self._token = page.token
         if page.token:

@@ -6,6 +6,7 @@ value is shown whole, and nothing that looks like a private key at all.
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
@@ -32,13 +33,17 @@ Path = tuple[str | int, ...]
 
 
 class Finding(NamedTuple):
-    """A problem whose place is still a path of keys and indexes.  `structural`: the value there can't be used."""
+    """A problem whose place is still a path of keys and indexes.  `structural`: the value there can't be used.
+
+    `excessive`: there is so much of it that nothing of the document is to be looked at any further.
+    """
 
     path: Path
     got: str
     expected: str
     fatal: bool = True
     structural: bool = True
+    excessive: bool = False
 
     def problem(self, document: str) -> Problem:
         """The same, with its place as text in the document of that name."""
@@ -54,7 +59,8 @@ def check(value: object, schema: Mapping[str, object]) -> tuple[Finding, ...]:
     for error in _Validator(schema).iter_errors(value):
         found[_finding(error)] = None
         if len(found) >= MAX_FINDINGS:
-            found[Finding((), f"more than {MAX_FINDINGS} problems", "a configuration with fewer of them")] = None
+            got = f"more than {MAX_FINDINGS} problems"
+            found[Finding((), got, "a configuration with fewer of them", excessive=True)] = None
             break
     wrong = {finding.path for finding in found if finding.fatal}
     return tuple(finding for finding in found if finding.fatal or finding.path not in wrong)
@@ -102,7 +108,8 @@ def _finding(error: ValidationError) -> Finding:
     if keyword == "x-warning":
         return Finding(path, shown(error.instance), str(limit), fatal=False)
     expected = schema.get("x-expected") or _expected(keyword, limit)
-    return Finding(path, shown(error.instance), str(expected), structural=keyword not in ("not", "const"))
+    structural, excessive = keyword not in ("not", "const"), keyword == "maxItems"
+    return Finding(path, shown(error.instance), str(expected), structural=structural, excessive=excessive)
 
 
 def _key_finding(path: Path, keyword: str, schema: Mapping[str, object]) -> Finding:
@@ -180,6 +187,24 @@ def _no_additional_properties(
     return cast("Iterator[ValidationError]", _additional_properties(validator, allowed, value, schema))
 
 
+_Keyword = Callable[[object, object, object, Mapping[str, object]], Iterator[ValidationError]]
+
+
+def _unless_too_long(keyword: str) -> _Keyword:
+    """The standard's meaning, but nothing of a list that is too long anyway: it could take hours."""
+    check = cast("_Keyword", Draft202012Validator.VALIDATORS[keyword])
+
+    def checked(
+        validator: object, wanted: object, value: object, schema: Mapping[str, object]
+    ) -> Iterator[ValidationError]:
+        """See above; `wanted` is the keyword's value."""
+        if isinstance(value, list) and len(value) > cast("float", schema.get("maxItems", math.inf)):
+            return iter(())
+        return check(validator, wanted, value, schema)
+
+    return checked
+
+
 def _pattern(_: object, pattern: str, value: object, __: object) -> Iterator[ValidationError]:
     """`$` is the end of the text, as in the standard: Python's would let a line feed follow."""
     if isinstance(value, str) and not re.search(pattern.replace("$", r"\Z"), value):
@@ -196,7 +221,9 @@ _Validator = extend(
         "required": _required,
         "dependentRequired": _dependent_required,
         "additionalProperties": _no_additional_properties,
+        "items": _unless_too_long("items"),
         "pattern": _pattern,
+        "uniqueItems": _unless_too_long("uniqueItems"),
         "x-unknownKeys": _unknown_keys,
         "x-warning": _warning,
     },

@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from agent import __version__
 from agent.config import checking, floorcheck, programs, times
 from agent.config.checking import Finding
-from agent.config.dialectschema import LEAST_AGE, MAX_PATTERNS
+from agent.config.dialectschema import LEAST_AGE, MAX_PATTERNS, MAX_SEGMENTS
 from agent.config.lists import Lists, read_lifetimes, read_staleness
 from agent.config.plugins import VerifierEntry, at
 from agent.errors import Cause, Problem, UsageError
@@ -175,6 +175,9 @@ def read_rules(
             findings.append(Finding((*path, "rollout"), got, "enforcement: Enforce, which is what is rolled out"))
     if len(patterns) > MAX_PATTERNS:
         findings.append(Finding(RULES, f"{len(patterns)} patterns", f"at most {MAX_PATTERNS} in all rules together"))
+    elif (segments := sum(pattern.count("/") + 1 for pattern, _ in patterns)) > MAX_SEGMENTS:
+        got = f"patterns of {segments} segments"
+        findings.append(Finding(RULES, got, f"at most {MAX_SEGMENTS} in all rules together"))
     else:
         findings += _ties(patterns)
     return tuple(rules)

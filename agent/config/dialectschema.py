@@ -19,6 +19,9 @@ MAX_RULES = 500
 MAX_PATTERNS = 1_000
 """Most patterns of all rules together: each is compared with each, and on a pull with the image's repository."""
 
+MAX_SEGMENTS = 10_000
+"""Most segments of all patterns together: that is how long it takes to compare them."""
+
 _NAME = {"pattern": r"^[^/\x00-\x1f\x7f]+$", "maxLength": 128, "x-expected": "1 to 128 characters without '/'"}
 
 _NAMES: Schema = {

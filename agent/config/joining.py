@@ -5,12 +5,14 @@ called `CONFIGMAP/NAME`: messages, metrics and people know rules by their names,
 another's rules are called, or take their names.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import zip_longest
+from typing import TypeVar
 
 from agent.config import canonical
 from agent.config.config import Config
-from agent.config.reading import DEFAULT, SERIAL, Reading
+from agent.config.reading import DEFAULT, SERIAL
 from agent.errors import Problem
 from agent.model.answer import printable
 from agent.rules.rule import Default, Rule
@@ -26,6 +28,7 @@ MAX_NAME = 64
 """Most characters of a rule's name with its document's: as many as an answer's line has for it."""
 
 _HASH = 8
+_Entry = TypeVar("_Entry")
 
 
 def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[Denied, ...]) -> Config:
@@ -80,14 +83,14 @@ def _full_name(rule: Rule) -> str:
     return f"{printable(name)[: MAX_NAME - _HASH - 1]}~{sha256(name.encode()).hexdigest()[:_HASH]}"
 
 
-def union_of_denied(readings: Iterable[Reading]) -> tuple[tuple[Denied, ...], Problem | None]:
+def union_of_denied(documents: Iterable[Sequence[Denied]]) -> tuple[tuple[Denied, ...], Problem | None]:
     """All that some document denies, in order of the entries; and what to tell if there is more than counts.
 
-    Of too many, those of the first readings count.
+    Of too many, one of each document counts after another: who denies much takes no room from who denies little.
     """
     found: dict[Denied, None] = {}
     size = 0
-    for entry in (entry for reading in readings for entry in reading.deny):
+    for entry in in_turn(documents):
         if entry in found:
             continue
         size += len(entry.match) + len(entry.digest)
@@ -96,3 +99,9 @@ def union_of_denied(readings: Iterable[Reading]) -> tuple[tuple[Denied, ...], Pr
             return tuple(sorted(found)), Problem("nodeseal.deny", "more in all documents together", expected)
         found[entry] = None
     return tuple(sorted(found)), None
+
+
+def in_turn(lists: Iterable[Sequence[_Entry]]) -> Iterator[_Entry]:
+    """The first of each, then the second of each, and so on."""
+    for entries in zip_longest(*lists):
+        yield from (entry for entry in entries if entry is not None)

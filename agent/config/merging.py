@@ -31,6 +31,7 @@ from agent.config.trusted import Trusted
 from agent.errors import Problem
 from agent.formats import FORMATS, Format
 from agent.rules.overlaps import Crowd
+from agent.rules.ruleset import Denied
 
 MAX_READ = MAX_ACCEPTED
 """Most documents that are looked at."""
@@ -362,15 +363,16 @@ class _Merge:
         version = candidate.resource_version
         return Quarantined(candidate.name, candidate.uid, version, problems, placed is not None)
 
-    def _denied(self) -> list[Reading]:
-        """All readings whose `deny` counts, in order: the newest of each, and what is in force."""
-        found: list[Reading] = []
+    def _denied(self) -> list[list[Denied]]:
+        """All entries of `deny` that count, by document: those of its newest version, and what is in force."""
+        found: list[list[Denied]] = []
         for candidate in self._candidates:
             newest, placed = self._newest.get(candidate.name), self._placed.get(candidate.name)
-            found += [version.reading for version in (placed, newest) if version is not None]
-            if newest is not None and newest.reading.config is None and placed is None:
+            readings = [version.reading for version in (placed, newest) if version is not None]
+            if placed is None and (newest is None or newest.reading.config is None):
                 before = self._before.get(candidate.name)
-                found += [self._reader.last_good(before)] if before else []
+                readings += [self._reader.last_good(before)] if before else []
+            found.append([entry for reading in readings for entry in reading.deny])
         return found
 
 

@@ -122,6 +122,9 @@ class _Reading:
         """The configuration, None if there is none for what `problems` says."""
         findings, root = self._findings, self._root
         findings += checking.check(self._value, self._schema)  # (2)
+        if any(finding.excessive for finding in findings):  # what is compared with each other has bounds from here on
+            self.problems += [self._place.problem(finding) for finding in findings]
+            return None
         dialect.check_version(root, findings)
         providers = read_providers(root, self._place, findings)
         key_problems: list[Problem] = []

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from agent.config import canonical, dialect, ratify, rulesetform, statement
 from agent.config.config import Config
 from agent.config.dialect import Node
+from agent.config.dialectschema import MAX_PATTERNS
 from agent.config.documentset import NamedDocuments
 from agent.config.plugins import at
 from agent.errors import Cause, ConfigurationError, Problem
@@ -149,7 +150,8 @@ def _unusable(value: object, problems: Sequence[Problem], deny: tuple[Denied, ..
     rules = at(value, *dialect.RULES)
     matches = [at(rule, "match") for rule in rules] if isinstance(rules, list) else []
     patterns = sum(len(match) for match in matches if isinstance(match, list))
-    return Reading(None, tuple(problems), {}, deny, Patterns(()), Weight(patterns=patterns))
+    compared = patterns if patterns <= MAX_PATTERNS else 0  # of too many none is compared with another
+    return Reading(None, tuple(problems), {}, deny, Patterns(()), Weight(patterns=compared))
 
 
 def _owned(config: Config, owner: str) -> Config:

@@ -32,6 +32,7 @@ from agent.config.dialect import Node
 from agent.config.discovery import Discovery, discovered, has_selectors
 from agent.config.documentset import NamedDocuments
 from agent.config.inforce import InForce
+from agent.config.joining import in_turn
 from agent.config.keysources import KeySource
 from agent.config.merging import Merged, merged
 from agent.config.reading import Reading
@@ -47,6 +48,7 @@ from agent.modes.secrets import Secrets
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
 from agent.ports import Log
+from agent.rules.breakglass import Moment
 from agent.rules.floor import Floor
 from agent.rules.ruleset import WhenMissing
 
@@ -133,6 +135,7 @@ class ClusterPublisher:
         self._follower: Follower[ConfigMap] | None = None
         self._events: Events | None = None
         self._applied: Mapping[str, ConfigMap] | None = None
+        self._complete: Moment | None = None
         self._applying = anyio.Lock()
         self._noting = Noting(root, log)
         self._keys = Keys(root, environment, log)
@@ -249,10 +252,20 @@ class ClusterPublisher:
     async def _note_for_ever(self) -> None:
         """Note for how long what is in force counts, as long as it is what the API server says."""
         while True:
-            follower = self._follower
-            if follower and follower.last_complete and follower.state is self._applied is not None:
-                await to_thread.run_sync(self._noting.note, follower.last_complete)
+            complete = self._complete_now()
+            if complete is not None:
+                await to_thread.run_sync(self._noting.note, complete)
             await anyio.sleep(NOTED_WITHIN)
+
+    def _complete_now(self) -> Moment | None:
+        """When the API server last said all of what is in force; None if it has not.
+
+        Who changes his ConfigMap all the time keeps what is in force from being the newest, not from having been it.
+        """
+        follower = self._follower
+        if follower and follower.last_complete and follower.state is self._applied is not None:
+            self._complete = follower.last_complete
+        return self._complete
 
     async def _look_for_ever(self, server: ApiServer, events: Events) -> None:
         """What no watch tells of: labels of this node, and its bootstrap document."""
@@ -277,9 +290,11 @@ class ClusterPublisher:
         return labels != before
 
     async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
-        """Publish a complete state; tried again until this host takes it: by then the newest one."""
+        """Publish a complete state, or the newest one that has come meanwhile; tried again until this host takes it."""
         async with self._applying:
             while True:
+                state = (self._follower.state if self._follower else None) or state
+                complete = self._follower.last_complete if self._follower else None
                 try:
                     await self._know_labels(state, server)
                     discovery, published = await to_thread.run_sync(self._published, state, self._labels)
@@ -292,13 +307,12 @@ class ClusterPublisher:
                 before = self._in_force or InForce()
                 self._telling.failed(reason, state, before, events, moment().wall)
                 await anyio.sleep(self._about(RETRY))
-                state = (self._follower.state if self._follower else None) or state
-            self._applied = state
+            self._applied, self._complete = state, complete
             self._put_in_force()
             now, clock = moment().wall, time.monotonic()
             self._telling.published(state, discovery, published, events, at=now, clock=clock)
-        if published.merge.trust_grew:
-            await to_thread.run_sync(self._told, published.merge.in_force)
+            if published.merge.trust_grew:
+                await to_thread.run_sync(self._told, published.merge.in_force)
 
     def _about(self, seconds: float) -> float:
         """A quarter more or less: nodes that began together don't go on together."""
@@ -389,14 +403,12 @@ class ClusterPublisher:
     def _sources(self, discovery: Discovery, before: InForce, demand: Demand) -> list[KeySource]:
         """The keys that documents name, those in force first; none for what nobody signed, where that counts.
 
-        They are not fetched here: one that takes its time must not keep the others from being published.
+        Of too many, one of each document after another.  They are not fetched here: one that takes its time must not
+        keep the others from being published.
         """
-        found: list[KeySource] = []
-        for accepted in before.documents:
-            found += _sources_in(accepted.name, accepted.documents)
-        for candidate in discovery.candidates:
-            found += _sources_in(candidate.name, candidate.documents, demand)
-        return found[:MOST_SOURCES]
+        in_force = [_sources_in(each.name, each.documents) for each in before.documents]
+        newest = [_sources_in(each.name, each.documents, demand) for each in discovery.candidates]
+        return list(dict.fromkeys([*in_turn(in_force), *in_turn(newest)]))[:MOST_SOURCES]
 
     def _without_documents(self) -> None:
         """No document has a place: what was in force says what becomes of it (`whenMissing`).  Raises `HostError`."""

@@ -51,6 +51,7 @@ class ClusterTelling:
         """Nothing was said yet."""
         self._log = log
         self._complaints: dict[str, _Said] = {}
+        self._of_all: list[str] = []
         self._maps: Mapping[str, ConfigMap] = {}
         self._failed: set[tuple[str, str, str]] = set()
         self._counts: dict[str, int] = {"accepted": 0, "quarantined": 0, "ignored": 0}
@@ -108,6 +109,9 @@ class ClusterTelling:
         self._accepted(published, events)
         self._trusted(merge.trust_grew, events)
         self._complain(_complaints(discovery, merge), events, clock)
+        before, self._of_all = self._of_all, [str(problem) for name, problem in merge.problems if not name]
+        for text in self._of_all if self._of_all != before else ():
+            self._log.error("configuration cut", problem=text)
 
     def failed(
         self, message: str, state: Mapping[str, ConfigMap], before: InForce, events: Events, at: datetime

@@ -8,6 +8,7 @@ configuration says so by `sha256`, or a person does by `nodeseal config apply`.
 import random as chance
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from agent.adapters import keyfetch
@@ -26,6 +27,9 @@ AGAIN_FIRST = 60.0
 
 SPREAD = 0.2
 """Of an interval, the part by which nodes differ, so that they don't all come at once."""
+
+AT_ONCE = 8
+"""Sources that are asked at once."""
 
 _DOUBLINGS = 10
 
@@ -115,12 +119,17 @@ class Keys:
         return any(plan.due <= self._clock() for plan in list(self._plans.values()))
 
     def refresh(self) -> bool:
-        """Fetch what is due; whether something is not what it was.  Raises `HostError`."""
-        changed = False
-        for source, each in list(self._sources.items()):
-            plan = self._plans.get(source)
-            if plan is not None and (self._by_hand or plan.due <= self._clock()):
-                changed |= self._one(each, plan)
+        """Fetch what is due, but no more than `AT_ONCE`; whether something is not what it was.  Raises `HostError`.
+
+        Who has waited longest goes first: servers that hang hold up the others' keys for a while, not for good.
+        """
+        sources, plans, now = self._sources, self._plans, self._clock()
+        waiting = [(plan.due, source) for source, plan in plans.items() if self._by_hand or plan.due <= now]
+        chosen = [source for _, source in sorted(waiting)][: None if self._by_hand else AT_ONCE]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            changed = any([*threads.map(lambda source: self._one(sources[source], plans[source]), chosen)])
+        if changed:
+            self.forget()
         return changed
 
     def forget(self) -> None:

@@ -43,8 +43,8 @@ _SECRETS = (
     ),
     (
         re.compile(
-            r"(?P<key>(?:password|passwd|secret|token|credential|api[_-]?key|authorization)"
-            r"[\w-]{0,40}[\"']{0,2}\s{0,4}[:=]\s{0,4})(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;}\"']+)",
+            r"(?P<key>(?:(?:password|passwd|secret|token|credential|api[_-]?key|authorization)[\w-]{0,40}|\bauth)"
+            r"[\"']{0,2}\s{0,4}[:=]\s{0,4})(?P<value>\"[^\"]*\"|'[^']*'|[^\s,;}\"']+)",
             re.IGNORECASE,
         ),
         rf"\g<key>{BLACKED}",

@@ -1,5 +1,6 @@
 """Staying current with a server that has a bad day: whatever it does, the last complete state stays, and is mended."""
 
+import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -12,7 +13,7 @@ from agent.adapters.kube import ApiServer
 from agent.adapters.kube_follow import Follower
 from agent.adapters.nodestate import moment
 from agent.cluster import messages
-from agent.cluster.following import PAGE
+from agent.cluster.following import PAGE, List, Watch
 from agent.cluster.troubles import ApiError, Trouble
 from agent.model.configmap import ConfigMap
 from agent.rules.breakglass import Moment
@@ -387,3 +388,29 @@ def test_what_applying_raises_ends_it_for_whoever_follows() -> None:
         with pytest.raises(ExceptionGroup) as caught:
             anyio.run(body)
         assert isinstance(caught.value.exceptions[0], KeyError)
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_what_takes_long_to_read_is_read_beside_the_event_loop(size: int) -> None:
+    with KubeSimulator() as simulator:
+        put(simulator, "a", "x" * size)
+
+        async def body() -> None:
+            loop, threads = threading.get_ident(), set[int]()
+
+            def read(value: object) -> ConfigMap:
+                threads.add(threading.get_ident())
+                return SELECTED.read(value)
+
+            selection = SELECTED._replace(read=read)
+            async with server_of(simulator) as server:
+                await server.page(selection, List(0, ""))
+                assert (loop in threads) is (size == 1)
+                async with server.changes(selection, Watch("1", 5)) as changes:
+                    put(simulator, "a", "y" * size)
+                    threads.clear()
+                    while (await changes.next()) is None or not threads:
+                        pass
+            assert (loop in threads) is (size == 1)
+
+        anyio.run(body)

@@ -232,6 +232,18 @@ def test_a_state_that_is_too_large_is_not_taken_at_all(monkeypatch: pytest.Monke
         Following[ConfigMap](Chance()).page(Page(tuple(configmap(name) for name in "abc"), "10", "more"))
 
 
+def test_a_list_whose_pages_never_end_is_given_up_and_waited_for() -> None:
+    following: Following[ConfigMap] = Following(Chance())
+    with pytest.raises(ApiError) as caught:
+        for i in range(rules.MOST_OBJECTS + 1):
+            following.asking(1.0)
+            following.page(Page((configmap("a"),), "10", f"token {i}"))
+    assert caught.value.trouble is Trouble.TOO_LONG
+    following.failed(caught.value, 2.0)
+    assert following.next() == (0.5, List(1, ""))
+    assert following.state is None
+
+
 def test_lists_that_are_the_same_are_the_same_state() -> None:
     following = watching("a")
     before = following.state

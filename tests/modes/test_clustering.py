@@ -10,7 +10,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -19,6 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent import cli
 from agent.adapters import ipc
 from agent.adapters.inforce import InForceFile
+from agent.adapters.kube import ApiServer
+from agent.adapters.kube_events import Events
+from agent.adapters.kube_follow import Follower
 from agent.adapters.nodestate import BOOTSTRAP, COMPLETE, NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.config import Config
@@ -31,6 +35,7 @@ from agent.modes.clustering import ClusterPublisher
 from agent.modes.source import Cluster
 from agent.rules import age
 from agent.rules.age import Stage
+from agent.rules.ruleset import Denied
 from tests.modes import test_signing as signing
 from tests.signing import usual_signer
 from tests.simulators import kube_misbehaviour as does
@@ -597,3 +602,40 @@ def test_what_was_deleted_does_not_come_back_under_its_name(root: pathlib.Path) 
     given.put("shop", {"nodeseal.yaml": b"rules: ["})
     merge = given.publish()
     assert (merge.config, [each.kept for each in merge.quarantined]) == (None, [False])
+
+
+def test_a_state_that_waited_is_not_put_in_force_once_there_is_a_newer_one(root: pathlib.Path) -> None:
+    given = Given(root)
+    given.put("shop", {name: text.encode() for name, text in platform().items()})
+    before, publisher = given.state, given.publisher()
+    given.put("shop", {name: text.encode() for name, text in platform(deny=["r.example/bad"]).items()})
+    follower = SimpleNamespace(state=given.state, last_complete=moment())
+    publisher._follower = cast("Follower[ConfigMap]", follower)
+    server = cast("ApiServer", None)
+
+    async def both() -> None:
+        """The newer one, and the one that waited meanwhile: because of other keys, say."""
+        for state in (follower.state, before):
+            await publisher._apply(state, server, Events(server, "n1"))
+
+    anyio.run(both)
+    config = in_force(root)
+    assert config is not None
+    assert config.ruleset.deny == (Denied("r.example/bad"),)
+    assert publisher._applied is follower.state
+
+
+def test_changes_that_never_end_do_not_make_a_configuration_old(root: pathlib.Path) -> None:
+    given = Given(root)
+    given.put("shop", {name: text.encode() for name, text in platform().items()})
+    follower = SimpleNamespace(state=given.state, last_complete=moment())
+    publisher = given.publisher(published=lambda: setattr(follower, "state", given.state))  # another one by then
+    publisher._follower = cast("Follower[ConfigMap]", follower)
+    server = cast("ApiServer", None)
+    assert publisher._complete_now() is None
+    anyio.run(publisher._apply, follower.state, server, Events(server, "n1"))
+    first = follower.last_complete
+    follower.last_complete = moment()
+    assert publisher._complete_now() == first
+    follower.state = publisher._applied
+    assert publisher._complete_now() == follower.last_complete

@@ -98,6 +98,18 @@ def test_a_daemon_that_begins_anew_says_nothing_anew(world: World) -> None:
     assert again.events.notices == []
 
 
+def test_that_not_all_denials_count_is_logged_once(world: World) -> None:
+    host = ".".join(["h" * 60] * 4)
+    for name in "ab":
+        much = [f"{name}{i:05d}.{host}.example/{'x' * 200}" for i in range(1000)]
+        world.put(name, {"nodeseal.yaml": section(deny=much)})
+    world.put("platform", platform())
+    world.publish()
+    world.publish()
+    (told,) = world.log.of("configuration cut")
+    assert "more in all documents together" in str(told["problem"])
+
+
 def test_trust_that_grows_is_told_once_of_the_configmap_that_brings_it(world: World) -> None:
     world.put("platform", platform())
     world.put("shop", tenant("shop", "r.example/shop/**"))

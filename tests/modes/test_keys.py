@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -379,6 +380,41 @@ def test_who_is_followed_no_more_is_not_asked_and_forgotten_once_there_are_many(
     assert store.content(SOURCE.source) is None
     assert store.content(other.source) is not None
     assert set(NodeState(str(root)).fetched()) == {other.source}
+
+
+def test_the_daemon_forgets_what_nobody_follows_any_more(
+    world: World, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.adapters.keystore.MAX_KEPT", 4)
+    for i in range(9):  # somebody writes another address each time
+        world.keys.use([SOURCE, SOURCE._replace(source=f"{i:064}")], local=False)
+        world.keys.refresh()
+    assert len(NodeState(str(root)).fetched()) == len(os.listdir(root / "var/lib/nodeseal/keys")) == 4
+    assert SOURCE.source in NodeState(str(root)).fetched()
+
+
+def test_addresses_that_hang_hold_up_the_others_for_a_while_only(root: Path) -> None:
+    asked: list[str] = []
+    hang, hanging = threading.Event(), 0
+
+    def fetch(source: KeySource, **_: object) -> bytes:
+        nonlocal hanging
+        asked.append(source.name)
+        if source.name == "hangs":
+            hanging += 1
+            hang.wait(5 if hanging < keys.AT_ONCE else 0.0)  # one after another, nobody would come
+            hang.set()
+            raise Unavailable("gone", cause=Cause.REGISTRY_UNAVAILABLE)
+        return FIRST.root_pem
+
+    clock = iter(range(1000, 100_000))
+    found = Keys(str(root), {}, Told(), fetch=fetch, clock=lambda: float(next(clock)), random=lambda: 0.0)
+    many = [SOURCE._replace(source=f"{i:064}", name="hangs", interval=7200.0) for i in range(60)]
+    found.use([*many, SOURCE], local=False)
+    while SOURCE.name not in asked:
+        found.refresh()
+        assert len(asked) <= 8 * keys.AT_ONCE
+    assert found.contents()[SOURCE.source] == FIRST.root_pem
 
 
 def test_a_folder_that_is_followed_is_published_anew_once_its_keys_are_others(

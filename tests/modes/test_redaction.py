@@ -23,6 +23,8 @@ IMAGE = "r.example:5000/team/x:1@sha256:" + "5" * 64
         '{"password": "hunter2"}',
         "{'identitytoken':'hunter2'}",
         "PASSWORD=hunter2",
+        '{"auth": "hunter2"}',
+        "X-Registry-Auth: hunter2",
         "client-secret: hunter2, next",
         "x eyJhbGciOiJSUzI1NiJ9.hunter2.hunter2 y",
         "-----BEGIN EC PRIVATE KEY-----\nhunter2\n-----END EC PRIVATE KEY-----",
@@ -42,6 +44,7 @@ def test_what_looks_like_a_secret_is_blacked_out(given: str) -> None:
         f"https://{IMAGE}",
         "x@sha512:" + "6" * 128,
         "someone@example.com",
+        "author: somebody, authority=r.example",
     ],
 )
 def test_what_helps_stays(given: str) -> None:
