@@ -1,7 +1,8 @@
-"""Runs one command and tells what it took: `python -I -S spawn.py FD COMMAND...`, a line `CODE SECONDS KIB` into FD.
+"""Runs one command and tells what it took: `python -I -S spawn.py FD COMMAND...`, `CODE SECONDS KIB QUEUED` into FD.
 
 A small process has to do this: what a command takes at its peak begins with what its parent had when it was started,
-and the tests' own process is larger than the program.
+and the tests' own process is larger than the program.  QUEUED are the seconds in which the command could have gone on
+and was not given the processor: https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
 """
 
 import os
@@ -17,9 +18,18 @@ def main() -> None:
     pid = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
     for inherited in (0, 1, 2):
         os.close(inherited)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    took, queued = time.monotonic() - start, _queued(pid)
     _, status, usage = os.wait4(pid, 0)
-    took = time.monotonic() - start
-    os.write(told, f"{os.waitstatus_to_exitcode(status)} {took:.3f} {usage.ru_maxrss}\n".encode())
+    os.write(told, f"{os.waitstatus_to_exitcode(status)} {took:.3f} {usage.ru_maxrss} {queued:.3f}\n".encode())
+
+
+def _queued(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0  # this kernel does not count
 
 
 if __name__ == "__main__":
