@@ -285,4 +285,4 @@ def test_only_what_reads_credentials_is_imported_of_the_library() -> None:
         name.startswith(("kubernetes_asyncio.client.models", "kubernetes_asyncio.client.api")) for name in names
     )
     assert len(names) < 20
-    assert kube.MOST_CONNECTIONS == 4
+    assert kube.MOST_CONNECTIONS == 24
