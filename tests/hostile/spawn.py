@@ -1,8 +1,10 @@
-"""Runs one command and tells what it took: `python -I -S spawn.py FD COMMAND...`, `CODE SECONDS KIB QUEUED` into FD.
+"""Runs one command and tells what it took: `python -I -S spawn.py FD COMMAND...`, one line into FD.
+
+The line is `CODE SECONDS KIB USED QUEUED`.  USED are the seconds of the processor that the command had, QUEUED those in
+which it could have gone on and did not get it: https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
 
 A small process has to do this: what a command takes at its peak begins with what its parent had when it was started,
-and the tests' own process is larger than the program.  QUEUED are the seconds in which the command could have gone on
-and was not given the processor: https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
+and the tests' own process is larger than the program.
 """
 
 import os
@@ -21,7 +23,10 @@ def main() -> None:
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     took, queued = time.monotonic() - start, _queued(pid)
     _, status, usage = os.wait4(pid, 0)
-    os.write(told, f"{os.waitstatus_to_exitcode(status)} {took:.3f} {usage.ru_maxrss} {queued:.3f}\n".encode())
+    used = usage.ru_utime + usage.ru_stime
+    os.write(
+        told, f"{os.waitstatus_to_exitcode(status)} {took:.3f} {usage.ru_maxrss} {used:.3f} {queued:.3f}\n".encode()
+    )
 
 
 def _queued(pid: int) -> float:
