@@ -43,7 +43,7 @@ demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and D
 
 test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -q -n 2 --dist loadfile -m "not full"
+	@$(PY) -m coverage run -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not full"
 	@$(PY) -m coverage combine -q
 	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
 	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }
