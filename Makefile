@@ -4,7 +4,8 @@ PY := $(VENV)/bin/python
 SHIPPING := build/image.py build/push.py build/runtime.py
 SOURCES := $(shell find agent -name '*.py') build/nodeseal.spec $(filter-out $(SHIPPING),$(wildcard build/*.py))
 PROGRAM := out/nodeseal
-RUN := PYTHONDONTWRITEBYTECODE= $(PY)
+# The tests start some thousand processes: without bytecode each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help dev build build-portable image push demo test test-full hostile fuzz soak soak-cluster lint fix bench lock clean
 .DEFAULT_GOAL := help
@@ -42,7 +43,7 @@ demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and D
 
 test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -q -n 2 --dist loadfile -m "not full"
+	@$(PY) -m coverage run -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not full"
 	@$(PY) -m coverage combine -q
 	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
 	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }

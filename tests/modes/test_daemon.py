@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -20,6 +21,7 @@ from agent.adapters.ipc import Client
 from agent.adapters.telemetry import open_log
 from agent.modes import daemon
 from agent.modes.source import Source
+from tests.forked import Forked
 from tests.modes.glass import Node, node_under
 from tests.signing import usual_signer, write_config
 
@@ -30,25 +32,25 @@ class Running:
     def __init__(self, root: pathlib.Path, *words: str) -> None:
         """`words` are further ones of its command line; metrics are off unless one of them says where."""
         self.root = root
+        self._folder = tempfile.TemporaryDirectory()
+        self._log = pathlib.Path(self._folder.name, "log")
         words = words if "--metrics" in words else (*words, "--metrics", "off")
-        command = [sys.executable, "-m", "agent", "watch", "--root", str(root), *words]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.log = ""
+        self.process = Forked(["watch", "--root", str(root), *words], stderr=self._log)
 
     def __enter__(self) -> "Running":
         """Once it serves."""
         before = ipc.number(str(self.root))
         end = time.monotonic() + 30
         while self.status() is None or ipc.number(str(self.root)) == before:
-            assert self.process.poll() is None and time.monotonic() < end, self.process.communicate()
+            assert self.process.returncode is None and time.monotonic() < end, self._log.read_text()
             time.sleep(0.05)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Ended."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
+        self.process.kill()
+        self.process.wait()
+        self._folder.cleanup()
 
     def status(self) -> dict[str, object] | None:
         """What it says of itself."""
@@ -58,8 +60,8 @@ class Running:
     def stopped(self, number: signal.Signals = signal.SIGTERM) -> list[dict[str, object]]:
         """Stop it; what it has logged."""
         self.process.send_signal(number)
-        _, self.log = self.process.communicate(timeout=30)
-        return [json.loads(line) for line in self.log.splitlines()]
+        self.process.wait()
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from agent.config.discovery import ACTIVE, LABEL
 from agent.model.descriptor import Descriptor
 from agent.modes import secrets
 from agent.modes.secrets import FORBIDDEN, Secrets
+from tests import forked
 from tests.adapters.kube import Given
 from tests.adapters.kube import until as reached
 from tests.frozen.program import descriptor, plugin_words
@@ -73,9 +73,7 @@ class Setting(NamedTuple):
 
     def verify(self) -> int:
         """The exit code of `nodeseal verify`."""
-        words = ["verify", "--root", str(self.root), "--timeout", "5", self.name]
-        done = subprocess.run([sys.executable, "-m", "agent", *words], capture_output=True, check=False)
-        return done.returncode
+        return forked.run("verify", "--root", str(self.root), "--timeout", "5", self.name).code
 
     def said(self) -> dict[str, Any]:
         """What the daemon says of the cluster."""
@@ -281,12 +279,13 @@ def test_while_the_api_server_is_away_a_secret_stays_and_a_daemon_that_begins_ke
 
 def test_a_daemon_that_follows_no_cluster_keeps_no_secrets(setting: Setting) -> None:
     PullSecretFiles(str(setting.root)).write("left", b"{}")
-    command = [sys.executable, "-m", "agent", "watch", "--root", str(setting.root)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        try:
-            until(lambda: not (setting.root / FOLDER / "left").exists(), setting.root)
-        finally:
-            process.terminate()
+    log = setting.root / "log"
+    process = forked.Forked(["watch", "--root", str(setting.root), "--metrics", "off"], stderr=log)
+    try:
+        until(lambda: not (setting.root / FOLDER / "left").exists(), log)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_nodes_own_file_counts_first(setting: Setting) -> None:
@@ -382,10 +381,9 @@ def test_no_planted_secret_is_in_anything_that_any_mode_writes(
 
 def command(setting: Setting, *words: str) -> str:
     """Everything that a command says, with its exit code."""
-    whole = [sys.executable, "-m", "agent", *words, "--root", str(setting.root)]
-    done = subprocess.run(whole, capture_output=True, text=True, check=False, env=dict(os.environ))
-    assert done.returncode not in (1, 2, 70), done.stderr
-    return f"{done.returncode} {done.stdout}{done.stderr}"
+    done = forked.run(*words, "--root", str(setting.root))
+    assert done.code not in (1, 2, 70), done.err
+    return f"{done.code} {done.out}{done.err}"
 
 
 def revealed(text: str) -> list[str]:
