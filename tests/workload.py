@@ -50,6 +50,8 @@ class Workload(NamedTuple):
     powers: Powers
     memory: int
     """Its limit, in bytes."""
+    host_pid: bool = False
+    """Whether its pod is among the node's processes."""
 
 
 def the(kind: str) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def workload(name: str, node: str, host: Mapping[str, pathlib.Path], token: path
     limits = value["resources"]["limits"]
     assert set(limits) == {"memory"} and limits["memory"].endswith("Mi")
     memory = int(limits["memory"].removesuffix("Mi")) << 20
-    return Workload(words, environment, mounts, _powers(value["securityContext"]), memory)
+    return Workload(words, environment, mounts, _powers(value["securityContext"]), memory, pod().get("hostPID", False))
 
 
 def _bound(mount: Mapping[str, Any], host: Mapping[str, pathlib.Path], token: pathlib.Path) -> Bound:

@@ -85,9 +85,7 @@ def test_the_daemon_may_do_nothing_that_it_does_not_need() -> None:
         "seccompProfile": {"type": "RuntimeDefault"},
         "seLinuxOptions": {"type": "spc_t"},
     }
-    pod = workload.pod()
-    assert not pod.get("hostPID")
-    assert not pod.get("hostIPC")
+    assert not workload.pod().get("hostIPC")
 
 
 def test_the_daemon_sees_of_the_host_what_it_works_with_and_writes_its_own() -> None:

@@ -29,7 +29,7 @@ _KINDS = {
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ImageSpec": {"image": (1, "text")},
     "PodSandboxMetadata": {"name": (1, "text"), "uid": (2, "text"), "namespace": (3, "text")},
-    "NamespaceOption": {"network": (1, "choice")},
+    "NamespaceOption": {"network": (1, "choice"), "pid": (2, "choice")},
     "LinuxSandboxSecurityContext": {"namespace_options": (1, "NamespaceOption"), "privileged": (6, "flag")},
     "LinuxPodSandboxConfig": {"cgroup_parent": (1, "text"), "security_context": (2, "LinuxSandboxSecurityContext")},
     "PodSandboxConfig": {
@@ -75,7 +75,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ContainerStatus": {"state": (3, "choice"), "exit_code": (7, "choice"), "image_ref": (9, "text")},
     "ContainerStatusResponse": {"status": (1, "ContainerStatus")},
 }  # fmt: skip
-_NODE = 2  # NamespaceMode
+_POD, _NODE = 0, 2  # NamespaceMode
 _RUNTIME_DEFAULT, _UNCONFINED = 0, 1  # SecurityProfile.ProfileType
 _EXITED = 2  # ContainerState
 
@@ -203,7 +203,7 @@ class Pods:
     def start(self, image: str, workload: Workload) -> "Started":
         """Start an image's own program in a pod of its own."""
         name = f"pod-{len(self._pods)}"
-        here = _CLASSES["NamespaceOption"](network=_NODE)
+        here = _CLASSES["NamespaceOption"](network=_NODE, pid=_NODE if workload.host_pid else _POD)
         sandbox = _CLASSES["PodSandboxConfig"](
             metadata=_CLASSES["PodSandboxMetadata"](name=name, uid=name, namespace="default"),
             log_directory=str(self._folder),
