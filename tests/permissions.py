@@ -1,7 +1,7 @@
 """What the agent may do in a cluster: the table of docs/kubernetes.md, the manifests that grant it, and RBAC's rules.
 
 permissions = table()           what people read
-objects("rbac.yaml")            what they apply
+objects("daemonset.yaml")       what they apply
 """
 
 import pathlib
@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
-DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 MANIFESTS = DOCS / "manifests"
-BASE = "rbac.yaml"
-"""Of every agent; all others are of one feature each, and off by default."""
+BASE = "daemonset.yaml"
+"""What every agent has; all other manifests are of one feature each, and off by default."""
 
 NAMESPACE = "nodeseal"
 ACCOUNT = "nodeseal"
@@ -23,17 +24,19 @@ ACCOUNT = "nodeseal"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _PATHS = {
     "Namespace": "/api/v1/namespaces",
-    "ServiceAccount": f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts",
-    "Role": f"{_RBAC}/namespaces/{NAMESPACE}/roles",
-    "RoleBinding": f"{_RBAC}/namespaces/{NAMESPACE}/rolebindings",
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "ConfigMap": "/api/v1/namespaces/{}/configmaps",
+    "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
+    "Role": f"{_RBAC}/namespaces/{{}}/roles",
+    "RoleBinding": f"{_RBAC}/namespaces/{{}}/rolebindings",
     "ClusterRole": f"{_RBAC}/clusterroles",
     "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
 }
 _ROW = re.compile(
-    r"\| (?P<verbs>`[a-z`, ]+`) \| `(?P<resource>[a-z/]+)`(?: named `(?P<name>[a-z-]+)`)? \| (?P<where>[a-z ]+) \| "
-    r".+ \| \[(?P<file>[a-z-]+\.yaml)\]\(manifests/(?P=file)\) \|"
+    r"\| (?P<verbs>`[a-z`, ]+`) \| `(?P<resource>[a-z/]+)`(?: named `(?P<name>[a-z-]+)`)? \| (?P<where>[a-z` ]+) \| "
+    r".+ \| \[(?P<file>[a-z-]+\.yaml)\]\((?:manifests|\.\.)/(?P=file)\) \|"
 )
-_WHERE = {"the namespace": NAMESPACE, "the cluster": ""}
+_WHERE = {"the namespace": NAMESPACE, "the cluster": "", "the namespace `default`": "default"}
 
 
 class Access(NamedTuple):
@@ -74,26 +77,28 @@ def table() -> list[Permission]:
 
 def objects(file: str) -> list[dict[str, Any]]:
     """The objects of a manifest, in its order."""
-    return list(yaml.safe_load_all((MANIFESTS / file).read_text()))
+    folder = ROOT if file == BASE else MANIFESTS
+    return list(yaml.safe_load_all((folder / file).read_text()))
 
 
 def path(value: Mapping[str, Any]) -> str:
-    """Where objects of this kind are made; for kinds that manifests here have, and in our namespace."""
-    assert value["metadata"].get("namespace", NAMESPACE) == NAMESPACE
-    return _PATHS[value["kind"]]
+    """Where objects of this kind are made; for kinds that manifests here have."""
+    return _PATHS[value["kind"]].format(value["metadata"].get("namespace", ""))
 
 
 def granted(file: str) -> set[Access]:
     """What a manifest's roles allow; each is bound to the agent's account, and to nobody else."""
     values = objects(file)
-    roles = {each["metadata"]["name"]: each for each in values if each["kind"] in ("Role", "ClusterRole")}
+    roles = {
+        (each["kind"], each["metadata"]["name"]): each for each in values if each["kind"] in ("Role", "ClusterRole")
+    }
     bindings = [each for each in values if each["kind"] in ("RoleBinding", "ClusterRoleBinding")]
     found: set[Access] = set()
     for each in bindings:
         assert each["subjects"] == [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}]
-        role = roles.pop(each["roleRef"]["name"])
+        role = roles.pop((each["roleRef"]["kind"], each["roleRef"]["name"]))
         assert each["kind"] == f"{role['kind']}Binding"
-        assert each["roleRef"]["kind"] == role["kind"]
+        assert each["metadata"].get("namespace") == role["metadata"].get("namespace")
         found |= accesses(role["rules"], role["metadata"].get("namespace", ""))
     assert not roles, "roles that nobody has"
     return found

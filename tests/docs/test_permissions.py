@@ -4,12 +4,24 @@ import pytest
 
 from tests import permissions
 
-FILES = sorted(path.name for path in permissions.MANIFESTS.iterdir())
+FILES = sorted([permissions.BASE, *(path.name for path in permissions.MANIFESTS.glob("rbac-*"))])
+
+WRITES = {
+    permissions.BASE: {("create", "events"), ("patch", "events")},
+    "rbac-node-condition.yaml": {("create", "events"), ("patch", "nodes/status")},
+    "rbac-startup-taint.yaml": {("patch", "nodes")},
+}
+"""All that any manifest lets an agent change."""
 
 
 def test_the_table_names_each_manifest_and_no_other() -> None:
     assert sorted({each.file for each in permissions.table()}) == FILES
-    assert permissions.BASE in FILES
+
+
+def test_who_else_grants_something_is_called_so() -> None:
+    for path in permissions.MANIFESTS.iterdir():
+        kinds = {each["kind"] for each in permissions.objects(path.name)}
+        assert path.name in FILES or not [kind for kind in kinds if "Role" in kind], path.name
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -24,7 +36,13 @@ def test_the_base_stays_in_its_namespace() -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_nothing_is_granted_by_a_wildcard_nor_written_but_events(file: str) -> None:
+def test_nothing_is_granted_by_a_wildcard(file: str) -> None:
     for each in permissions.granted(file):
         assert "*" not in (each.verb, each.group, each.resource, each.name)
-        assert each.verb in ("get", "list", "watch") or each.resource == "events"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_nothing_is_written_but_events_and_what_a_node_s_condition_and_taint_take(file: str) -> None:
+    granted = permissions.granted(file)
+    writes = {(each.verb, each.resource) for each in granted if each.verb not in ("get", "list", "watch")}
+    assert writes == WRITES.get(file, set())

@@ -1,4 +1,4 @@
-"""The manifests of docs/manifests on the real API server: what the table names is allowed, and nothing else."""
+"""daemonset.yaml and docs/manifests on the real API server: what the table names is allowed, and nothing else."""
 
 import http.client
 import itertools
@@ -49,9 +49,15 @@ OF_EVERYBODY = {
 """What Kubernetes itself grants to all who are logged in: to ask what they may do."""
 
 Ask = tuple[str, str, int]
-EVENT = {
-    "metadata": {"name": "e", "namespace": NAMESPACE},
-    "involvedObject": {"kind": "ConfigMap", "namespace": NAMESPACE, "name": "any"},
+EVENTS = {
+    f"/api/v1/namespaces/{NAMESPACE}/events": {
+        "metadata": {"name": "e", "namespace": NAMESPACE},
+        "involvedObject": {"kind": "ConfigMap", "namespace": NAMESPACE, "name": "any"},
+    },
+    "/api/v1/namespaces/default/events": {
+        "metadata": {"name": "e", "namespace": "default"},
+        "involvedObject": {"kind": "Node", "name": NODE},
+    },
 }
 
 
@@ -91,9 +97,15 @@ def rules(server: KubeServer, identity: Identity) -> set[Access]:
     return permissions.accesses(answer.value["status"]["resourceRules"], NAMESPACE)
 
 
+def known(identity: Identity) -> set[Access]:
+    """What the server should say of our namespace."""
+    here = [each.access for each in identity.permissions if each.access.namespace in ("", NAMESPACE)]
+    return {each._replace(namespace=NAMESPACE) for each in here} | OF_EVERYBODY
+
+
 def wait_until_known(server: KubeServer, identity: Identity) -> None:
     """The server's authorizer learns of roles by a watch of its own: a moment later."""
-    expected = {each.access._replace(namespace=NAMESPACE) for each in identity.permissions} | OF_EVERYBODY
+    expected = known(identity)
     end = time.monotonic() + 10
     while rules(server, identity) != expected:
         assert time.monotonic() < end, rules(server, identity) ^ expected
@@ -131,8 +143,7 @@ class Reviews:
 
 def test_all_that_it_may_do_is_what_the_table_names(server: KubeServer, identity: Identity) -> None:
     """Waited for by the fixture; what is left of others' would be seen here, whatever it is called."""
-    expected = {each.access._replace(namespace=NAMESPACE) for each in identity.permissions} | OF_EVERYBODY
-    assert rules(server, identity) == expected
+    assert rules(server, identity) == known(identity)
 
 
 def test_every_verb_on_every_resource_is_allowed_if_granted_and_else_refused(
@@ -158,8 +169,15 @@ BASE_ALLOWS: list[Ask] = [
     ("POST", f"/api/v1/namespaces/{NAMESPACE}/events", 201),
     ("PATCH", f"/api/v1/namespaces/{NAMESPACE}/events/e", 200),
 ]
+GET_NODE = ("GET", f"/api/v1/nodes/{NODE}", 200)
 OPTIONAL_ALLOW: dict[str, list[Ask]] = {
-    "rbac-node-labels.yaml": [("GET", f"/api/v1/nodes/{NODE}", 200)],
+    "rbac-node-labels.yaml": [GET_NODE],
+    "rbac-node-condition.yaml": [
+        GET_NODE,
+        ("PATCH", f"/api/v1/nodes/{NODE}/status", 200),
+        ("POST", "/api/v1/namespaces/default/events", 201),
+    ],
+    "rbac-startup-taint.yaml": [GET_NODE, ("PATCH", f"/api/v1/nodes/{NODE}", 200)],
     "rbac-secrets.yaml": [
         ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/pull", 404),
         ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets?fieldSelector=metadata.name%3Dpull", 200),
@@ -197,12 +215,16 @@ NEVER: list[tuple[str, str]] = [
     ("DELETE", f"/api/v1/namespaces/{NAMESPACE}/configmaps"),
     ("PUT", f"/api/v1/namespaces/{NAMESPACE}/events/e"),
     ("DELETE", f"/api/v1/namespaces/{NAMESPACE}/events/e"),
-    ("POST", "/api/v1/namespaces/default/events"),
+    ("PATCH", "/api/v1/namespaces/default/events/e"),
+    ("POST", "/api/v1/namespaces/kube-system/events"),
     ("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"),
     ("POST", f"/api/v1/namespaces/{NAMESPACE}/pods"),
     ("DELETE", f"/api/v1/namespaces/{NAMESPACE}/pods/any"),
-    ("PATCH", f"/api/v1/nodes/{NODE}/status"),
-    ("PATCH", f"/api/v1/nodes/{NODE}"),
+    ("PUT", f"/api/v1/nodes/{NODE}/status"),
+    ("PUT", f"/api/v1/nodes/{NODE}"),
+    ("DELETE", f"/api/v1/nodes/{NODE}"),
+    ("POST", "/api/v1/nodes"),
+    ("PATCH", f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/nodeseal"),
     ("POST", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"),
     ("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles"),
     ("PATCH", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/nodeseal"),
@@ -213,20 +235,20 @@ NEVER: list[tuple[str, str]] = [
 
 def status(server: KubeServer, identity: Identity, method: str, path: str, *, impersonate: str = "") -> int:
     """What a real request of the identity comes to."""
-    body = (
-        None if method in ("GET", "DELETE") else EVENT if path.endswith(("/events", "/events/e")) else {"metadata": {}}
-    )
+    body = None if method in ("GET", "DELETE") else EVENTS.get(path.removesuffix("/e"), {"metadata": {}})
     kind = "application/merge-patch+json" if method == "PATCH" else ""
     return server.ask(method, path, body, token=identity.token, kind=kind, impersonate=impersonate).status
 
 
 def test_real_requests_are_answered_if_granted_and_else_refused(server: KubeServer, identity: Identity) -> None:
-    server.ask("DELETE", f"/api/v1/namespaces/{NAMESPACE}/events/e")
-    for method, path, expected in BASE_ALLOWS:
+    for events in EVENTS:
+        server.ask("DELETE", f"{events}/e")
+    granted = [*BASE_ALLOWS, *(each for file in OPTIONAL if file in identity.files for each in OPTIONAL_ALLOW[file])]
+    asked = {each for requests in OPTIONAL_ALLOW.values() for each in requests}
+    for method, path, expected in dict.fromkeys(granted):
         assert status(server, identity, method, path) == expected, path
-    for file, requests in OPTIONAL_ALLOW.items():
-        for method, path, expected in requests:
-            assert status(server, identity, method, path) == (expected if file in identity.files else 403), path
+    for method, path, _ in asked - set(granted):
+        assert status(server, identity, method, path) == 403, path
 
 
 def test_every_optional_manifest_has_its_real_requests() -> None:

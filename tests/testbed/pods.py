@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from tests.workload import Bound, Powers, Workload
+
 PAUSE = "testbed/pause"
 """The repository of the image that a pod begins with, on the node's registry; its tag is 1."""
 
@@ -27,8 +29,8 @@ _KINDS = {
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ImageSpec": {"image": (1, "text")},
     "PodSandboxMetadata": {"name": (1, "text"), "uid": (2, "text"), "namespace": (3, "text")},
-    "NamespaceOption": {"network": (1, "choice")},
-    "LinuxSandboxSecurityContext": {"namespace_options": (1, "NamespaceOption")},
+    "NamespaceOption": {"network": (1, "choice"), "pid": (2, "choice")},
+    "LinuxSandboxSecurityContext": {"namespace_options": (1, "NamespaceOption"), "privileged": (6, "flag")},
     "LinuxPodSandboxConfig": {"cgroup_parent": (1, "text"), "security_context": (2, "LinuxSandboxSecurityContext")},
     "PodSandboxConfig": {
         "metadata": (1, "PodSandboxMetadata"), "hostname": (2, "text"), "log_directory": (3, "text"),
@@ -43,14 +45,23 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "ContainerMetadata": {"name": (1, "text")},
     "Mount": {"container_path": (1, "text"), "host_path": (2, "text"), "readonly": (3, "flag")},
     "Capability": {"add_capabilities": (1, "text*"), "drop_capabilities": (2, "text*")},
+    "SELinuxOption": {"user": (1, "text"), "role": (2, "text"), "type": (3, "text"), "level": (4, "text")},
+    "Int64Value": {"value": (1, "number")},
+    "SecurityProfile": {"profile_type": (1, "choice"), "localhost_ref": (2, "text")},
     "LinuxContainerSecurityContext": {
-        "capabilities": (1, "Capability"), "namespace_options": (3, "NamespaceOption"), "readonly_rootfs": (7, "flag"),
-        "no_new_privs": (11, "flag"),
+        "capabilities": (1, "Capability"), "privileged": (2, "flag"), "namespace_options": (3, "NamespaceOption"),
+        "selinux_options": (4, "SELinuxOption"), "run_as_user": (5, "Int64Value"), "readonly_rootfs": (7, "flag"),
+        "no_new_privs": (11, "flag"), "seccomp": (15, "SecurityProfile"),
     },
-    "LinuxContainerConfig": {"security_context": (2, "LinuxContainerSecurityContext")},
+    "LinuxContainerResources": {"memory_limit_in_bytes": (4, "number")},
+    "LinuxContainerConfig": {
+        "resources": (1, "LinuxContainerResources"), "security_context": (2, "LinuxContainerSecurityContext"),
+    },
+    "KeyValue": {"key": (1, "text"), "value": (2, "text")},
     "ContainerConfig": {
         "metadata": (1, "ContainerMetadata"), "image": (2, "ImageSpec"), "command": (3, "text*"), "args": (4, "text*"),
-        "mounts": (7, "Mount*"), "log_path": (11, "text"), "linux": (15, "LinuxContainerConfig"),
+        "envs": (6, "KeyValue*"), "mounts": (7, "Mount*"), "log_path": (11, "text"),
+        "linux": (15, "LinuxContainerConfig"),
     },
     "CreateContainerRequest": {
         "pod_sandbox_id": (1, "text"), "config": (2, "ContainerConfig"), "sandbox_config": (3, "PodSandboxConfig"),
@@ -58,11 +69,14 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "CreateContainerResponse": {"container_id": (1, "text")},
     "StartContainerRequest": {"container_id": (1, "text")},
     "StartContainerResponse": {},
+    "StopContainerRequest": {"container_id": (1, "text"), "timeout": (2, "number")},
+    "StopContainerResponse": {},
     "ContainerStatusRequest": {"container_id": (1, "text")},
     "ContainerStatus": {"state": (3, "choice"), "exit_code": (7, "choice"), "image_ref": (9, "text")},
     "ContainerStatusResponse": {"status": (1, "ContainerStatus")},
 }  # fmt: skip
-_NODE = 2  # NamespaceMode
+_POD, _NODE = 0, 2  # NamespaceMode
+_RUNTIME_DEFAULT, _UNCONFINED = 0, 1  # SecurityProfile.ProfileType
 _EXITED = 2  # ContainerState
 
 
@@ -96,6 +110,57 @@ class Ended(NamedTuple):
     image: str
 
 
+class Started:
+    """A container that was started; `id` is what the runtime calls it."""
+
+    def __init__(self, pods: "Pods", container: str, name: str) -> None:
+        """`name` is its pod's."""
+        self._pods, self.id, self._name = pods, container, name
+
+    @property
+    def out(self) -> str:
+        """What it has printed so far, on both outputs."""
+        return self._pods.printed(self._name)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return bool(self._status().state != _EXITED)
+
+    def wait(self, seconds: float = 60) -> Ended:
+        """Wait for its end."""
+        end = time.monotonic() + seconds
+        while (status := self._status()).state != _EXITED:
+            if time.monotonic() > end:
+                raise AssertionError(f"{self._name} still runs after {seconds} s: {self.out}")
+            time.sleep(0.05)
+        return Ended(status.exit_code, self.out, status.image_ref)
+
+    def stop(self, seconds: int = 30) -> Ended:
+        """Ask it to end, as a kubelet does, with so long for it."""
+        self._pods.call("StopContainer", container_id=self.id, timeout=seconds)
+        return self.wait()
+
+    def _status(self) -> Any:
+        return self._pods.call("ContainerStatus", container_id=self.id).status
+
+
+def _security(powers: Powers, here: Any) -> Any:
+    """The runtime's words for what a container may do; `here` are its namespaces."""
+    user = {} if powers.user is None else {"run_as_user": _CLASSES["Int64Value"](value=powers.user)}
+    profile = _RUNTIME_DEFAULT if powers.seccomp == "RuntimeDefault" else _UNCONFINED
+    return _CLASSES["LinuxContainerSecurityContext"](
+        capabilities=_CLASSES["Capability"](drop_capabilities=powers.dropped, add_capabilities=powers.added),
+        privileged=powers.privileged,
+        namespace_options=here,
+        selinux_options=_CLASSES["SELinuxOption"](type=powers.selinux_type),
+        readonly_rootfs=powers.readonly_root,
+        no_new_privs=powers.no_new_privileges,
+        seccomp=_CLASSES["SecurityProfile"](profile_type=profile),
+        **user,
+    )
+
+
 class Pods:
     """A client of the runtime service at a unix socket; `folder` is for logs.  Removes its pods in the end."""
 
@@ -114,8 +179,8 @@ class Pods:
     ) -> None:
         """Remove every pod that was made."""
         for pod in self._pods:
-            self._call("StopPodSandbox", pod_sandbox_id=pod)
-            self._call("RemovePodSandbox", pod_sandbox_id=pod)
+            self.call("StopPodSandbox", pod_sandbox_id=pod)
+            self.call("RemovePodSandbox", pod_sandbox_id=pod)
         self._channel.close()
 
     def run(
@@ -131,52 +196,52 @@ class Pods:
 
         Read-only root, no capability but those `added`, no new privileges; `mounts` are folders of the host's.
         """
+        powers = Powers(False, None, True, True, added, ["ALL"], "", "")
+        bound = [Bound(inside, outside, False) for inside, outside in (mounts or {}).items()]
+        return self.start(image, Workload(words, {}, bound, powers, 0)).wait(seconds)
+
+    def start(self, image: str, workload: Workload) -> "Started":
+        """Start an image's own program in a pod of its own."""
         name = f"pod-{len(self._pods)}"
-        here = _CLASSES["NamespaceOption"](network=_NODE)
+        here = _CLASSES["NamespaceOption"](network=_NODE, pid=_NODE if workload.host_pid else _POD)
         sandbox = _CLASSES["PodSandboxConfig"](
             metadata=_CLASSES["PodSandboxMetadata"](name=name, uid=name, namespace="default"),
             log_directory=str(self._folder),
             linux=_CLASSES["LinuxPodSandboxConfig"](
-                security_context=_CLASSES["LinuxSandboxSecurityContext"](namespace_options=here)
+                security_context=_CLASSES["LinuxSandboxSecurityContext"](
+                    namespace_options=here, privileged=workload.powers.privileged
+                )
             ),
         )
-        pod = self._call("RunPodSandbox", config=sandbox).pod_sandbox_id
+        pod = self.call("RunPodSandbox", config=sandbox).pod_sandbox_id
         self._pods.append(pod)
-        security = _CLASSES["LinuxContainerSecurityContext"](
-            capabilities=_CLASSES["Capability"](drop_capabilities=["ALL"], add_capabilities=list(added)),
-            namespace_options=here,
-            readonly_rootfs=True,
-            no_new_privs=True,
-        )
         config = _CLASSES["ContainerConfig"](
             metadata=_CLASSES["ContainerMetadata"](name="main"),
             image=_CLASSES["ImageSpec"](image=image),
-            args=list(words),
+            args=list(workload.words),
+            envs=[_CLASSES["KeyValue"](key=key, value=value) for key, value in workload.environment.items()],
             mounts=[
-                _CLASSES["Mount"](container_path=inside, host_path=str(outside))
-                for inside, outside in (mounts or {}).items()
+                _CLASSES["Mount"](container_path=each.inside, host_path=str(each.outside), readonly=each.readonly)
+                for each in workload.mounts
             ],
             log_path=f"{name}.log",
-            linux=_CLASSES["LinuxContainerConfig"](security_context=security),
+            linux=_CLASSES["LinuxContainerConfig"](
+                resources=_CLASSES["LinuxContainerResources"](memory_limit_in_bytes=workload.memory),
+                security_context=_security(workload.powers, here),
+            ),
         )
-        container = self._call(
-            "CreateContainer", pod_sandbox_id=pod, config=config, sandbox_config=sandbox
-        ).container_id
-        self._call("StartContainer", container_id=container)
-        end = time.monotonic() + seconds
-        while (status := self._call("ContainerStatus", container_id=container).status).state != _EXITED:
-            if time.monotonic() > end:
-                raise AssertionError(f"{image} still runs after {seconds} s: {self._printed(name)}")
-            time.sleep(0.05)
-        return Ended(status.exit_code, self._printed(name), status.image_ref)
+        container = self.call("CreateContainer", pod_sandbox_id=pod, config=config, sandbox_config=sandbox).container_id
+        self.call("StartContainer", container_id=container)
+        return Started(self, container, name)
 
-    def _printed(self, name: str) -> str:
-        """What a container printed; in the CRI's log each line is TIME STREAM F TEXT."""
+    def printed(self, name: str) -> str:
+        """What the container of a pod printed; in the CRI's log each line is TIME STREAM F TEXT."""
         path = self._folder / f"{name}.log"
         lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
         return "".join(f"{line.split(' ', 3)[3]}\n" for line in lines)
 
-    def _call(self, method: str, **fields: Any) -> Any:
+    def call(self, method: str, **fields: Any) -> Any:
+        """One call of the runtime service.  Raises `grpc.RpcError`."""
         call: Any = self._channel.unary_unary(
             f"/{_PACKAGE}.RuntimeService/{method}",
             request_serializer=lambda message: message.SerializeToString(),
