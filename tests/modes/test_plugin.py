@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import select
 import subprocess
 import sys
 import threading
@@ -120,6 +121,7 @@ def test_no_more_is_read_than_the_limit() -> None:
     endless = "import sys\nwhile 1: sys.stdout.write(' ' * 65536)"
     process = subprocess.Popen([sys.executable, "-c", endless], stdout=writing, stderr=subprocess.DEVNULL)
     os.close(writing)
+    select.select([reading], [], [], 60)  # a full machine takes its time to start the writer
     with pytest.raises(UsageError, match="expected at most 65536"):
         read_descriptor(reading)
     os.close(reading)

@@ -41,8 +41,12 @@ class Patient(NamedTuple):
 
     def errors(self, *words: str) -> list[tuple[str, str]]:
         """What it says stands in the way: ids and places."""
-        told = json.loads(self.doctor("--format", "json", *words).out)
-        return [(each["id"], each["where"]) for each in told["findings"] if each["severity"] == "error"]
+        return errors(self.doctor("--format", "json", *words))
+
+
+def errors(done: Done) -> list[tuple[str, str]]:
+    """The ids and places of its errors."""
+    return [(each["id"], each["where"]) for each in json.loads(done.out)["findings"] if each["severity"] == "error"]
 
 
 @contextmanager
@@ -88,8 +92,8 @@ def test_each_setting_that_sends_pulls_past_the_verifier_is_found(tools: Tools, 
     with patient(tools, text) as ill:
         ill.node.push_image("doctor/unsigned")
         assert ill.node.cri_pull(f"{REGISTRY}/doctor/unsigned:1").ok, "it went past the verifier"
-        done = ill.doctor()
+        done = ill.doctor("--format", "json")
         assert done.code == 12
-        ((found, where),) = ill.errors()
+        ((found, where),) = errors(done)
         assert found == f"pull-path.{trigger}"
         assert where.startswith(f"{ill.node.work}/conf.d/more.toml: plugins.'io.containerd.cri.v1.images'.{trigger}")
