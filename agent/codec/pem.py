@@ -21,6 +21,9 @@ MAX_SIZE = 1024 * 1024
 MAX_CERTIFICATES = 1000
 """Most certificates in one document: the public web's roots are about 150."""
 
+MAX_DEFECTS = 20
+"""Most broken lines after which nothing more of a document is looked at."""
+
 MAX_CERTIFICATE_SIZE = 16 * 1024
 """Most bytes of one certificate, in DER: usual ones have 2 KiB."""
 
@@ -59,6 +62,8 @@ def contents(content: bytes) -> Contents:
         defect = _defect_of(content)
         return Contents((), (defect,)) if defect else Contents((content,), ())
     blocks, defects = _blocks(content)
+    if len(blocks) > MAX_CERTIFICATES:
+        return Contents((), (f"{len(blocks)} certificates, more than {MAX_CERTIFICATES}",))
     found: list[bytes] = []
     for block in blocks:
         at = f" (line {block.line})"
@@ -75,8 +80,6 @@ def contents(content: bytes) -> Contents:
             defects.append(defect + at)
         else:
             found.append(der)
-    if len(found) > MAX_CERTIFICATES:
-        return Contents((), (f"{len(found)} certificates, more than {MAX_CERTIFICATES}",))
     return Contents(tuple(found), tuple(defects))
 
 
@@ -112,6 +115,8 @@ def _blocks(content: bytes) -> tuple[list[_Block], list[str]]:
             label = ""
         elif line.startswith(b"-----"):
             defects.append(f"a BEGIN or END that is broken or without its counterpart (line {number})")
+            if len(defects) >= MAX_DEFECTS:
+                return [], defects
         elif label:
             body.append(line)
         elif line and not text_at:

@@ -140,3 +140,10 @@ def test_too_many_certificates_are_refused(monkeypatch: pytest.MonkeyPatch) -> N
 def test_any_bytes_give_certificates_or_a_defect(content: bytes) -> None:
     found = pem.contents(content)
     assert found.certificates or found.defects
+
+
+def test_what_is_broken_without_end_is_told_in_few_words() -> None:
+    for line in (b"-----BEGIN CERTIFICATE-----\n", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"):
+        found = pem.contents(line * 15_000)
+        assert found.certificates == ()
+        assert 0 < len(found.defects) <= pem.MAX_DEFECTS
