@@ -15,9 +15,10 @@ import posix
 import sys
 import time
 
-CANARY_LINE = b"deny NS-1001 rule=canary: the canary's name is always refused; this verifier is live\n"
+_CANARY_LINE = "deny NS-1001 rule=canary: the canary's name is always refused; this verifier is live"
 _CANARY_HOST = "127.0.0.1"
 _CANARY_PATH = "nodeseal-canary"
+_NONCE, _HEXADECIMAL = 32, "0123456789abcdef"
 _EXIT_DENY = 10
 
 BEGUN_AT = time.monotonic()
@@ -96,6 +97,13 @@ def is_canary(name: str) -> bool:
     return bool(slash) and host == _CANARY_HOST and (not colon or port.isdigit()) and path == _CANARY_PATH
 
 
+def canary_line(name: str) -> bytes:
+    """What is said of a canary: a nonce, where its tag is one, so that nothing that was kept can be taken for us."""
+    tag = name.rpartition("/")[2].partition("@")[0].partition(":")[2]
+    proves = len(tag) == _NONCE and not tag.strip(_HEXADECIMAL)
+    return f"{_CANARY_LINE}{f': {tag}' if proves else ''}\n".encode()
+
+
 def run(argv: list[str]) -> None:
     """Prepare the process, and answer if the answer is known already; otherwise return."""
     for step in (_clean_environment, _open_standard_descriptors, lambda: _canary(argv), lambda: _again(argv)):
@@ -106,8 +114,9 @@ def run(argv: list[str]) -> None:
 
 
 def _canary(argv: list[str]) -> None:
-    if is_canary(_name(argv[1:])):
-        _say(CANARY_LINE, _EXIT_DENY)
+    name = _name(argv[1:])
+    if is_canary(name):
+        _say(canary_line(name), _EXIT_DENY)
 
 
 def _again(argv: list[str]) -> None:

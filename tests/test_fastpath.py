@@ -15,8 +15,26 @@ from agent.rules import precedence
 SOURCE = pathlib.Path(fastpath.__file__)
 
 
-def test_line_of_the_canary_is_the_one_that_the_cold_path_gives() -> None:
-    assert fastpath.CANARY_LINE.decode() == precedence.CANARY_ANSWER.line() + "\n"
+NONCE = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_nonce"),
+    [
+        (f":{NONCE}", True),
+        (f":{NONCE}@sha256:{'0' * 64}", True),
+        (":n", False),
+        ("", False),
+        (f"@sha256:{'0' * 64}", False),
+    ]
+    + [(f":{NONCE}0", False), (f":{NONCE[1:]}", False), (f":{NONCE.upper()}", False), (f":{NONCE[1:]}-", False)],
+)
+def test_line_of_the_canary_is_the_one_that_the_cold_path_gives(tag: str, is_nonce: bool) -> None:
+    name = f"127.0.0.1:5000/nodeseal-canary{tag}"
+    line = fastpath.canary_line(name).decode()
+    if tag:
+        assert line == precedence.canary_answer(Reference.parse(name).tag or "").line() + "\n"
+    assert line.endswith(f"this verifier is live{f': {NONCE}' if is_nonce else ''}\n")
 
 
 @pytest.mark.parametrize(

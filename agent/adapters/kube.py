@@ -7,7 +7,7 @@ connections made anew when the files behind them have changed.  Every exception 
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Protocol
@@ -19,7 +19,7 @@ from yarl import URL
 
 from agent import __version__
 from agent.adapters.kube_access import Access
-from agent.cluster import messages
+from agent.cluster import messages, nodes
 from agent.cluster.following import SILENCE, List, Watch
 from agent.cluster.messages import Change, Page
 from agent.cluster.troubles import ApiError, Trouble, refusal
@@ -32,6 +32,11 @@ ANSWER = 30.0
 
 MOST_CONNECTIONS = 4
 """One watches, one lists, one tells events, one looks after the node."""
+
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+
+Body = Mapping[str, object] | Sequence[Mapping[str, object]]
 
 _CHUNK = 256 * 1024
 _ERRORS = (aiohttp.ClientError, OSError, ValueError, EOFError)  # TimeoutError is an OSError, ssl's errors are
@@ -140,12 +145,25 @@ class ApiServer:
     async def node_labels(self, name: str) -> Mapping[str, str] | None:
         """The labels of a node; None if we may not know, or there is none.  Raises `ApiError`."""
         try:
-            content = await self.send("GET", f"/api/v1/nodes/{_part(name)}", {}, limit=messages.MAX_NODE)
+            content = await self.send("GET", _node(name), {}, limit=messages.MAX_NODE)
         except ApiError as error:
             if error.trouble in (Trouble.FORBIDDEN, Trouble.NOT_FOUND):
                 return None
             raise
         return messages.node_labels(content)
+
+    async def node(self, name: str) -> nodes.Node:
+        """A node's taints and our condition.  Raises `ApiError`."""
+        return nodes.read(await self.send("GET", _node(name), {}, limit=messages.MAX_NODE))
+
+    async def change_node(self, name: str, patch: Sequence[nodes.Json]) -> None:
+        """Apply a JSON patch (RFC 6902) to a node.  Raises `ApiError`."""
+        await self.send("PATCH", _node(name), {}, body=patch, kind=JSON_PATCH, limit=messages.MAX_NODE)
+
+    async def change_node_status(self, name: str, body: nodes.Json) -> None:
+        """Merge `body` into a node's status, conditions by their type.  Raises `ApiError`."""
+        path = f"{_node(name)}/status"
+        await self.send("PATCH", path, {}, body=body, kind=STRATEGIC_MERGE_PATCH, limit=messages.MAX_NODE)
 
     async def create_event(self, namespace: str, body: Mapping[str, object]) -> None:
         """Write an event.  Raises `ApiError`."""
@@ -158,10 +176,17 @@ class ApiServer:
         await self.send("PATCH", path, {}, body=body, limit=messages.MAX_NODE)
 
     async def send(
-        self, method: str, path: str, query: Mapping[str, str], *, limit: int, body: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        limit: int,
+        body: Body | None = None,
+        kind: str = "",
     ) -> bytes:
-        """Ask, and read the whole answer of at most `limit` bytes.  Raises `ApiError`."""
-        async with self._response(method, path, query, total=self._answer, body=body) as response:
+        """Ask, and read the whole answer of at most `limit` bytes; `kind` is a patch's.  Raises `ApiError`."""
+        async with self._response(method, path, query, total=self._answer, body=body, kind=kind) as response:
             return await _read(response, limit)
 
     @asynccontextmanager
@@ -172,7 +197,8 @@ class ApiServer:
         query: Mapping[str, str],
         *,
         total: float,
-        body: Mapping[str, object] | None = None,
+        body: Body | None = None,
+        kind: str = "",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer with status 2xx.  Raises `ApiError`."""
         access, session = await self._current()
@@ -181,7 +207,7 @@ class ApiServer:
                 request = session.request(
                     method,
                     URL(f"{access.url}{path}{'?' if query else ''}{urlencode(query)}", encoded=True),
-                    headers=_headers(access, method),
+                    headers=_headers(access, method, kind),
                     data=None if body is None else json.dumps(body).encode(),
                     proxy=access.proxy or None,
                     server_hostname=access.server_name or None,
@@ -235,8 +261,8 @@ def _session(access: Access) -> aiohttp.ClientSession:
     )
 
 
-def _headers(access: Access, method: str) -> Mapping[str, str]:
-    kind = {"POST": "application/json", "PATCH": "application/merge-patch+json"}.get(method, "")
+def _headers(access: Access, method: str, kind: str) -> Mapping[str, str]:
+    kind = kind or {"POST": "application/json", "PATCH": "application/merge-patch+json"}.get(method, "")
     return _given(
         {
             "Accept": "application/json",
@@ -250,6 +276,10 @@ def _headers(access: Access, method: str) -> Mapping[str, str]:
 
 def _given(values: Mapping[str, str]) -> Mapping[str, str]:
     return {name: value for name, value in values.items() if value}
+
+
+def _node(name: str) -> str:
+    return f"/api/v1/nodes/{_part(name)}"
 
 
 def _configmaps(namespace: str) -> str:

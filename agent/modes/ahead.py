@@ -3,11 +3,13 @@
 - images that somebody named ahead of their pull;
 - after a change of the configuration, images that were judged under the one before: from stored content where that
   allows them, so that their next pull finds its verdict;
-- images that break-glass let in: as if there were none, for the log.
+- images that break-glass let in: as if there were none, for the log;
+- images that were on the node before anything was verified, for the log too.
 
 All of it at low priority, few at once, behind every pull, one image at a time of each.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from enum import Enum
@@ -18,7 +20,7 @@ from anyio import to_thread
 
 from agent.adapters.nodestate import moment
 from agent.adapters.verdicts import VerdictCatalogue
-from agent.errors import NodesealError, Unavailable
+from agent.errors import Exit, NodesealError, Unavailable
 from agent.judgement import Case, Judgement, opened
 from agent.model.answer import Answer, Ground
 from agent.model.descriptor import Descriptor
@@ -28,6 +30,7 @@ from agent.model.verdict import Decision
 from agent.modes.letin import without_break_glass
 from agent.modes.warm import Declined, State, WarmDoor
 from agent.ports import Log
+from agent.rules import precedence
 
 MOST_QUEUED = 10_000
 """Images that wait to be verified; what comes then is dropped, and counted."""
@@ -45,6 +48,7 @@ class Why(str, Enum):
     NAMED = "named"
     CHANGED = "changed"
     LET_IN = "letIn"
+    PRESENT = "present"
 
 
 class _Task(NamedTuple):
@@ -63,6 +67,8 @@ class Ahead:
         self._filled = anyio.Event()
         self.dropped = 0
         self.done = 0
+        self.present: Counter[str] = Counter()
+        """What became of images that were present: allowed, wouldDeny, denied, cannotTell."""
 
     @property
     def waiting(self) -> int:
@@ -109,8 +115,9 @@ class Ahead:
                 continue
             task = next(iter(self._tasks))
             del self._tasks[task]
+            outcome = "cannotTell"
             try:
-                await self._one(task)
+                outcome = _outcome(await self._one(task))
             except NodesealError as error:
                 cause = error.cause.value if isinstance(error, Unavailable) else ""
                 fields = {"why": task.why.value, "image": task.image, "cause": cause, "reason": error.message}
@@ -120,26 +127,37 @@ class Ahead:
             except Exception as error:  # noqa: BLE001 - one image's bug must not end the others
                 self._door.bug(error)
             self.done += 1
+            if task.why is Why.PRESENT:
+                self.present[outcome] += 1
 
-    async def _one(self, task: _Task) -> None:
-        """Raises `NodesealError` if there is nothing to verify with, or nobody says what the name means."""
+    async def _one(self, task: _Task) -> Answer | None:
+        """The answer that a pull would get now; None if nothing has changed for it.
+
+        Raises `NodesealError` if there is nothing to verify with, or nobody says what the name means.
+        """
         state = await self._door.state()
         _ = state.config  # without one there is nothing to verify with
         reference = Reference.parse_short(task.image)
         standing = state.node.standing._replace(moment=moment())
-        if task.why is Why.LET_IN:
+        if task.why in (Why.LET_IN, Why.PRESENT):
             standing = without_break_glass(standing)
+        if task.why is Why.PRESENT and reference.digest is not None:
+            early = precedence.before_verification(reference.repository, str(reference.digest), task.image, standing)
+            if early is not None:  # nobody has to be asked what it is
+                self._tell(task, task.image, early)
+                return early
         async with self._door.turns.idle_turn():
             request = PullRequest(task.image, reference, await self._subject(reference, state))
             case = await opened(request, standing, self._door.verdicts)
             if isinstance(case, Answer):
-                self._tell(task, request, case)
-                return
+                self._tell(task, request.identity, case)
+                return case
             known = case.known()
             if known is not None and task.why is Why.CHANGED:
-                return  # the change was none for this image
+                return None  # the change was none for this image
             judgement = known or await self._judged(task, case, state)
-        self._tell(task, request, judgement.answer)
+        self._tell(task, request.identity, judgement.answer)
+        return judgement.answer
 
     async def _judged(self, task: _Task, case: Case, state: State) -> Judgement:
         """A verdict that stored lists alone lead to counts if it allows: what was signed since is in none of them."""
@@ -156,14 +174,22 @@ class Ahead:
         known = self._door.subjects.get(f"{reference.repository}@{reference.digest}")
         return known or await self._door.resolve(reference, state)
 
-    def _tell(self, task: _Task, request: PullRequest, answer: Answer) -> None:
+    def _tell(self, task: _Task, image: str, answer: Answer) -> None:
         tell = self._log.info if answer.exit == 0 and answer.ground is not Ground.AUDIT else self._log.warning
         tell(
             "verified ahead",
             why=task.why.value,
-            image=request.identity,
+            image=image,
             exit=int(answer.exit),
             code=answer.code.value,
             rule=answer.rule,
             reason=answer.message,
         )
+
+
+def _outcome(answer: Answer | None) -> str:
+    if answer is None or (answer.exit is Exit.ALLOW and answer.would is None):
+        return "allowed"
+    if answer.exit is Exit.ALLOW:
+        return "wouldDeny"
+    return "denied" if answer.exit is Exit.DENY else "cannotTell"

@@ -63,7 +63,7 @@ def ask(
     `name` is what the person said.  Raises `Malformed` if the registry says that there is no such image.
     """
     if precedence.is_canary(reference.repository):
-        return Heard(str(reference), Judgement(precedence.CANARY_ANSWER, None), "")
+        return Heard(str(reference), Judgement(precedence.canary_answer(reference.tag or ""), None), "")
     config, standing = found.config, found.standing
     verdicts = NoVerdicts() if asker.personal else VerdictFolder(asker.root)
     early = _before_any_network(reference, standing)

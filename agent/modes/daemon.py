@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 import anyio
@@ -24,12 +25,15 @@ from agent.errors import HostError
 from agent.modes.ahead import Ahead, Why
 from agent.modes.publishing import Publisher
 from agent.modes.source import Cluster, Source
+from agent.modes.tasks import Proving
 from agent.modes.telling import Telling
 from agent.modes.warm import Declined, State, WarmDoor
 from agent.modes.warm_access import Connections
 
 if TYPE_CHECKING:
     from agent.modes.clustering import ClusterPublisher
+    from agent.modes.nodekeeping import NodeKeeper
+    from agent.modes.proofs import Proofs
 
 SCHEMA_VERSION = "1"
 """Version of what the daemon says to people's commands."""
@@ -42,10 +46,17 @@ _PRIORITY = -5  # children that hear nothing for a second do the work alone: a b
 _NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 
 
-def run(root: str, source: Source, environment: Mapping[str, str], *, log: tuple[TextIO, str]) -> None:
+def run(
+    root: str,
+    source: Source,
+    environment: Mapping[str, str],
+    *,
+    log: tuple[TextIO, str],
+    proving: Proving | None = None,
+) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form.  Raises `HostError`."""
     _take_what_is_needed()
-    daemon = _Daemon(root, source, environment, open_log(*log))
+    daemon = _Daemon(root, source, environment, open_log(*log), proving)
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -68,10 +79,20 @@ def _take_what_is_needed() -> None:
 class _Daemon:
     """Everything of one process."""
 
-    def __init__(self, root: str, source: Source, environment: Mapping[str, str], log: Log) -> None:
+    def __init__(
+        self,
+        root: str,
+        source: Source,
+        environment: Mapping[str, str],
+        log: Log,
+        proving: Proving | None = None,
+    ) -> None:
         self._root = root
         self._source = source
         self._cluster: ClusterPublisher | None = None
+        self._proving = proving
+        self._proofs: Proofs | None = None
+        self._keeper: NodeKeeper | None = None
         self._environment = environment
         self._log = log
         self._since = time.time()
@@ -107,6 +128,11 @@ class _Daemon:
             if self._source.cluster:
                 self._cluster = self._of_cluster(self._source.cluster)
                 group.start_soon(self._lasting, self._cluster.run)
+            if self._proving:
+                self._proofs = self._proved(self._proving)
+                group.start_soon(self._lasting, self._proofs.run)
+                if self._source.cluster:
+                    group.start_soon(self._lasting, self._kept(self._source.cluster, self._proofs))
             async for _ in signals:
                 break
             ipc.take_away(self._root, which)
@@ -117,6 +143,21 @@ class _Daemon:
         from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
 
         return ClusterPublisher(self._root, cluster, self._environment, self._log)
+
+    def _proved(self, proving: Proving) -> "Proofs":
+        from agent.modes.proofs import Proofs  # and what speaks to containerd
+
+        return Proofs(self._root, proving, self._log)
+
+    def _kept(self, cluster: Cluster, proofs: "Proofs") -> Callable[[], Awaitable[None]]:
+        from agent.modes.clustering import node_name
+        from agent.modes.nodekeeping import NodeKeeper
+        from agent.modes.sweeping import sweep
+
+        name, taint = cluster.node or node_name(self._root), self._proving.taint if self._proving else None
+        swept = partial(sweep, proofs, self._door, self._ahead, self._log)
+        self._keeper = NodeKeeper(name, proofs, self._log, taint=taint, sweep=swept)
+        return partial(self._keeper.follow, cluster, self._environment)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do what has no end; a bug in it is told, and it begins anew."""
@@ -176,6 +217,8 @@ class _Daemon:
             "told": self._telling.counters.as_json(),
             "linesDropped": self._log.dropped,
             "cluster": self._cluster.as_json() if self._cluster else None,
+            "proof": self._proofs.as_json() if self._proofs else None,
+            "node": self._keeper.as_json() if self._keeper else None,
             "bugs": dict(self._bugs),
         }
 

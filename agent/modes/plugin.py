@@ -192,7 +192,7 @@ def _judge(pull: _Pull, arguments: Arguments, call: Call, deadline: float) -> An
     value, stdin = read_descriptor(begun=call.begun)
     request = PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, value)
     if precedence.is_canary(request.repository):
-        return precedence.CANARY_ANSWER
+        return precedence.canary_answer(request.reference.tag or "")
 
     from agent.modes import place
 

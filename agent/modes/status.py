@@ -184,6 +184,18 @@ def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list
         f"  {daemon['running']} verified at this moment, {daemon['waiting']} waiting for their turn",
         f"  {ahead['done']} verified ahead of pulls, {ahead['waiting']} to go, {ahead['dropped']} dropped",
         *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
+        *_proof_lines(daemon.get("proof")),
+    ]
+
+
+def _proof_lines(proof: Mapping[str, Any] | None) -> list[str]:
+    if proof is None:
+        return ["enforcement    not proved: the daemon runs without --prove"]
+    since = f" since {proof['since']}" if proof["since"] else ""
+    return [
+        f"enforcement    {proof['state']}{since}: {proof['reason']}",
+        f"  {proof['message']}",
+        f"  last canary {proof['last'] or 'never'}, last success {proof['lastSuccess'] or 'never'}",
     ]
 
 

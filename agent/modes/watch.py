@@ -8,8 +8,13 @@ import argparse
 from collections.abc import Mapping
 from typing import TextIO
 
+from agent.config import times
 from agent.errors import Exit, UsageError
 from agent.modes.source import Cluster, Source
+from agent.modes.tasks import Proving, Taint
+
+NEVER = "never"
+"""What is said instead of a length for no limit."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,6 +54,36 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
     )
+    parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="prove each minute, by a canary pulled through the CRI, that containerd asks this verifier",
+    )
+    parser.add_argument(
+        "--cri-socket",
+        metavar="PATH",
+        default="",
+        help="socket of the container runtime (default: of k3s, k0s, MicroK8s or containerd, the first that is there)",
+    )
+    parser.add_argument(
+        "--canary-port",
+        metavar="PORT",
+        type=int,
+        default=0,
+        help="where on 127.0.0.1 canaries are pulled from (default: any port that is free)",
+    )
+    parser.add_argument(
+        "--startup-taint",
+        metavar="KEY",
+        default="",
+        help="remove this taint from the node after the first proof, once the images that are there were looked at",
+    )
+    parser.add_argument(
+        "--startup-taint-limit",
+        metavar="LENGTH|never",
+        default="10m",
+        help="when to remove it without a proof (default: %(default)s)",
+    )
     parser.add_argument("--log", choices=("json", "console"), default="json", help="form of the log on standard error")
     parser.set_defaults(handler=handle)
 
@@ -60,6 +95,26 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     cluster = Cluster(options.kubeconfig, options.namespace, options.node) if options.configmaps else None
     if cluster is None and (options.kubeconfig or options.namespace or options.node):
         raise UsageError("--kubeconfig, --namespace, --node: got them alone; expected --configmaps beside them")
+    if (options.cri_socket or options.canary_port) and not options.prove:
+        raise UsageError("--cri-socket, --canary-port: got them alone; expected --prove beside them")
+    if not 0 <= options.canary_port < 65536:
+        raise UsageError(f"--canary-port: got {options.canary_port}; expected a number below 65536")
     source = Source(options.config, cluster)
-    daemon.run(options.root, source, environment, log=(stderr, options.log))
+    taint = _taint(options, cluster)
+    proving = Proving(options.cri_socket, options.canary_port, taint) if options.prove else None
+    daemon.run(options.root, source, environment, log=(stderr, options.log), proving=proving)
     return Exit.ALLOW
+
+
+def _taint(options: argparse.Namespace, cluster: Cluster | None) -> Taint | None:
+    """Raises `UsageError`."""
+    if not options.startup_taint:
+        return None
+    if cluster is None or not options.prove:
+        raise UsageError("--startup-taint: got it alone; expected --configmaps and --prove beside it")
+    limit = times.seconds(options.startup_taint_limit)
+    if limit is None and options.startup_taint_limit != NEVER:
+        raise UsageError(
+            f"--startup-taint-limit: got {options.startup_taint_limit}; expected a length like 10m, or never"
+        )
+    return Taint(options.startup_taint, limit)

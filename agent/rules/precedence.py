@@ -10,6 +10,7 @@ Of a configuration's entries under 3 to 5 those count that have the owner of wha
 default (`agent.rules.ruleset`).  The node's own break-glass and built-in exemptions count for all images.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -44,6 +45,7 @@ CANARY_ANSWER = Answer(
     message="the canary's name is always refused; this verifier is live",
     precedence=CANARY,
 )
+_NONCE = re.compile(r"[0-9a-f]{32}\Z")
 NO_RULE = "-"
 """What stands in place of a rule's name where there is none."""
 
@@ -107,6 +109,13 @@ def is_canary(repository: Repository) -> bool:
     """Whether a repository is the canary's: `CANARY_ANSWER` is due, with or without a configuration."""
     host, _, _port = repository.host.partition(":")
     return host == _CANARY_HOST and repository.path == _CANARY_PATH
+
+
+def canary_answer(tag: str) -> Answer:
+    """`CANARY_ANSWER`, with the nonce that the tag is, if it is one: then nobody else can have said it before."""
+    if not _NONCE.match(tag):
+        return CANARY_ANSWER
+    return CANARY_ANSWER._replace(message=f"{CANARY_ANSWER.message}: {tag}")
 
 
 def before_verification(repository: Repository, digest: str, image: str, standing: Standing) -> Answer | None:

@@ -1,7 +1,8 @@
 """What every API server does, the simulated one and the real one alike; and that we live by it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Protocol
 
 import anyio
@@ -12,6 +13,7 @@ from agent.adapters.kube import ApiServer, Changes, Reads
 from agent.adapters.kube_events import Events
 from agent.cluster.following import List, Watch
 from agent.cluster.messages import Change, Kind
+from agent.cluster.nodes import CONDITION, EVENTS, Condition, Keeper, event, without_taint
 from agent.cluster.notices import Notice, Reason
 from agent.cluster.troubles import ApiError, Trouble
 from tests.adapters.kube import ACTIVE, following, until
@@ -41,6 +43,10 @@ class Cluster(Protocol):
 
     def event(self, name: str) -> Mapping[str, object]:
         """An event in our namespace."""
+        ...
+
+    def taint(self, taints: Sequence[Mapping[str, str]]) -> None:
+        """Give the node `n1` these taints, and no others."""
         ...
 
 
@@ -176,6 +182,61 @@ async def labels_of_a_node_are_told_to_whoever_may_know(cluster: Cluster) -> Non
         assert await server.node_labels("n2") is None
 
 
+async def a_condition_is_merged_by_its_type_and_keeps_the_time_of_its_last_change(cluster: Cluster) -> None:
+    """Others' conditions stay as they are; whoever may not is told so."""
+    noon, later = (datetime(2026, 11, 27, 12, minute, tzinfo=timezone.utc) for minute in (0, 30))
+    other = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "", "lastHeartbeatTime": None}
+    async with ApiServer(cluster.credentials("admin")) as server:
+        await server.change_node_status("n1", {"status": {"conditions": [other]}})
+        first = Keeper(await server.node("n1"))
+        yes, no = Condition("True", "Enforcing", "m"), Condition("False", "LocalPullFallback", "x" * 5000)
+        await server.change_node_status("n1", first.body(yes, noon))
+        found = await server.node("n1")
+        assert (found.status, found.since) == ("True", "2026-11-27T12:00:00Z")
+        again = Keeper(found)
+        await server.change_node_status("n1", again.body(yes, later))
+        assert (await server.node("n1")).since == "2026-11-27T12:00:00Z"
+        await server.change_node_status("n1", again.body(no, later))
+        assert (await server.node("n1"))[1:] == ("False", "2026-11-27T12:30:00Z")
+        content = await server.send("GET", "/api/v1/nodes/n1", {}, limit=100_000)
+        assert content.count(b'"lastHeartbeatTime"') == 2
+        assert content.count(CONDITION.encode()) >= 1
+        assert b"KubeletReady" in content
+        await server.create_event(EVENTS, event("n1", no, later))
+    async with ApiServer(cluster.credentials("reader")) as server:
+        for forbidden in (
+            lambda: server.node("n1"),
+            lambda: server.change_node_status("n1", again.body(no, later)),
+            lambda: server.change_node("n1", without_taint(found, "k")),
+            lambda: server.create_event(EVENTS, event("n1", yes, later)),
+        ):
+            with pytest.raises(ApiError) as told:
+                await forbidden()
+            assert told.value.trouble is Trouble.FORBIDDEN
+
+
+async def a_taint_is_removed_where_it_stood_or_nothing_is(cluster: Cluster) -> None:
+    """Two of one key go, others stay; after somebody else's change the patch is refused whole."""
+    ours = [{"key": "k", "effect": "NoSchedule"}, {"key": "k", "value": "v", "effect": "PreferNoSchedule"}]
+    others = [{"key": each, "effect": "NoSchedule"} for each in ("a", "b", "k.x")]
+    before = [others[0], ours[0], others[1], ours[1], others[2]]
+    async with ApiServer(cluster.credentials("admin")) as server:
+        await to_thread.run_sync(cluster.taint, before)
+        patch = without_taint(await server.node("n1"), "k")
+        added = [{"key": "new", "effect": "NoSchedule"}, *before]
+        await to_thread.run_sync(cluster.taint, added)
+        with pytest.raises(ApiError) as told:
+            await server.change_node("n1", patch)
+        assert told.value.trouble in (Trouble.REFUSED, Trouble.CONFLICT)
+        assert list((await server.node("n1")).taints) == added
+        await server.change_node("n1", without_taint(await server.node("n1"), "k"))
+        found = await server.node("n1")
+        assert list(found.taints) == [added[0], *others]
+        assert without_taint(found, "k") == []
+        await to_thread.run_sync(cluster.taint, [])
+        assert (await server.node("n1")).taints == ()
+
+
 async def a_follower_has_what_is_there(cluster: Cluster) -> None:
     """All of the steps, seen from behind."""
     await to_thread.run_sync(cluster.put, "before", ACTIVE, {"v": "1"})
@@ -243,6 +304,8 @@ CONTRACT: tuple[Check, ...] = (
     whoever_is_nobody_is_told_so,
     whoever_may_not_is_told_so_and_why,
     labels_of_a_node_are_told_to_whoever_may_know,
+    a_condition_is_merged_by_its_type_and_keeps_the_time_of_its_last_change,
+    a_taint_is_removed_where_it_stood_or_nothing_is,
     a_follower_has_what_is_there,
     an_event_is_written_once_and_changed_after_that,
 )

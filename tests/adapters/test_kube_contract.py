@@ -1,6 +1,6 @@
 """The simulated API server does what the real one does (tests/full/test_kube.py holds that to the same)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import anyio
 import pytest
@@ -17,7 +17,7 @@ class Simulated:
     def __init__(self, simulator: KubeSimulator) -> None:
         """With one node."""
         self._simulator = simulator
-        simulator.objects["nodes", "", "n1"] = {"metadata": {"name": "n1", "labels": {"zone": "a"}}}
+        simulator.objects["nodes", "", "n1"] = {"metadata": {"name": "n1", "labels": {"zone": "a"}}, "spec": {}}
 
     def credentials(self, who: str) -> Given:
         """See there."""
@@ -40,6 +40,10 @@ class Simulated:
     def event(self, name: str) -> Mapping[str, object]:
         """See there."""
         return self._simulator.objects["events", NAMESPACE, name]
+
+    def taint(self, taints: Sequence[Mapping[str, str]]) -> None:
+        """See there."""
+        self._simulator.objects["nodes", "", "n1"]["spec"]["taints"] = list(taints)
 
 
 @pytest.fixture

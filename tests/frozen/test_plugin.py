@@ -359,6 +359,8 @@ def test_canary_is_refused_before_anything_else_is_looked_at(program: Program) -
     answer = program.pull("127.0.0.1:1/nodeseal-canary:nonce", OTHER_DIGEST)
     assert answer.code == 10
     assert answer.out == "deny NS-1001 rule=canary: the canary's name is always refused; this verifier is live\n"
+    answer = program.pull(f"127.0.0.1:1/nodeseal-canary:{'5' * 32}", OTHER_DIGEST)
+    assert answer.out.endswith(f"this verifier is live: {'5' * 32}\n")
 
 
 HANGING: dict[str, tuple[str, Behaviour]] = {

@@ -4,7 +4,7 @@ import json
 import os
 import pathlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import anyio
 import pytest
@@ -15,12 +15,19 @@ from agent.adapters.kube_access import Credentials
 from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
 from agent.cluster.following import List
-from agent.cluster.notices import Notice, Reason
+from agent.cluster.nodes import CONDITION
+from agent.cluster.notices import Notice
+from agent.cluster.notices import Reason as Why
 from agent.cluster.troubles import ApiError
+from agent.modes.nodekeeping import NodeKeeper
+from agent.modes.proofs import Looked, Proofs
+from agent.modes.tasks import Proving, Taint
+from agent.wiring.proof import NOTHING_KNOWN, Proof, Reason, State
 from tests.adapters.kube import ACTIVE, Told, until
 from tests.adapters.kube_contract import CONTRACT, Check
 from tests.cluster.objects import NAMESPACE, SELECTOR
 from tests.testbed.kube import NODE, KubeServer, rule
+from tests.warm import Told as Log
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
@@ -72,6 +79,12 @@ class Real:
         """See there."""
         found: Mapping[str, object] = self._server.ask("GET", f"/api/v1/namespaces/{NAMESPACE}/events/{name}").value
         return found
+
+    def taint(self, taints: Sequence[Mapping[str, str]]) -> None:
+        """See there."""
+        body, kind = {"spec": {"taints": list(taints)}}, "application/merge-patch+json"
+        answer = self._server.ask("PATCH", f"/api/v1/nodes/{NODE}", body, kind=kind)
+        assert answer.status == 200, answer
 
 
 def put(
@@ -131,7 +144,7 @@ def test_the_base_role_suffices_for_a_pod_and_its_token_is_read_anew(
             (tmp_path / "token").write_text(await to_thread.run_sync(server.token, NAMESPACE, "agent"))
             await to_thread.run_sync(put, server, "pod", ACTIVE, {"v": "1"})
             await told.until({"pod": "1"})
-            events.tell(Notice.of(told.states[-1]["pod"], Reason.ACCEPTED, "generation 1"))
+            events.tell(Notice.of(told.states[-1]["pod"], Why.ACCEPTED, "generation 1"))
             await until(lambda: events.written == 1, lambda: str(events.failures))
             assert not follower.progress().failures
             group.cancel_scope.cancel()
@@ -191,6 +204,67 @@ def test_the_base_role_allows_nothing_more(server: KubeServer, method: str, path
     value = {"metadata": {"name": "any"}} if method in ("POST", "PUT", "PATCH") else None
     kind = "application/merge-patch+json" if method == "PATCH" else ""
     assert server.ask(method, path, value, token=token, kind=kind).status == 403
+
+
+def _events_on_the_node(server: KubeServer) -> list[str]:
+    """The reasons of those that a keeper wrote."""
+    events = server.ask("GET", "/api/v1/namespaces/default/events").value["items"]
+    found = [each["reason"] for each in events if each["involvedObject"]["name"] == NODE]
+    return [each for each in found if each != "LocalPullFallback"]  # the contract's
+
+
+def test_the_grants_for_the_node_suffice_for_its_condition_and_its_taint(
+    server: KubeServer, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/kubernetes.md has them; without them nothing is written, and nothing breaks."""
+    monkeypatch.setattr("agent.cluster.nodes.MOST_AGAIN", 2.0)
+    group, rbac = "rbac.authorization.k8s.io", "/apis/rbac.authorization.k8s.io/v1"
+    token = server.service_account(NAMESPACE, "keeper", BASE)
+    keeper = {"kind": "ServiceAccount", "name": "keeper", "namespace": NAMESPACE}
+    rules = [rule("nodes", "get", "patch"), rule("nodes/status", "patch")]
+    other, ours = ({"key": key, "effect": "NoSchedule"} for key in ("other", "k"))
+    node = f"/api/v1/nodes/{NODE}"
+    body, kind = {"spec": {"taints": [ours, other]}}, "application/merge-patch+json"
+    assert server.ask("PATCH", node, body, kind=kind).status == 200
+
+    def grant() -> None:
+        server.make(f"{rbac}/clusterroles", {"metadata": {"name": "node"}, "rules": rules})
+        role = {"apiGroup": group, "kind": "ClusterRole", "name": "node"}
+        bound = {"metadata": {"name": "node"}, "subjects": [keeper], "roleRef": role}
+        server.make(f"{rbac}/clusterrolebindings", bound)
+        server.grant("default", keeper, [rule("events", "create")])
+
+    async def sweep() -> Mapping[str, int]:
+        return {}
+
+    async def proved(*_: object, **__: object) -> Proof:
+        return Proof(State.ENFORCING, Reason.ENFORCING, "good")
+
+    async def body_of_it() -> None:
+        log = Log()
+        proofs = Proofs("/nowhere", Proving("/nowhere/s"), log, prove=proved)
+        at_once = {"random": lambda: 0.0, "sleep": lambda seconds: anyio.sleep(seconds / 100)}
+        keeping = NodeKeeper(NODE, proofs, log, taint=Taint("k", 60), sweep=sweep, **at_once)  # type: ignore[arg-type]
+        credentials = kubeconfig(tmp_path / "keeper", server, token=token)
+        async with ApiServer(credentials) as api, anyio.create_task_group() as group:
+            group.start_soon(keeping.run, api)
+            await proofs.once(Looked(NOTHING_KNOWN, ()), anew=False)
+            await until(lambda: bool(log.of("node condition not written")))
+            await to_thread.run_sync(grant)
+            await until(lambda: keeping.taint == "removed" and keeping.condition is not None, lambda: str(log.events))
+            while not await to_thread.run_sync(_events_on_the_node, server):
+                await anyio.sleep(0.1)
+            group.cancel_scope.cancel()
+        assert not log.of("event on the node not written")
+
+    anyio.run(body_of_it)
+    found = server.ask("GET", node).value
+    assert found["spec"]["taints"] == [other]
+    said = next(each for each in found["status"]["conditions"] if each["type"] == CONDITION)
+    assert (said["status"], said["reason"]) == ("True", "Enforcing")
+    assert _events_on_the_node(server) == ["Enforcing"]
+    for method, path in (("DELETE", node), ("GET", "/api/v1/pods"), ("PATCH", f"{node}/proxy")):
+        assert server.ask(method, path, {}, token=token, kind=kind).status == 403
 
 
 def test_a_kubelets_own_credentials_do_not_suffice(server: KubeServer) -> None:

@@ -79,6 +79,7 @@ def test_serves_until_it_is_told_to_stop_and_takes_its_socket_away(node: Node, n
         assert status == {
             "schemaVersion": "1", "version": __version__, "running": 0, "waiting": 0, "refused": 0, "bugs": {},
             "ahead": {"waiting": 0, "done": 0, "dropped": 0}, "told": told, "linesDropped": 0, "cluster": None,
+            "proof": None, "node": None,
         }  # fmt: skip
         events = running.stopped(number)
     assert running.process.returncode == 0

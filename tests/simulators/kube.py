@@ -30,7 +30,9 @@ NAMESPACE = "nodeseal"
 BOOKMARKS = 0.2
 """Seconds between bookmarks; a real server takes a minute."""
 
-_PATH = re.compile(r"/api/v1/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?\Z")
+_PATH = re.compile(
+    r"/api/v1/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?(?P<sub>/status)?\Z"
+)
 _READS = [("configmaps", verb) for verb in ("get", "list", "watch")]
 _WRITES = [("events", verb) for verb in ("create", "patch")]
 
@@ -218,7 +220,9 @@ class Handler(BaseHTTPRequestHandler):
         query = dict(parse_qsl(parts.query))
         match = _PATH.match(parts.path)
         kind, namespace, name = (
-            (match["kind"], match["namespace"] or "", match["name"] or "") if match else ("", "", "")
+            (match["kind"] + (match["sub"] or ""), match["namespace"] or "", match["name"] or "")
+            if match
+            else ("", "", "")
         )
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         verb = {"POST": "create", "PATCH": "patch"}.get(self.command, "get" if name else "list")
@@ -315,14 +319,45 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(201, body)
 
     def _patch(self, kind: str, namespace: str, name: str, query: Mapping[str, str], body: bytes) -> None:
+        how = self.headers.get("Content-Type", "")
         with self.simulator.condition:
-            found = self.simulator.objects.get((kind, namespace, name))
-            if found is not None:
+            found = self.simulator.objects.get((kind.removesuffix("/status"), namespace, name))
+            if found is not None and how == "application/json-patch+json":
+                if not patched(found, json.loads(body)):
+                    self.refuse(422, "the server rejected our request due to an error in our request")
+                    return
+            elif found is not None and how == "application/strategic-merge-patch+json":
+                merge_conditions(found, json.loads(body))
+            elif found is not None:
                 found.update(json.loads(body))
         if found is None:
             self.refuse(404, f'{kind} "{name}" not found')
         else:
             self.answer(200, json.dumps(found).encode())
+
+
+def patched(value: Object, operations: list[Object]) -> bool:
+    """Apply a JSON patch of `test` and `remove` on the taints of a node; False, and nothing, if a test fails."""
+    taints = list(value["spec"]["taints"])
+    for each in operations:
+        index = int(each["path"].removeprefix("/spec/taints/"))
+        if each["op"] == "test" and (index >= len(taints) or taints[index] != each["value"]):
+            return False
+        if each["op"] == "remove":
+            del taints[index]
+    value["spec"]["taints"] = taints
+    return True
+
+
+def merge_conditions(value: Object, patch: Object) -> None:
+    """Merge conditions of a node by their type."""
+    conditions = value.setdefault("status", {}).setdefault("conditions", [])
+    for each in patch["status"]["conditions"]:
+        same = next((known for known in conditions if known["type"] == each["type"]), None)
+        if same is None:
+            conditions.append(each)
+        else:
+            same.update(each)
 
 
 def selects(query: Mapping[str, str], value: Object) -> bool:
