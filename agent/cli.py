@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, cache, config, difference, doctor, status, verify, watch
+    from agent.modes import breakglass, cache, config, difference, doctor, install, status, uninstall, verify, watch
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -64,6 +64,8 @@ def _for_people(argv: Sequence[str]) -> Exit:
     breakglass.add_parsers(subparsers)
     status.add_parser(subparsers)
     doctor.add_parser(subparsers)
+    install.add_parser(subparsers)
+    uninstall.add_parser(subparsers)
     cache.add_parsers(subparsers)
     watch.add_parser(subparsers)
     subparsers.add_parser("version", help="print the version").set_defaults(handler=_version)
