@@ -317,7 +317,9 @@ def test_program_that_was_replaced_under_the_process_is_told(host: Host, monkeyp
 
     monkeypatch.setattr(containerd, "_peer", lambda *_: 7)
     monkeypatch.setattr(containerd, "_process", found)
-    monkeypatch.setattr(containerd, "_program", lambda *_: (str(host.root / "usr/bin/containerd"), ""))
+    monkeypatch.setattr(
+        containerd, "_program", lambda *_: containerd._Program(str(host.root / "usr/bin/containerd"), "")
+    )
     assert "containerd.replaced" in host.ids("warning")
 
 
