@@ -18,7 +18,7 @@ from agent.adapters import files, host
 from agent.adapters.hostroot import HostRoot, Reached
 from agent.errors import HostError, Malformed
 from agent.wiring import distributions, effective
-from agent.wiring.facts import MAIN, MARKERS, SOCKETS, Facts, Process, os_release, unit_of
+from agent.wiring.facts import MAIN, MAINS, MARKERS, SOCKETS, Facts, Process, os_release, unit_of
 from agent.wiring.loading import Files, load
 from agent.wiring.merging import from_dump, merge
 from agent.wiring.version import Version, parse
@@ -42,11 +42,12 @@ _DELETED = " (deleted)"
 
 
 class Asked(NamedTuple):
-    """What to look at: a host's root, and what to take instead of what is found."""
+    """What to look at: a host's root, and what to take instead of what is found; `version` only if none is found."""
 
     host: str = "/"
     configuration: str = ""
     socket: str = ""
+    version: str = ""
 
 
 class Told(NamedTuple):
@@ -68,10 +69,10 @@ def facts(asked: Asked) -> Told:
         raise HostError(f"{asked.host}: got nothing there; expected the root of a host")
     at, process = _listening(source, asked.socket)
     replaced = process is not None and process.exe.endswith(_DELETED)
-    main = asked.configuration or (process.option("-c", "--config") if process else "") or MAIN
+    main = asked.configuration or (process.option("-c", "--config") if process else "") or _usual(source, at)
     program = _program(source, process)
     below = _below(source, process)
-    version = next(filter(None, (_version(each) for each in (below, program) if each)), None)
+    version = next(filter(None, (_version(each) for each in (below, program) if each)), None) or parse(asked.version)
     read = _Remembered(source)
     loaded = load(main, read)
     for path in _beside(main):
@@ -102,6 +103,11 @@ def facts(asked: Asked) -> Told:
     folder = str(in_force.bin_dir.value)
     known = known._replace(dump=dump, folder=source.folder(folder) if folder.startswith("/") else None)
     return Told(known, trouble, replaced)
+
+
+def _usual(source: HostRoot, socket: str) -> str:
+    """The main configuration of whoever listens at a socket, where no process tells it."""
+    return next((path for path in MAINS.get(socket, ()) if source.exists(path)), MAIN)
 
 
 def listening(source: HostRoot, wanted: str) -> int | None:
