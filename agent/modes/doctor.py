@@ -1,6 +1,7 @@
 """`nodeseal doctor`: whether this node verifies what it pulls, and what stands in the way.
 
-Reads, asks containerd for its version and its configuration, pulls a canary if it is told to, and changes nothing.
+Reads, asks containerd for its version and its configuration, pulls a canary if it is told to, and changes nothing
+unless it is to mend (`agent.modes.mending`).
 """
 
 import argparse
@@ -8,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from agent import RELEASED
 from agent.adapters import containerd, ipc
@@ -27,6 +28,9 @@ from agent.wiring.known import known
 from agent.wiring.planning import Node
 from agent.wiring.proof import NOTHING_KNOWN, Proof
 
+if TYPE_CHECKING:
+    from agent.modes.mending import Mended
+
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
@@ -36,7 +40,8 @@ _DAEMON_SECONDS = 2.0
 class Report(NamedTuple):
     """What was found out.
 
-    `node` is None where containerd's version is not known, `proof` where nobody asked for one.
+    `node` is None where containerd's version is not known, `proof` where nobody asked for one, `mended` where nothing
+    was to be.
     """
 
     told: Told
@@ -44,6 +49,7 @@ class Report(NamedTuple):
     generation: str
     findings: tuple[Finding, ...]
     proof: Proof | None = None
+    mended: "Mended | None" = None
 
     @property
     def enforcing(self) -> bool:
@@ -58,8 +64,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="tell whether this node verifies what it pulls, and what stands in the way",
         description="Look at containerd's version and configuration, at its verifier folder, and at Nodeseal itself, "
         "and tell what keeps pulls from being verified, where it stands, and what to do. Changes nothing. With "
-        "--prove, has a canary pulled through the CRI as well, which has to be refused.",
-        epilog="exit codes: 0 nothing stands in the way, 2 usage, 5 the host can't be read, 12 not enforcing, 70 bug",
+        "--prove, has a canary pulled through the CRI as well, which has to be refused. With --fix, mends first what "
+        "can be mended safely where Nodeseal is installed, as uninstall takes it back, and proves it.",
+        epilog="exit codes: 0 nothing stands in the way, 2 usage, 3 a configuration that can't be edited, 5 the host "
+        "can't be read, or what was mended was taken back; 12 not enforcing, 70 bug",
     )
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
@@ -91,22 +99,53 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=0,
         help="where on 127.0.0.1 the canary is pulled from (default: any port that is free)",
     )
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="set settings back that send pulls past the verifier, where a later file can; have containerd restarted",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --fix: tell what would be done, as a diff")
+    parser.add_argument("--no-restart", action="store_true", help="with --fix: never have containerd restarted")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
 
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
-    """Tell what was found on `stdout`.  Raises `HostError` if the host can't be read, `UsageError`."""
+    """Tell what was found on `stdout`.  Raises `HostError`, `ConfigurationError`, `UsageError`."""
     if options.canary_port and not options.prove:
         raise UsageError("--canary-port: got it alone; expected --prove beside it")
     if not 0 <= options.canary_port < 65536:
         raise UsageError(f"--canary-port: got {options.canary_port}; expected a number below 65536")
+    if (options.dry_run or options.no_restart) and not options.fix:
+        raise UsageError("--dry-run, --no-restart: got them alone; expected --fix beside them")
     asked = Asked(options.host, options.containerd_config, options.socket)
-    report = examine(asked, options.root)
-    if options.prove:
+    mended = _mended(asked, options, stdout) if options.fix else None
+    report = examine(asked, options.root)._replace(mended=mended)
+    if options.prove or (options.fix and not options.dry_run and report.told.facts.socket):
         report = proved(report, asked, options.canary_port)
     stdout.write(json.dumps(as_json(report), indent=2) + "\n" if options.format == "json" else as_text(report))
     return Exit.ALLOW if report.enforcing else Exit.NOT_ENFORCING
+
+
+def _mended(asked: Asked, options: argparse.Namespace, stdout: TextIO) -> "Mended":
+    """Mend first; told line by line to people."""
+    from agent.modes import mending  # and what writes to a host, and speaks to its services
+
+    def tell(line: str) -> None:
+        if options.format == "text":
+            stdout.write(f"{printable(line)}\n")
+            stdout.flush()
+
+    done = mending.mended(asked, tell, restart=not options.no_restart, dry=options.dry_run)
+    if options.dry_run:
+        for line in (*(f"would {step}" for step in done.steps), *done.diff.splitlines()):
+            tell(line)
+    for line in (*done.left, *((f"restart containerd: {done.pending}",) if done.pending else ())):
+        tell(f"to do by hand: {line}")
+    if done.nothing:
+        tell(f"nothing was mended: {done.nothing}")
+    tell("")
+    return done
 
 
 def examine(asked: Asked, root: str) -> Report:
@@ -296,6 +335,7 @@ def as_json(report: Report) -> dict[str, object]:
         ],
         "snapshot": report.generation or None,
         "proof": report.proof.as_json() if report.proof else None,
+        "fix": report.mended.as_json() if report.mended else None,
         "findings": [{**each._asdict(), "severity": each.severity.value} for each in report.findings],
     }
 

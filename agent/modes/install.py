@@ -162,15 +162,15 @@ def _tried(installer: Installer, world: World, host: HostFiles, stdout: TextIO, 
     reason = unsupported(plan)
     if as_json:
         outcome = Outcome(plan, installed=False, unsupported=reason, steps=todo, advice=plan.advice)
-        difference = "".join(_difference(host, step) for step in todo)
-        stdout.write(json.dumps({**as_value(outcome), "dryRun": True, "diff": difference}, indent=2) + "\n")
+        diff = "".join(difference(host, step) for step in todo)
+        stdout.write(json.dumps({**as_value(outcome), "dryRun": True, "diff": diff}, indent=2) + "\n")
         return Exit.ALLOW
     if reason:
         stdout.write(f"nothing would be done: {printable(reason)}\n")
         return Exit.ALLOW
     lines = [f"{described(step)}\n" for step in todo] or ["nothing is to be done\n"]
     stdout.write("".join(f"{printable(line)}\n" for line in map(str.strip, lines)))
-    stdout.write("".join(_difference(host, step) for step in todo))
+    stdout.write("".join(difference(host, step) for step in todo))
     stdout.write("".join(f"to do by hand: {printable(each)}\n" for each in plan.advice))
     return Exit.ALLOW
 
@@ -196,7 +196,7 @@ def described(step: Step) -> str:
     return "prove by the pull of a canary that pulls are verified"
 
 
-def _difference(host: HostFiles, step: Step) -> str:
+def difference(host: HostFiles, step: Step) -> str:
     """A step as a unified diff; empty for what changes no text."""
     if isinstance(step, Change):
         path, before, after = step.path, step.before, step.after
