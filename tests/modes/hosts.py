@@ -48,7 +48,8 @@ class World:
 
     def facts(self) -> Told:
         """What the files say."""
-        with patch.object(containerd, "_version", return_value=version(self.sample.version)):
+        known = patch.object(containerd, "_version", return_value=version(self.sample.version))
+        with known, patch.object(containerd, "_below", return_value=None):
             return containerd.facts(self.asked)
 
     def is_running(self) -> bool:

@@ -4,8 +4,9 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -32,17 +33,27 @@ def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def host(tmp_path: pathlib.Path) -> Host:
+def folder(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder in memory, where there is one: hosts are installed on some hundred times here."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
+def host(folder: pathlib.Path) -> Host:
     """A host with Debian's package."""
-    return make_host(tmp_path)
+    return make_host(folder)
 
 
 @pytest.mark.parametrize("changes", Changes)
 @pytest.mark.parametrize("name", BY_FOLDER)
 def test_each_distribution_is_as_before_once_it_is_uninstalled(
-    tmp_path: pathlib.Path, name: str, changes: Changes
+    folder: pathlib.Path, name: str, changes: Changes
 ) -> None:
-    host = make_host(tmp_path, name)
+    host = make_host(folder, name)
     before = host.tree()
     outcome = host.install(changes=changes)
     if name in UNSUPPORTED:
@@ -93,7 +104,7 @@ def test_twenty_installations_are_one(host: Host) -> None:
     assert host.world.restarts == ["containerd.service"]
 
 
-def test_bootstrap_document_is_as_shipped_and_a_persons_own_stays(host: Host, tmp_path: pathlib.Path) -> None:
+def test_bootstrap_document_is_as_shipped_and_a_persons_own_stays(host: Host) -> None:
     host.install()
     document = json.loads(host.read("etc/nodeseal/bootstrap.json"))
     assert document["untilFirstSnapshot"] == "Audit"
@@ -291,7 +302,7 @@ def test_what_a_person_changed_stays(host: Host) -> None:
     assert {path for path in after if path not in before} == {
         "etc/containerd/conf.d", f"{DROP_IN}.edited", "etc/nodeseal", "etc/nodeseal/docker-config.json",
         "opt", "opt/nodeseal", "opt/nodeseal/0.1.0", "opt/nodeseal/0.1.0/notes", "srv", "srv/verifiers",
-        "srv/verifiers/50-mine", "var", "var/lib", "var/lib/nodeseal", "var/lib/nodeseal/mine",
+        "srv/verifiers/50-mine", "var/lib/nodeseal", "var/lib/nodeseal/mine",
     }  # fmt: skip
     assert len(removed.left) == 5
 
@@ -397,22 +408,22 @@ def uninstall(host: Host) -> object:
 
 @pytest.mark.parametrize("how", ["kill", "error"])
 def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
-    host: Host, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
+    host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     before = host.tree()
-    reference = copies(host, tmp_path, 0)
+    reference = copies(host, folder, 0)
     steps = changes_of(reference, monkeypatch, install)
     complete = reference.tree()
     assert steps > 50
     for at in range(1, steps + 1):
-        one = copies(host, tmp_path, at)
+        one = copies(host, folder, at)
         with counted(monkeypatch, at, how):
             if how == "kill":
                 assert killed(lambda one=one: install(one))  # type: ignore[misc]
             else:
                 with pytest.raises(HostError):
                     install(one)
-        other = copies(one, tmp_path, 100_000 + at)
+        other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
         with counted(monkeypatch):
             one.world.clock += 7200
             (one.root / "run/nodeseal/install.json").unlink(missing_ok=True)  # as after a boot
@@ -420,10 +431,11 @@ def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
             assert settled(one.tree()) == settled(complete), at
             one.uninstall()
             assert one.tree() == before, at
-            other.uninstall()
-            assert other.tree() == before, at
+            if other:
+                other.uninstall()
+                assert other.tree() == before, at
+                shutil.rmtree(other.root)
         shutil.rmtree(one.root)
-        shutil.rmtree(other.root)
 
 
 def settled(tree: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
@@ -437,26 +449,27 @@ def settled(tree: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]
 
 @pytest.mark.parametrize("how", ["kill", "error"])
 def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
-    host: Host, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
+    host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     before = host.tree()
     install(host)
-    steps = changes_of(copies(host, tmp_path, 0), monkeypatch, uninstall)
+    steps = changes_of(copies(host, folder, 0), monkeypatch, uninstall)
     for at in range(1, steps + 1):
-        one = copies(host, tmp_path, at)
+        one = copies(host, folder, at)
         with counted(monkeypatch, at, how):
             if how == "kill":
                 assert killed(lambda one=one: uninstall(one))  # type: ignore[misc]
             else:
                 with pytest.raises(HostError):
                     uninstall(one)
-        other = copies(one, tmp_path, 100_000 + at)
+        other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
         with counted(monkeypatch):
             one.uninstall()
             assert one.tree() == before, at
-            other.world.clock += 7200
-            install(other)
-            other.uninstall()
-            assert other.tree() == before, at
+            if other:
+                other.world.clock += 7200
+                install(other)
+                other.uninstall()
+                assert other.tree() == before, at
+                shutil.rmtree(other.root)
         shutil.rmtree(one.root)
-        shutil.rmtree(other.root)
