@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
@@ -113,6 +114,17 @@ def _usual(source: HostRoot, socket: str) -> str:
 def listening(source: HostRoot, wanted: str) -> int | None:
     """The process that listens where the kubelet asks, 0 if it is of another namespace, None if none does."""
     return next((pid for path in _places(wanted) if (pid := _peer(source, path)) is not None), None)
+
+
+def started(pid: int) -> float:
+    """When a process was started, in seconds since 1970; 0 if nobody can tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read(_MAX_COMMAND).rpartition(b")")[2].split()[19])  # proc(5): 22nd field, starttime
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -95,12 +95,14 @@ class HostFiles(HostRoot):
             path = os.path.dirname(path)
         return tuple(reversed(missing))
 
-    def make_folder(self, path: str, mode: int) -> None:
-        """Make one folder in one that is there; one that is there already is fine."""
+    def make_folder(self, path: str, mode: int) -> bool:
+        """Make one folder in one that is there; whether it was not there already, which is fine."""
+        made = False
         try:
             with self._folder(path) as (folder, name):
                 with suppress(FileExistsError):
                     os.mkdir(name, mode, dir_fd=folder)
+                    made = True
                     os.chmod(name, mode, dir_fd=folder)
                 _sync(folder)
         except (OSError, ValueError) as error:
@@ -109,6 +111,7 @@ class HostFiles(HostRoot):
             path = self.real(path)
         if self.stands(path).kind is not Kind.FOLDER:
             raise HostError(f"{path}: got something that is no folder; expected a folder")
+        return made
 
     def write(self, path: str, content: bytes, mode: int, *, like: Stands | None = None) -> None:
         """Put a file in place of whatever file is there.  `like` gives mode and owner; the label stays.

@@ -54,26 +54,30 @@ class Journal:
         with self._locked(wait) as made:
             found = self.store.read()
             self.is_first = found is None
-            if found is None:
-                found = Manifest()
-                for path in made:
+            self.manifest = found or Manifest()
+            for path in made:  # also those that were made for the one whose turn was first
+                if self.manifest.entry(path) is None:
                     mode = _PRIVATE if path in _OWN_FOLDERS else _USUAL
-                    found = found.having(Entry(path, Kind.FOLDER, Role.STATE, mode, done=True))
-                self.store.write(found)
-            self.manifest = found
-            self._recover()
+                    self.manifest = self.manifest.having(Entry(path, Kind.FOLDER, Role.STATE, mode, done=True))
+            try:
+                if self.manifest != found:
+                    self.store.write(self.manifest)
+                self._recover()
+            except HostError:
+                if self.is_first:
+                    self.forget()
+                raise
             yield
 
     @contextmanager
-    def _locked(self, wait: float) -> Iterator[tuple[str, ...]]:
-        """Hold the lock; the folders that may have been made for it.
+    def _locked(self, wait: float) -> Iterator[list[str]]:
+        """Hold the lock; the folders that were made for it.
 
         Whoever waits may find the folder gone: an uninstallation had it.
         """
+        made: list[str] = []
         for attempt in range(_ATTEMPTS):
-            made = tuple(dict.fromkeys((*self.host.missing_folders(FOLDER), *_OWN_FOLDERS)))
-            for path in made:
-                self.host.make_folder(path, _PRIVATE if path in _OWN_FOLDERS else _USUAL)
+            self._make_folders(made)
             lock = self.store.locked(wait)
             try:
                 lock.__enter__()
@@ -87,14 +91,33 @@ class Journal:
                 lock.__exit__(None, None, None)
             return
 
+    def _make_folders(self, made: list[str]) -> None:
+        """The folders for the record; those that were not there, and those of our own, are added to `made`."""
+        new = []
+        try:
+            for path in dict.fromkeys((*self.host.missing_folders(FOLDER), *_OWN_FOLDERS)):
+                is_own = path in _OWN_FOLDERS
+                if self.host.make_folder(path, _PRIVATE if is_own else _USUAL):
+                    new.append(path)
+                if path in new or is_own:
+                    made.append(path)
+        except HostError:
+            for path in reversed(new):
+                self.host.remove_folder(path)
+            raise
+
     def folder(self, path: str, mode: int, role: Role) -> bool:
         """Make a folder, and those above it; whether it was not there."""
         missing = self.host.missing_folders(path)
         for each in missing:
-            own = mode if each == path else _USUAL
-            entry = Entry(each, Kind.FOLDER, role, own)
-            self._record(entry, lambda each=each, own=own: self.host.make_folder(each, own), lambda: None)  # type: ignore[misc]
+            self._make_folder(Entry(each, Kind.FOLDER, role, mode if each == path else _USUAL))
         return bool(missing)
+
+    def _make_folder(self, entry: Entry) -> None:
+        def act() -> None:
+            self.host.make_folder(entry.path, entry.mode)
+
+        self._record(entry, act, lambda: None)
 
     def file(self, path: str, content: bytes, mode: int, role: Role) -> bool:
         """Put a file of ours there; whether that changed anything."""
@@ -159,13 +182,11 @@ class Journal:
         entry = Entry(path, Kind.TREE, Role.PROGRAM, _USUAL, members=tuple(members.items()))
         self._record(entry, lambda: programs.place(self.host, source, members, path), lambda: None)
 
-    def note(self, *, pending: str | None = None, restarted: float | None = None, undoing: bool | None = None) -> None:
-        """Record that a restart is due, or when there was one, or that all is being taken away."""
+    def note(self, *, pending: str | None = None, since: float = 0.0, undoing: bool | None = None) -> None:
+        """Record why a restart is due and since when, empty if none is any more, or that all is being taken away."""
         manifest = self.manifest
         if pending is not None:
-            manifest = manifest._replace(restart_pending=pending)
-        if restarted is not None:
-            manifest = manifest._replace(restarted=restarted)
+            manifest = manifest._replace(restart_pending=pending, pending_since=since)
         if undoing is not None:
             manifest = manifest._replace(undoing=undoing)
         self._write(manifest)
@@ -237,6 +258,9 @@ class Journal:
         manifest = self.manifest
         for entry in self.manifest.entries:
             if entry.done:
+                if manifest.undoing and entry.kind is Kind.TREE and not self._stands(entry, ""):
+                    self._revert_tree(entry)  # half of a program is none
+                    manifest = manifest.without(entry.path)
                 continue
             if self._stands(entry, entry.said):
                 manifest = manifest.having(entry._replace(done=True, was=""))

@@ -10,6 +10,7 @@
 import fcntl
 import hashlib
 import os
+import posixpath
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -68,8 +69,9 @@ class ManifestStore:
 
     def sweep(self, manifest: Manifest) -> None:
         """Forget kept bytes that nothing needs any more.  Raises `HostError`."""
-        for name in self._host.names(FOLDER, "before-*"):
-            if name.removeprefix("before-") not in manifest.kept:
+        for name in self._host.names(FOLDER):
+            is_kept = name.startswith("before-") and name.removeprefix("before-") in manifest.kept
+            if name != posixpath.basename(PATH) and not is_kept:
                 self._host.remove(f"{FOLDER}/{name}")
 
     def remove(self) -> None:

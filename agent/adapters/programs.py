@@ -4,6 +4,7 @@ A program is a frozen one-dir build.  The folder that it is copied from is this 
 host's.  Raises `HostError`.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -16,6 +17,7 @@ from agent.errors import HostError
 from agent.wiring.manifest import FOLDER_SAID, LINK_SAID
 
 EXECUTABLE = "nodeseal"
+_ELF, _ELF_HEADER = b"\x7fELF", 20
 MAX_MEMBERS = 5_000
 """Most entries of a program's folder."""
 
@@ -48,6 +50,39 @@ def identity(of: Mapping[str, str]) -> str:
     """What tells one build from another of the same version: eight hexadecimal digits."""
     told = "".join(f"{name}\0{said}\0" for name, said in sorted(of.items()))
     return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def machine(header: bytes | None) -> bytes:
+    """What machine a program is for, by the beginning of its file: class, byte order and `e_machine` of elf(5).
+
+    Empty for what is no program of that form.
+    """
+    if header is None or len(header) < _ELF_HEADER or not header.startswith(_ELF):
+        return b""
+    return header[4:6] + header[18:20]
+
+
+def header(source: str) -> bytes:
+    """The beginning of the executable in a folder of ours."""
+    try:
+        with open(f"{source}/{EXECUTABLE}", "rb") as file:
+            return file.read(_ELF_HEADER)
+    except OSError as error:
+        raise HostError(f"{source}: got {error}; expected a program's folder") from None
+
+
+def in_use(host: HostFiles, path: str) -> bool:
+    """Whether a process that can be seen here runs a program of the host's."""
+    try:
+        with host.opened_folder(path) as folder:
+            program = os.stat(f"{folder}/{EXECUTABLE}")
+    except (OSError, HostError):
+        return False
+    for pid in os.listdir("/proc"):
+        with suppress(OSError):
+            if pid.isdigit() and os.path.samestat(program, os.stat(f"/proc/{pid}/exe")):
+                return True
+    return False
 
 
 def is_placed(host: HostFiles, path: str, of: Mapping[str, str]) -> bool:
@@ -111,8 +146,11 @@ def _remove(path: str, said: str) -> None:
     with suppress(FileNotFoundError, NotADirectoryError):
         mode = os.lstat(path).st_mode
         if stat.S_ISDIR(mode) and said == FOLDER_SAID:
-            with suppress(OSError):
+            try:
                 os.rmdir(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # what others put there keeps it
+                    raise
         elif (stat.S_ISLNK(mode) and said == LINK_SAID + os.readlink(path)) or (
             stat.S_ISREG(mode) and said == _digest(path)
         ):

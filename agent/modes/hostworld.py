@@ -87,6 +87,11 @@ class HostWorld:
         """See `World.now`."""
         return time.time()
 
+    def started(self) -> float:
+        """See `World.started`."""
+        pid = containerd.listening(self._host, self._asked.socket) if self._runs else None
+        return containerd.started(pid) if pid else 0.0
+
     def _answers(self) -> bool:
         with containerd.socket_path(self._host, self._asked.socket) as path:
             return bool(path) and anyio.run(_answers, path)

@@ -3,6 +3,7 @@
 What it asks of the host beyond files is a `World`; the order of the steps is `agent.wiring.steps`'s.
 """
 
+import hashlib
 import json
 import posixpath
 import secrets
@@ -13,13 +14,14 @@ from agent.adapters import programs, state
 from agent.adapters.containerd import Told
 from agent.adapters.host import Done
 from agent.adapters.journal import Journal
+from agent.adapters.state import Tried
 from agent.config.bootstrap import API_VERSION
-from agent.errors import ConfigurationError, Exit, HostError, Malformed
+from agent.errors import ConfigurationError, Exit, HostError
 from agent.model.request import STDIN_MEDIA_TYPE
 from agent.rules.lists import BUILT_IN
-from agent.wiring import bindir, planning, proof, steps, triggers
-from agent.wiring.distributions import Way
-from agent.wiring.manifest import Manifest, Role
+from agent.wiring import bindir, distributions, planning, proof, steps, triggers
+from agent.wiring.distributions import Placed, Way
+from agent.wiring.manifest import Kind, Manifest, Role
 from agent.wiring.merging import from_dump
 from agent.wiring.planning import Changes, Options, Plan, import_pattern
 from agent.wiring.proof import Known, Proof, State
@@ -43,8 +45,8 @@ BOOTSTRAP = "/etc/nodeseal/bootstrap.json"
 READY_SECONDS = 90.0
 """How long containerd may take to answer again."""
 
+_HOSTS_PROGRAM = "/bin/sh"
 _KEPT_IN = ("/var/cache", "/var/log", "/run")  # a root that is being built may lack them
-_ROLES = tuple(Role)
 _PAUSE = "registry.k8s.io/pause:3.10.2"
 _PAUSE_DIGEST = BUILT_IN[0].digests[-1]
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -88,6 +90,10 @@ class World(Protocol):
 
     def now(self) -> float:
         """Seconds since 1970."""
+        ...
+
+    def started(self) -> float:
+        """When the containerd that runs was started, in seconds since 1970; 0 if nobody can tell."""
         ...
 
 
@@ -148,7 +154,8 @@ def bootstrap(node_name: str) -> bytes:
 def unsupported(plan: Plan) -> str:
     """Why nothing can be installed on a node, and what to use instead; empty if something can."""
     if plan.placed.way is Way.REFUSE or plan.placed.distribution.hands_off:
-        return plan.advice[0] if plan.advice else plan.placed.distribution.title
+        title, advice = plan.placed.distribution.title, plan.placed.advice
+        return f"{title}: {advice}" if advice else title
     return ""
 
 
@@ -158,32 +165,46 @@ class Installer:
     def __init__(self, journal: Journal, world: World, asked: Asked, tell: Callable[[str], None]) -> None:
         """`tell` gets a line for each thing that is done."""
         self._journal, self._world, self._asked, self._tell = journal, world, asked, tell
-        self._restarted = False
+        self._restarted = self._changed = False
         self._proof: Proof | None = None
         self._plan: Plan | None = None
+        self._tried = Tried()
+        self._pending = ""
+        self._switched_from: str | None = None
 
     def prepared(self, told: Told) -> tuple[Plan, tuple[Step, ...], Mapping[str, str]]:
         """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
-        plan = planning.plan(told.facts, Options(self._asked.changes, self._asked.bin_dir))
-        if unsupported(plan):
-            return plan, (), {}
-        complaints = planning.unexpected(told.facts, plan._replace(edits=plan.edits))
+        asked, journal, runs = self._asked, self._journal, self._world.is_running()
+        plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir))
+        if plan.restarts_itself and runs and not asked.restart:  # to write our file would be to restart it
+            plan = planning.plan(told.facts, Options(Changes.NONE, asked.bin_dir))
+        complaints = planning.unexpected(told.facts, plan)
         if complaints:
-            raise ConfigurationError(f"{told.facts.main}: {complaints[0]}", hint="this is a bug: please report it")
-        members = programs.members(self._asked.source)
-        manifest = self._journal.manifest
+            raise ConfigurationError(f"{told.facts.main}: {complaints[0]}")
+        members, tried = programs.members(asked.source), state.tried(journal.host)
+        self._tried = tried._replace(failed=_fingerprint(told, plan, members))
+        if tried.failed and tried.failed == self._tried.failed and plan.restart:
+            raise HostError(
+                f"this very installation was taken back: {tried.why}",
+                hint="change what it says; it is tried again once configuration or program are others, or after a boot",
+            )
+        manifest = journal.manifest
+        is_due = manifest.restart_pending and self._world.started() <= manifest.pending_since
+        self._pending = manifest.restart_pending if is_due else ""
         may = May(
-            self._world.is_running(),
-            self._asked.restart and self._world.can_restart(),
-            manifest.restart_pending,
-            manifest.restarted,
+            runs,
+            asked.restart and self._world.can_restart(),
+            self._pending,
+            tried.restarted,
             self._world.now(),
         )
         return plan, steps.steps(plan, self._wanted(members), may), members
 
     def tried(self, told: Told) -> tuple[Plan, tuple[Step, ...]]:
         """The plan and the steps, with nothing written.  Raises as `prepared` does."""
-        self._not_supported(told)
+        early = self._not_supported(told)
+        if early:
+            return early.plan, ()
         self._journal.manifest = self._journal.store.read() or Manifest()
         return self.prepared(told)[:2]
 
@@ -200,25 +221,41 @@ class Installer:
                 plan, todo, members = self.prepared(told)
                 self._plan = plan
                 self._adopt(told)
+                self._journal.note(undoing=False)
+                if self._journal.manifest.restart_pending and not self._pending:
+                    self._journal.note(pending="")
                 for step in todo:
                     self._carry_out(step, told, plan, members)
             except BaseException as error:
-                left = self._back(before)
-                if isinstance(error, HostError | ConfigurationError | Malformed):
-                    text = f"{error.message}; so nothing was changed" if not left else error.message
-                    raise RolledBack(text, tuple(left), hint=error.hint) from error
+                left = self._back(before, getattr(error, "message", type(error).__name__))
+                if isinstance(error, HostError) and self._changed:
+                    raise RolledBack(f"{error.message}; it was taken back", tuple(left), hint=error.hint) from error
                 raise
-            return self._ended(told, plan, todo)
+            return self._ended(plan, todo)
 
     def _not_supported(self, told: Told) -> Outcome | None:
-        if told.facts.version is None:
+        known = distributions.identify(told.facts)
+        if told.facts.version is None and not (known.way is Way.REFUSE or known.hands_off):
             raise HostError(
                 "got no containerd whose version can be told; expected one that runs, or a program of it",
                 hint="name its socket: --socket PATH",
             )
-        plan = planning.plan(told.facts, Options(self._asked.changes, self._asked.bin_dir))
+        if told.facts.version is None:
+            plan = Plan(Placed(known, Way.REFUSE))
+        else:
+            found = planning.node(told.facts)
+            plan = Plan(found.placed)
+            problems = found.effective.written.problems
+            if problems and not unsupported(plan):
+                raise ConfigurationError(problems[0], hint="containerd would not start with it: nothing is changed")
+        ours, theirs = (
+            programs.machine(header)
+            for header in (programs.header(self._asked.source), self._journal.host.read(_HOSTS_PROGRAM))
+        )
         reason = unsupported(plan)
-        return Outcome(plan, installed=False, unsupported=reason, advice=plan.advice) if reason else None
+        if not reason and ours and theirs and ours != theirs:
+            reason = "this program is built for another machine: use the one for this architecture"
+        return Outcome(plan, installed=False, unsupported=reason) if reason else None
 
     def _wanted(self, members: Mapping[str, str]) -> Wanted:
         host, path = self._journal.host, f"/opt/nodeseal/{self._asked.version}"
@@ -271,6 +308,7 @@ class Installer:
             check(self._world, step.program)
             self._tell("the program refuses the canary, and lets a sandbox image pass")
         elif isinstance(step, Switch):
+            self._switched_from = journal.host.stands(step.path).target
             journal.link(step.path, step.target, Role.CURRENT)
             self._tell(f"{step.path} leads to {step.target}")
         elif isinstance(step, Compare):
@@ -285,8 +323,8 @@ class Installer:
 
     def _due(self, role: Role, plan: Plan) -> None:
         """A restart is due from the first change of a configuration on, whoever is killed when."""
-        if role is Role.CONFIGURATION and plan.restart and not self._journal.manifest.restart_pending:
-            self._journal.note(pending=plan.restart)
+        if role is Role.CONFIGURATION and plan.restart:
+            self._journal.note(pending=plan.restart, since=self._world.now())
 
     def _compare(self, told: Told, plan: Plan) -> None:
         after = self._world.facts()
@@ -300,7 +338,7 @@ class Installer:
             raise HostError(f"{told.facts.main}: containerd makes something else of it: {complaints[0]}")
 
     def _restart(self, step: Restart) -> None:
-        self._journal.note(restarted=self._world.now())
+        state.note_tried(self._journal.host, Tried(self._world.now()))
         self._restarted = True
         self._tell(f"restarting {step.unit}: {step.why}")
         restart(self._world, step.unit, by_itself=step.by_itself)
@@ -312,7 +350,6 @@ class Installer:
         self._proof = found = self._world.prove(Known(left, installed=True))
         self._tell(f"proof: {found.state.value}: {found.message}")
         if found.is_enforcing:
-            self._journal.note(pending="")
             return
         excused = found.state is State.BYPASSED and (
             left or self._journal.manifest.restart_pending or plan.placed.way is Way.ADVISE
@@ -320,23 +357,30 @@ class Installer:
         if not excused:
             raise HostError(f"containerd does not ask this verifier: {found.message}")
 
-    def _back(self, before: frozenset[str]) -> list[str]:
+    def _back(self, before: frozenset[str], why: str) -> list[str]:
         """Take back what was done: our entry first, so that nothing is refused meanwhile; then containerd anew."""
         journal = self._journal
-        if not journal.has_done and not journal.is_first:
-            return []
-        self._tell("taking it back")
+        self._changed = journal.has_done
+        if self._changed:
+            self._tell("taking it back")
         left = journal.undo(Role.VERIFIER, Role.UNIT)
         left += journal.undo(Role.CONFIGURATION)
         if self._restarted and self._plan is not None:
             try:
                 restart(self._world, self._plan.unit, by_itself=self._plan.restarts_itself)
+                state.note_tried(journal.host, self._tried._replace(restarted=self._world.now(), why=why))
             except HostError as error:
                 left.append(error.message)
-        left += journal.undo(*_ROLES)
+        left += journal.undo(Role.CURRENT, Role.PROGRAM)
         try:
             if journal.is_first:
-                state.remove(journal.host, keep=before)
+                kept = {posixpath.dirname(state.TRIED), state.TRIED} if self._restarted else set()
+                state.remove(journal.host, keep=before | kept)
+        except HostError as error:
+            left.append(error.message)
+        left += journal.undo(Role.STATE)
+        try:
+            if journal.is_first:
                 journal.forget()
             else:
                 journal.sweep()
@@ -344,9 +388,22 @@ class Installer:
             left.append(error.message)
         return left
 
-    def _ended(self, told: Told, plan: Plan, todo: tuple[Step, ...]) -> Outcome:
+    def _remove_old(self) -> None:
+        """Programs of earlier installations go, but for the last: pulls may still be running on it."""
+        journal = self._journal
+        if self._switched_from is None:
+            return
+        stay = {self._switched_from, journal.host.stands(steps.CURRENT).target}
+        for entry in journal.manifest.of(Role.PROGRAM):
+            is_old = entry.kind is Kind.TREE and posixpath.basename(entry.path) not in stay
+            if is_old and not programs.in_use(journal.host, entry.path):
+                for note in journal.revert(entry):
+                    self._tell(f"left: {note}")
+
+    def _ended(self, plan: Plan, todo: tuple[Step, ...]) -> Outcome:
         journal = self._journal
         if any(isinstance(step, Place | Switch | Change | Write) for step in todo):
+            self._remove_old()
             journal.sweep()
         return Outcome(
             plan,
@@ -357,6 +414,14 @@ class Installer:
             proof=self._proof,
             advice=plan.advice,
         )
+
+
+def _fingerprint(told: Told, plan: Plan, members: Mapping[str, str]) -> str:
+    """What tells an installation from another: the program, what is set, and the files that it is set in."""
+    digest = hashlib.sha256(programs.identity(members).encode())
+    for part in (sorted(plan.settings.items()), sorted(told.facts.files.items())):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
 
 
 def restart(world: World, unit: str, *, by_itself: bool = False) -> None:

@@ -8,6 +8,7 @@ The order keeps it able to pull at every moment:
 4. `current`, the programs, and what the program itself wrote; at last the record.
 """
 
+import posixpath
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ class Uninstaller:
 
     def run(self, *, may_restart: bool = True, keep_state: bool = False) -> Removed:
         """Uninstall.  What was begun and not finished is finished by the next one.  Raises `HostError`."""
-        if self._journal.store.read() is None:
+        if self._journal.store.read() is None and self._journal.host.missing_folders(posixpath.dirname(FOLDER)):
             return Removed(was_installed=False)
         with self._journal.held():
             if self._journal.is_first:  # another one was faster
@@ -82,7 +83,8 @@ class Uninstaller:
         journal = self._journal
         entries = [entry for entry in journal.manifest.of(Role.CONFIGURATION) if entry.kind is not Kind.FOLDER]
         if entries and not journal.manifest.restart_pending:
-            journal.note(pending="containerd reads its configuration when it starts, and settings of ours are gone")
+            why = "containerd reads its configuration when it starts, and settings of ours are gone"
+            journal.note(pending=why, since=self._world.now())
         self._revert(Role.CONFIGURATION)
         return journal.manifest.restart_pending
 

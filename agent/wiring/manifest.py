@@ -71,13 +71,13 @@ class Manifest(NamedTuple):
     """`entries` in the order in which they were written.
 
     `undoing` is whether they are being taken away; `restart_pending` is why containerd has yet to be restarted, empty
-    if it need not be; `restarted` is when it was restarted last for us, in seconds since 1970.
+    if it need not be, and `pending_since` since when, in seconds since 1970.
     """
 
     entries: tuple[Entry, ...] = ()
     undoing: bool = False
     restart_pending: str = ""
-    restarted: float = 0.0
+    pending_since: float = 0.0
 
     def entry(self, path: str) -> Entry | None:
         """What is recorded of a path, None if nothing is."""
@@ -109,7 +109,7 @@ def encode(manifest: Manifest) -> bytes:
         "schemaVersion": SCHEMA_VERSION,
         "undoing": manifest.undoing,
         "restartPending": manifest.restart_pending,
-        "restarted": manifest.restarted,
+        "pendingSince": manifest.pending_since,
         "entries": [
             {
                 "path": entry.path,
@@ -140,7 +140,7 @@ def decode(content: bytes) -> Manifest:
             tuple(map(_entry, entries if isinstance(entries, list) else [None])),
             value["undoing"] is True,
             _text(value["restartPending"]),
-            float(value["restarted"]),
+            float(value["pendingSince"]),
         )
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         text = f"manifest: got {ascii(error)[:120]}; expected what an installation of this version or before wrote"

@@ -20,20 +20,16 @@ _MANAGER = DBusAddress(_PATH, interface="org.freedesktop.systemd1.Manager")
 _GUID = b"0123456789abcdef0123456789abcdef"
 
 Job = Callable[[str, str], str]
-"""What is done with a method and a unit; returns the job's result, or raises `Refused`."""
-
-
-class Refused(Exception):
-    """The manager answers with an error."""
+"""What is done with a method and a unit; returns the job's result."""
 
 
 class Systemd:
     """Serves on a socket until the context ends."""
 
-    def __init__(self, path: pathlib.Path, job: Job, *, is_bus: bool = False) -> None:
-        """`job` is called for each; `is_bus` expects the words of a bus first."""
+    def __init__(self, path: pathlib.Path, job: Job, *, refusal: str = "") -> None:
+        """`job` is called for each, unless all are refused in these words."""
         self.asked: list[tuple[str, tuple[object, ...]]] = []
-        self._job, self._is_bus = job, is_bus
+        self._job, self._refusal = job, refusal
         self._socket = socket.socket(socket.AF_UNIX)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._socket.bind(str(path))
@@ -111,14 +107,12 @@ class Systemd:
         unit = str(message.body[0])
         # as the real one: a signal of somebody else's job, the answer, and the end of this one some time later
         connection.sendall(self._said(self._removed(f"{_PATH}/job/999", "other.service", "failed")))
-        try:
-            connection.sendall(self._said(new_method_return(message, "o", (job,))))
-            result = self._job(member, unit)
-        except Refused as error:
-            text = new_error(message, "org.freedesktop.systemd1.NoSuchUnit", "s", (str(error),))
-            connection.sendall(self._said(text))
+        if self._refusal:
+            name = "org.freedesktop.systemd1.NoSuchUnit"
+            connection.sendall(self._said(new_error(message, name, "s", (self._refusal,))))
             return
-        connection.sendall(self._said(self._removed(job, unit, result)))
+        connection.sendall(self._said(new_method_return(message, "o", (job,))))
+        connection.sendall(self._said(self._removed(job, unit, self._job(member, unit))))
 
     def _removed(self, job: str, unit: str, result: str) -> Message:
         return new_signal(_MANAGER, "JobRemoved", "uoss", (7, job, unit, result))
