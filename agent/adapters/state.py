@@ -24,8 +24,8 @@ OWN = {
         "verdicts",
     ),
     "/var/lib/nodeseal": (
-        "break-glass-begun.json", "break-glass.lock", "complete.json", "current", "fetched.json", "in-force.json", "keys",
-        "keys.lock", "publish.lock", "rules.json", "serial.json", "snapshots",
+        "break-glass-begun.json", "break-glass.lock", "complete.json", "current", "fetched.json", "in-force.json",
+        "keys", "keys.lock", "publish.lock", "rules.json", "serial.json", "snapshots",
     ),
     "/var/log/nodeseal": ("folded.json", "spool.1.jsonl", "spool.jsonl"),
 }  # fmt: skip

@@ -69,7 +69,13 @@ class Mender:
             return Mended(nothing=_NOT_INSTALLED)
         told = self._world.facts()
         files, left = self._files(told, dry=dry)
-        installer = Installer(Journal(self._host), self._world, self._asked(current), self._tell)
+        source = os.path.join(self._host.root, current.lstrip("/"))
+        danger = _danger(source)
+        if danger and dry and files:
+            return Mended(files, left=(f"{danger}; the rest can be told once that is mended",))
+        if danger:
+            raise HostError(f"{danger}; it is not trusted", hint="install again: nodeseal install")
+        installer = Installer(Journal(self._host), self._world, self._asked(source), self._tell)
         plan, todo = installer.tried(told)
         left = (*left, *plan.advice)
         if unsupported(plan):
@@ -85,17 +91,10 @@ class Mender:
         outcome = installer.run()
         return Mended(words, diff, "", left, outcome.restarted, outcome.pending)
 
-    def _asked(self, current: str) -> Asked:
-        """What stands there already, once more.  Raises `HostError` if others could have changed it."""
-        source = os.path.join(self._host.root, current.lstrip("/"))
-        try:
-            danger = place.unsafe(os.path.join(source, steps.EXECUTABLE))
-        except OSError as error:
-            raise HostError(f"{current}: got {error.strerror or error}; expected the program") from None
-        if danger:
-            raise HostError(f"{danger}; it is not trusted", hint="install again: nodeseal install")
+    def _asked(self, source: str) -> Asked:
+        """What stands there already, once more."""
         name = NodeState(self._host.root).bootstrap().node_name
-        version = posixpath.basename(current)
+        version = posixpath.basename(source)
         return Asked(source, version, Changes.PULL_PATH, node_name=name, restart=self._restart)
 
     def _files(self, told: Told, *, dry: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -127,6 +126,14 @@ class Mender:
             for each in folder.entries:
                 if each.link and each.name == hostfiles.unfinished(bindir.LINK):
                     yield f"{folder.path}/{each.name}"
+
+
+def _danger(source: str) -> str:
+    """Why the program in a folder can't be trusted, empty if it can.  Raises `HostError`."""
+    try:
+        return place.unsafe(os.path.join(source, steps.EXECUTABLE))
+    except OSError as error:
+        raise HostError(f"{source}: got {error.strerror or error}; expected the program") from None
 
 
 def mended(asked: containerd.Asked, tell: Callable[[str], None], *, restart: bool = True, dry: bool = False) -> Mended:
