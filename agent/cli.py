@@ -48,7 +48,20 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
-    from agent.modes import breakglass, cache, config, difference, doctor, status, supportbundle, verify, version, watch
+    from agent.modes import (
+        breakglass,
+        cache,
+        config,
+        difference,
+        doctor,
+        install,
+        status,
+        supportbundle,
+        uninstall,
+        verify,
+        version,
+        watch,
+    )
 
     parser = argparse.ArgumentParser(
         prog="nodeseal",
@@ -64,6 +77,8 @@ def _for_people(argv: Sequence[str]) -> Exit:
     breakglass.add_parsers(subparsers)
     status.add_parser(subparsers)
     doctor.add_parser(subparsers)
+    install.add_parser(subparsers)
+    uninstall.add_parser(subparsers)
     cache.add_parsers(subparsers)
     watch.add_parser(subparsers)
     supportbundle.add_parser(subparsers)

@@ -1,24 +1,25 @@
 """What a host says of its containerd: the process behind the CRI's socket, its version, its configuration.
 
 The process is the one that listens where the kubelet asks, by `SO_PEERCRED`: a node often runs another containerd, for
-Docker.  Nothing is changed.  The version is asked of the running process's own program.  The configuration is asked of
-it too (`config dump`) where the host's root is ours; where the host is mounted elsewhere, paths in its configuration
-mean other files, and it is put together from the files.
+Docker.  Nothing is changed.  The version is asked of the running process's own program, and so is the configuration
+(`config dump`).  Where the host is mounted elsewhere, paths in its configuration mean other files: its program is run
+with the host's root for its own, and if that can't be, the configuration is put together from the files.
 """
 
 import os
 import socket
 import stat
 import struct
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from agent.adapters import files, host
-from agent.adapters.hostroot import HostRoot
+from agent.adapters.hostroot import HostRoot, Reached
 from agent.errors import HostError, Malformed
 from agent.wiring import distributions, effective
-from agent.wiring.facts import MAIN, MARKERS, SOCKETS, Facts, Process, os_release, unit_of
+from agent.wiring.facts import MAIN, MAINS, MARKERS, SOCKETS, Facts, Process, os_release, unit_of
 from agent.wiring.loading import Files, load
 from agent.wiring.merging import from_dump, merge
 from agent.wiring.version import Version, parse
@@ -42,11 +43,12 @@ _DELETED = " (deleted)"
 
 
 class Asked(NamedTuple):
-    """What to look at: a host's root, and what to take instead of what is found."""
+    """What to look at: a host's root, and what to take instead of what is found; `version` only if none is found."""
 
     host: str = "/"
     configuration: str = ""
     socket: str = ""
+    version: str = ""
 
 
 class Told(NamedTuple):
@@ -68,9 +70,10 @@ def facts(asked: Asked) -> Told:
         raise HostError(f"{asked.host}: got nothing there; expected the root of a host")
     at, process = _listening(source, asked.socket)
     replaced = process is not None and process.exe.endswith(_DELETED)
-    main = asked.configuration or (process.option("-c", "--config") if process else "") or MAIN
-    program, name = _program(source, process)
-    version = _version(program, name)
+    main = asked.configuration or (process.option("-c", "--config") if process else "") or _usual(source, at)
+    program = _program(source, process)
+    below = _below(source, process)
+    version = next(filter(None, (_version(each) for each in (below, program) if each)), None) or parse(asked.version)
     read = _Remembered(source)
     loaded = load(main, read)
     for path in _beside(main):
@@ -90,7 +93,10 @@ def facts(asked: Asked) -> Told:
     if distributions.identify(known).way is distributions.Way.REFUSE:
         trouble = "not asked: this is no containerd"
     elif asked.host == "/" and program and loaded.files:
-        dump, trouble = _dump(program, name, main, version)
+        dump, trouble = _dump(program, main, version)
+    elif below and loaded.files:
+        dump, trouble = _dump(below, main, version)
+        trouble = f"not asked: {trouble}" if dump is None else ""
     elif asked.host == "/":
         trouble = "there is no configuration file"
     written = merge(load(main, Files(read.files)), version)
@@ -98,6 +104,46 @@ def facts(asked: Asked) -> Told:
     folder = str(in_force.bin_dir.value)
     known = known._replace(dump=dump, folder=source.folder(folder) if folder.startswith("/") else None)
     return Told(known, trouble, replaced)
+
+
+def _usual(source: HostRoot, socket: str) -> str:
+    """The main configuration of whoever listens at a socket, where no process tells it."""
+    return next((path for path in MAINS.get(socket, ()) if source.exists(path)), MAIN)
+
+
+def listening(source: HostRoot, wanted: str) -> int | None:
+    """The process that listens where the kubelet asks, 0 if it is of another namespace, None if none does."""
+    return next((pid for path in _places(wanted) if (pid := _peer(source, path)) is not None), None)
+
+
+def started(pid: int) -> float:
+    """When a process was started, in seconds since 1970; 0 if nobody can tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            ticks = int(file.read(_MAX_COMMAND).rpartition(b")")[2].split()[19])  # proc(5): 22nd field, starttime
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.time() - since_boot + ticks / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def socket_path(source: HostRoot, wanted: str) -> Iterator[str]:
+    """A path of ours that leads to the socket where the kubelet asks, whatever its length; empty if none is there."""
+    with ExitStack() as opened:
+        for path in _places(wanted):
+            with suppress(OSError, ValueError):
+                reached = opened.enter_context(source.reached(path))
+                if stat.S_ISSOCK(reached.found.st_mode):
+                    found = f"/proc/self/fd/{reached.descriptor}"
+                    break
+        else:
+            found = ""
+        yield found
+
+
+def _places(wanted: str) -> Sequence[str]:
+    return (wanted,) if wanted else SOCKETS
 
 
 class _Remembered:
@@ -129,7 +175,7 @@ def _beside(main: str) -> Iterable[str]:
 
 def _listening(source: HostRoot, wanted: str) -> tuple[str, Process | None]:
     """The first socket that somebody listens at, and who; the wanted one, if any, whether or not somebody does."""
-    for path in (wanted,) if wanted else SOCKETS:
+    for path in _places(wanted):
         pid = _peer(source, path)
         if pid is not None:
             return path, _process(pid)
@@ -164,22 +210,47 @@ def _process(pid: int) -> Process | None:
     return Process(pid, exe, tuple(os.fsdecode(word) for word in words), unit)
 
 
-def _program(source: HostRoot, process: Process | None) -> tuple[str, str]:
-    """The program to ask for its version, and the name to call it by (k3s is one program of many names)."""
+class _Program(NamedTuple):
+    """A program to ask, the name to call it by (k3s is one program of many names), and what is its root."""
+
+    path: str
+    name: str
+    root: str = "/"
+
+
+def _program(source: HostRoot, process: Process | None) -> _Program | None:
+    """containerd's own, as a path of ours."""
     if process is not None:
-        return f"/proc/{process.pid}/exe", os.path.basename(process.arguments[0]) if process.arguments else ""
+        name = os.path.basename(process.arguments[0]) if process.arguments else ""
+        return _Program(f"/proc/{process.pid}/exe", name)
     for path in PROGRAMS:
         with suppress(OSError), source.reached(path) as reached:
-            if stat.S_ISREG(reached.found.st_mode) and reached.found.st_mode & 0o111 and not reached.unsafe:
-                return os.path.join(source.root, reached.path.lstrip("/")), os.path.basename(path)
-    return "", ""
+            if _is_program(reached):
+                return _Program(os.path.join(source.root, reached.path.lstrip("/")), os.path.basename(path))
+    return None
 
 
-def _version(program: str, name: str) -> Version | None:
-    if not program or _owned_by_others(program):
+def _below(source: HostRoot, process: Process | None) -> _Program | None:
+    """The same as a path of a host that is mounted elsewhere; None where our root is the host's."""
+    if source.root == "/" or os.geteuid() != 0:
+        return None
+    for path in (process.exe,) if process is not None else PROGRAMS:
+        with suppress(OSError, ValueError), source.reached(path) as reached:
+            if _is_program(reached):
+                name = os.path.basename(process.arguments[0] if process and process.arguments else path)
+                return _Program(reached.path, name, source.root)
+    return None
+
+
+def _is_program(reached: Reached) -> bool:
+    return stat.S_ISREG(reached.found.st_mode) and bool(reached.found.st_mode & 0o111) and not reached.unsafe
+
+
+def _version(program: _Program) -> Version | None:
+    if program.root == "/" and _owned_by_others(program.path):
         return None
     with suppress(HostError):
-        done = host.run(program, ["--version"], name=name)
+        done = host.run(program.path, ["--version"], name=program.name, root=program.root)
         if done.code == 0:
             return parse(done.stdout[:4096].decode("utf-8", "replace"))
     return None
@@ -193,9 +264,9 @@ def _owned_by_others(program: str) -> bool:
         return True
 
 
-def _dump(program: str, name: str, main: str, version: Version) -> tuple[bytes | None, str]:
+def _dump(program: _Program, main: str, version: Version) -> tuple[bytes | None, str]:
     try:
-        done = host.run(program, ["--config", main, "config", "dump"], name=name)
+        done = host.run(program.path, ["--config", main, "config", "dump"], name=program.name, root=program.root)
         if done.code != 0:
             return None, f"containerd config dump ended with exit code {done.code}: {done.said}"
         from_dump(done.stdout, version)

@@ -1,8 +1,8 @@
 """The one place where programs of the host are started.
 
 By absolute path, without a shell, with an environment made from nothing (a frozen program would hand on the path of its
-own libraries), standard input empty, in a process group of its own that is killed as a whole when its time or the room
-for its output is used up.
+own libraries), standard input empty unless given, in a process group of its own that is killed as a whole when its time
+or the room for its output is used up.
 """
 
 import os
@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from agent.errors import HostError
@@ -22,6 +23,7 @@ SECONDS = 10.0
 MAX_OUTPUT = 1024 * 1024
 """Most bytes of both outputs together."""
 
+_MAX_STDIN = 4096  # what a pipe takes without anybody who reads
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -45,36 +47,52 @@ def run(
     *,
     name: str = "",
     environment: Mapping[str, str] | None = None,
+    bare: bool = False,
+    stdin: bytes = b"",
+    root: str = "/",
     seconds: float = SECONDS,
     limit: int = MAX_OUTPUT,
 ) -> Done:
     """Run a program to its end.
 
-    `name` is what it is called (`argv[0]`) if not by its path.  The environment is a PATH of the system's folders, and
-    what is given.  Raises `HostError` if it can't be started, takes too long or says too much.
+    `name` is what it is called (`argv[0]`) if not by its path.  The environment is a PATH of the system's folders
+    (not even that if `bare`), and what is given; `stdin` is at most 4 KiB.  With another `root` that is its root, and
+    `program` a path below it.  Raises `HostError` if it can't be started, takes too long or says too much.
     """
     if not program.startswith("/"):
         raise HostError(f"{program}: got a relative path of a program; expected an absolute one")
+    read, write = os.pipe2(os.O_CLOEXEC)
     try:
+        os.write(write, stdin[:_MAX_STDIN])
+        os.close(write)
         process = subprocess.Popen(  # noqa: S603 - no shell; the path is absolute
             [name or program, *arguments],
             executable=program,
-            stdin=subprocess.DEVNULL,
+            stdin=read,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": _PATH, **(environment or {})},
+            env={**({} if bare else {"PATH": _PATH}), **(environment or {})},
             cwd="/",
             process_group=0,
             close_fds=True,
+            preexec_fn=None if root == "/" else partial(_enter, root),
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise HostError(f"{program}: got {error}; expected a program that can be run") from None
+    finally:
+        os.close(read)
     with process:
         try:
             return _to_its_end(process, program, time.monotonic() + seconds, limit)
         finally:
             with suppress(ProcessLookupError):  # also what it started and left behind
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def _enter(root: str) -> None:
+    """Make a folder the root of this process, which is about to become the program."""
+    os.chroot(root)
+    os.chdir("/")
 
 
 def _to_its_end(process: subprocess.Popen[bytes], program: str, end: float, limit: int) -> Done:

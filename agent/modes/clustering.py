@@ -140,7 +140,7 @@ class ClusterPublisher:
         self._noting = Noting(root, log)
         self._keys = Keys(root, environment, log)
         self.secrets = Secrets(root, log)
-        self._pods = PodsImages(log, queue) if cluster.pods else None
+        self.pods = PodsImages(log, queue) if cluster.pods else None
 
     @property
     def progress(self) -> Progress | None:
@@ -167,7 +167,7 @@ class ClusterPublisher:
         beside = {
             **self._telling.as_json(),
             "secrets": self.secrets.as_json(),
-            "pods": self._pods.as_json() if self._pods else None,
+            "pods": self.pods.as_json() if self.pods else None,
         }
         if self._follower is None:
             return {"objects": None, "trouble": "not begun", **beside}
@@ -223,8 +223,8 @@ class ClusterPublisher:
                 return found is not None
 
             group.start_soon(self.secrets.run, server, namespace, tell)
-            if self._pods:
-                group.start_soon(self._pods.run, server, self._node)
+            if self.pods:
+                group.start_soon(self.pods.run, server, self._node)
             await self._follower.follow(apply)
 
     def _configmap(self, owner: str) -> ConfigMap | None:

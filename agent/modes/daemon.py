@@ -195,12 +195,13 @@ class _Daemon:
         from agent.modes.observing import Observing, Parts  # and Prometheus' library, and HTTP's other side
 
         parts = (self._door, self._server, self._ahead, self._telling, self._log, self._bugs, publisher, self._cluster)
-        return Observing(address, Parts(*parts), self._bug)
+        return Observing(address, Parts(*parts, self._proofs), self._bug)
 
     def _proved(self, proving: Proving) -> "Proofs":
-        from agent.modes.proofs import Proofs  # and what speaks to containerd
+        from agent.modes.looking import look  # and what reads containerd's configuration, and speaks to it
+        from agent.modes.proofs import Proofs
 
-        return Proofs(self._root, proving, self._log)
+        return Proofs(self._root, proving, self._log, look=partial(look, self._root, proving.cri_socket))
 
     def _kept(self, cluster: Cluster, proofs: "Proofs") -> Callable[[], Awaitable[None]]:
         from agent.modes.clustering import node_name

@@ -1,21 +1,22 @@
 """`nodeseal doctor`: whether this node verifies what it pulls, and what stands in the way.
 
-Reads, asks containerd for its version and its configuration, and changes nothing.
+Reads, asks containerd for its version and its configuration, pulls a canary if it is told to, and changes nothing
+unless it is to mend (`agent.modes.mending`).
 """
 
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from agent import RELEASED
 from agent.adapters import containerd, ipc
 from agent.adapters.containerd import Asked, Told
 from agent.adapters.nodestate import NodeState
 from agent.config.config import Config
-from agent.errors import Exit, HostError, Malformed
+from agent.errors import Exit, HostError, Malformed, UsageError
 from agent.model.answer import printable
 from agent.modes import node as nodes
 from agent.modes import place
@@ -23,7 +24,12 @@ from agent.wiring import bindir, findings, planning
 from agent.wiring.bindir import Judged
 from agent.wiring.effective import Setting
 from agent.wiring.findings import Finding, Severity
+from agent.wiring.known import known
 from agent.wiring.planning import Node
+from agent.wiring.proof import NOTHING_KNOWN, Proof
+
+if TYPE_CHECKING:
+    from agent.modes.mending import Mended
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
@@ -32,12 +38,18 @@ _DAEMON_SECONDS = 2.0
 
 
 class Report(NamedTuple):
-    """What was found out.  `node` is None where containerd's version is not known."""
+    """What was found out.
+
+    `node` is None where containerd's version is not known, `proof` where nobody asked for one, `mended` where nothing
+    was to be.
+    """
 
     told: Told
     node: Node | None
     generation: str
     findings: tuple[Finding, ...]
+    proof: Proof | None = None
+    mended: "Mended | None" = None
 
     @property
     def enforcing(self) -> bool:
@@ -51,8 +63,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "doctor",
         help="tell whether this node verifies what it pulls, and what stands in the way",
         description="Look at containerd's version and configuration, at its verifier folder, and at Nodeseal itself, "
-        "and tell what keeps pulls from being verified, where it stands, and what to do. Changes nothing.",
-        epilog="exit codes: 0 nothing stands in the way, 2 usage, 5 the host can't be read, 12 not enforcing, 70 bug",
+        "and tell what keeps pulls from being verified, where it stands, and what to do. Changes nothing. With "
+        "--prove, has a canary pulled through the CRI as well, which has to be refused. With --fix, mends first what "
+        "can be mended safely where Nodeseal is installed, as uninstall takes it back, and proves it.",
+        epilog="exit codes: 0 nothing stands in the way, 2 usage, 3 a configuration that can't be edited, 5 the host "
+        "can't be read, or what was mended was taken back; 12 not enforcing, 70 bug",
     )
     parser.add_argument(
         "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
@@ -72,15 +87,65 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="",
         help="socket that the kubelet asks, as a path of the host (default: the usual ones, in turn)",
     )
+    parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="prove it by a canary, pulled through the CRI: nothing else tells what the running containerd does",
+    )
+    parser.add_argument(
+        "--canary-port",
+        metavar="PORT",
+        type=int,
+        default=0,
+        help="where on 127.0.0.1 the canary is pulled from (default: any port that is free)",
+    )
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="set settings back that send pulls past the verifier, where a later file can; have containerd restarted",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --fix: tell what would be done, as a diff")
+    parser.add_argument("--no-restart", action="store_true", help="with --fix: never have containerd restarted")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
 
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
-    """Tell what was found on `stdout`.  Raises `HostError` if the host can't be read."""
-    report = examine(Asked(options.host, options.containerd_config, options.socket), options.root)
+    """Tell what was found on `stdout`.  Raises `HostError`, `ConfigurationError`, `UsageError`."""
+    if options.canary_port and not options.prove:
+        raise UsageError("--canary-port: got it alone; expected --prove beside it")
+    if not 0 <= options.canary_port < 65536:
+        raise UsageError(f"--canary-port: got {options.canary_port}; expected a number below 65536")
+    if (options.dry_run or options.no_restart) and not options.fix:
+        raise UsageError("--dry-run, --no-restart: got them alone; expected --fix beside them")
+    asked = Asked(options.host, options.containerd_config, options.socket)
+    mended = _mended(asked, options, stdout) if options.fix else None
+    report = examine(asked, options.root)._replace(mended=mended)
+    if options.prove or (options.fix and not options.dry_run and report.told.facts.socket):
+        report = proved(report, asked, options.canary_port)
     stdout.write(json.dumps(as_json(report), indent=2) + "\n" if options.format == "json" else as_text(report))
     return Exit.ALLOW if report.enforcing else Exit.NOT_ENFORCING
+
+
+def _mended(asked: Asked, options: argparse.Namespace, stdout: TextIO) -> "Mended":
+    """Mend first; told line by line to people."""
+    from agent.modes import mending  # and what writes to a host, and speaks to its services
+
+    def tell(line: str) -> None:
+        if options.format == "text":
+            stdout.write(f"{printable(line)}\n")
+            stdout.flush()
+
+    done = mending.mended(asked, tell, restart=not options.no_restart, dry=options.dry_run)
+    if options.dry_run:
+        for line in (*(f"would {step}" for step in done.steps), *done.diff.splitlines()):
+            tell(line)
+    for line in (*done.left, *((f"restart containerd: {done.pending}",) if done.pending else ())):
+        tell(f"to do by hand: {line}")
+    if done.nothing:
+        tell(f"nothing was mended: {done.nothing}")
+    tell("")
+    return done
 
 
 def examine(asked: Asked, root: str) -> Report:
@@ -96,8 +161,35 @@ def examine(asked: Asked, root: str) -> Report:
             found += _of_program(node)
     generation, own = _of_state(root)
     found += [*own, *_of_daemon(root), *_of_clock()]
+    return Report(told, node, generation, _sorted(found))
+
+
+def proved(report: Report, asked: Asked, port: int = 0) -> Report:
+    """The same with what a canary proves; what was read says why.  Takes half a minute at most."""
+    from agent.modes import proving  # and an event loop, and what speaks to containerd
+
+    facts, node = report.told.facts, report.node
+    at = facts.socket.lstrip("/")
+    path = os.path.join(asked.host, at) if at else proving.cri_socket(asked.host)
+    program = _program(node) if node and asked.host == "/" else ""
+    explained = known(node) if node else NOTHING_KNOWN
+    proof = proving.prove_now(path, explained, program=program, port=port)
+    found = [*report.findings, findings.of_proof(proof, facts.socket or path)]
+    return report._replace(findings=_sorted(found), proof=proof)
+
+
+def _program(node: Node) -> str:
+    """What containerd runs, to be asked by hand too; empty if there is none, or others could have written it."""
+    own = bindir.ours(_judged(node))
+    try:
+        return "" if own is None or place.unsafe(own.entry.target) else own.entry.target
+    except OSError:
+        return ""
+
+
+def _sorted(found: Sequence[Finding]) -> tuple[Finding, ...]:
     order = list(Severity)
-    return Report(told, node, generation, tuple(sorted(found, key=lambda finding: order.index(finding.severity))))
+    return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
 
 
 def _of_process(told: Told) -> Iterator[Finding]:
@@ -242,6 +334,8 @@ def as_json(report: Report) -> dict[str, object]:
             for each in (_judged(node) if node else ())
         ],
         "snapshot": report.generation or None,
+        "proof": report.proof.as_json() if report.proof else None,
+        "fix": report.mended.as_json() if report.mended else None,
         "findings": [{**each._asdict(), "severity": each.severity.value} for each in report.findings],
     }
 
@@ -275,6 +369,7 @@ def as_text(report: Report) -> str:
         lines += [f"{name:22} {each.value}  ({each.where})" for name, each in _settings(node)]
         lines += [f"verifier       {each.entry.name}: {each.role.value}" for each in _judged(node)]
     lines.append(f"snapshot       {report.generation[:12] or 'none'}")
+    lines += [f"proof          {report.proof.state.value}: {report.proof.reason.value}"] if report.proof else []
     for each in report.findings:
         lines += [
             "",

@@ -12,16 +12,25 @@ from agent import __version__
 from agent.cluster.troubles import Trouble
 from agent.config.config import Config
 from agent.errors import Cause, Unavailable
-from agent.model.counters import Labels, cause_of
+from agent.model.answer import printable, shortened
+from agent.model.counters import OTHER, Labels, cause_of
 from agent.model.metrics import Family, Kind, Seen
 from agent.modes.survey import Found, Store
 from agent.modes.warm import DOOR, State
-from agent.rules import breakglass
+from agent.rules import age, breakglass
+from agent.rules.age import Stage
 from agent.rules.breakglass import Moment
+from agent.rules.precedence import Standing
+from agent.wiring.proof import State as Enforcement
 
 if TYPE_CHECKING:
     from agent.adapters.kube_follow import Progress
+    from agent.modes.proofs import Proved
 
+MOST_PROVIDERS = 200
+"""Key providers that are told apart; the others are told under `OTHER`."""
+
+_MOST_TEXT = 64
 _SHORT = 12  # characters of a generation, as `nodeseal status` shows it
 _CONFIGURATION = tuple(each for each in Cause if each.value.startswith("configuration"))
 _COUNTER, _GAUGE, _INFO = Kind.COUNTER, Kind.GAUGE, Kind.INFO
@@ -57,18 +66,33 @@ class Working(NamedTuple):
 
 
 class Following(NamedTuple):
-    """How an API server is followed; `progress` is None before that has begun."""
+    """How an API server is followed; `progress` is None before that has begun.
+
+    `secrets` is how many of those that the configuration names are in which state; `pods` is how the node's are
+    followed, None before that has begun, and `wants_pods` whether they are to be.
+    """
 
     progress: "Progress | None"
     accepted: int
     quarantined: int
     events_dropped: int
+    secrets: Mapping[str, int]
+    wants_pods: bool
+    pods: "Progress | None"
+
+
+class Proving(NamedTuple):
+    """What canaries proved, and how often what."""
+
+    proved: "Proved"
+    counts: Mapping[Enforcement, int]
 
 
 class Sight(NamedTuple):
     """All that was seen: `state` is None if it can't be read now, `since` when what is in force was put there.
 
-    `is_refused` is whether the folder's newest configuration can't be used, None if no folder is followed.
+    `standing` is what holds now.  `is_refused` is whether the folder's newest configuration can't be used, None if no
+    folder is followed; `proving` is None where no canary is pulled.
     """
 
     now: Moment
@@ -79,14 +103,18 @@ class Sight(NamedTuple):
     since: datetime | None
     is_refused: bool | None
     following: Following | None
+    standing: Standing | None = None
+    proving: Proving | None = None
 
 
 def families(sight: Sight) -> Iterator[Family]:
     """All metrics, also those that have no sample now."""
     yield Family("nodeseal_build", _INFO, "The program's version.", ("version",), {(__version__,): 1})
+    yield from _of_enforcement(sight.proving)
     yield from _of_answers(sight.answered)
     yield from _of_work(sight.working)
     yield from _of_configuration(sight)
+    yield from _of_age(sight.standing)
     yield from _of_break_glass(sight)
     yield from _of_survey(sight.found)
     yield from _of_cluster(sight.following)
@@ -98,6 +126,20 @@ def _one(name: str, kind: Kind, text: str, value: float | None) -> Family:
 
 def _by(name: str, kind: Kind, text: str, label: str, values: Mapping[str, float]) -> Family:
     return Family(name, kind, text, (label,), {(key,): value for key, value in values.items()})
+
+
+def _of_enforcement(seen: Proving | None) -> Iterator[Family]:
+    proved = seen.proved if seen else None
+    states = {each.value: float(each is proved.proof.state) for each in Enforcement} if proved else {}
+    text = "Whether containerd asks us before it pulls, as the last canary proved: 1 for the state that it is."
+    yield _by("nodeseal_enforcing", _GAUGE, text, "state", states)
+    text = "When a canary last proved that images are verified."
+    success = proved.success if proved else None
+    yield _one("nodeseal_enforcing_last_success_timestamp_seconds", _GAUGE, text, success)
+    text = "When a canary was last pulled, whatever it proved."
+    yield _one("nodeseal_enforcing_last_proof_timestamp_seconds", _GAUGE, text, proved.last if proved else None)
+    counts = {each.value: float(seen.counts.get(each, 0)) for each in Enforcement} if seen else {}
+    yield _by("nodeseal_canaries", _COUNTER, "Canaries, by what they proved.", "state", counts)
 
 
 def _of_answers(seen: Answered) -> Iterator[Family]:
@@ -183,6 +225,28 @@ def _of_configuration(sight: Sight) -> Iterator[Family]:
     yield _one("nodeseal_configuration_rules", _GAUGE, "Rules of the configuration in force.", rules)
 
 
+def _of_age(standing: Standing | None) -> Iterator[Family]:
+    left = age.left(standing) if standing else None
+    stages = {}
+    if standing and left is not None:
+        stages = {each.name.lower(): float(each is age.stage(standing)) for each in Stage}
+    text = "How far the cluster's configuration is on its way to being too old: 1 for where it is."
+    yield _by("nodeseal_configuration_stage", _GAUGE, text, "stage", stages)
+    text = "For how long the cluster's configuration still counts, unless the API server confirms it."
+    yield _one("nodeseal_configuration_left_seconds", _GAUGE, text, None if left is None else max(left, 0.0))
+    kept, keys_left = dict[str, float](), dict[str, float]()
+    for used in sorted({used for rule in standing.ruleset.rules for used in rule.keys}) if standing else ():
+        name = shortened(printable(used.name), _MOST_TEXT)
+        name = name if name in kept or len(kept) < MOST_PROVIDERS else OTHER
+        seconds = max(age.keys_left(used, standing), 0.0) if standing else 0.0
+        if seconds <= keys_left.get(name, seconds):
+            keys_left[name], kept[name] = seconds, used.keep_for
+    text = "For how long fetched keys still count, unless they are fetched again, by key provider."
+    yield _by("nodeseal_fetched_keys_left_seconds", _GAUGE, text, "provider", keys_left)
+    text = "For how long fetched keys count after they were fetched, by key provider."
+    yield _by("nodeseal_fetched_keys_kept_seconds", _GAUGE, text, "provider", kept)
+
+
 def _of_break_glass(sight: Sight) -> Iterator[Family]:
     live = []
     if sight.state is not None:
@@ -251,3 +315,11 @@ def _of_cluster(following: Following | None) -> Iterator[Family]:
     dropped = following.events_dropped if following else None
     text = "Events on ConfigMaps that were too many to be written."
     yield _one("nodeseal_cluster_events_dropped", _COUNTER, text, dropped)
+    text = "Secrets that the configuration names: in use, not heard of yet, or of no use."
+    yield _by("nodeseal_secrets", _GAUGE, text, "state", following.secrets if following else {})
+    wanted = following.wants_pods if following else None
+    yield _one("nodeseal_pods_followed", _GAUGE, "Whether this node's pods are followed.", wanted)
+    pods = following.pods if following else None
+    yield _one("nodeseal_pods", _GAUGE, "Pods of this node that are followed.", pods.objects if pods else None)
+    text = "Whether this node's pods can't be followed: their images are verified when they are pulled."
+    yield _one("nodeseal_pods_trouble", _GAUGE, text, float(bool(pods.trouble)) if pods else None)

@@ -23,7 +23,7 @@ from agent.errors import HostError, Unavailable
 from agent.model.address import Address
 from agent.model.answer import printable, shortened
 from agent.modes.ahead import Ahead
-from agent.modes.figures import Answered, Following, Sight, Working, families
+from agent.modes.figures import Answered, Following, Proving, Sight, Working, families
 from agent.modes.publishing import Publisher
 from agent.modes.survey import Survey
 from agent.modes.telling import Telling
@@ -31,6 +31,7 @@ from agent.modes.warm import Declined, State, WarmDoor
 
 if TYPE_CHECKING:
     from agent.modes.clustering import ClusterPublisher
+    from agent.modes.proofs import Proofs
 
 RETRY = 5.0
 """Seconds after which an address that can't be had is tried again."""
@@ -46,7 +47,10 @@ _Value = TypeVar("_Value")
 
 
 class Parts(NamedTuple):
-    """What is watched.  `publisher` and `cluster` are None where nothing of that kind is followed."""
+    """What is watched.
+
+    `publisher` and `cluster` are None where nothing of that kind is followed, `proofs` where no canary is pulled.
+    """
 
     door: WarmDoor
     server: Server
@@ -56,6 +60,7 @@ class Parts(NamedTuple):
     bugs: Counter[str]
     publisher: Publisher | None
     cluster: "ClusterPublisher | None"
+    proofs: "Proofs | None" = None
 
 
 class Observing:
@@ -134,11 +139,12 @@ class Observing:
 
     def _rendered(self, sight: Sight) -> bytes:
         since = SnapshotStore(self._parts.door.root).in_force_since()
-        return self._exposition.render(list(families(sight._replace(since=since))))
+        standing = self._parts.door.now(sight.state.node.standing) if sight.state else None
+        return self._exposition.render(list(families(sight._replace(since=since, standing=standing))))
 
     def _sight(self, state: State | None, *, is_ready: bool) -> Sight:
         """What is seen now: a copy of all that changes."""
-        door, server, ahead, telling, log, bugs, publisher, cluster = self._parts
+        door, server, ahead, telling, log, bugs, publisher, cluster, proofs = self._parts
         counters = telling.counters
         return Sight(
             now=moment(),
@@ -170,11 +176,14 @@ class Observing:
             since=None,
             is_refused=publisher.is_refused if publisher else None,
             following=_following(cluster) if cluster else None,
+            proving=Proving(proofs.proved, dict(proofs.counts)) if proofs else None,
         )
 
 
 def _following(cluster: "ClusterPublisher") -> Following:
-    return Following(cluster.progress, cluster.accepted, cluster.quarantined, cluster.events_dropped)
+    counts = (cluster.accepted, cluster.quarantined, cluster.events_dropped)
+    pods, secrets = cluster.pods, cluster.secrets.counts()
+    return Following(cluster.progress, *counts, secrets, pods is not None, pods.progress if pods else None)
 
 
 async def _alive() -> Page:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import anyio
 
 from agent.adapters.kube import ApiServer
-from agent.adapters.kube_follow import Follower
+from agent.adapters.kube_follow import Follower, Progress
 from agent.cluster import selections
 from agent.model.podimages import PodImages
 from agent.ports import Log
@@ -36,11 +36,16 @@ class PodsImages:
         self._is_forbidden = False
         self.queued = 0
 
+    @property
+    def progress(self) -> Progress | None:
+        """How following goes, None before it has begun."""
+        return self._follower.progress() if self._follower else None
+
     def as_json(self) -> dict[str, object]:
         """How it goes, for people."""
-        if self._follower is None:
+        progress = self.progress
+        if progress is None:
             return {"pods": None, "queued": 0, "trouble": "not begun"}
-        progress = self._follower.progress()
         return {"pods": progress.objects, "queued": self.queued, "trouble": progress.trouble}
 
     async def run(self, server: ApiServer, node: str) -> None:

@@ -10,10 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
+from functools import partial
 from typing import NamedTuple
 
 import anyio
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from agent import __version__
 from agent.modes import place, proving
@@ -38,6 +39,9 @@ THOROUGH = 3600.0
 PROGRAM = "opt/nodeseal/current/nodeseal"
 """What containerd calls, below the root."""
 
+READING = 30.0
+"""Seconds that reading containerd's configuration may take; what hangs explains nothing."""
+
 _WATCHED = (
     "opt/containerd/image-verifier/bin",
     "etc/containerd/config.toml",
@@ -53,6 +57,11 @@ class Looked(NamedTuple):
 
     known: Known
     files: tuple[str, ...]
+
+
+def unread(root: str) -> Looked:
+    """What there is to look at where nothing could be read."""
+    return Looked(NOTHING_KNOWN, tuple(os.path.join(root, each) for each in _WATCHED))
 
 
 class Proved(NamedTuple):
@@ -99,7 +108,8 @@ class Proofs:
         self._socket = wanted.cri_socket
         self._port = wanted.port
         self._log = log
-        self._look = look or (lambda: Looked(NOTHING_KNOWN, tuple(os.path.join(root, each) for each in _WATCHED)))
+        self._look = look or partial(unread, root)
+        self._reading = CapacityLimiter(1)
         self._prove = prove
         self._clock, self._now, self._random, self._sleep = clock, now, random, sleep
         self._next = anyio.Event()
@@ -126,9 +136,10 @@ class Proofs:
 
     async def run(self) -> None:
         """Prove until cancelled."""
-        stamps: Stamps | None = None
+        looked, stamps = unread(self._root), Stamps()
         while True:
-            looked = await to_thread.run_sync(self._look)
+            if not self.proved.proof.is_enforcing or self.stamps(looked) != stamps:
+                looked = await self._looked()
             seen = self.stamps(looked)
             await self.once(looked, anew=seen != stamps)
             stamps = seen
@@ -136,6 +147,13 @@ class Proofs:
             await self._sleep(LOOK)
             while self._clock() < due and self.stamps(looked) == stamps:
                 await self._sleep(LOOK)
+
+    async def _looked(self) -> Looked:
+        """What is read now; nothing if that takes too long, or hangs still since an earlier time."""
+        if self._reading.available_tokens:
+            with anyio.move_on_after(READING):
+                return await to_thread.run_sync(self._look, limiter=self._reading, abandon_on_cancel=True)
+        return unread(self._root)
 
     async def once(self, looked: Looked, *, anew: bool) -> None:
         """One canary; `anew` if something could have changed since the one before."""

@@ -62,9 +62,11 @@ async def prove(
     return found if said.code == 0 else proof.refused_sandbox(sandbox.name, f"exit code {said.code}: {said.line}")
 
 
-def prove_now(cri_socket: str, known: Known = NOTHING_KNOWN, *, program: str = "", sandbox: Sandbox = PAUSE) -> Proof:
+def prove_now(
+    cri_socket: str, known: Known = NOTHING_KNOWN, *, program: str = "", sandbox: Sandbox = PAUSE, port: int = 0
+) -> Proof:
     """`prove`, for whoever has no event loop."""
-    return anyio.run(partial(prove, cri_socket, known, program=program, sandbox=sandbox))
+    return anyio.run(partial(prove, cri_socket, known, program=program, sandbox=sandbox, port=port))
 
 
 async def _canary(cri: Cri, known: Known, port: int, listening: socket.socket | None) -> Proof:

@@ -66,6 +66,11 @@ class Secrets:
         """Each Secret that is wanted, and what is known of it."""
         return dict(sorted(self._said.items()))
 
+    def counts(self) -> dict[str, int]:
+        """How many are in use (`ready`), not heard of yet (`waiting`), and of no use (`unusable`)."""
+        states = [{READY: "ready", NOT_ASKED: "waiting"}.get(text, "unusable") for text in self._said.values()]
+        return {state: states.count(state) for state in ("ready", "waiting", "unusable")}
+
     async def run(self, server: ApiServer, namespace: str, tell: Tell) -> None:
         """Follow what is wanted until cancelled."""
         self._scopes = {}

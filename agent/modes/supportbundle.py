@@ -24,7 +24,7 @@ from agent.modes import redaction
 from agent.modes.supportparts import PARTS, Asked, Part
 
 MOST_BYTES = 4 << 20
-"""Of one part; the nine of them, compressed, stay far below what can be sent by mail."""
+"""Of one part; the ten of them, compressed, stay far below what can be sent by mail."""
 
 SECONDS = 10.0
 """For one part; whatever hangs (a socket, a file system) keeps nobody longer."""
@@ -45,11 +45,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "support-bundle",
         help="collect what somebody who helps needs to know, without secrets",
-        description="Write one file (tar.gz, mode 0600) with what somebody who helps needs to know of this node: "
-        "versions and components, status, the configuration in force and the bootstrap document by an allow list, the "
-        "last 1,000 answers, cache statistics, the list of this program's files, the end of logs. Credentials, tokens, "
-        "keys and the environment are not read. Names of images and of the node are in it: look through it before you "
-        "hand it on. A part that can't be made has its error in its place.",
+        description="Write one file (tar.gz, mode 0600) with what somebody who helps needs to know of this node: versions and "
+        "components, status, what the doctor says, the configuration in force and the bootstrap document by an "
+        "allow list, the last 1,000 answers, cache statistics, the list of this program's files, the end of logs. "
+        "Credentials, tokens, keys and the environment are not read. Names of images and of the node are in it: "
+        "look through it before you hand it on. A part that can't be made has its error in its place.",
         epilog="exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug; example: "
         "nodeseal support-bundle --output /tmp/nodeseal.tar.gz",
     )

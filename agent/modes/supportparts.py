@@ -12,13 +12,13 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from agent.adapters import nodefiles
+from agent.adapters import containerd, nodefiles
 from agent.adapters.nodestate import NodeState
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool
 from agent.codec import strictjson
 from agent.config import bootstrap, canonical
-from agent.modes import cache, status, version
+from agent.modes import cache, doctor, status, version
 from agent.modes.redaction import EVERY, KEEP, SCALAR, Allowed, selected, value
 
 RECORDS = 1_000
@@ -103,6 +103,11 @@ def _status(asked: Asked) -> object:
     return _said(status.handle, asked)
 
 
+def _doctor(asked: Asked) -> object:
+    """What the reader says; no canary is pulled, nothing is mended."""
+    return doctor.as_json(doctor.examine(containerd.Asked(asked.root), asked.root))
+
+
 def _caches(asked: Asked) -> object:
     return _said(cache.stats, asked)
 
@@ -149,6 +154,7 @@ PARTS: tuple[Part, ...] = (
     Part("version.json", "the version, and what the program is made of", _version),
     Part("system.json", "the node's name and kernel, which user asked, the root", _system),
     Part("status.json", "what nodeseal status shows: what holds, and what was let in", _status),
+    Part("doctor.json", "what nodeseal doctor says of containerd and of what stands in the way", _doctor),
     Part(
         "configuration.json", "the configuration in force, without certificates and policies' programs", _configuration
     ),

@@ -34,6 +34,16 @@ SOCKETS = (
 MAIN = "/etc/containerd/config.toml"
 """The configuration that containerd reads unless it is told another."""
 
+MAINS = {
+    "/run/k3s/containerd/containerd.sock": (
+        "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
+        "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+    ),
+    "/run/k0s/containerd.sock": ("/etc/k0s/containerd.toml",),
+    "/var/snap/microk8s/common/run/containerd.sock": ("/var/snap/microk8s/current/args/containerd.toml",),
+}
+"""The one that it is told where it listens at such a socket, the first that is there."""
+
 
 class Process(NamedTuple):
     """The process that listens at the socket: its program's path, its command line, and the unit that it belongs to.

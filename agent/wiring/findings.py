@@ -13,6 +13,7 @@ from agent.wiring.distributions import Way
 from agent.wiring.effective import Effective, Setting, seconds
 from agent.wiring.merging import VERIFIER
 from agent.wiring.planning import DEADLINE, MARGIN, Node
+from agent.wiring.proof import Proof, Reason
 
 
 class Severity(str, Enum):
@@ -60,6 +61,35 @@ def unknown_version(where: str) -> Finding:
         "containerd.unknown-version", Severity.ERROR, "no version of containerd", "containerd 2.1 or newer", where,
         "start containerd, run this as root, or name its socket: --socket PATH",
     )  # fmt: skip
+
+
+def of_proof(proof: Proof, where: str) -> Finding:
+    """What a canary proved: nothing stands in the way only if it says so.  `where` is the socket that was asked."""
+    severity = Severity.INFO if proof.is_enforcing else Severity.ERROR
+    expected = "the canary refused by Nodeseal, with its nonce"
+    got = f"{proof.reason.value}: {proof.message}"
+    return Finding(f"proof.{proof.state.value}", severity, got, expected, where, _AFTER_PROOF[proof.reason])
+
+
+_MEND = (
+    "mend what the other findings name; if there are none, restart containerd: it read its files before they changed"
+)
+_AFTER_PROOF = {
+    Reason.ENFORCING: "nothing; nodeseal watch --prove proves it each minute",
+    Reason.LOCAL_PULL: "take these settings back (findings pull-path), and restart containerd",
+    Reason.NOT_CALLED: _MEND,
+    Reason.NOT_INSTALLED: _INSTALL,
+    Reason.PULLED: "find out who answers for 127.0.0.1 on this host: there is nothing to pull",
+    Reason.UNREACHABLE: "see CanaryUnreachable in docs/proof.md: a hosts.toml sends all pulls elsewhere",
+    Reason.OTHER_VERIFIER: f"have ours run first, as {bindir.LINK}, or have the other one let 127.0.0.1 pass",
+    Reason.BROKEN: "mend what the findings verifier name: every pull is refused until then",
+    Reason.SANDBOX_REFUSED: "nodeseal verify --explain IMAGE says why; exempt that image, or let the floor allow that",
+    Reason.UNEXPLAINED: "see what containerd said, and its log",
+    Reason.SILENT: "start containerd, run this as root in the host's network, or name its socket: --socket PATH",
+    Reason.NOT_CONTAINERD: "use this runtime's own verification; Nodeseal needs containerd",
+    Reason.TOO_OLD: "upgrade containerd to 2.1 or newer",
+    Reason.NOT_PROVED: "pull a canary: nodeseal doctor --prove",
+}
 
 
 def _of_runtime(node: Node) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from tests.docs.test_docs import ROOT, anchor, anchors, prose
 from tests.modes.test_clustering import daemon, platform, put
 from tests.observed import families, page, series, until
 from tests.promql import asked
+from tests.simulators.cri import CriSimulator
 from tests.simulators.kube import KubeSimulator
 
 ALERTS = ROOT / "docs" / "alerts.yaml"
@@ -33,17 +34,22 @@ _PARTS = ("**Meaning.**", "**Check.**", "**Remedy.**")
 
 @pytest.fixture(scope="module")
 def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What a daemon exposes that follows a cluster."""
+    """What a daemon exposes that follows a cluster, and proves that it is asked."""
     root = tmp_path_factory.mktemp("scrape")
+    cri = tmp_path_factory.mktemp("cri") / "cri.sock"
 
     def address() -> str:
         said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=20) or b"{}")
         return (said.get("metrics") or {}).get("address") or ""
 
-    with KubeSimulator() as server:
+    with KubeSimulator() as server, CriSimulator(cri):
         put(server, "platform", platform())
-        with daemon(root, server, "--metrics", "127.0.0.1:0"):
+        proving = ("--prove", "--cri-socket", str(cri), "--pods")
+        with daemon(root, server, "--metrics", "127.0.0.1:0", *proving):
             until(lambda: bool(address()))
+            until(lambda: 'nodeseal_enforcing{state="enforcing"} 1' in page(address(), "/metrics").text)
+            until(lambda: "\nnodeseal_pods_trouble 0" in page(address(), "/metrics").text)
+            until(lambda: 'nodeseal_configuration_stage{stage="current"} 1' in page(address(), "/metrics").text)
             until(lambda: 'nodeseal_cluster_documents{state="accepted"} 1' in page(address(), "/metrics").text)
             until(lambda: "nodeseal_trusted_certificate_end_timestamp_seconds{" in page(address(), "/metrics").text)
             until(lambda: 'nodeseal_cache_files{store="answers"}' in page(address(), "/metrics").text)
@@ -123,6 +129,8 @@ def test_what_a_cluster_fills_is_filled(scrape: str) -> None:
     assert empty == {
         "nodeseal_answers_total",  # nothing was pulled
         "nodeseal_configuration_refused",  # no folder is followed
+        "nodeseal_fetched_keys_left_seconds",  # no keys are fetched
+        "nodeseal_fetched_keys_kept_seconds",
         "nodeseal_break_glass_begin_timestamp_seconds",
         "nodeseal_break_glass_end_timestamp_seconds",
         "nodeseal_cache_misses",

@@ -17,10 +17,11 @@ from agent.adapters.containerd import Asked
 from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
 from agent.modes import doctor
-from agent.wiring import findings
+from agent.wiring import findings, proof
 from agent.wiring.facts import MAIN, Process
 from agent.wiring.triggers import TRIGGERS
 from tests.modes.test_node import CONFIG, write_bootstrap
+from tests.simulators.cri import CriSimulator
 from tests.wiring.nodes import FIXTURES, SAMPLES, Sample
 from tests.wiring.test_planning import IN_V3, V3
 
@@ -252,13 +253,73 @@ def test_process_is_the_one_that_listens_at_the_socket(tmp_path: pathlib.Path) -
     assert told.facts.socket == "/run/containerd/containerd.sock"
 
 
+def proves(host: Host, monkeypatch: pytest.MonkeyPatch, *words: str, verifies: bool = True) -> dict[str, Any]:
+    """What it says of a containerd that runs, and of a canary."""
+    monkeypatch.setattr(containerd, "_process", lambda *_: None)
+    where = host.root / "run/containerd/containerd.sock"
+    where.parent.mkdir(parents=True, exist_ok=True)
+    with CriSimulator(where) as runtime:
+        runtime.verifies = verifies
+        told = host.told("--prove", *words)
+        text = host.run("--prove", *words)[1]
+    assert f"proof          {told['proof']['state']}: {told['proof']['reason']}\n" in text
+    (finding,) = (each for each in told["findings"] if each["id"].startswith("proof."))
+    assert finding["id"] == f"proof.{told['proof']['state']}"
+    assert finding["where"] == "/run/containerd/containerd.sock"
+    assert len(runtime.pulls) == 2
+    return told
+
+
+def test_canary_that_is_refused_by_us_is_exit_0(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = proves(host, monkeypatch)
+    assert told["enforcing"] is True
+    assert told["proof"]["reason"] == "Enforcing"
+    assert host.told()["proof"] is None
+
+
+def test_canary_that_is_not_refused_is_exit_12_though_the_files_are_well(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = proves(host, monkeypatch, verifies=False)
+    assert (told["enforcing"], told["proof"]["reason"]) == (False, "VerifierNotCalled")
+    (finding,) = (each for each in told["findings"] if each["severity"] == "error")
+    assert "restart containerd" in finding["next_step"]
+
+
+def test_what_was_read_says_why_a_canary_is_not_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.configure(f"version = 3\n{IN_V3['discard_unpacked_layers']}")
+    told = proves(host, monkeypatch, verifies=False)
+    assert told["proof"]["reason"] == "LocalPullFallback"
+    assert "discard_unpacked_layers" in told["proof"]["message"]
+    host.configure("version = 3\n")
+    (host.root / BIN_DIR / "00-nodeseal").unlink()
+    assert proves(host, monkeypatch, verifies=False)["proof"]["state"] == "off"
+
+
+def test_setting_that_the_running_containerd_has_not_read_is_in_the_way_all_the_same(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.configure(f"version = 3\n{IN_V3['discard_unpacked_layers']}")
+    told = proves(host, monkeypatch)
+    assert (told["enforcing"], told["proof"]["state"]) == (False, "enforcing")
+
+
+def test_runtime_that_is_away_proves_nothing(host: Host) -> None:
+    told = host.told("--prove")
+    assert (told["enforcing"], told["proof"]["reason"]) == (False, "RuntimeSilent")
+    assert host.run("--canary-port", "40001")[0] == 2
+    assert host.run("--prove", "--canary-port", "65536")[0] == 2
+
+
 def test_program_that_was_replaced_under_the_process_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     def found(*_: object) -> Process:
         return Process(7, "/usr/bin/containerd (deleted)", ("containerd",))
 
     monkeypatch.setattr(containerd, "_peer", lambda *_: 7)
     monkeypatch.setattr(containerd, "_process", found)
-    monkeypatch.setattr(containerd, "_program", lambda *_: (str(host.root / "usr/bin/containerd"), ""))
+    monkeypatch.setattr(
+        containerd, "_program", lambda *_: containerd._Program(str(host.root / "usr/bin/containerd"), "")
+    )
     assert "containerd.replaced" in host.ids("warning")
 
 
@@ -267,6 +328,6 @@ def test_document_names_every_finding_and_no_other() -> None:
     named = set(re.findall(r"`([a-z-]+\.[a-zA-Z_.-]+)`", text.partition("## Findings")[2].partition("\n## ")[0]))
     sources = "".join(pathlib.Path(str(module.__file__)).read_text() for module in (findings, doctor))
     told = set(re.findall(r'Finding\(\s*"([a-zA-Z.-]+)"', sources))
-    told |= {f"pull-path.{each.name}" for each in TRIGGERS}
+    told |= {f"pull-path.{each.name}" for each in TRIGGERS} | {f"proof.{each.value}" for each in proof.State}
     told |= {f"snapshot.{cause.value}" for cause in (Cause.CONFIGURATION_MISSING, Cause.CONFIGURATION_INVALID)}
     assert {each for each in named if not each.endswith(".toml")} == told

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import threading
 import time
 from collections.abc import Callable
 
@@ -147,6 +148,37 @@ def test_the_program_is_called_after_changes_and_once_an_hour(tmp_path: pathlib.
     world = World(tmp_path, GOOD)
     world.run(2)
     assert world.proved == [(0, "")]
+
+
+def test_configuration_is_read_again_only_after_changes_and_while_something_is_wrong(tmp_path: pathlib.Path) -> None:
+    world = World(tmp_path, GOOD)
+    reads: list[float] = []
+    look = world.proofs._look
+
+    def counted() -> Looked:
+        reads.append(world.at - 1000)
+        return look()
+
+    world.proofs._look = counted
+    world.happens = {100: (tmp_path / "config.toml").touch}
+    world.run(200)
+    assert reads == [0, 100]
+    world.given, world.at, reads[:] = [BAD], 1000.0, []
+    world.run(50)
+    assert reads == [0, 6, 16, 36]
+
+
+def test_reading_that_hangs_explains_nothing_and_keeps_nothing_from_being_proved(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proofs, "READING", 0.1)
+    world, hangs = World(tmp_path, BAD), threading.Event()
+    world.proofs._look = lambda: Looked(Known(("x",)), ()) if hangs.wait(60) else Looked(NOTHING_KNOWN, ())
+    try:
+        assert world.run(20) == [0, 6, 16]
+    finally:
+        hangs.set()
+    assert set(world.known) == {NOTHING_KNOWN}
 
 
 def test_each_change_of_state_is_logged_once_and_counted(tmp_path: pathlib.Path) -> None:

@@ -68,6 +68,8 @@ def test_node_that_verifies_has_nothing_in_the_way(tools: Tools) -> None:
         assert told["enforcing"] is True
         assert told["containerd"]["version"].startswith("2.1.")
         assert told["containerd"]["source"] == "config dump"
+        proved = json.loads(well.doctor("--format", "json", "--prove").out)
+        assert (proved["enforcing"], proved["proof"]["state"]) == (True, "enforcing")
         assert told["settings"]["bin_dir"] == {
             "value": f"{well.node.work}/verifiers",
             "where": f"{well.node.work}/containerd.toml: plugins.'io.containerd.image-verifier.v1.bindir'.bin_dir",
@@ -81,6 +83,7 @@ def test_node_that_verifies_has_nothing_in_the_way(tools: Tools) -> None:
         stray.unlink()
         well.node.remove_verifiers()
         assert well.errors() == [("verifier.missing", f"{well.node.work}/verifiers")]
+        assert "proof.off" in dict(well.errors("--prove"))
         assert well.doctor().code == 12
 
 
@@ -96,4 +99,7 @@ def test_each_setting_that_sends_pulls_past_the_verifier_is_found(tools: Tools, 
         assert done.code == 12
         ((found, where),) = errors(done)
         assert found == f"pull-path.{trigger}"
+        proof = json.loads(ill.doctor("--format", "json", "--prove").out)["proof"]
+        assert (proof["state"], proof["reason"]) == ("bypassed", "LocalPullFallback")
+        assert trigger in proof["message"]
         assert where.startswith(f"{ill.node.work}/conf.d/more.toml: plugins.'io.containerd.cri.v1.images'.{trigger}")

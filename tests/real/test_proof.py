@@ -237,14 +237,24 @@ def test_daemon_notices_what_becomes_of_enforcement(sealed: Sealed) -> None:
     with containerd(sealed.node) as wired:
         watching = Watching(sealed, wired)
         with sealed.node.started(watching.words, log=log):
-            assert watching.until("bypassed")["reason"] == "VerifierNotCalled"
+            assert watching.until("off")["reason"] == "VerifierNotInstalled"
             install(wired, sealed)
             assert watching.until("enforcing")["reason"] == "Enforcing"
             (wired.verifiers / "00-nodeseal").unlink()
-            pathlib.Path(wired.socket).touch()  # as good as another one: this folder is at no usual place
-            assert watching.until("bypassed")["lastSuccess"]
+            gone = watching.until("off")
+            assert (gone["reason"], bool(gone["lastSuccess"])) == ("VerifierNotInstalled", True)
         assert wired.counts() == (0, 0)
     assert '"bug"' not in log.read_text()
+
+
+def test_daemon_names_the_setting_that_sends_pulls_past_it(sealed: Sealed) -> None:
+    with containerd(sealed.node, **TRIGGERS["discard_unpacked_layers"]) as wired:  # type: ignore[arg-type]
+        install(wired, sealed)
+        watching = Watching(sealed, wired)
+        with sealed.node.started(watching.words, log=sealed.node.work / "naming.log"):
+            found = watching.until("bypassed")
+    assert found["reason"] == "LocalPullFallback"
+    assert "discard_unpacked_layers" in str(found["message"])
 
 
 def test_program_that_refuses_the_sandbox_of_every_pod_is_told(sealed: Sealed, inside: Inside) -> None:

@@ -1,0 +1,251 @@
+"""`nodeseal install`: wire this node up, so that containerd asks before each pull; back again if that does not work.
+
+Idempotent: what stands there already is not done again, and nothing is restarted for it.  A node that can't verify is
+no error: nothing is written, and one line says why.
+"""
+
+import argparse
+import difflib
+import json
+import os
+from collections.abc import Mapping
+from typing import TextIO
+
+from agent import __version__
+from agent.adapters import containerd
+from agent.adapters.hostfiles import HostFiles
+from agent.adapters.journal import Journal
+from agent.errors import Exit, HostError, UsageError
+from agent.model.answer import printable
+from agent.modes import place
+from agent.modes.installing import Asked, Installer, Outcome, RolledBack, World, unsupported
+from agent.wiring import steps
+from agent.wiring.planning import Changes
+from agent.wiring.steps import Change, Check, Compare, Folder, Place, Restart, Step, Switch, Wire, Write
+
+SCHEMA_VERSION = "1"
+"""Version of what `--format json` prints."""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `install` to the command line."""
+    parser = subparsers.add_parser(
+        "install",
+        help="wire this node up, so that containerd asks before each pull",
+        description="Place the program, have containerd call it, restart containerd if one of its settings changed, "
+        "and prove by a pull that it does. What does not work is taken back. What was written is recorded, and "
+        "uninstall removes it. Where nothing is to be done, nothing is written.",
+        epilog="exit codes: 0 installed, or this node can't verify; 2 usage, 3 a configuration that can't be edited, "
+        "5 the host refused, or it was taken back; 12 installed and not proved, with --must-enforce; 70 bug",
+    )
+    add_host_options(parser)
+    parser.add_argument(
+        "--changes",
+        choices=[each.value for each in Changes],
+        default=Changes.VERIFIER_ONLY.value,
+        help="what of containerd's configuration may be changed: nothing, how it calls verifiers, or also settings "
+        "that send pulls past them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--bin-dir", metavar="DIR", default="", help="containerd's verifier folder (default: where it looks already)"
+    )
+    parser.add_argument("--no-restart", action="store_true", help="never have containerd restarted")
+    parser.add_argument("--must-enforce", action="store_true", help="exit code 12 unless it is proved that it verifies")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be done, as a diff; write nothing")
+    parser.add_argument(
+        "--node-name", metavar="NAME", default="", help="the node's name (default: $NODE_NAME, else the host's name)"
+    )
+    parser.add_argument(
+        "--program", metavar="DIR", default="", help="folder of the program to install (default: the one that runs)"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
+    parser.set_defaults(handler=handle)
+
+
+def add_host_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say which host is meant; `install` and `uninstall` share them."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--host",
+        metavar="DIR",
+        default="/",
+        help="where the root of a host that runs is mounted (default: %(default)s)",
+    )
+    which.add_argument(
+        "--root",
+        metavar="DIR",
+        default="",
+        help="root of a host that does not run, such as an image that is being built: nothing is restarted or proved",
+    )
+    parser.add_argument(
+        "--containerd-config",
+        metavar="FILE",
+        default="",
+        help="containerd's main configuration file, as a path of the host (default: what the running one was told)",
+    )
+    parser.add_argument(
+        "--socket",
+        metavar="PATH",
+        default="",
+        help="socket that the kubelet asks, as a path of the host (default: the usual ones, in turn)",
+    )
+
+
+def which_host(options: argparse.Namespace) -> containerd.Asked:
+    """The host that the options mean.  Raises `UsageError`."""
+    root = options.root or options.host
+    if not os.path.isabs(root):
+        raise UsageError(f"got the relative path {root}; expected an absolute one")
+    return containerd.Asked(os.path.normpath(root), options.containerd_config, options.socket)
+
+
+def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
+    """Install, and tell on `stdout`.  Raises `HostError`, `ConfigurationError`, `UsageError`."""
+    from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
+
+    host = which_host(options)
+    asked = Asked(
+        source_of(options.program),
+        __version__,
+        Changes(options.changes),
+        options.bin_dir,
+        options.node_name or environment.get("NODE_NAME", ""),
+        restart=not (options.no_restart or options.root),
+    )
+    world = HostWorld(host, runs=not options.root)
+    return install(HostFiles(host.host), world, asked, options, stdout)
+
+
+def install(host: HostFiles, world: World, asked: Asked, options: argparse.Namespace, stdout: TextIO) -> Exit:
+    """Install on a host, and tell.  Raises as `handle` does."""
+    as_json = options.format == "json"
+
+    def tell(line: str) -> None:
+        if not as_json:
+            stdout.write(f"{printable(line)}\n")
+            stdout.flush()
+
+    installer = Installer(Journal(host), world, asked, tell)
+    if options.dry_run:
+        return _tried(installer, world, host, stdout, as_json=as_json)
+    try:
+        outcome = installer.run()
+    except RolledBack as error:
+        if as_json:
+            stdout.write(json.dumps(_failed(error), indent=2) + "\n")
+        for line in error.left:
+            tell(f"left: {line}")
+        raise
+    stdout.write(json.dumps(as_value(outcome), indent=2) + "\n" if as_json else as_text(outcome))
+    proved = outcome.proof is not None and outcome.proof.is_enforcing
+    return Exit.ALLOW if proved or not options.must_enforce else Exit.NOT_ENFORCING
+
+
+def source_of(given: str) -> str:
+    """The folder of the program that is to be installed.  Raises `UsageError`, `HostError`."""
+    program = os.path.join(given, steps.EXECUTABLE) if given else place.running_program()
+    folder = os.path.dirname(os.path.realpath(program))
+    if os.path.basename(program) != steps.EXECUTABLE or not os.path.isfile(os.path.join(folder, steps.EXECUTABLE)):
+        raise UsageError(f"{program}: got no program that can be installed; expected its folder: --program DIR")
+    try:
+        danger = place.unsafe(os.path.join(folder, steps.EXECUTABLE))
+    except OSError as error:
+        raise HostError(f"{folder}: got {error.strerror or error}; expected the program's folder") from None
+    if danger:
+        raise HostError(f"{danger}; nothing that others could have changed is installed")
+    return folder
+
+
+def _tried(installer: Installer, world: World, host: HostFiles, stdout: TextIO, *, as_json: bool) -> Exit:
+    told = world.facts()
+    plan, todo = installer.tried(told)
+    reason = unsupported(plan)
+    if as_json:
+        outcome = Outcome(plan, installed=False, unsupported=reason, steps=todo, advice=plan.advice)
+        diff = "".join(difference(host, step) for step in todo)
+        stdout.write(json.dumps({**as_value(outcome), "dryRun": True, "diff": diff}, indent=2) + "\n")
+        return Exit.ALLOW
+    if reason:
+        stdout.write(f"nothing would be done: {printable(reason)}\n")
+        return Exit.ALLOW
+    lines = [f"{described(step)}\n" for step in todo] or ["nothing is to be done\n"]
+    stdout.write("".join(f"{printable(line)}\n" for line in map(str.strip, lines)))
+    stdout.write("".join(difference(host, step) for step in todo))
+    stdout.write("".join(f"to do by hand: {printable(each)}\n" for each in plan.advice))
+    return Exit.ALLOW
+
+
+def described(step: Step) -> str:
+    """A step, for people."""
+    if isinstance(step, Place):
+        return f"place the program in {step.path}"
+    if isinstance(step, Folder):
+        return f"make the folder {step.path}"
+    if isinstance(step, Write):
+        return f"write {step.path}"
+    if isinstance(step, Change):
+        return f"edit {step.path}"
+    if isinstance(step, Check):
+        return f"run {step.program} as containerd would: it must refuse the canary"
+    if isinstance(step, Switch | Wire):
+        return f"link {step.path} to {step.target}"
+    if isinstance(step, Compare):
+        return "compare what containerd makes of its configuration with what it made of it before"
+    if isinstance(step, Restart):
+        return f"restart {step.unit}: {step.why}"
+    return "prove by the pull of a canary that pulls are verified"
+
+
+def difference(host: HostFiles, step: Step) -> str:
+    """A step as a unified diff; empty for what changes no text."""
+    if isinstance(step, Change):
+        path, before, after = step.path, step.before, step.after
+    elif isinstance(step, Write):
+        path, before, after = step.path, host.read(step.path) or b"", step.content
+    else:
+        return ""
+    old, new = (each.decode("utf-8", "replace").splitlines(keepends=True) for each in (before, after))
+    lines = difflib.unified_diff(old, new, path if before else "/dev/null", path)
+    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+
+
+def as_value(outcome: Outcome) -> dict[str, object]:
+    """What came of it, for programs."""
+    placed = outcome.plan.placed
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "installed": outcome.installed,
+        "unsupported": outcome.unsupported or None,
+        "distribution": placed.distribution.name,
+        "wiring": placed.way.value,
+        "steps": [described(step) for step in outcome.steps],
+        "restarted": outcome.restarted,
+        "restartPending": outcome.pending or None,
+        "proof": outcome.proof.as_json() if outcome.proof else None,
+        "advice": list(outcome.advice),
+        "rolledBack": None,
+    }
+
+
+def _failed(error: RolledBack) -> dict[str, object]:
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "installed": False,
+        "rolledBack": {"reason": error.message, "left": list(error.left)},
+    }
+
+
+def as_text(outcome: Outcome) -> str:
+    """What came of it, for people: what is left to do, and one line at the end."""
+    if outcome.unsupported:
+        return f"nothing was done: {printable(outcome.unsupported)}\n"
+    lines = [f"to do by hand: {each}" for each in outcome.advice]
+    if outcome.pending:
+        lines.append(f"to do by hand: restart containerd: {outcome.pending}")
+    if outcome.proof is None:
+        lines.append("installed; not proved, because no containerd was asked")
+    elif outcome.proof.is_enforcing:
+        lines.append("installed; pulls are verified")
+    else:
+        lines.append(f"installed; NOT ENFORCING: {outcome.proof.message}")
+    return "".join(f"{printable(line)}\n" for line in lines)

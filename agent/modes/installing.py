@@ -1,0 +1,466 @@
+"""Carries an installation out, step by step, and takes it back if it does not work.
+
+What it asks of the host beyond files is a `World`; the order of the steps is `agent.wiring.steps`'s.
+"""
+
+import hashlib
+import json
+import posixpath
+import secrets
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from agent.adapters import programs, state
+from agent.adapters.containerd import Told
+from agent.adapters.host import Done
+from agent.adapters.journal import Journal
+from agent.adapters.state import Tried
+from agent.config.bootstrap import API_VERSION
+from agent.errors import ConfigurationError, Exit, HostError
+from agent.model.request import STDIN_MEDIA_TYPE
+from agent.rules.lists import BUILT_IN
+from agent.wiring import bindir, distributions, planning, proof, steps, triggers
+from agent.wiring.distributions import Placed, Way
+from agent.wiring.manifest import Kind, Manifest, Role
+from agent.wiring.merging import from_dump
+from agent.wiring.planning import Changes, Options, Plan, import_pattern
+from agent.wiring.proof import Known, Proof, State
+from agent.wiring.steps import (
+    Change,
+    Check,
+    Compare,
+    Folder,
+    May,
+    Place,
+    Prove,
+    Restart,
+    Step,
+    Switch,
+    Wanted,
+    Wire,
+    Write,
+)
+
+BOOTSTRAP = "/etc/nodeseal/bootstrap.json"
+READY_SECONDS = 90.0
+"""How long containerd may take to answer again."""
+
+_HOSTS_PROGRAM = "/bin/sh"
+_KEPT_IN = ("/var/cache", "/var/log", "/run")  # a root that is being built may lack them
+_PAUSE = "registry.k8s.io/pause:3.10.2"
+_PAUSE_DIGEST = BUILT_IN[0].digests[-1]
+_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+_SIZE = 512
+
+
+class World(Protocol):
+    """What an installation asks of a host."""
+
+    def facts(self) -> Told:
+        """What is known of its containerd.  Raises `HostError`."""
+        ...
+
+    def is_running(self) -> bool:
+        """Whether a runtime answers at the CRI's socket."""
+        ...
+
+    def can_restart(self) -> bool:
+        """Whether somebody is there who restarts services."""
+        ...
+
+    def restart(self, unit: str) -> None:
+        """Have a service restarted, and wait until that is done.  Raises `HostError`."""
+        ...
+
+    def wait_for_restart(self) -> None:
+        """Wait until containerd has restarted by itself, or should have."""
+        ...
+
+    def wait_until_ready(self, seconds: float) -> bool:
+        """Wait until the runtime answers; whether it does."""
+        ...
+
+    def call(self, program: str, arguments: tuple[str, ...], stdin: bytes) -> Done:
+        """Run a program of the host as containerd would.  Raises `HostError`."""
+        ...
+
+    def prove(self, known: Known) -> Proof:
+        """Pull a canary."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        ...
+
+    def started(self) -> float:
+        """When the containerd that runs was started, in seconds since 1970; 0 if nobody can tell."""
+        ...
+
+
+class Asked(NamedTuple):
+    """What is to be installed, and how.
+
+    `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
+    none.  `restart` is whether containerd may be restarted.
+    """
+
+    source: str
+    version: str
+    changes: Changes = Changes.VERIFIER_ONLY
+    bin_dir: str = ""
+    node_name: str = ""
+    restart: bool = True
+    files: tuple[Write, ...] = ()
+
+
+class Outcome(NamedTuple):
+    """What came of it.
+
+    `installed` is whether the verifier is in place; `unsupported` is why it can't be, empty if it can.  `steps` are
+    those that were carried out.  `proof` is None where nothing could be proved; `pending` is why containerd has yet to
+    be restarted.  `advice` is what is left to a person.
+    """
+
+    plan: Plan
+    installed: bool
+    unsupported: str = ""
+    steps: tuple[Step, ...] = ()
+    restarted: bool = False
+    pending: str = ""
+    proof: Proof | None = None
+    advice: tuple[str, ...] = ()
+
+
+class RolledBack(HostError):
+    """An installation did not work, and the node is as it was, but for what `left` says."""
+
+    def __init__(self, message: str, left: tuple[str, ...], *, hint: str = "") -> None:
+        """Keep all three."""
+        super().__init__(message, hint=hint)
+        self.left = left
+
+
+def bootstrap(node_name: str) -> bytes:
+    """The bootstrap document as shipped: nothing is blocked until a configuration was published."""
+    document = {
+        "apiVersion": API_VERSION,
+        **({"node": {"name": node_name}} if node_name else {}),
+        "untilFirstSnapshot": "Audit",
+        "floor": {"breakGlass": {"longest": "4h", "allImages": False}},
+    }
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def unsupported(plan: Plan) -> str:
+    """Why nothing can be installed on a node, and what to use instead; empty if something can."""
+    if plan.placed.way is Way.REFUSE or plan.placed.distribution.hands_off:
+        title, advice = plan.placed.distribution.title, plan.placed.advice
+        return f"{title}: {advice}" if advice else title
+    return ""
+
+
+class Installer:
+    """One installation on one host."""
+
+    def __init__(self, journal: Journal, world: World, asked: Asked, tell: Callable[[str], None]) -> None:
+        """`tell` gets a line for each thing that is done."""
+        self._journal, self._world, self._asked, self._tell = journal, world, asked, tell
+        self._restarted = self._changed = False
+        self._proof: Proof | None = None
+        self._plan: Plan | None = None
+        self._tried = Tried()
+        self._pending = ""
+        self._switched_from: str | None = None
+
+    def prepared(self, told: Told) -> tuple[Plan, tuple[Step, ...], Mapping[str, str]]:
+        """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
+        asked, journal, runs = self._asked, self._journal, self._world.is_running()
+        plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir))
+        if plan.restarts_itself and runs and not asked.restart:  # to write our file would be to restart it
+            plan = planning.plan(told.facts, Options(Changes.NONE, asked.bin_dir))
+        complaints = planning.unexpected(told.facts, plan)
+        if complaints:
+            raise ConfigurationError(f"{told.facts.main}: {complaints[0]}")
+        members, tried = programs.members(asked.source), state.tried(journal.host)
+        self._tried = tried._replace(failed=_fingerprint(told, plan, members))
+        if tried.failed and tried.failed == self._tried.failed and plan.restart:
+            raise HostError(
+                f"this very installation was taken back: {tried.why}",
+                hint="change what it says; it is tried again once configuration or program are others, or after a boot",
+            )
+        manifest = journal.manifest
+        is_due = manifest.restart_pending and self._world.started() <= manifest.pending_since
+        self._pending = manifest.restart_pending if is_due else ""
+        may = May(
+            runs,
+            asked.restart and self._world.can_restart(),
+            self._pending,
+            tried.restarted,
+            self._world.now(),
+        )
+        return plan, steps.steps(plan, self._wanted(members), may), members
+
+    def tried(self, told: Told) -> tuple[Plan, tuple[Step, ...]]:
+        """The plan and the steps, with nothing written.  Raises as `prepared` does."""
+        early = self._not_supported(told)
+        if early:
+            return early.plan, ()
+        self._journal.manifest = self._journal.store.read() or Manifest()
+        return self.prepared(told)[:2]
+
+    def run(self) -> Outcome:
+        """Install.  Raises `HostError`, `RolledBack` if it had to be taken back; `ConfigurationError`, `Malformed`."""
+        told = self._world.facts()
+        early = self._not_supported(told)
+        if early:
+            return early
+        with self._journal.held():
+            told = self._world.facts()
+            before = state.folders(self._journal.host)
+            try:
+                plan, todo, members = self.prepared(told)
+                self._plan = plan
+                self._adopt(told)
+                self._journal.note(undoing=False)
+                if self._journal.manifest.restart_pending and not self._pending:
+                    self._journal.note(pending="")
+                for step in todo:
+                    self._carry_out(step, told, plan, members)
+            except BaseException as error:
+                left = self._back(before, getattr(error, "message", type(error).__name__))
+                if isinstance(error, HostError) and self._changed:
+                    raise RolledBack(f"{error.message}; it was taken back", tuple(left), hint=error.hint) from error
+                raise
+            return self._ended(plan, todo)
+
+    def _not_supported(self, told: Told) -> Outcome | None:
+        known = distributions.identify(told.facts)
+        if told.facts.version is None and not (known.way is Way.REFUSE or known.hands_off):
+            raise HostError(
+                "got no containerd whose version can be told; expected one that runs, or a program of it",
+                hint="name its socket: --socket PATH",
+            )
+        if told.facts.version is None:
+            plan = Plan(Placed(known, Way.REFUSE))
+        else:
+            found = planning.node(told.facts)
+            plan = Plan(found.placed)
+            problems = found.effective.written.problems
+            if problems and not unsupported(plan):
+                raise ConfigurationError(problems[0], hint="containerd would not start with it: nothing is changed")
+        ours, theirs = (
+            programs.machine(header)
+            for header in (programs.header(self._asked.source), self._journal.host.read(_HOSTS_PROGRAM))
+        )
+        reason = unsupported(plan)
+        if not reason and ours and theirs and ours != theirs:
+            reason = "this program is built for another machine: use the one for this architecture"
+        return Outcome(plan, installed=False, unsupported=reason) if reason else None
+
+    def _wanted(self, members: Mapping[str, str]) -> Wanted:
+        host, path = self._journal.host, f"/opt/nodeseal/{self._asked.version}"
+        is_placed = programs.is_placed(host, path, members)
+        if not is_placed and host.stands(path).kind is not state.NOTHING:  # another build of the same version
+            path = f"{path}+{programs.identity(members)}"
+            is_placed = programs.is_placed(host, path, members)
+        is_current = host.stands(steps.CURRENT).target == posixpath.basename(path)
+        files = [file for file in self._files() if self._is_wanted(file)]
+        folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
+        return Wanted(path, is_placed, is_current, tuple(files), tuple(folders))
+
+    def _files(self) -> tuple[Write, ...]:
+        return (Write(BOOTSTRAP, bootstrap(self._asked.node_name), 0o600, Role.STATE), *self._asked.files)
+
+    def _is_wanted(self, file: Write) -> bool:
+        """Whether a file is missing, or is as an earlier installation wrote it and would be otherwise now."""
+        now = self._journal.host.read_bounded(file.path, len(file.content) + 65536)
+        if now is None:
+            return True
+        return now != file.content and self._journal.wrote(file.path, now)
+
+    def _adopt(self, told: Told) -> None:
+        """Record an entry of ours in the verifier folder that somebody else put there."""
+        folder = told.facts.folder
+        own = bindir.ours(bindir.judge(folder, -1)) if folder else None
+        if folder and own and own.entry.link:
+            path = f"{folder.path}/{own.entry.name}"
+            if self._journal.manifest.entry(path) is None:
+                self._journal.adopt(path, self._journal.host.stands(path).target, Role.VERIFIER)
+
+    def _carry_out(self, step: Step, told: Told, plan: Plan, members: Mapping[str, str]) -> None:
+        journal = self._journal
+        if isinstance(step, Place):
+            journal.tree(step.path, self._asked.source, members)
+            self._tell(f"placed the program in {step.path}")
+        elif isinstance(step, Folder):
+            journal.folder(step.path, step.mode, step.role)
+        elif isinstance(step, Write):
+            self._due(step.role, plan)
+            folder_mode = 0o700 if step.role is Role.STATE else 0o755
+            journal.folder(posixpath.dirname(step.path), folder_mode, step.role)
+            journal.file(step.path, step.content, step.mode, step.role)
+            self._tell(f"wrote {step.path}")
+        elif isinstance(step, Change):
+            self._due(Role.CONFIGURATION, plan)
+            journal.edit(step.path, step.before, step.after, import_pattern(plan.placed.drop_in))
+            self._tell(f"added an import to {step.path}")
+        elif isinstance(step, Check):
+            check(self._world, step.program)
+            self._tell("the program refuses the canary, and lets a sandbox image pass")
+        elif isinstance(step, Switch):
+            self._switched_from = journal.host.stands(step.path).target
+            journal.link(step.path, step.target, Role.CURRENT)
+            self._tell(f"{step.path} leads to {step.target}")
+        elif isinstance(step, Compare):
+            self._compare(told, plan)
+        elif isinstance(step, Wire):
+            journal.link(step.path, step.target, Role.VERIFIER)
+            self._tell(f"containerd's verifier folder has {step.path}")
+        elif isinstance(step, Restart):
+            self._restart(step)
+        elif isinstance(step, Prove):
+            self._prove(told, plan)
+
+    def _due(self, role: Role, plan: Plan) -> None:
+        """A restart is due from the first change of a configuration on, whoever is killed when."""
+        if role is Role.CONFIGURATION and plan.restart:
+            self._journal.note(pending=plan.restart, since=self._world.now())
+
+    def _compare(self, told: Told, plan: Plan) -> None:
+        after = self._world.facts()
+        version = told.facts.version
+        if told.facts.dump is None or version is None:
+            return
+        if after.facts.dump is None:
+            raise HostError(f"{told.facts.main}: {after.dump_trouble}; expected containerd to take it")
+        complaints = planning.unexpected(told.facts, plan, from_dump(after.facts.dump, version))
+        if complaints:
+            raise HostError(f"{told.facts.main}: containerd makes something else of it: {complaints[0]}")
+
+    def _restart(self, step: Restart) -> None:
+        state.note_tried(self._journal.host, Tried(self._world.now()))
+        self._restarted = True
+        self._tell(f"restarting {step.unit}: {step.why}")
+        restart(self._world, step.unit, by_itself=step.by_itself)
+        self._journal.note(pending="")
+
+    def _prove(self, told: Told, plan: Plan) -> None:
+        """Only what cannot be mended within what was allowed may be left unproved."""
+        left = still_set(told, plan)
+        self._proof = found = self._world.prove(Known(left, installed=True))
+        self._tell(f"proof: {found.state.value}: {found.message}")
+        if found.is_enforcing:
+            return
+        excused = found.state is State.BYPASSED and (
+            left or self._journal.manifest.restart_pending or plan.placed.way is Way.ADVISE
+        )
+        if not excused:
+            raise HostError(f"containerd does not ask this verifier: {found.message}")
+
+    def _back(self, before: frozenset[str], why: str) -> list[str]:
+        """Take back what was done: our entry first, so that nothing is refused meanwhile; then containerd anew."""
+        journal = self._journal
+        self._changed = journal.has_done
+        if self._changed:
+            self._tell("taking it back")
+        left = journal.undo(Role.VERIFIER, Role.UNIT)
+        left += journal.undo(Role.CONFIGURATION)
+        if self._restarted and self._plan is not None:
+            try:
+                restart(self._world, self._plan.unit, by_itself=self._plan.restarts_itself)
+                state.note_tried(journal.host, self._tried._replace(restarted=self._world.now(), why=why))
+            except HostError as error:
+                left.append(error.message)
+        left += journal.undo(Role.CURRENT, Role.PROGRAM)
+        try:
+            if journal.is_first:
+                kept = {posixpath.dirname(state.TRIED), state.TRIED} if self._restarted else set()
+                state.remove(journal.host, keep=before | kept)
+        except HostError as error:
+            left.append(error.message)
+        left += journal.undo(Role.STATE)
+        try:
+            if journal.is_first:
+                journal.forget()
+            else:
+                journal.sweep()
+        except HostError as error:
+            left.append(error.message)
+        return left
+
+    def _remove_old(self) -> None:
+        """Programs of earlier installations go, but for the last: pulls may still be running on it."""
+        journal = self._journal
+        if self._switched_from is None:
+            return
+        stay = {self._switched_from, journal.host.stands(steps.CURRENT).target}
+        for entry in journal.manifest.of(Role.PROGRAM):
+            is_old = entry.kind is Kind.TREE and posixpath.basename(entry.path) not in stay
+            if is_old and not programs.in_use(journal.host, entry.path):
+                for note in journal.revert(entry):
+                    self._tell(f"left: {note}")
+
+    def _ended(self, plan: Plan, todo: tuple[Step, ...]) -> Outcome:
+        journal = self._journal
+        if any(isinstance(step, Place | Switch | Change | Write) for step in todo):
+            self._remove_old()
+            journal.sweep()
+        return Outcome(
+            plan,
+            installed=any(entry.role is Role.VERIFIER for entry in journal.manifest.entries),
+            steps=todo,
+            restarted=self._restarted,
+            pending=journal.manifest.restart_pending,
+            proof=self._proof,
+            advice=plan.advice,
+        )
+
+
+def _fingerprint(told: Told, plan: Plan, members: Mapping[str, str]) -> str:
+    """What tells an installation from another: the program, what is set, and the files that it is set in."""
+    digest = hashlib.sha256(programs.identity(members).encode())
+    for part in (sorted(plan.settings.items()), sorted(told.facts.files.items())):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+def restart(world: World, unit: str, *, by_itself: bool = False) -> None:
+    """Have containerd restarted, or wait for it to, until it answers again.  Raises `HostError`."""
+    if by_itself:
+        world.wait_for_restart()
+    else:
+        world.restart(unit)
+    if not world.wait_until_ready(READY_SECONDS):
+        raise HostError(f"{unit}: got no answer for {READY_SECONDS:g} s; expected containerd to be back")
+
+
+def still_set(told: Told, plan: Plan) -> tuple[str, ...]:
+    """Names of the settings that send pulls past the verifier, and that a plan leaves."""
+    found = triggers.find(planning.node(told.facts).effective)
+    return tuple(each.trigger.name for each in found if each.trigger.name not in plan.removes)
+
+
+def check(world: World, program: str) -> None:
+    """Have a program refuse the canary and let a sandbox image pass.  Raises `HostError`."""
+    nonce = secrets.token_hex(16)
+    canary = proof.Canary(5000, nonce)
+    done = _called(world, program, canary.image, canary.digest)
+    line = done.stdout.decode("utf-8", "replace").strip()
+    if done.code != Exit.DENY or not line.startswith("deny NS-1001 ") or nonce not in line:
+        raise HostError(
+            f"{program}: got exit code {done.code} for the canary: {line[:200] or done.said}; expected it to refuse it"
+        )
+    done = _called(world, program, _PAUSE, _PAUSE_DIGEST)
+    if done.code != 0:
+        line = done.stdout.decode("utf-8", "replace").strip()
+        raise HostError(
+            f"{program}: got exit code {done.code} for {_PAUSE}, which every pod needs: {line[:200] or done.said}; "
+            "expected it to let it pass",
+            hint="exempt it in the configuration, or let the floor allow that",
+        )
+
+
+def _called(world: World, program: str, name: str, digest: str) -> Done:
+    descriptor = json.dumps({"mediaType": _MANIFEST_TYPE, "digest": digest, "size": _SIZE}).encode() + b"\n"
+    words = ("-name", name, "-digest", digest, "-stdin-media-type", STDIN_MEDIA_TYPE)
+    return world.call(program, words, descriptor)

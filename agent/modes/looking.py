@@ -1,0 +1,45 @@
+"""What the daemon reads of containerd's configuration: to say why a canary was not refused, and to notice changes.
+
+A pod sees of its host what is mounted in it.  What it can't see is not known, which is no error; a version that no
+program tells is asked of the runtime.
+"""
+
+import os
+
+import anyio
+
+from agent.adapters import containerd
+from agent.adapters.containerd import Asked
+from agent.adapters.cri import Cri
+from agent.adapters.unary import RpcError
+from agent.errors import NodesealError
+from agent.modes import proving
+from agent.modes.proofs import Looked, unread
+from agent.wiring import planning
+from agent.wiring.known import known, watched
+
+
+def look(root: str, cri_socket: str = "") -> Looked:
+    """Look at the host under `root`; `cri_socket` is empty for the first of the known ones that is there.
+
+    A socket elsewhere is of this very host.  Runs containerd's program, where it is, for its version and configuration.
+    """
+    socket = cri_socket or proving.cri_socket(root)
+    below = os.path.relpath(os.path.abspath(socket), os.path.abspath(root))
+    host, path = ("/", os.path.abspath(socket)) if below.startswith("..") else (root, f"/{below}")
+    asked = Asked(host, socket=path)
+    try:
+        told = containerd.facts(asked)
+        if told.facts.version is None:
+            told = containerd.facts(asked._replace(version=anyio.run(_version, socket)))
+        node = planning.node(told.facts)
+    except (NodesealError, OSError):
+        return unread(root)
+    return Looked(known(node, whole=False), tuple(os.path.join(host, each.lstrip("/")) for each in watched(node)))
+
+
+async def _version(socket: str) -> str:
+    try:
+        return (await Cri(socket).version()).version
+    except RpcError:
+        return ""

@@ -1,0 +1,475 @@
+"""Installing and uninstalling on hosts of every distribution, with faults at every step."""
+
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent.adapters.hostfiles import HostFiles
+from agent.adapters.manifests import ManifestStore
+from agent.errors import ConfigurationError, HostError
+from agent.modes.installing import RolledBack
+from agent.wiring.distributions import Way
+from agent.wiring.planning import Changes
+from agent.wiring.proof import State
+from tests.modes.hosts import BY_FOLDER, VERIFIERS, Host, counted, killed, make_host
+from tests.wiring.test_planning import IN_V3
+
+UNSUPPORTED = ("bottlerocket", "crio", "gke", "talos")
+MAIN = "etc/containerd/config.toml"
+DROP_IN = "etc/containerd/conf.d/zzz-nodeseal.toml"
+ELSEWHERE = "/srv/verifiers"
+
+
+@pytest.fixture(autouse=True)
+def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes to the disk when is not what is tested here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A folder in memory, where there is one: hosts are installed on some hundred times here."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        yield pathlib.Path(name)
+
+
+@pytest.fixture
+def host(folder: pathlib.Path) -> Host:
+    """A host with Debian's package."""
+    return make_host(folder)
+
+
+@pytest.mark.parametrize("changes", Changes)
+@pytest.mark.parametrize("name", BY_FOLDER)
+def test_each_distribution_is_as_before_once_it_is_uninstalled(
+    folder: pathlib.Path, name: str, changes: Changes
+) -> None:
+    host = make_host(folder, name)
+    before = host.tree()
+    outcome = host.install(changes=changes)
+    if name in UNSUPPORTED:
+        assert outcome.unsupported
+        assert host.tree() == before
+        return
+    assert outcome.installed
+    assert (host.root / VERIFIERS / "00-nodeseal").readlink() == pathlib.Path("/opt/nodeseal/current/nodeseal")
+    sample = BY_FOLDER[name]
+    left = outcome.plan.placed.way is Way.ADVISE or changes is not Changes.PULL_PATH
+    assert outcome.proof is not None
+    by_hand = set(sample.triggers) - set(outcome.plan.removes)
+    assert outcome.proof.is_enforcing or (sample.triggers and (left or by_hand))
+    assert len(host.world.restarts) == bool(outcome.plan.settings)
+
+    once = host.tree()
+    again = host.install(changes=changes)
+    assert host.tree() == once
+    assert [type(step).__name__ for step in again.steps] == ["Prove"]
+
+    removed = host.uninstall()
+    assert (removed.was_installed, removed.left, removed.pending) == (True, (), "")
+    assert host.tree() == before
+    assert not host.uninstall().was_installed
+
+
+def test_nothing_leads_to_the_program_before_it_was_seen_to_work(host: Host) -> None:
+    before = host.tree()
+    for setting in ("allows_canary", "refuses_pause"):
+        setattr(host.world, setting, True)
+        with pytest.raises(RolledBack, match="expected it to (refuse it|let it pass); it was taken back"):
+            host.install()
+        setattr(host.world, setting, False)
+        assert host.tree() == before
+    host.install()
+    (program, *words), (_, *pause) = host.world.calls[-2:]
+    assert program == "/opt/nodeseal/0.1.0/nodeseal"
+    assert words[0::2] == ["-name", "-digest", "-stdin-media-type"]
+    assert pause[1].startswith("registry.k8s.io/pause:")
+
+
+def test_twenty_installations_are_one(host: Host) -> None:
+    host.install(bin_dir=ELSEWHERE)
+    once = host.tree()
+    for _ in range(19):
+        assert host.install(bin_dir=ELSEWHERE).proof is not None
+    assert host.tree() == once
+    assert host.world.restarts == ["containerd.service"]
+
+
+def test_bootstrap_document_is_as_shipped_and_a_persons_own_stays(host: Host) -> None:
+    host.install()
+    document = json.loads(host.read("etc/nodeseal/bootstrap.json"))
+    assert document["untilFirstSnapshot"] == "Audit"
+    assert document["node"] == {"name": "node-1"}
+    assert document["floor"]["breakGlass"] == {"longest": "4h", "allImages": False}
+    host.install(node_name="node-2")
+    assert json.loads(host.read("etc/nodeseal/bootstrap.json"))["node"] == {"name": "node-2"}
+    host.write("etc/nodeseal/bootstrap.json", "my own")
+    host.install(node_name="node-3")
+    assert host.read("etc/nodeseal/bootstrap.json") == "my own"
+    assert "bootstrap.json: was edited since, and stays" in host.uninstall().left[0]
+    assert host.read("etc/nodeseal/bootstrap.json") == "my own"
+
+
+def test_upgrade_keeps_the_last_program_and_downgrade_is_one(host: Host) -> None:
+    before = host.tree()
+    for version in ("0.1.0", "0.2.0", "0.3.0"):
+        host.install(version=version)
+    places = sorted(path.name for path in (host.root / "opt/nodeseal").iterdir())
+    assert places == ["0.2.0", "0.3.0", "current"]
+    assert (host.root / "opt/nodeseal/current").readlink() == pathlib.Path("0.3.0")
+    host.install(version="0.2.0")
+    assert (host.root / "opt/nodeseal/current").readlink() == pathlib.Path("0.2.0")
+    host.uninstall()
+    assert host.tree() == before
+
+
+def test_another_build_of_the_same_version_has_a_place_of_its_own(host: Host) -> None:
+    before = host.tree()
+    host.install()
+    (host.source / "_internal/base.zip").write_text("another")
+    host.install()
+    (current,) = ((host.root / "opt/nodeseal/current").readlink(),)
+    assert str(current).startswith("0.1.0+")
+    assert host.read(f"opt/nodeseal/{current}/_internal/base.zip") == "another"
+    assert host.read("opt/nodeseal/0.1.0/_internal/base.zip") == "its library"
+    host.uninstall()
+    assert host.tree() == before
+
+
+def test_failed_upgrade_leaves_what_was_installed(host: Host) -> None:
+    host.install()
+    before = host.tree()
+    host.world.refuses_pause = True
+    with pytest.raises(RolledBack):
+        host.install(version="0.2.0")
+    assert host.tree() == before
+
+
+def test_configuration_that_keeps_containerd_from_starting_is_taken_back_and_not_tried_again(host: Host) -> None:
+    before = host.tree()
+    host.world.broken = lambda root: (root / DROP_IN).exists()
+    with pytest.raises(RolledBack, match="expected containerd to be back; it was taken back") as raised:
+        host.install(bin_dir=ELSEWHERE)
+    assert raised.value.left == ()
+    assert host.tree() == before
+    assert host.world.runs
+    assert len(host.world.restarts) == 2
+    with pytest.raises(HostError, match="this very installation was taken back"):
+        host.install(bin_dir=ELSEWHERE)
+    assert host.tree() == before
+    assert len(host.world.restarts) == 2
+    host.install()  # another one is no retry
+
+
+def test_containerd_is_restarted_once_an_hour_at_most(host: Host) -> None:
+    host.install(bin_dir=ELSEWHERE)
+    host.world.clock += 1800
+    outcome = host.install(bin_dir="/srv/others")
+    assert outcome.pending
+    assert not outcome.restarted
+    assert len(host.world.restarts) == 1
+    assert host.install(bin_dir="/srv/others").pending
+    host.world.clock += 1801
+    outcome = host.install(bin_dir="/srv/others")
+    assert (outcome.pending, outcome.restarted) == ("", True)
+    assert outcome.proof is not None
+    assert outcome.proof.is_enforcing
+
+
+def test_restart_by_somebody_else_is_noticed(host: Host) -> None:
+    assert host.install(bin_dir=ELSEWHERE, restart=False).pending
+    host.world.clock += 60
+    host.world.restart("by hand")
+    outcome = host.install(bin_dir=ELSEWHERE)
+    assert (outcome.pending, outcome.restarted) == ("", False)
+    assert host.world.restarts == ["by hand"]
+
+
+def test_host_that_does_not_run_is_prepared_and_nothing_is_proved(host: Host) -> None:
+    before = host.tree()
+    host.world.runs = False
+    outcome = host.install(bin_dir=ELSEWHERE, restart=False)
+    assert (outcome.installed, outcome.proof, host.world.restarts) == (True, None, [])
+    host.uninstall(may_restart=False)
+    assert host.tree() == before
+
+
+def test_pulls_that_go_past_by_a_setting_that_may_not_be_changed_are_told(host: Host) -> None:
+    host.write(MAIN, f"version = 3\n{IN_V3['discard_unpacked_layers']}")
+    host.world.restart("")
+    outcome = host.install()
+    assert outcome.proof is not None
+    assert outcome.proof.state is State.BYPASSED
+    assert outcome.installed
+    assert "discard_unpacked_layers" in outcome.advice[0]
+    assert "pull-path" in outcome.advice[0]
+    outcome = host.install(changes=Changes.PULL_PATH)
+    assert outcome.proof is not None
+    assert outcome.proof.is_enforcing
+
+
+def test_pulls_that_go_past_for_no_known_reason_take_it_back(host: Host) -> None:
+    before = host.tree()
+    host.write("srv/sub/more.toml", "")
+    (host.root / "srv/sub/more.toml").unlink()
+    (host.root / VERIFIERS).mkdir(parents=True)
+    stray = host.root / VERIFIERS / "10-notes.txt"
+    stray.write_text("x")
+    with_stray = host.tree()
+    with pytest.raises(RolledBack, match="could not run a verifier"):
+        host.install()
+    assert host.tree() == with_stray != before
+
+
+def test_k0s_restarts_by_itself_and_not_if_that_is_not_wanted(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path, "k0s")
+    outcome = host.install(bin_dir=ELSEWHERE, restart=False)
+    assert not outcome.plan.settings
+    assert host.world.restarts == []
+    assert not (host.root / "etc/k0s/containerd.d/zzz-nodeseal.toml").exists()
+    outcome = host.install(bin_dir=ELSEWHERE)
+    assert host.world.restarts == ["by itself"]
+    assert outcome.proof is not None
+    assert outcome.proof.is_enforcing
+
+
+def test_broken_configuration_is_left_alone(host: Host) -> None:
+    host.write(MAIN, "version = 3\nimports = ['/nowhere.toml']\n")
+    before = host.tree()
+    with pytest.raises(ConfigurationError, match=r"/nowhere.toml"):
+        host.install()
+    assert host.tree() == before
+
+
+def test_main_file_that_is_a_link_stays_one(host: Host) -> None:
+    (host.root / "etc/real").mkdir()
+    (host.root / MAIN).rename(host.root / "etc/real/config.toml")
+    (host.root / MAIN).symlink_to("/etc/real/config.toml")
+    (host.root / "etc/real/config.toml").chmod(0o640)
+    before = host.tree()
+    host.install(bin_dir=ELSEWHERE)
+    assert (host.root / MAIN).is_symlink()
+    assert "zzz-nodeseal" in host.read("etc/real/config.toml")
+    assert (host.root / "etc/real/config.toml").stat().st_mode & 0o777 == 0o640
+    host.uninstall()
+    assert host.tree() == before
+
+
+def test_link_that_leads_out_of_the_host_is_followed_within_it(host: Host, tmp_path: pathlib.Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (host.root / "opt").mkdir()
+    (host.root / "opt/nodeseal").symlink_to(outside)
+    with pytest.raises(HostError):
+        host.install()
+    assert list(outside.iterdir()) == []
+
+
+def test_folder_that_others_may_write_to_is_refused(host: Host) -> None:
+    (host.root / VERIFIERS).mkdir(parents=True)
+    (host.root / VERIFIERS).chmod(0o777)
+    before = host.tree()
+    with pytest.raises(RolledBack, match="others can change"):
+        host.install()
+    assert host.tree() == before
+
+
+def test_what_a_person_changed_stays(host: Host) -> None:
+    before = host.tree()
+    host.install(bin_dir=ELSEWHERE)
+    main = host.read(MAIN)
+    host.write(MAIN, main + "# my own words\n")
+    host.write(DROP_IN, host.read(DROP_IN) + "# and here\n")
+    host.write(f"{ELSEWHERE}/50-mine", "#!/bin/sh\n")
+    host.write("opt/nodeseal/0.1.0/notes", "mine")
+    host.write("etc/nodeseal/docker-config.json", "{}")
+    host.write("var/lib/nodeseal/mine", "mine")
+    removed = host.uninstall()
+    after = host.tree()
+    assert host.read(MAIN) == before[MAIN][-1].decode() + "# my own words\n"  # type: ignore[attr-defined]
+    assert host.read(f"{DROP_IN}.edited").endswith("# and here\n")
+    gone = {path for path in before if path not in after}
+    assert not gone
+    assert {path for path in after if path not in before} == {
+        "etc/containerd/conf.d", f"{DROP_IN}.edited", "etc/nodeseal", "etc/nodeseal/docker-config.json",
+        "opt", "opt/nodeseal", "opt/nodeseal/0.1.0", "opt/nodeseal/0.1.0/notes", "srv", "srv/verifiers",
+        "srv/verifiers/50-mine", "var/lib/nodeseal", "var/lib/nodeseal/mine",
+    }  # fmt: skip
+    assert len(removed.left) == 5
+
+
+def test_drop_in_that_others_rewrote_the_main_file_for_is_imported_again(host: Host) -> None:
+    host.install(bin_dir=ELSEWHERE)
+    host.write(MAIN, "version = 2\n# written anew by a playbook\n")
+    before_second = host.read(MAIN)
+    host.world.clock += 7200
+    host.world.restart("by the playbook")
+    outcome = host.install(bin_dir=ELSEWHERE)
+    assert outcome.proof is not None
+    assert outcome.proof.is_enforcing
+    assert "zzz-nodeseal" in host.read(MAIN)
+    host.uninstall()
+    assert host.read(MAIN) == before_second
+
+
+def test_uninstalling_leaves_no_link_that_leads_nowhere(host: Host) -> None:
+    host.install()
+    extra = host.root / VERIFIERS / "99-again"
+    extra.symlink_to("/opt/nodeseal/current/nodeseal")
+    host.uninstall()
+    assert not extra.is_symlink()
+
+
+def test_state_is_kept_if_that_is_asked_for(host: Host) -> None:
+    host.install()
+    host.write("var/lib/nodeseal/rules.json", "{}")
+    host.uninstall(keep_state=True)
+    assert host.read("var/lib/nodeseal/rules.json") == "{}"
+    assert (host.root / "etc/nodeseal/bootstrap.json").exists()
+    assert not (host.root / "opt/nodeseal").exists()
+    assert not (host.root / "var/lib/nodeseal/install").exists()
+    host.install()
+
+
+def test_damaged_record_stops_everything(host: Host) -> None:
+    host.install()
+    host.write("var/lib/nodeseal/install/manifest.json", "{")
+    before = host.tree()
+    for action in (host.install, host.uninstall):
+        with pytest.raises(HostError, match="manifest") as raised:
+            action()
+        assert "docs/install.md" in raised.value.hint
+    assert host.tree() == before
+
+
+def test_two_at_once_take_turns(host: Host) -> None:
+    before = host.tree()
+    problems: list[BaseException] = []
+
+    def body(action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 - told to the test
+            problems.append(error)
+
+    for actions in ((host.install,) * 4, (host.install, host.uninstall, host.install, host.uninstall)):
+        threads = [threading.Thread(target=body, args=(action,)) for action in actions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert problems == []
+    host.install()
+    assert ManifestStore(HostFiles(str(host.root))).read() is not None
+    host.uninstall()
+    assert host.tree() == before
+
+
+def test_second_one_waits_only_so_long(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.install()
+    monkeypatch.setattr("agent.adapters.journal.LOCK_SECONDS", 0.2)
+    store = ManifestStore(HostFiles(str(host.root)))
+    with store.locked(), pytest.raises(HostError, match="a lock that another process holds"), store.locked(0.2):
+        pass
+
+
+def copies(host: Host, folder: pathlib.Path, at: int) -> Host:
+    """The same host once more."""
+    root = folder / f"copy-{at}"
+    shutil.copytree(host.root, root, symlinks=True)
+    world = type(host.world)(root, host.world.sample)
+    return host._replace(root=root, world=world)
+
+
+def changes_of(host: Host, monkeypatch: pytest.MonkeyPatch, action: Callable[[Host], object]) -> int:
+    """How often an action changes the disk."""
+    with counted(monkeypatch) as changes:
+        action(host)
+    return len(changes)
+
+
+def install(host: Host) -> object:
+    """With every kind of change: edit, drop-in, restart."""
+    return host.install(bin_dir=ELSEWHERE)
+
+
+def uninstall(host: Host) -> object:
+    return host.uninstall()
+
+
+@pytest.mark.parametrize("how", ["kill", "error"])
+def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
+    host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    before = host.tree()
+    reference = copies(host, folder, 0)
+    steps = changes_of(reference, monkeypatch, install)
+    complete = reference.tree()
+    assert steps > 50
+    for at in range(1, steps + 1):
+        one = copies(host, folder, at)
+        with counted(monkeypatch, at, how):
+            if how == "kill":
+                assert killed(lambda one=one: install(one))  # type: ignore[misc]
+            else:
+                with pytest.raises(HostError):
+                    install(one)
+        other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
+        with counted(monkeypatch):
+            one.world.clock += 7200
+            (one.root / "run/nodeseal/install.json").unlink(missing_ok=True)  # as after a boot
+            install(one)
+            assert settled(one.tree()) == settled(complete), at
+            one.uninstall()
+            assert one.tree() == before, at
+            if other:
+                other.uninstall()
+                assert other.tree() == before, at
+                shutil.rmtree(other.root)
+        shutil.rmtree(one.root)
+
+
+def settled(tree: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
+    """A tree without the order of what is recorded."""
+    path = "var/lib/nodeseal/install/manifest.json"
+    *_, content = tree[path]
+    value = json.loads(content)  # type: ignore[arg-type]
+    value["entries"] = sorted(value["entries"], key=lambda entry: str(entry["path"]))
+    return {**tree, path: (json.dumps(value),)}
+
+
+@pytest.mark.parametrize("how", ["kill", "error"])
+def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
+    host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    before = host.tree()
+    install(host)
+    steps = changes_of(copies(host, folder, 0), monkeypatch, uninstall)
+    for at in range(1, steps + 1):
+        one = copies(host, folder, at)
+        with counted(monkeypatch, at, how):
+            if how == "kill":
+                assert killed(lambda one=one: uninstall(one))  # type: ignore[misc]
+            else:
+                with pytest.raises(HostError):
+                    uninstall(one)
+        other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
+        with counted(monkeypatch):
+            one.uninstall()
+            assert one.tree() == before, at
+            if other:
+                other.world.clock += 7200
+                install(other)
+                other.uninstall()
+                assert other.tree() == before, at
+                shutil.rmtree(other.root)
+        shutil.rmtree(one.root)

@@ -1,0 +1,79 @@
+"""What the daemon reads of containerd's configuration, on a host and in a pod that sees little of it."""
+
+import pathlib
+
+import pytest
+
+from agent.adapters import containerd
+from agent.modes import proving
+from agent.modes.looking import look
+from agent.modes.proofs import Looked, unread
+from agent.wiring.proof import NOTHING_KNOWN, Known
+from tests.modes.test_doctor import write_program
+from tests.simulators.cri import CriSimulator
+from tests.wiring.test_planning import IN_V3
+
+BIN_DIR = "/opt/containerd/image-verifier/bin"
+TRIGGER = "discard_unpacked_layers"
+
+
+def write(root: pathlib.Path, path: str, text: str) -> None:
+    (root / path).parent.mkdir(parents=True, exist_ok=True)
+    (root / path).write_text(text)
+
+
+def below(root: pathlib.Path, *paths: str) -> tuple[str, ...]:
+    return tuple(f"{root}{path}" for path in paths)
+
+
+def test_triggers_and_what_to_watch_are_read_of_the_host(tmp_path: pathlib.Path) -> None:
+    write_program(tmp_path, "v2.1.9")
+    (tmp_path / BIN_DIR[1:]).mkdir(parents=True)
+    write(tmp_path, "etc/containerd/config.toml", "version = 3\nimports = ['conf.d/*.toml']\n")
+    write(tmp_path, "etc/containerd/conf.d/a.toml", f"version = 3\n{IN_V3[TRIGGER]}")
+    conf = "/etc/containerd"
+    files = below(tmp_path, f"{conf}/config.toml", BIN_DIR, f"{conf}/conf.d/a.toml", f"{conf}/conf.d")
+    assert look(str(tmp_path)) == Looked(Known((TRIGGER,), installed=False), files)
+
+
+def test_version_is_asked_of_the_runtime_where_no_program_tells_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containerd, "_process", lambda *_: None)
+    where = tmp_path / "run/containerd/containerd.sock"
+    where.parent.mkdir(parents=True)
+    write(tmp_path, "etc/containerd/config.toml", f"version = 3\n{IN_V3[TRIGGER]}")
+    assert look(str(tmp_path)) == unread(str(tmp_path))
+    with CriSimulator(where):
+        found = look(str(tmp_path))
+    assert found.known == Known((TRIGGER,), installed=None), "a folder that is not seen says nothing"
+
+
+def test_what_a_pod_does_not_see_is_not_known(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containerd, "_process", lambda *_: None)
+    where = tmp_path / "run/containerd/containerd.sock"
+    where.parent.mkdir(parents=True)
+    with CriSimulator(where):
+        assert look(str(tmp_path)).known == NOTHING_KNOWN
+        assert look(str(tmp_path)).files == below(tmp_path, "/etc/containerd/config.toml", BIN_DIR)
+        (tmp_path / "etc/containerd/config.toml").mkdir(parents=True)
+        assert look(str(tmp_path)) == unread(str(tmp_path)), "what can't be read is no error"
+
+
+def test_configuration_is_where_the_distribution_has_it(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containerd, "_process", lambda *_: None)
+    where = tmp_path / "run/k3s/containerd/containerd.sock"
+    where.parent.mkdir(parents=True)
+    main = "var/lib/rancher/k3s/agent/etc/containerd/config.toml"
+    write(tmp_path, main, f"version = 3\n{IN_V3[TRIGGER]}")
+    with CriSimulator(where):
+        assert proving.cri_socket(str(tmp_path)) == str(where)
+        found = look(str(tmp_path))
+    assert found.known.triggers == (TRIGGER,)
+    assert found.files[0] == str(tmp_path / main)
+
+
+def test_root_that_is_not_there_says_nothing(tmp_path: pathlib.Path) -> None:
+    assert look(str(tmp_path / "gone")) == unread(str(tmp_path / "gone"))
