@@ -55,7 +55,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog="exit codes: 0 nothing stands in the way, 2 usage, 5 the host can't be read, 12 not enforcing, 70 bug",
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+        "--root", metavar="DIR", default="", help="root that the node's state is under (default: that of --host)"
     )
     parser.add_argument(
         "--host", metavar="DIR", default="/", help="root that the host's files are under (default: %(default)s)"
@@ -78,7 +78,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Tell what was found on `stdout`.  Raises `HostError` if the host can't be read."""
-    report = examine(Asked(options.host, options.containerd_config, options.socket), options.root)
+    report = examine(Asked(options.host, options.containerd_config, options.socket), options.root or options.host)
     stdout.write(json.dumps(as_json(report), indent=2) + "\n" if options.format == "json" else as_text(report))
     return Exit.ALLOW if report.enforcing else Exit.NOT_ENFORCING
 
