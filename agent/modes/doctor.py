@@ -70,7 +70,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "can't be read, or what was mended was taken back; 12 not enforcing, 70 bug",
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+        "--root", metavar="DIR", default="", help="root that the node's state is under (default: that of --host)"
     )
     parser.add_argument(
         "--host", metavar="DIR", default="/", help="root that the host's files are under (default: %(default)s)"
@@ -120,7 +120,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         raise UsageError("--dry-run, --no-restart: got them alone; expected --fix beside them")
     asked = Asked(options.host, options.containerd_config, options.socket)
     mended = _mended(asked, options, stdout) if options.fix else None
-    report = examine(asked, options.root)._replace(mended=mended)
+    report = examine(asked, options.root or options.host)._replace(mended=mended)
     if options.prove or (options.fix and not options.dry_run and report.told.facts.socket):
         report = proved(report, asked, options.canary_port)
     stdout.write(json.dumps(as_json(report), indent=2) + "\n" if options.format == "json" else as_text(report))

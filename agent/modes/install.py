@@ -20,6 +20,7 @@ from agent.model.answer import printable
 from agent.modes import place
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, World, unsupported
 from agent.wiring import steps
+from agent.wiring.declared import FORMS, form
 from agent.wiring.planning import Changes
 from agent.wiring.steps import Change, Check, Compare, Folder, Place, Restart, Step, Switch, Wire, Write
 
@@ -57,6 +58,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--program", metavar="DIR", default="", help="folder of the program to install (default: the one that runs)"
+    )
+    parser.add_argument(
+        "--print",
+        choices=tuple(FORMS),
+        default="",
+        help="print the declarative form for what makes such nodes, and do nothing",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
@@ -101,6 +108,10 @@ def which_host(options: argparse.Namespace) -> containerd.Asked:
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Install, and tell on `stdout`.  Raises `HostError`, `ConfigurationError`, `UsageError`."""
+    if options.print:
+        stdout.write(form(options.print))
+        return Exit.ALLOW
+
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
     host = which_host(options)

@@ -22,7 +22,7 @@ from agent.rules.lists import BUILT_IN
 from agent.wiring import bindir, distributions, planning, proof, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.manifest import Kind, Manifest, Role
-from agent.wiring.merging import from_dump
+from agent.wiring.merging import VERIFIER, from_dump
 from agent.wiring.planning import Changes, Options, Plan, import_pattern
 from agent.wiring.proof import Known, Proof, State
 from agent.wiring.steps import (
@@ -47,6 +47,7 @@ READY_SECONDS = 90.0
 
 _HOSTS_PROGRAM = "/bin/sh"
 _KEPT_IN = ("/var/cache", "/var/log", "/run")  # a root that is being built may lack them
+_BIN_DIR = ("plugins", VERIFIER, "bin_dir")
 _PAUSE = "registry.k8s.io/pause:3.10.2"
 _PAUSE_DIGEST = BUILT_IN[0].digests[-1]
 _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -181,6 +182,7 @@ class Installer:
         complaints = planning.unexpected(told.facts, plan)
         if complaints:
             raise ConfigurationError(f"{told.facts.main}: {complaints[0]}")
+        self._refuse_strays(told, plan)
         members, tried = programs.members(asked.source), state.tried(journal.host)
         self._tried = tried._replace(failed=_fingerprint(told, plan, members))
         if tried.failed and tried.failed == self._tried.failed and plan.restart:
@@ -199,6 +201,18 @@ class Installer:
             self._world.now(),
         )
         return plan, steps.steps(plan, self._wanted(members), may), members
+
+    def _refuse_strays(self, told: Told, plan: Plan) -> None:
+        """What is no verifier refuses every pull that we let pass; a canary can't tell, because we refuse it first."""
+        in_force = planning.node(told.facts).effective.bin_dir.value
+        path = str(plan.settings.get(_BIN_DIR, in_force))
+        folder = self._journal.host.folder(path) if path.startswith("/") else None
+        for each in bindir.judge(folder, -1) if folder else ():
+            if each.role is bindir.Role.STRAY and each.entry.name != bindir.LINK:
+                raise HostError(
+                    f"{path}/{each.entry.name}: got {each.why}; expected verifiers: with it every pull is refused",
+                    hint="remove it, and install again",
+                )
 
     def tried(self, told: Told) -> tuple[Plan, tuple[Step, ...]]:
         """The plan and the steps, with nothing written.  Raises as `prepared` does."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import celpy
 import pytest
+from celpy.adapter import json_to_cel
+from celpy.evaluation import CELEvalError
 
 from agent.cluster import nodes
 from agent.config.discovery import ACTIVE, LABEL
@@ -51,13 +53,13 @@ class Policy:
     def _holds(self, expression: str, bound: Json) -> bool:
         try:
             return bool(self._value(expression, bound))
-        except celpy.CELEvalError:
+        except CELEvalError:
             return False
 
     def _value(self, expression: str, bound: Json) -> Any:
         if expression not in self._programs:
             self._programs[expression] = self._environment.program(self._environment.compile(expression))
-        return self._programs[expression].evaluate({name: celpy.json_to_cel(value) for name, value in bound.items()})
+        return self._programs[expression].evaluate({name: json_to_cel(value) for name, value in bound.items()})
 
 
 def names(value: Mapping[str, Any]) -> str:

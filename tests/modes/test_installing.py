@@ -217,17 +217,21 @@ def test_pulls_that_go_past_by_a_setting_that_may_not_be_changed_are_told(host: 
     assert outcome.proof.is_enforcing
 
 
+@pytest.mark.parametrize("folder_of_verifiers", [VERIFIERS, ELSEWHERE[1:]])
+def test_folder_with_what_containerd_can_not_run_is_refused(host: Host, folder_of_verifiers: str) -> None:
+    host.write(f"{folder_of_verifiers}/10-notes.txt", "x")
+    before = host.tree()
+    with pytest.raises(HostError, match=r"10-notes.txt: got a file that is not executable; .* every pull is refused"):
+        host.install(bin_dir=f"/{folder_of_verifiers}")
+    assert host.tree() == before
+
+
 def test_pulls_that_go_past_for_no_known_reason_take_it_back(host: Host) -> None:
     before = host.tree()
-    host.write("srv/sub/more.toml", "")
-    (host.root / "srv/sub/more.toml").unlink()
-    (host.root / VERIFIERS).mkdir(parents=True)
-    stray = host.root / VERIFIERS / "10-notes.txt"
-    stray.write_text("x")
-    with_stray = host.tree()
-    with pytest.raises(RolledBack, match="could not run a verifier"):
+    host.world.never_asks = True
+    with pytest.raises(RolledBack, match="containerd does not ask this verifier: fetched without asking"):
         host.install()
-    assert host.tree() == with_stray != before
+    assert host.tree() == before
 
 
 def test_k0s_restarts_by_itself_and_not_if_that_is_not_wanted(tmp_path: pathlib.Path) -> None:

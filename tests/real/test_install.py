@@ -89,11 +89,13 @@ def test_trigger_is_told_or_taken_away_as_it_is_allowed(node: Node) -> None:
 def test_what_is_not_proved_after_a_restart_is_taken_back_with_another(node: Node) -> None:
     with whole_host(node) as host:
         (host.root / "srv/verifiers").mkdir(parents=True)
-        (host.root / "srv/verifiers/notes.txt").write_text("containerd runs this, and can't")
+        other = host.root / "srv/verifiers/00-before-ours"
+        other.write_text("#!/bin/sh\necho not today\nexit 1\n")
+        other.chmod(0o755)
         before = host.tree()
         done = host.install("--bin-dir", "/srv/verifiers")
         assert done.code == 5
-        assert "every pull is refused, because containerd could not run a verifier" in done.err
+        assert "verifier 00-before-ours refused the canary before ours was asked: not today" in done.err
         assert "was taken back" in done.err
         left = host.tree()
         assert {path for path in left if left[path] != before.get(path)} == {

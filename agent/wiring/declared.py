@@ -1,0 +1,83 @@
+"""The declarative form of an installation, where that is the durable one: what makes the node is told what to set.
+
+Plain text for people to put into their own configuration.  Where each distribution takes it from is from its published
+documentation and sources.
+"""
+
+from agent.wiring.effective import DEFAULT_BIN_DIR
+from agent.wiring.merging import IMAGES, VERIFIER
+
+_VERIFIER = f"[plugins.'{VERIFIER}']\nbin_dir = '{DEFAULT_BIN_DIR}'\nper_verifier_timeout = '10s'\n"
+_PULL_PATH = f"[plugins.'{IMAGES}']\ndiscard_unpacked_layers = false\nuse_local_image_pull = false\n"
+_SETTINGS = f"{_VERIFIER}\n{_PULL_PATH}"
+_LOCAL = f"[plugins.'{IMAGES}']\nuse_local_image_pull = false\n"
+_TAINT = "startup-taint.cluster-autoscaler.kubernetes.io/nodeseal"
+
+
+def _indented(text: str, spaces: int) -> str:
+    return "".join(f"{' ' * spaces}{line}" if line.strip() else line for line in text.splitlines(keepends=True))
+
+
+_NODE_CONFIG = "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  containerd:\n    config: |\n" + _indented(
+    f"version = 3\n\n{_SETTINGS}", 6
+)
+_MIME = (
+    'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="//"\n\n'
+    f"--//\nContent-Type: application/node.eks.aws\n\n{_NODE_CONFIG}\n--//--\n"
+)
+
+FORMS = {
+    "nodeadm": (
+        "user data of a node group, or a file in /etc/eks/nodeadm.d of an image that has the program installed "
+        "(nodeseal install --root); nodeadm writes containerd's configuration at every boot",
+        _NODE_CONFIG,
+    ),
+    "karpenter": (
+        "a patch for an EC2NodeClass; give its NodePool the startup taint that the agent takes away, as well",
+        "apiVersion: karpenter.k8s.aws/v1\nkind: EC2NodeClass\nmetadata:\n  name: default\nspec:\n  userData: |\n"
+        + _indented(_MIME, 4),
+    ),
+    "aks": (
+        "nothing must be set: a DaemonSet installs again on each new disk; with artifact streaming no verifier is "
+        "asked, so leave that off",
+        f'{{\n  "nodeInitializationTaints": ["{_TAINT}:NoSchedule"],\n'
+        '  "artifactStreamingProfile": {"enabled": false}\n}\n',
+    ),
+    "k3s": (
+        "/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.d/zzz-nodeseal.toml, in releases whose configuration "
+        "imports that folder",
+        f"version = 3\n\n{_LOCAL}",
+    ),
+    "rke2": (
+        "/var/lib/rancher/rke2/agent/etc/containerd/config-v3.toml.d/zzz-nodeseal.toml, in releases whose "
+        "configuration imports that folder",
+        f"version = 3\n\n{_LOCAL}",
+    ),
+    "k0s": (
+        "/etc/k0s/containerd.d/zzz-nodeseal.toml; k0s restarts containerd by itself",
+        f"version = 3\n\n{_VERIFIER}",
+    ),
+    "kubespray": (
+        "group_vars of the inventory; the next run of the playbook would undo an import line that is not there",
+        "containerd_extra_args: |\n  imports = ['/etc/containerd/conf.d/zzz-nodeseal*.toml']\n",
+    ),
+    "talos": (
+        "a machine configuration document of Talos' own verification, which takes the place of this program: nothing "
+        "can be installed on Talos; put your own rules in",
+        "apiVersion: v1alpha1\nkind: ImageVerificationConfig\nrules:\n  - image: registry.example.com/*\n"
+        "    keyless:\n      issuer: https://issuer.example.com\n      subject: release@example.com\n",
+    ),
+    "bottlerocket": (
+        "user data, in variants that have this setting; a bootstrap container puts the program in place",
+        "[settings.image-verifier-plugins]\nenabled = true\n",
+    ),
+}
+"""By name: where it goes, and what it is."""
+
+
+def form(name: str) -> str:
+    """The form of that name, with a comment on where it goes where its language has comments."""
+    where, text = FORMS[name]
+    if name == "aks":
+        return text
+    return f"# {where}\n{text}"

@@ -1,0 +1,231 @@
+"""The commands `install` and `uninstall`: what they say, and how they end; and the world they ask on a real host."""
+
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent import cli
+from agent.adapters import containerd
+from agent.errors import HostError
+from agent.modes import hostworld, place
+from agent.modes.hostworld import HostWorld
+from agent.wiring.declared import FORMS, form
+from agent.wiring.proof import NOTHING_KNOWN
+from tests.modes.hosts import Host, make_host
+from tests.simulators.cri import CriSimulator
+from tests.simulators.systemd import Systemd
+from tests.wiring.test_planning import IN_V3
+
+MAIN = "etc/containerd/config.toml"
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Host:
+    """A host with Debian's package."""
+    return make_host(tmp_path)
+
+
+@pytest.fixture
+def run(host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the commands on it; returns exit code and both outputs."""
+
+    def world(asked: containerd.Asked, *, runs: bool = True) -> object:
+        host.world.runs = host.world.runs and runs
+        assert asked.host == str(host.root)
+        return host.world
+
+    monkeypatch.setattr(hostworld, "HostWorld", world)
+
+    def command(verb: str, *words: str, which: str = "--host") -> tuple[int, str, str]:
+        program = ["--program", str(host.source)] if verb == "install" and "--program" not in words else []
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["nodeseal", verb, which, str(host.root), *program, *words])
+        assert isinstance(ended.value.code, int)
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return command
+
+
+def test_each_step_is_told_and_the_last_line_says_what_came_of_it(host: Host, run: Run) -> None:
+    code, out, err = run("install", "--bin-dir", "/srv/verifiers")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "placed the program in /opt/nodeseal/0.1.0"
+    assert any(line.startswith("restarting containerd.service: ") for line in lines)
+    assert lines[-1] == "installed; pulls are verified"
+    assert run("install", "--bin-dir", "/srv/verifiers")[1].splitlines() == [
+        "proof: enforcing: asked 00-nodeseal",
+        "installed; pulls are verified",
+    ]
+    code, out, err = run("uninstall")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == "uninstalled"
+    assert run("uninstall")[1] == "nothing was installed here\n"
+
+
+def test_programs_are_told_in_json(host: Host, run: Run) -> None:
+    told = json.loads(run("install", "--format", "json")[1])
+    assert told["schemaVersion"] == "1"
+    assert (told["installed"], told["unsupported"], told["restartPending"]) == (True, None, None)
+    assert told["proof"]["state"] == "enforcing"
+    assert told["distribution"] == "debian"
+    told = json.loads(run("uninstall", "--format", "json")[1])
+    assert told == {"schemaVersion": "1", "wasInstalled": True, "restarted": False, "restartPending": None, "left": []}
+
+
+def test_dry_run_shows_steps_and_diff_and_writes_nothing(host: Host, run: Run) -> None:
+    before = host.tree()
+    code, out, _ = run("install", "--dry-run", "--bin-dir", "/srv/verifiers")
+    assert code == 0
+    assert "place the program in /opt/nodeseal/0.1.0\n" in out
+    assert "+++ /etc/containerd/conf.d/zzz-nodeseal.toml\n" in out
+    assert "+bin_dir = '/srv/verifiers'\n" in out
+    assert "prove by the pull of a canary" in out
+    told = json.loads(run("install", "--dry-run", "--format", "json")[1])
+    assert told["dryRun"] is True
+    assert host.tree() == before
+
+
+def test_pulls_that_go_past_are_told_and_an_error_only_if_that_is_asked_for(host: Host, run: Run) -> None:
+    host.write(MAIN, f"version = 3\n{IN_V3['discard_unpacked_layers']}")
+    host.world.restart("")
+    code, out, _ = run("install")
+    assert code == 0
+    assert "to do by hand: discard_unpacked_layers = True" in out
+    assert out.splitlines()[-1].startswith("installed; NOT ENFORCING: ")
+    assert run("install", "--must-enforce")[0] == 12
+
+
+def test_node_that_can_not_verify_is_no_error(
+    tmp_path: pathlib.Path, run: Run, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("crio", "talos"):
+        other = make_host(tmp_path / name, name)
+        monkeypatch.setattr(hostworld, "HostWorld", lambda asked, other=other, runs=True: other.world)
+        before = other.tree()
+        with pytest.MonkeyPatch.context():
+            code, out, err = run("install")
+        assert (code, err) == (0, "")
+        assert out.startswith("nothing was done: ")
+        assert json.loads(run("install", "--format", "json")[1])["unsupported"]
+        assert run("install", "--dry-run")[1].startswith("nothing would be done: ")
+        assert other.tree() == before
+
+
+def test_program_for_another_machine_is_not_installed(host: Host, run: Run) -> None:
+    ours, theirs = (b"\x7fELF\x02\x01" + bytes(12) + machine + bytes(8) for machine in (b"\x3e\0", b"\xb7\0"))
+    (host.source / "nodeseal").write_bytes(ours)
+    (host.root / "bin").mkdir()
+    (host.root / "bin/sh").write_bytes(theirs)
+    before = host.tree()
+    assert run("install")[1].startswith("nothing was done: this program is built for another machine")
+    assert host.tree() == before
+
+
+def test_what_is_taken_back_is_exit_5_with_the_reason(host: Host, run: Run) -> None:
+    host.world.refuses_pause = True
+    code, out, err = run("install")
+    assert code == 5
+    assert "which every pod needs" in err
+    assert "it was taken back" in err
+    assert "taking it back\n" in out
+    told = json.loads(run("install", "--format", "json")[1])
+    assert told["installed"] is False
+    assert "taken back" in told["rolledBack"]["reason"]
+
+
+def test_restart_that_is_due_is_told(host: Host, run: Run) -> None:
+    out = run("install", "--no-restart", "--bin-dir", "/srv/verifiers")[1]
+    assert "to do by hand: restart containerd: " in out
+    out = run("uninstall", "--no-restart")[1]
+    assert "to do by hand: restart containerd: " in out
+
+
+def test_root_that_does_not_run_is_prepared(host: Host, run: Run) -> None:
+    out = run("install", "--no-restart", which="--root")[1]
+    assert out.splitlines()[-1] == "installed; not proved, because no containerd was asked"
+    assert run("uninstall", which="--root")[0] == 0
+
+
+def test_program_must_be_one_and_safe(host: Host, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = run("install", "--program", str(host.root))
+    assert code == 2
+    assert "--program DIR" in err
+    monkeypatch.setattr(place, "running_program", lambda: "/usr/bin/python3")
+    assert run("install", "--program", "")[0] == 2
+    (host.source / "nodeseal").chmod(0o777)
+    code, _, err = run("install")
+    assert code == 5
+    assert "may be written by others" in err
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["nodeseal", "install", "--host", "relative"])
+    assert ended.value.code == 2
+
+
+def test_declarative_form_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in FORMS:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["nodeseal", "install", "--print", name])
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == form(name)
+
+
+@pytest.fixture
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[pathlib.Path, CriSimulator, Systemd]]:
+    """A host whose runtime and service manager answer."""
+    root = tmp_path_factory.mktemp("l")
+    for path in ("run/containerd", "etc/containerd"):
+        (root / path).mkdir(parents=True)
+    (root / MAIN).write_text("version = 3\n")
+    runtime = CriSimulator(root / "run/containerd/containerd.sock")
+    with runtime, Systemd(root / "run/systemd/private", lambda method, unit: "done") as manager:
+        yield root, runtime, manager
+
+
+def test_host_that_runs_is_asked_and_restarted(live: tuple[pathlib.Path, CriSimulator, Systemd]) -> None:
+    root, _, manager = live
+    world = HostWorld(containerd.Asked(str(root)), sleep=lambda seconds: None)
+    assert world.is_running()
+    assert world.can_restart()
+    assert world.wait_until_ready(1)
+    assert world.prove(NOTHING_KNOWN).is_enforcing
+    world.restart("containerd.service")
+    assert ("RestartUnit", ("containerd.service", "replace")) in manager.asked
+    with pytest.raises(HostError, match="no name of a unit"):
+        world.restart("")
+    told = world.facts()
+    assert told.facts.socket == "/run/containerd/containerd.sock"
+    assert 0 < world.started() <= world.now()
+
+
+def test_host_that_does_not_run_is_asked_nothing(live: tuple[pathlib.Path, CriSimulator, Systemd]) -> None:
+    world = HostWorld(containerd.Asked(str(live[0])), runs=False)
+    assert not world.is_running()
+    assert not world.can_restart()
+    assert world.started() == 0.0
+
+
+def test_runtime_that_does_not_come_is_waited_for_so_long(tmp_path: pathlib.Path) -> None:
+    world = HostWorld(containerd.Asked(str(tmp_path)), sleep=lambda seconds: None)
+    assert not world.wait_until_ready(0.05)
+
+
+def test_program_is_called_as_containerd_calls_it() -> None:
+    world = HostWorld(containerd.Asked("/"))
+    done = world.call("/bin/sh", ("-c", "cat; pwd; tr '\\0' '\\n' < /proc/$$/environ"), b"a descriptor\n")
+    assert done.stdout == b"a descriptor\n/\n"
+
+
+def test_restart_by_itself_is_seen_by_another_process(
+    live: tuple[pathlib.Path, CriSimulator, Systemd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = HostWorld(containerd.Asked(str(live[0])), sleep=lambda seconds: None)
+    world.facts()
+    pids = iter([world._pid, None, 4711])
+    monkeypatch.setattr(containerd, "listening", lambda *_: next(pids))
+    world.wait_for_restart()
+    assert world._pid == 4711
