@@ -63,9 +63,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "doctor",
         help="tell whether this node verifies what it pulls, and what stands in the way",
         description="Look at containerd's version and configuration, at its verifier folder, and at Nodeseal itself, "
-        "and tell what keeps pulls from being verified, where it stands, and what to do. Changes nothing. With "
-        "--prove, has a canary pulled through the CRI as well, which has to be refused. With --fix, mends first what "
-        "can be mended safely where Nodeseal is installed, as uninstall takes it back, and proves it.",
+        "and tell what keeps pulls from being verified, where it stands, and what to do. Changes nothing without "
+        "--fix. With --prove, has a canary pulled through the CRI as well, which has to be refused. With --fix, mends "
+        "first what can be mended safely where Nodeseal is installed, as uninstall takes it back, and proves it.",
         epilog="exit codes: 0 nothing stands in the way, 2 usage, 3 a configuration that can't be edited, 5 the host "
         "can't be read, or what was mended was taken back; 12 not enforcing, 70 bug",
     )

@@ -45,8 +45,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "support-bundle",
         help="collect what somebody who helps needs to know, without secrets",
-        description="Write one file (tar.gz, mode 0600) with what somebody who helps needs to know of this node: versions "
-        "and components, status, what the doctor says, the configuration in force and the bootstrap document by an "
+        description="Write one file (tar.gz, mode 0600) with what somebody who helps needs to know of this node: "
+        "versions and components, status, what the doctor says, the configuration in force and the bootstrap document "
+        "by an "
         "allow list, the last 1,000 answers, cache statistics, the list of this program's files, the end of logs. "
         "Credentials, tokens, keys and the environment are not read. Names of images and of the node are in it: "
         "look through it before you hand it on. A part that can't be made has its error in its place.",

@@ -46,7 +46,7 @@ def test_the_namespace_lets_the_pod_in() -> None:
     assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
 
 
-@pytest.mark.parametrize("name", ["watch"])
+@pytest.mark.parametrize("name", CONTAINERS)
 def test_the_program_knows_each_option(name: str) -> None:
     command, *words = workload.container(name)["args"]
     known = set(re.findall(r"--[a-z-]+", agent(command, "--help").out))

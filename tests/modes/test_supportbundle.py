@@ -19,8 +19,10 @@ from agent.errors import Malformed
 from agent.model.record import Record
 from agent.modes import supportbundle
 from agent.modes.supportparts import PARTS, RECORDS, Asked, Part
+from tests.modes.test_doctor import write_program
 from tests.modes.test_node import CONFIG, RULES, write_bootstrap
 from tests.modes.test_status import DENIED, NOW, tell
+from tests.wiring.test_planning import V3
 
 SECRETS = {
     "docker": "plantedDockerWord",
@@ -30,6 +32,7 @@ SECRETS = {
     "kubeconfig": "plantedKubeconfigWord",
     "bootstrap": "plantedBootstrapWord",
     "log": "plantedLogWord",
+    "containerd": "plantedContainerdWord",
 }
 
 
@@ -75,6 +78,10 @@ def plant(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     (root / FOLDER / "daemon.log").write_text(f"\x1b]0;x\x07 Authorization: Bearer {SECRETS['log']}\nusual line\n")
     SnapshotStore(str(root)).publish(CONFIG._replace(ruleset=RULES))
+    write_program(root, "v2.1.9")
+    auth = f"{V3}.registry.configs.'r.example.com'.auth]\nusername = 'u'\npassword = '{SECRETS['containerd']}'\n"
+    (root / "etc/containerd").mkdir(parents=True)
+    (root / "etc/containerd/config.toml").write_text(f"version = 3\n{auth}")
     write_bootstrap(root, later={"password": SECRETS["bootstrap"]})
 
 
@@ -90,6 +97,7 @@ def test_no_planted_secret_and_no_control_character_gets_out(
     assert "usual line" in found["log.txt"]
     assert json.loads(found["configuration.json"])["ruleset"]["rules"][0]["name"] == RULES.rules[0].name
     assert "left out" in json.loads(found["bootstrap.json"])["later"]
+    assert "pull-path.registry.configs" in [each["id"] for each in json.loads(found["doctor.json"])["findings"]]
 
 
 def test_every_part_of_the_table_is_in_it_and_told(bundle: Any) -> None:
