@@ -91,7 +91,8 @@ def cluster(server: KubeServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         where = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(forward.port)}
 
         def agent() -> Started:
-            made = workload.workload("watch", NODE, host_paths(node), token)
+            paths = {**host_paths(node.root), "/run/containerd": node.work}
+            made = workload.workload("watch", NODE, paths, token)
             return pods.start(reference, made._replace(environment={**made.environment, **where}))
 
         yield Cluster(server, node, pods, Program(node.root), Signer(node, "build.example.com"), reference, agent)
@@ -109,16 +110,15 @@ def shipped(node: Node, manifest: pathlib.Path) -> str:
     return reference
 
 
-def host_paths(node: Node) -> dict[str, pathlib.Path]:
-    """Where the hostPaths of the pod are on this node, made as a kubelet makes them."""
+def host_paths(root: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Where the hostPaths of the pod are below a root, made as a kubelet makes them before the first container."""
     found = {}
     for each in workload.pod()["volumes"]:
         if "hostPath" in each:
             path = each["hostPath"]["path"]
-            found[path] = node.root / path.lstrip("/")
+            found[path] = root / path.lstrip("/")
             if each["hostPath"]["type"] == "DirectoryOrCreate":
                 found[path].mkdir(parents=True, exist_ok=True, mode=0o755)
-    found["/run/containerd"] = node.work
     return found
 
 
