@@ -21,6 +21,7 @@ from agent.model.request import STDIN_MEDIA_TYPE
 from agent.rules.lists import BUILT_IN
 from agent.wiring import bindir, distributions, planning, proof, steps, triggers
 from agent.wiring.distributions import Placed, Way
+from agent.wiring.edits import Link
 from agent.wiring.manifest import Kind, Manifest, Role
 from agent.wiring.merging import VERIFIER, from_dump
 from agent.wiring.planning import Changes, Options, Plan, import_pattern
@@ -182,6 +183,9 @@ class Installer:
         complaints = planning.unexpected(told.facts, plan)
         if complaints:
             raise ConfigurationError(f"{told.facts.main}: {complaints[0]}")
+        path, target = self._own_entry(told)
+        if path and target != bindir.PROGRAM:  # put there by hand, past `current`
+            plan = plan._replace(edits=(*plan.edits, Link(path, bindir.PROGRAM)))
         self._refuse_strays(told, plan)
         members, tried = programs.members(asked.source), state.tried(journal.host)
         self._tried = tried._replace(failed=_fingerprint(told, plan, members))
@@ -292,14 +296,20 @@ class Installer:
             return True
         return now != file.content and self._journal.wrote(file.path, now)
 
-    def _adopt(self, told: Told) -> None:
-        """Record an entry of ours in the verifier folder that somebody else put there."""
+    def _own_entry(self, told: Told) -> tuple[str, str]:
+        """Our entry in the verifier folder and where it leads; both empty if there is none."""
         folder = told.facts.folder
         own = bindir.ours(bindir.judge(folder, -1)) if folder else None
-        if folder and own and own.entry.link:
-            path = f"{folder.path}/{own.entry.name}"
-            if self._journal.manifest.entry(path) is None:
-                self._journal.adopt(path, self._journal.host.stands(path).target, Role.VERIFIER)
+        if folder is None or own is None or not own.entry.link:
+            return "", ""
+        path = f"{folder.path}/{own.entry.name}"
+        return path, self._journal.host.stands(path).target
+
+    def _adopt(self, told: Told) -> None:
+        """Record an entry of ours that somebody else put there."""
+        path, target = self._own_entry(told)
+        if path and self._journal.manifest.entry(path) is None:
+            self._journal.adopt(path, target, Role.VERIFIER)
 
     def _carry_out(self, step: Step, told: Told, plan: Plan, members: Mapping[str, str]) -> None:
         journal = self._journal

@@ -477,3 +477,68 @@ def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
                 assert other.tree() == before, at
                 shutil.rmtree(other.root)
         shutil.rmtree(one.root)
+
+
+def test_host_whose_configuration_is_broken_is_put_back_all_the_same(host: Host) -> None:
+    before = host.tree()
+    host.install(bin_dir=ELSEWHERE)
+    main = host.read(MAIN)
+    host.write(MAIN, "this is no TOML [")
+    removed = host.uninstall()
+    assert host.read(MAIN) == "this is no TOML ["
+    assert not (host.root / "opt/nodeseal").exists()
+    assert not (host.root / DROP_IN).exists()
+    assert main != before[MAIN][-1]
+    assert any("config.toml" in each for each in removed.left)
+
+
+def test_restart_that_fails_while_uninstalling_is_told_and_the_rest_goes(host: Host) -> None:
+    before = host.tree()
+    host.install(bin_dir=ELSEWHERE)
+    host.world.broken = lambda root: True
+    removed = host.uninstall()
+    assert not removed.restarted
+    assert "expected containerd to be back" in removed.left[0]
+    assert host.tree() == before
+
+
+def test_lost_copy_of_a_file_is_made_up_for(host: Host) -> None:
+    """What was kept of an edited file is gone: then our import is taken out."""
+    before = host.tree()
+    host.install(bin_dir=ELSEWHERE)
+    for path in (host.root / "var/lib/nodeseal/install").glob("before-*"):
+        path.unlink()
+    host.uninstall()
+    assert host.tree() == before
+
+
+def test_foreign_file_of_our_name_is_put_back(host: Host) -> None:
+    host.write(DROP_IN, "# somebody's\n")
+    (host.root / VERIFIERS).mkdir(parents=True)
+    before = host.tree()
+    host.install(bin_dir=ELSEWHERE)
+    assert "bin_dir" in host.read(DROP_IN)
+    host.uninstall()
+    assert host.tree() == before
+
+
+def test_something_else_under_our_name_in_the_folder_is_left_alone(host: Host) -> None:
+    host.write(f"{VERIFIERS}/00-nodeseal", "#!/bin/sh\n")
+    (host.root / VERIFIERS / "00-nodeseal").chmod(0o755)
+    before = host.tree()
+    with pytest.raises(RolledBack, match="no link of ours"):
+        host.install()
+    assert host.tree() == before
+
+
+def test_entry_that_was_put_there_by_hand_leads_to_the_program_that_was_tried(host: Host) -> None:
+    (host.root / VERIFIERS).mkdir(parents=True)
+    (host.root / VERIFIERS / "00-nodeseal").symlink_to("/opt/nodeseal/0.0.9/nodeseal")
+    host.write("opt/nodeseal/0.0.9/nodeseal", "an older one, put there by hand")
+    (host.root / "opt/nodeseal/0.0.9/nodeseal").chmod(0o755)
+    host.install()
+    assert (host.root / VERIFIERS / "00-nodeseal").readlink() == pathlib.Path("/opt/nodeseal/current/nodeseal")
+    removed = host.uninstall()
+    assert not (host.root / VERIFIERS / "00-nodeseal").is_symlink()
+    assert removed.left == ()
+    assert host.read("opt/nodeseal/0.0.9/nodeseal").startswith("an older one")
