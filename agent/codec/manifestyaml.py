@@ -51,14 +51,15 @@ def _value(event: Any, events: Iterator[Any], anchors: dict[str, object], depth:
     if depth > MAX_DEPTH:
         raise ValueError("too deep")
     if isinstance(event, yaml.AliasEvent):
-        return anchors.get(event.anchor)
+        return anchors.get(str(event.anchor))
     found: object = None
     if isinstance(event, yaml.ScalarEvent):
         found = event.value
     elif isinstance(event, yaml.SequenceStartEvent):
-        found = []
+        items: list[object] = []
+        found = items
         while not isinstance(item := next(events), yaml.SequenceEndEvent):
-            found.append(_value(item, events, anchors, depth + 1))
+            items.append(_value(item, events, anchors, depth + 1))
     elif isinstance(event, yaml.MappingStartEvent):
         mapping: dict[str, object] = {}
         found = mapping
