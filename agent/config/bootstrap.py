@@ -10,7 +10,8 @@ from typing import cast
 from agent.codec import strictjson
 from agent.config import times
 from agent.errors import Cause, Malformed
-from agent.rules import matching
+from agent.model.reference import MAX_LENGTH
+from agent.rules import lists, matching
 from agent.rules.floor import Bootstrap, Floor
 from agent.rules.rule import Enforcement, FailureAction, FailurePolicy
 
@@ -18,6 +19,9 @@ API_VERSION = "nodeseal.dev/v1alpha1"
 MAX_SIZE = 256 * 1024
 MAX_PRIORITY = 1_000
 """Highest priority of a ConfigMap; the lowest is as far below 0."""
+
+MAX_NEEDS = 64
+"""Most images that a node is said to need."""
 
 
 def decode(content: bytes) -> Bootstrap:
@@ -27,11 +31,12 @@ def decode(content: bytes) -> Bootstrap:
         top = _object(value, "apiVersion", "$schema", "node", "untilFirstSnapshot", "floor")
         if top.get("apiVersion") != API_VERSION:
             raise ValueError(f"apiVersion {top.get('apiVersion')!r}, not {API_VERSION!r}")
-        node = _object(top.get("node", {}), "name")
+        node = _object(top.get("node", {}), "name", "needs")
         return Bootstrap(
             _text(node.get("name", "")),
             Enforcement(top.get("untilFirstSnapshot", Enforcement.ENFORCE)),
             _floor(_object(top.get("floor", {}), *_FLOOR_KEYS)),
+            _needs(node["needs"]) if "needs" in node else (lists.USUAL_SANDBOX,),
         )
     except (TypeError, ValueError, KeyError) as error:
         raise Malformed(f"bootstrap document: got {ascii(error)[:120]}; expected the form of its schema") from None
@@ -41,6 +46,14 @@ _FLOOR_KEYS = (
     "enforcement", "failurePolicy", "breakGlass", "exemptWithoutDigest", "configMaps", "programs", "signedBy",
     "localKeys",
 )  # fmt: skip
+
+
+def _needs(given: object) -> tuple[str, ...]:
+    """As they are written: on a pull nobody asks what they are."""
+    found = _texts(given)
+    if len(found) > MAX_NEEDS or not all(0 < len(each) <= MAX_LENGTH for each in found):
+        raise ValueError("needs")
+    return found
 
 
 def _floor(given: Mapping[str, object]) -> Floor:

@@ -5,9 +5,11 @@
 
 from collections.abc import Mapping
 
-from agent.config.bootstrap import API_VERSION, MAX_PRIORITY
+from agent.config.bootstrap import API_VERSION, MAX_NEEDS, MAX_PRIORITY
 from agent.config.dialectschema import ENFORCEMENT, FAILURE_POLICY, length_of_time
 from agent.config.words import Schema, strict_obj, text
+from agent.model.reference import MAX_LENGTH
+from agent.rules import lists
 
 
 def _texts(title: str, description: str, **keywords: object) -> Schema:
@@ -121,7 +123,20 @@ BOOTSTRAP_SCHEMA: Mapping[str, object] = {
             "node": strict_obj(
                 "Node",
                 "What is known of the node.",
-                {"name": text("Name", "The node's name in the cluster; the host's if it is missing.", maxLength=253)},
+                {
+                    "name": text("Name", "The node's name in the cluster; the host's if it is missing.", maxLength=253),
+                    "needs": {
+                        "title": "Needs",
+                        "description": "Images without which the node does not come up, by digest where it is known.  "
+                        "No configuration is put in force that would refuse one of them, unless it says "
+                        "`allowLockout`.",
+                        "type": "array",
+                        "maxItems": MAX_NEEDS,
+                        "items": {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH},
+                        "x-expected": "a list of image references",
+                        "default": [lists.USUAL_SANDBOX],
+                    },
+                },
             ),
             "untilFirstSnapshot": ENFORCEMENT
             | {

@@ -22,6 +22,7 @@ from agent.model.documents import Documents
 from agent.model.reference import Reference
 from agent.rules import matching
 from agent.rules.floor import Floor
+from agent.rules.lockout import Needs
 from agent.rules.rule import EVERYTHING, Default, Enforcement, FailureAction, FailurePolicy, PolicySettings, Rule
 from agent.rules.ruleset import RuleSet, Staleness, WhenMissing
 
@@ -46,11 +47,13 @@ class Node(NamedTuple):
     """What is known of the node that a configuration is for: its floor (None if nobody asks), and the time.
 
     `fetched` is what it has of key providers' sources: the content, or why there is none; None where nobody fetches.
+    `needs` are the images that it needs to come up, None if nobody asks.
     """
 
     floor: Floor | None
     now: datetime
     fetched: Mapping[str, bytes | str] | None = None
+    needs: Needs | None = None
 
 
 def read_default(root: Mapping[str, object], findings: list[Finding]) -> Default:

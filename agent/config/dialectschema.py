@@ -342,6 +342,13 @@ DIALECT = strict_obj(
             "enum": [each.value for each in WhenMissing],
             "default": "KeepLast",
         },
+        "allowLockout": {
+            "title": "Allow lock-out",
+            "description": "Whether it counts although it refuses images that the node needs to come up (`node.needs` "
+            "of the bootstrap document): who says so insists on it.",
+            "type": "boolean",
+            "default": False,
+        },
         "maxSnapshotAge": length_of_time(
             "Greatest age",
             "For how long a configuration from a cluster counts after the cluster was last asked for all of it; at "

@@ -14,6 +14,10 @@ A document is what one ConfigMap says; its name, `NAMESPACE/NAME`, is the *owner
 Where only one may speak, one document is the *holder* of a key: it may change what it said, and a document that said
 the same as before, and so another thing now, has to give way.  Saying what the holder says takes nothing from him.
 
+5. If what came out would refuse images that the node needs, because no rule is for them (`agent.rules.lockout`), the
+   newest versions of the documents that say `default` are quarantined, and all begins anew; unless one of them insists.
+   If that does not help either, the whole is `refused`.  (What `deny` does to them is seen in 1.)
+
 The order of what comes in never matters.  Pure: no cluster, no clock, no file.
 """
 
@@ -21,15 +25,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from agent.config import joining, trusted
+from agent.config import joining, lockoutcheck, trusted
 from agent.config.config import Config
 from agent.config.dialect import Node
 from agent.config.discovery import Candidate
 from agent.config.inforce import MAX_ACCEPTED, MAX_STORED, MAX_TRUSTED, Accepted, InForce
-from agent.config.reading import Judge, Reading, Weight, read_alone
+from agent.config.reading import DEFAULT, Judge, Reading, Weight, read_alone
 from agent.config.trusted import Trusted
 from agent.errors import Problem
 from agent.formats import FORMATS, Format
+from agent.rules import lockout
+from agent.rules.floor import Floor
+from agent.rules.lockout import Threat
 from agent.rules.overlaps import Crowd
 from agent.rules.ruleset import Denied
 
@@ -59,6 +66,9 @@ MAX_PATTERNS_READ = 2 * ROOM.patterns
 MAX_KNOWN = 8 * 1024 * 1024
 """Most bytes of documents whose readings are handed on to the next merge; what is beyond is read anew."""
 
+MAX_REFUSED = 16
+"""Documents refused for their `default` after which no other is tried in its place: each is another merge."""
+
 _NO_ROOM = "fewer or smaller documents: what is in force goes first, then the higher priority, then the older"
 
 
@@ -78,7 +88,8 @@ class Merged(NamedTuple):
     `config` is None if no document has a place: then there is nothing to put in force, and `in_force` is empty.
     `accepted` are those whose newest version is in it.  `problems` are all that people should hear, each with the
     document that it is about.  `trust_grew` is what was not trusted before.  `known` spares the next merge
-    from reading again what has not changed.
+    from reading again what has not changed.  `refused` is why nothing of it may be put in force: it would lock the node
+    out, and no document alone is the cause.
     """
 
     config: Config | None
@@ -88,6 +99,7 @@ class Merged(NamedTuple):
     problems: tuple[tuple[str, Problem], ...]
     trust_grew: tuple[Trusted, ...]
     known: Mapping[bytes, Reading]
+    refused: tuple[Problem, ...] = ()
 
 
 def merged(
@@ -105,9 +117,21 @@ def merged(
     is in it as it was when it was read.  See `read_alone` for the others.
     """
     reader = _Reader(node, formats, judge, known or {})
-    merge = _Merge(candidates, in_force, reader)
-    merge.place()
-    return merge.result()
+    documents, refused = tuple(candidates), dict[str, Problem]()
+    while True:  # (5)
+        merge = _Merge(documents, in_force, reader, refused)
+        merge.place()
+        found = merge.result()
+        insisted, causes = merge.default()
+        threats = _threats(found.config, node)
+        told = [(each.owner, lockoutcheck.problem(each, each.owner, insisted=insisted)) for each in threats]
+        found = found._replace(problems=(*found.problems, *((name, each) for name, each in told if not each.fatal)))
+        fatal = [problem for _, problem in told if problem.fatal]
+        if not fatal:
+            return found
+        if not causes or len(refused) > MAX_REFUSED:
+            return found._replace(refused=tuple(fatal))
+        refused |= dict.fromkeys(causes, fatal[0])
 
 
 class _Version(NamedTuple):
@@ -143,7 +167,8 @@ class _Reader:
         self._found: dict[bytes, Reading] = {}
         self._sizes: dict[bytes, int] = {}
         fetched = node.fetched or {}
-        self._fetched = sha256(repr(sorted((key, str(value)) for key, value in fetched.items())).encode()).digest()
+        fetching = sorted((key, str(value)) for key, value in fetched.items())
+        self._node_has = sha256(f"{fetching!r}\n{node.needs!r}".encode()).digest()
 
     @property
     def known(self) -> Mapping[bytes, Reading]:
@@ -167,7 +192,7 @@ class _Reader:
         return self._read(accepted.name, accepted.documents, self._node._replace(floor=None), None)
 
     def _read(self, name: str, documents: Mapping[str, bytes], node: Node, judge: Judge | None) -> Reading:
-        key = sha256(f"{name}\n{node.floor is None}\n".encode() + self._fetched)
+        key = sha256(f"{name}\n{node.floor is None}\n".encode() + self._node_has)
         for document, content in sorted(documents.items()):
             key.update(f"{ascii(document)}\n{len(content)}\n".encode() + content)
         digest = key.digest()
@@ -182,7 +207,11 @@ class _Reader:
 class _Merge:
     """Finds a place for each document."""
 
-    def __init__(self, candidates: Iterable[Candidate], in_force: InForce, reader: _Reader) -> None:
+    def __init__(
+        self, candidates: Iterable[Candidate], in_force: InForce, reader: _Reader, refused: Mapping[str, Problem]
+    ) -> None:
+        """`refused` are documents whose newest versions have no place, whatever they say."""
+        self._refused = refused
         self._in_force = in_force
         self._reader = reader
         before = {(each.name, each.uid): each for each in in_force.documents}
@@ -240,6 +269,16 @@ class _Merge:
             self._reader.known,
         )
 
+    def default(self) -> tuple[bool, list[str]]:
+        """Whether who says `default` insists on it, and the documents whose newest versions say it.
+
+        Where nobody says it, whoever insists does.
+        """
+        versions = list(self._placed.values())
+        saying = [version for version in versions if DEFAULT in version.reading.claims]
+        insisted = any(version.reading.insists for version in saying or versions)
+        return insisted, [version.name for version in saying if version.newest]
+
     def _read(self) -> None:
         """(1): as many as may be, in order."""
         stored = patterns = 0
@@ -249,7 +288,11 @@ class _Merge:
                 self._unread.add(candidate.name)
                 continue
             accepted = Accepted(candidate.name, candidate.uid, candidate.resource_version, candidate.documents)
-            self._newest[candidate.name] = _Version(candidate.name, accepted, self._reader.newest(candidate), True)
+            reading = self._reader.newest(candidate)
+            if candidate.name in self._refused:
+                problems = (*reading.problems, self._refused[candidate.name])
+                reading = reading._replace(config=None, problems=problems)
+            self._newest[candidate.name] = _Version(candidate.name, accepted, reading, True)
             patterns += self._newest[candidate.name].reading.weight.patterns
 
     def _start(self, candidate: Candidate) -> _Version | None:
@@ -374,6 +417,15 @@ class _Merge:
                 readings += [self._reader.last_good(before)] if before else []
             found.append([entry for reading in readings for entry in reading.deny])
         return found
+
+
+def _threats(config: Config | None, node: Node) -> list[Threat]:
+    """What a configuration means for what the node needs, apart from `deny`."""
+    if config is None or node.needs is None or not node.needs.binding:
+        return []
+    needed = lockout.references(node.needs.images)
+    found = lockout.threats(config.ruleset, node.floor or Floor(), node.now, needed)
+    return [each for each in found if each.entry is None]
 
 
 def _key(candidate: Candidate) -> tuple[str, str]:

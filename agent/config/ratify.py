@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson, strictyaml
-from agent.config import canonical, checking, dialect, keysources, loopback, programs
+from agent.config import canonical, checking, dialect, keysources, lockoutcheck, loopback, programs
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
@@ -29,6 +29,7 @@ from agent.formats import FORMATS, Format
 from agent.model.documents import Document, Documents
 from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
+from agent.rules.floor import Floor
 from agent.rules.rule import EVERYTHING, Default, KeysUsed, PolicySettings, Rule
 from agent.rules.ruleset import Denied
 from agent.trust import certificate_documents
@@ -110,6 +111,7 @@ class _Reading:
     ) -> None:
         self._node = node
         self._schema = schema
+        self._is_part = schema is PART_SCHEMA
         self._value = value
         self._root: Object = value if isinstance(value, dict) else {}
         self._documents = documents
@@ -159,6 +161,10 @@ class _Reading:
         if any(problem.fatal for problem in self.problems):
             return None
         self.problems += sources.problems()
+        node = self._node
+        if node.needs is not None and not self._is_part:  # of several, all together are looked at
+            found = lockoutcheck.of_one(root, ruleset, node.floor or Floor(), node.now, node.needs)
+            self.problems += [self._place.problem(finding) for finding in found]
         if len(settings) < len(verifiers):
             return None  # what they trust is not known here
         used = ((rule, sorted({each for name in rule.verifiers for each in keys.get(name, ())})) for rule in rules)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from agent.config import canonical, dialect, ratify, rulesetform, statement
+from agent.config import canonical, dialect, lockoutcheck, ratify, rulesetform, statement
 from agent.config.config import Config
 from agent.config.dialect import Node
 from agent.config.dialectschema import MAX_PATTERNS
@@ -81,7 +81,7 @@ class Reading(NamedTuple):
 
     Everything in `config` that has an owner has the document's name as such.  `claims` are the keys that only one
     document may say, as this one says them, comparable; what it doesn't say is not among them.  `deny` counts even if
-    it can't be used.
+    it can't be used.  `insists`: it may lock the node out (`agent.config.lockoutcheck`).
     """
 
     config: Config | None
@@ -90,6 +90,7 @@ class Reading(NamedTuple):
     deny: tuple[Denied, ...]
     patterns: Patterns
     weight: Weight
+    insists: bool = False
 
 
 def read_alone(
@@ -106,11 +107,13 @@ def read_alone(
     says nothing at all, not even `deny`.  A bug that one document brings out is that document's problem alone.
     """
     deny: tuple[Denied, ...] = ()
+    locking: Sequence[Problem] = ()
     value: object = None
     try:
         documents = NamedDocuments.of(contents, origin)
         value = ratify.decoded(documents.configuration, documents.beside)
         deny = ratify.denied(value)
+        deny, locking = _counting(value, deny, node, (documents.beside or documents.configuration).name)
         config, told = ratify.read(
             documents.configuration,
             documents,
@@ -121,12 +124,14 @@ def read_alone(
             part=True,
         )
     except ConfigurationError as error:
-        return _unusable(value, error.problems, () if node.floor and node.floor.signed_by else deny)
+        unsigned = bool(node.floor and node.floor.signed_by)
+        problems = [*error.problems, *(() if unsigned else locking)]
+        return _unusable(value, problems, () if unsigned else deny)
     except Exception as error:  # noqa: BLE001 - see above
         said = f"an unexpected {type(error).__name__}"
         problem = Problem(origin, said, "no bug: please report it, with this document")
         return _unusable(value, (problem,), () if node.floor and node.floor.signed_by else deny)
-    problems = [*told, *documents.problems()]
+    problems = [*told, *documents.problems(), *locking]
     if node.floor and node.floor.signed_by:
         found = judge(documents, config) if judge else _UNSIGNED
         problems += found
@@ -140,10 +145,24 @@ def read_alone(
     config = _owned(config, origin)
     patterns = Patterns(pattern for rule in config.rules for pattern in rule.match)
     claims = _claims(at(value, dialect.SECTION), config.ruleset, contents)
-    return Reading(config, tuple(problems), claims, deny, patterns, _weight(config, contents))
+    weight, insists = _weight(config, contents), lockoutcheck.insists(value)
+    return Reading(config, tuple(problems), claims, deny, patterns, weight, insists)
 
 
 _UNSIGNED = (Problem("nodeseal.sig", "nobody who could check it", "a signature, which the node's floor asks for"),)
+
+
+def _counting(
+    value: object, deny: tuple[Denied, ...], node: Node, document: str
+) -> tuple[tuple[Denied, ...], Sequence[Problem]]:
+    """The entries of `deny` that count, and what is told of the others.
+
+    Where no floor is asked, the document is in force already: no more is told of it.
+    """
+    if node.needs is None:
+        return deny, ()
+    counting, found = lockoutcheck.of_denied(value, deny, node.needs)
+    return counting, [each.problem(document) for each in found] if node.floor else ()
 
 
 def _unusable(value: object, problems: Sequence[Problem], deny: tuple[Denied, ...]) -> Reading:

@@ -48,6 +48,7 @@ from agent.modes.secrets import Secrets
 from agent.modes.signing import Demand, Judged
 from agent.modes.source import Cluster
 from agent.ports import Log
+from agent.rules import lockout
 from agent.rules.breakglass import Moment
 from agent.rules.floor import Floor
 from agent.rules.ruleset import WhenMissing
@@ -350,7 +351,8 @@ class ClusterPublisher:
         """Merge and publish.  Raises `HostError`, `ConfigurationError` for a floor that can't be believed."""
         node_state, signatures = NodeState(self._root), dict[str, Judged]()
         self._bootstrap = self._bootstrap_now()
-        floor = bootstrap_of(node_state).floor
+        bootstrap = bootstrap_of(node_state)
+        floor = bootstrap.floor
         demand = signing.demand(floor, self._root)
         discovery = discovered(state.values(), floor=floor, node_labels=labels, label=self._cluster.label)
         if self._in_force is None:
@@ -360,11 +362,13 @@ class ClusterPublisher:
         merge = merged(
             discovery.candidates,
             before,
-            node=Node(floor, moment().wall, self._keys.contents()),
+            node=Node(floor, moment().wall, self._keys.contents(), lockout.needs(bootstrap)),
             judge=lambda documents, config: _judged(demand, documents, config, signatures),
             known=self._known.under(floor, time.monotonic()),
         )
         self._known.keep(merge.known)
+        if merge.refused:
+            raise ConfigurationError(f"all ConfigMaps together: {merge.refused[0]}", problems=merge.refused)
         if merge.config is None:
             self._file.save(merge.in_force)  # whatever comes under an old name must not bring back what was deleted
             self._without_documents()

@@ -25,8 +25,9 @@ from agent.model.answer import printable
 from agent.model.documents import Document
 from agent.modes import signing
 from agent.modes.signing import Demand, Judged
-from agent.rules import lists
+from agent.rules import lists, lockout
 from agent.rules.floor import Bootstrap
+from agent.rules.lockout import Needs
 
 if TYPE_CHECKING:
     from agent.modes.keys import Keys
@@ -127,8 +128,8 @@ def add_parsers(
 
 def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Tell what is wrong with `options.path`, on `stdout`.  Raises `UsageError`, `HostError` if it can't be read."""
-    demand, told = _demand(options.root)
-    node = Node(demand.floor if demand else None, moment().wall)
+    demand, needs, told = _demand(options.root)
+    node = Node(demand.floor if demand else None, moment().wall, needs=needs)
     found = read(options.path, environment.get("HOME", "/"), node, demand)
     found = found._replace(problems=_sorted((*told, *found.problems)))
     if any(problem.fatal for problem in told):
@@ -173,9 +174,11 @@ def put_in_force(path: str, root: str, home: str | None, keys: "Keys | None" = N
     from agent.modes.keys import Keys
 
     state = NodeState(root)
-    demand = signing.demand(bootstrap_of(state).floor, root)
+    said = bootstrap_of(state)
+    demand = signing.demand(said.floor, root)
     keys = keys or Keys(root, {})
-    found = read(path, home, Node(demand.floor, moment().wall), demand, keys)
+    node = Node(demand.floor, moment().wall, needs=lockout.needs(said))
+    found = read(path, home, node, demand, keys)
     if found.config is not None:
         keys.forget()
         state.begin(found.config.ruleset.break_glass)
@@ -335,15 +338,20 @@ def _problems_of_bootstrap(content: bytes, where: str) -> tuple[Problem, ...]:
     return tuple(finding.problem(where) for finding in checking.check(value, BOOTSTRAP_SCHEMA))
 
 
-def _demand(root: str) -> tuple[Demand | None, tuple[Problem, ...]]:
-    """What the node asks of a configuration, and what should be told of its bootstrap document."""
+def _demand(root: str) -> tuple[Demand | None, Needs, tuple[Problem, ...]]:
+    """What the node asks of a configuration, what it needs, and what should be told of its bootstrap document."""
     state = NodeState(root)
     try:
-        return signing.demand(bootstrap_of(state).floor, root), ()
+        found = bootstrap_of(state)
+        return signing.demand(found.floor, root), lockout.needs(found), ()
     except ConfigurationError as error:
-        return None, error.problems
+        return None, Needs(), error.problems
     except HostError as error:
-        return None, (Problem(state.bootstrap_path, error.message, "to compare with the node's floor", fatal=False),)
+        return (
+            None,
+            Needs(),
+            (Problem(state.bootstrap_path, error.message, "to compare with the node's floor", fatal=False),),
+        )
 
 
 def _exemptions_as_text(config: Config | None) -> str:

@@ -122,6 +122,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         options.bin_dir,
         options.node_name or environment.get("NODE_NAME", ""),
         restart=not (options.no_restart or options.root),
+        image=environment.get("NODESEAL_IMAGE", ""),
     )
     world = HostWorld(host, runs=not options.root)
     return install(HostFiles(host.host), world, asked, options, stdout)

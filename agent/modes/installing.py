@@ -7,10 +7,10 @@ import hashlib
 import json
 import posixpath
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from agent.adapters import programs, state
+from agent.adapters import nodeneeds, programs, state
 from agent.adapters.containerd import Told
 from agent.adapters.host import Done
 from agent.adapters.journal import Journal
@@ -18,7 +18,7 @@ from agent.adapters.state import Tried
 from agent.config.bootstrap import API_VERSION
 from agent.errors import ConfigurationError, Exit, HostError
 from agent.model.request import STDIN_MEDIA_TYPE
-from agent.rules.lists import BUILT_IN
+from agent.rules.lists import BUILT_IN, USUAL_SANDBOX
 from agent.wiring import bindir, distributions, planning, proof, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.edits import Link
@@ -103,7 +103,7 @@ class Asked(NamedTuple):
     """What is to be installed, and how.
 
     `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
-    none.  `restart` is whether containerd may be restarted.
+    none.  `restart` is whether containerd may be restarted.  `image` is the image that installs, empty if nobody says.
     """
 
     source: str
@@ -113,6 +113,7 @@ class Asked(NamedTuple):
     node_name: str = ""
     restart: bool = True
     files: tuple[Write, ...] = ()
+    image: str = ""
 
 
 class Outcome(NamedTuple):
@@ -142,11 +143,15 @@ class RolledBack(HostError):
         self.left = left
 
 
-def bootstrap(node_name: str) -> bytes:
-    """The bootstrap document as shipped: nothing is blocked until a configuration was published."""
+def bootstrap(node_name: str, needs: Sequence[str] = ()) -> bytes:
+    """The bootstrap document as shipped: nothing is blocked until a configuration was published.
+
+    `needs` are images that the node needs to come up.
+    """
+    node = {**({"name": node_name} if node_name else {}), **({"needs": list(needs)} if needs else {})}
     document = {
         "apiVersion": API_VERSION,
-        **({"node": {"name": node_name}} if node_name else {}),
+        **({"node": node} if node else {}),
         "untilFirstSnapshot": "Audit",
         "floor": {"breakGlass": {"longest": "4h", "allImages": False}},
     }
@@ -204,7 +209,7 @@ class Installer:
             tried.restarted,
             self._world.now(),
         )
-        return plan, steps.steps(plan, self._wanted(members), may), members
+        return plan, steps.steps(plan, self._wanted(told, members), may), members
 
     def _refuse_strays(self, told: Told, plan: Plan) -> None:
         """What is no verifier refuses every pull that we let pass; a canary can't tell, because we refuse it first."""
@@ -275,19 +280,22 @@ class Installer:
             reason = "this program is built for another machine: use the one for this architecture"
         return Outcome(plan, installed=False, unsupported=reason) if reason else None
 
-    def _wanted(self, members: Mapping[str, str]) -> Wanted:
+    def _wanted(self, told: Told, members: Mapping[str, str]) -> Wanted:
         host, path = self._journal.host, f"/opt/nodeseal/{self._asked.version}"
         is_placed = programs.is_placed(host, path, members)
         if not is_placed and host.stands(path).kind is not state.NOTHING:  # another build of the same version
             path = f"{path}+{programs.identity(members)}"
             is_placed = programs.is_placed(host, path, members)
         is_current = host.stands(steps.CURRENT).target == posixpath.basename(path)
-        files = [file for file in self._files() if self._is_wanted(file)]
+        files = [file for file in self._files(told) if self._is_wanted(file)]
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
         return Wanted(path, is_placed, is_current, tuple(files), tuple(folders))
 
-    def _files(self) -> tuple[Write, ...]:
-        return (Write(BOOTSTRAP, bootstrap(self._asked.node_name), 0o600, Role.STATE), *self._asked.files)
+    def _files(self, told: Told) -> tuple[Write, ...]:
+        asked = self._asked
+        sandbox = str(planning.node(told.facts).effective.sandbox.value) or USUAL_SANDBOX
+        content = bootstrap(asked.node_name, nodeneeds.found(self._journal.host, sandbox, asked.image))
+        return (Write(BOOTSTRAP, content, 0o600, Role.STATE), *asked.files)
 
     def _is_wanted(self, file: Write) -> bool:
         """Whether a file is missing, or is as an earlier installation wrote it and would be otherwise now."""

@@ -55,9 +55,11 @@ class Bootstrap(NamedTuple):
     """What a node's bootstrap document says.
 
     `node_name` is empty if it says none.  `until_first_snapshot` is what holds until a configuration was published on
-    the node for the first time, and never again after that.
+    the node for the first time, and never again after that.  `needs` are references of images without which the node
+    does not come up (`agent.rules.lockout`), None if there is no document.
     """
 
     node_name: str = ""
     until_first_snapshot: Enforcement = Enforcement.ENFORCE
     floor: Floor = Floor()
+    needs: tuple[str, ...] | None = None

@@ -5,7 +5,7 @@ their one spelling.  Some exemptions are built in: see `BUILT_IN`.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from agent.model.reference import Repository
@@ -14,20 +14,25 @@ from agent.rules.rule import EVERYTHING
 from agent.rules.ruleset import Allowed, Denied, Exemption
 
 _PAUSE = "the sandbox of every pod"
-_PAUSE_DIGESTS = (
-    "sha256:1ff6c18fbef2045af6b9c16bf034cc421a29027b800e4f9b68ae9b1cb3e9ae07",  # 3.5
-    "sha256:3d380ca8864549e74af4b29c10f9cb0956236dfb01c40ca076fb6c37253234db",  # 3.6
-    "sha256:bb6ed397957e9ca7c65ada0db5c5d1c707c9c8afc80a94acbe69f3ae76988f0c",  # 3.7
-    "sha256:9001185023633d17a2f98ff69b6ff2615b8ea02a825adffa40422f51dfdcde9d",  # 3.8
-    "sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097",  # 3.9
-    "sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a",  # 3.10
-    "sha256:278fb9dbcca9518083ad1e11276933a2e96f23de604a3a08cc3c80002767d24c",  # 3.10.1
-    "sha256:f548e0e8e3dc1896ca956272154dde3314e8cc4fde0a57577ee9fa1c63f5baf4",  # 3.10.2
-)
+PAUSE_DIGESTS: Mapping[str, str] = {
+    "3.5": "sha256:1ff6c18fbef2045af6b9c16bf034cc421a29027b800e4f9b68ae9b1cb3e9ae07",
+    "3.6": "sha256:3d380ca8864549e74af4b29c10f9cb0956236dfb01c40ca076fb6c37253234db",
+    "3.7": "sha256:bb6ed397957e9ca7c65ada0db5c5d1c707c9c8afc80a94acbe69f3ae76988f0c",
+    "3.8": "sha256:9001185023633d17a2f98ff69b6ff2615b8ea02a825adffa40422f51dfdcde9d",
+    "3.9": "sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097",
+    "3.10": "sha256:ee6521f290b2168b6e0935a181d4cff9be1ac3f505666ef0e3c98fae8199917a",
+    "3.10.1": "sha256:278fb9dbcca9518083ad1e11276933a2e96f23de604a3a08cc3c80002767d24c",
+    "3.10.2": "sha256:f548e0e8e3dc1896ca956272154dde3314e8cc4fde0a57577ee9fa1c63f5baf4",
+}
+"""Releases of the sandbox image of the Kubernetes project, by tag."""
+
+USUAL_SANDBOX = f"registry.k8s.io/pause:3.10@{PAUSE_DIGESTS['3.10']}"
+"""The sandbox image that containerd 2.1 uses without a setting."""
+
 _CONTROL_PLANE = "control planes that kubeadm starts"
 
 BUILT_IN: tuple[Exemption, ...] = (
-    Exemption("registry.k8s.io/pause", _PAUSE_DIGESTS, why=_PAUSE),
+    Exemption("registry.k8s.io/pause", tuple(PAUSE_DIGESTS.values()), why=_PAUSE),
     *(
         Exemption(f"registry.k8s.io/{name}", why=_CONTROL_PLANE)
         for name in (

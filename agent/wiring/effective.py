@@ -87,6 +87,11 @@ class Effective(NamedTuple):
         return self.setting(default, IMAGES, "registry", "config_path")
 
     @property
+    def sandbox(self) -> Setting:
+        """The image of pods' sandboxes; empty where nothing sets it."""
+        return self.setting("", IMAGES, "pinned_images", "sandbox")
+
+    @property
     def snapshotter(self) -> Setting:
         """Who unpacks images."""
         return self.setting("overlayfs", IMAGES, "snapshotter")

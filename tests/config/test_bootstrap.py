@@ -12,6 +12,7 @@ from agent.config import bootstrap, checking
 from agent.config.bootstrapschema import BOOTSTRAP_SCHEMA
 from agent.errors import Cause, Malformed
 from agent.rules.floor import Bootstrap, Floor
+from agent.rules.lists import USUAL_SANDBOX
 from agent.rules.rule import Enforcement, FailureAction, FailurePolicy
 
 VERSION = {"apiVersion": "nodeseal.dev/v1alpha1"}
@@ -23,7 +24,7 @@ def decoded(**keys: Any) -> Bootstrap:
 
 
 def test_nothing_written_is_the_usual_floor() -> None:
-    assert decoded() == Bootstrap("", Enforcement.ENFORCE, Floor())
+    assert decoded() == Bootstrap("", Enforcement.ENFORCE, Floor(), (USUAL_SANDBOX,))
     never = {Cause.REVOCATION_UNKNOWN: FailureAction.FAIL, Cause.CONFIGURATION_INVALID: FailureAction.FAIL}
     assert Floor() == Floor(
         Enforcement.DISABLED, FailurePolicy(FailureAction.IGNORE, never), 4 * 3600.0, False, ("**",), None, (), ()
@@ -32,7 +33,7 @@ def test_nothing_written_is_the_usual_floor() -> None:
 
 def test_every_word_is_read() -> None:
     found = decoded(
-        node={"name": "worker-3"},
+        node={"name": "worker-3", "needs": ["quay.io/cni/agent:1", "no reference"]},
         untilFirstSnapshot="Audit",
         floor={
             "enforcement": "Audit",
@@ -61,6 +62,7 @@ def test_every_word_is_read() -> None:
             ("/opt/programs",),
             ("key",),
         ),
+        ("quay.io/cni/agent:1", "no reference"),
     )
 
 
@@ -78,6 +80,11 @@ SPOILT: list[Any] = [
     VERSION | {"node": "worker-3"},
     VERSION | {"node": {"name": 3}},
     VERSION | {"node": {"names": "x"}},
+    VERSION | {"node": {"needs": "x"}},
+    VERSION | {"node": {"needs": [1]}},
+    VERSION | {"node": {"needs": [""]}},
+    VERSION | {"node": {"needs": ["x" * 1025]}},
+    VERSION | {"node": {"needs": ["x"] * 65}},
     VERSION | {"untilFirstSnapshot": "audit"},
     VERSION | {"untilFirstSnapshot": None},
     VERSION | {"floor": []},

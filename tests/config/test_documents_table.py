@@ -55,6 +55,7 @@ ALONE: dict[str, dict[str, Any]] = {
     "$schema": {"$schema": 7},
     "apiVersion": {"nodeseal": {"apiVersion": "nodeseal.dev/v9"}},
     "requires": {"nodeseal": {"requires": ">=999"}},
+    "allowLockout": {"nodeseal": {"allowLockout": "yes"}},
 }
 """What spoils a document, and that one alone."""
 

@@ -328,6 +328,7 @@ def test_the_table_of_defaults_is_what_the_code_does() -> None:
         "whenMissing": f"`{lists.when_missing.value}`",
         "maxSnapshotAge": f"`{lists.greatest_age / 86400:g}d`",
         "insecure": f"`{json.dumps(Exemption('').insecure)}`",
+        "allowLockout": "`false`",
         "untilFirstSnapshot": f"`{Bootstrap().until_first_snapshot.value}`",
         "floor.enforcement": f"`{floor.enforcement.value}`",
         "floor.failurePolicy": f"`{floor.failure_policy.default.value}`",

@@ -222,6 +222,39 @@ def test_a_document_for_other_nodes_does_not_count_here(server: KubeSimulator, r
     assert names(root) == {"platform"}
 
 
+def needing(root: pathlib.Path, *images: str) -> None:
+    """A node that needs images to come up."""
+    path = root / BOOTSTRAP
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", "node": {"needs": images}}))
+    path.chmod(0o600)
+
+
+def test_what_locks_the_node_out_is_refused_alone_and_told(server: KubeSimulator, root: pathlib.Path) -> None:
+    needing(root, "quay.io/cni/agent:1")
+    put(server, "platform", platform())
+    put(server, "shop", tenant("shop", "r.example/shop/**", deny=["quay.io/**", "r.example/bad/**"]))
+    with daemon(root, server) as log:
+        until(lambda: names(root) == {"platform"}, log)
+        until(lambda: "shop" in {each[1] for each in events(server) if each[0] == "ConfigurationRejected"}, log)
+        config = in_force(root)
+        assert config is not None
+        assert config.ruleset.deny == (Denied("r.example/bad/**"),)
+        insisting = tenant("shop", "r.example/shop/**", deny=["quay.io/**"], allowLockout=True)
+        put(server, "shop", insisting)
+        until(lambda: names(root) == {"platform", "shop"}, log)
+    assert any("quay.io/**, which refuses quay.io/cni/agent:1" in each[2] for each in events(server))
+
+
+def test_documents_that_lock_the_node_out_together_change_nothing(server: KubeSimulator, root: pathlib.Path) -> None:
+    needing(root, "quay.io/cni/agent:1")
+    put(server, "shop", tenant("shop", "r.example/shop/**"))
+    with daemon(root, server) as log:
+        until(lambda: "all ConfigMaps together" in log.read_text(), log)
+        assert in_force(root) is None
+        until(lambda: any("no rule for quay.io/cni/agent:1" in each[2] for each in events(server)), log)
+
+
 @pytest.mark.parametrize("when_missing", ["KeepLast", "FailurePolicy"])
 def test_once_nothing_is_labelled_any_more_the_last_one_says_what_holds(
     server: KubeSimulator, root: pathlib.Path, when_missing: str

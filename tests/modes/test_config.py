@@ -131,6 +131,46 @@ def test_what_was_checked_is_what_is_put_in_force(good: str, tmp_path: Path) -> 
     }
 
 
+def _needy(root: Path, **node: object) -> None:
+    """A node whose bootstrap document says something of it."""
+    path = root / "etc/nodeseal/bootstrap.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"apiVersion": API_VERSION, "node": node}))
+    path.chmod(0o600)
+
+
+def _denying(good: str, **section: object) -> None:
+    value: dict[str, object] = {"apiVersion": API_VERSION, "default": {"enforcement": "Audit", "failurePolicy": "Fail"}}
+    value |= {"deny": ["quay.io/**"], **section}
+    (Path(good) / "nodeseal.json").write_text(json.dumps({"nodeseal": value}))
+
+
+def test_what_locks_the_node_out_is_refused_unless_it_insists(good: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    _needy(root, needs=["quay.io/cni/agent:1"])
+    _denying(good)
+    for command in ("check", "apply"):
+        result = _run(command, good, "--root", str(root))
+        assert result.exit is Exit.CONFIGURATION
+        said = "error: nodeseal.json: nodeseal.deny: got quay.io/**, which refuses quay.io/cni/agent:1"
+        assert said in result.out + result.err
+    _denying(good, allowLockout=True)
+    assert "because of allowLockout" in _run("check", good, "--root", str(root)).out
+    assert _run("apply", good, "--root", str(root)).exit is Exit.ALLOW
+    assert SnapshotStore(str(root)).load().ruleset.deny[0].match == "quay.io/**"
+
+
+def test_the_sandbox_image_is_needed_where_the_bootstrap_document_says_nothing_of_it(good: str, tmp_path: Path) -> None:
+    _denying(good, deny=["registry.k8s.io/**"])
+    _needy(tmp_path / "node")
+    assert _run("apply", good, "--root", str(tmp_path / "node")).exit is Exit.CONFIGURATION
+    without_document = _run("check", good, "--root", str(tmp_path / "none"))
+    assert without_document.exit is Exit.ALLOW
+    assert "WARNING: nodeseal.json: nodeseal.deny: got registry.k8s.io/**" in without_document.out
+    _needy(tmp_path / "nothing", needs=[])
+    assert "registry.k8s.io/**, which" not in _run("check", good, "--root", str(tmp_path / "nothing")).out
+
+
 def test_a_bad_configuration_changes_nothing(good: str, tmp_path: Path) -> None:
     root = str(tmp_path / "root")
     _run("apply", good, "--root", root)

@@ -14,6 +14,7 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.manifests import ManifestStore
 from agent.errors import ConfigurationError, HostError
 from agent.modes.installing import RolledBack
+from agent.rules.lists import USUAL_SANDBOX
 from agent.wiring.distributions import Way
 from agent.wiring.planning import Changes
 from agent.wiring.proof import State
@@ -104,14 +105,26 @@ def test_twenty_installations_are_one(host: Host) -> None:
     assert host.world.restarts == ["containerd.service"]
 
 
+def test_what_the_node_needs_stands_in_the_bootstrap_document(host: Host) -> None:
+    table = '[plugins."io.containerd.cri.v1.images".pinned_images]'
+    host.write(MAIN, f'version = 3\n{table}\nsandbox = "mirror.example/pause:3.10"\n')
+    host.write("etc/kubernetes/manifests/etcd.yaml", "spec: {containers: [{image: 'registry.k8s.io/etcd:3.6.4-0'}]}")
+    host.install(image="ghcr.io/x/nodeseal:1")
+    needs = json.loads(host.read("etc/nodeseal/bootstrap.json"))["node"]["needs"]
+    assert needs == ["mirror.example/pause:3.10", "ghcr.io/x/nodeseal:1", "registry.k8s.io/etcd:3.6.4-0"]
+    once = host.tree()
+    host.install(image="ghcr.io/x/nodeseal:1")
+    assert host.tree() == once
+
+
 def test_bootstrap_document_is_as_shipped_and_a_persons_own_stays(host: Host) -> None:
     host.install()
     document = json.loads(host.read("etc/nodeseal/bootstrap.json"))
     assert document["untilFirstSnapshot"] == "Audit"
-    assert document["node"] == {"name": "node-1"}
+    assert document["node"] == {"name": "node-1", "needs": [USUAL_SANDBOX]}
     assert document["floor"]["breakGlass"] == {"longest": "4h", "allImages": False}
     host.install(node_name="node-2")
-    assert json.loads(host.read("etc/nodeseal/bootstrap.json"))["node"] == {"name": "node-2"}
+    assert json.loads(host.read("etc/nodeseal/bootstrap.json"))["node"]["name"] == "node-2"
     host.write("etc/nodeseal/bootstrap.json", "my own")
     host.install(node_name="node-3")
     assert host.read("etc/nodeseal/bootstrap.json") == "my own"
