@@ -103,7 +103,8 @@ class Asked(NamedTuple):
     """What is to be installed, and how.
 
     `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
-    none.  `restart` is whether containerd may be restarted.
+    none.  `restart` is whether containerd may be restarted, `restart_servers` whether also where that restarts the
+    cluster's own server.
     """
 
     source: str
@@ -112,6 +113,7 @@ class Asked(NamedTuple):
     bin_dir: str = ""
     node_name: str = ""
     restart: bool = True
+    restart_servers: bool = False
     files: tuple[Write, ...] = ()
 
 
@@ -164,9 +166,16 @@ def unsupported(plan: Plan) -> str:
 class Installer:
     """One installation on one host."""
 
-    def __init__(self, journal: Journal, world: World, asked: Asked, tell: Callable[[str], None]) -> None:
-        """`tell` gets a line for each thing that is done."""
-        self._journal, self._world, self._asked, self._tell = journal, world, asked, tell
+    def __init__(
+        self,
+        journal: Journal,
+        world: World,
+        asked: Asked,
+        tell: Callable[[str], None],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`tell` gets a line for each thing that is done; `confirm` raises `HostError` if our turn is over."""
+        self._journal, self._world, self._asked, self._tell, self._confirm = journal, world, asked, tell, confirm
         self._restarted = self._changed = False
         self._proof: Proof | None = None
         self._plan: Plan | None = None
@@ -197,13 +206,11 @@ class Installer:
         manifest = journal.manifest
         is_due = manifest.restart_pending and self._world.started() <= manifest.pending_since
         self._pending = manifest.restart_pending if is_due else ""
-        may = May(
-            runs,
-            asked.restart and self._world.can_restart(),
-            self._pending,
-            tried.restarted,
-            self._world.now(),
-        )
+        spared = plan.restarts_server and not asked.restart_servers
+        if spared and (plan.restart or self._pending):
+            plan = plan._replace(advice=(*plan.advice, planning.SERVER))
+        may_restart = asked.restart and not spared and self._world.can_restart()
+        may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
         return plan, steps.steps(plan, self._wanted(members), may), members
 
     def _refuse_strays(self, told: Told, plan: Plan) -> None:
@@ -362,6 +369,8 @@ class Installer:
             raise HostError(f"{told.facts.main}: containerd makes something else of it: {complaints[0]}")
 
     def _restart(self, step: Restart) -> None:
+        if not step.by_itself:  # the others began with our file, moments after the turn was taken
+            self._confirm()
         state.note_tried(self._journal.host, Tried(self._world.now()))
         self._restarted = True
         self._tell(f"restarting {step.unit}: {step.why}")
