@@ -377,7 +377,10 @@ class Handler(BaseHTTPRequestHandler):
                 self.refuse(404, f'{kind} "{name}" not found')
                 return
             wanted, there = value["metadata"].get("resourceVersion", ""), found["metadata"]["resourceVersion"]
-            if wanted not in ("", there):
+            if not wanted:
+                self.refuse(422, "metadata.resourceVersion: must be specified for an update")
+                return
+            if wanted != there:
                 self.refuse(409, f'Operation cannot be fulfilled on {kind} "{name}": the object has been modified')
                 return
             if value["spec"] != found["spec"]:  # an update that changes nothing has no new version
