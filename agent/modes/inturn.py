@@ -25,6 +25,9 @@ from agent.errors import HostError
 ANSWER = 10.0
 """Seconds for an answer of the API server."""
 
+CONFIRM_SECONDS = 30.0
+"""How long an API server that does not answer is asked whether a turn is still ours."""
+
 RELEASE_SECONDS = 20.0
 """How long the end of a turn may take; one that is not told ends by itself."""
 
@@ -70,10 +73,14 @@ class Turn:
 
     async def confirm(self) -> None:
         """Renew it, so that a whole duration is left.  Raises `HostError` if it is not ours, or nobody can tell."""
-        try:
-            await self._write()
-        except ApiError as error:
-            raise HostError(f"{self._held.name}: the turn to restart was lost: {error.message}") from None
+        end = self._world.clock() + CONFIRM_SECONDS
+        while True:
+            try:
+                return await self._write()
+            except ApiError as error:
+                if not leases.passes(error) or self._world.clock() >= end:
+                    raise HostError(f"{self._held.name}: the turn to restart was lost: {error.message}") from None
+            await self._world.sleep(leases.RENEW_AGAIN)
 
     async def keep(self) -> None:
         """Renew it until cancelled, or lost."""

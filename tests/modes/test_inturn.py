@@ -208,6 +208,27 @@ def test_turn_that_another_has_taken_is_lost(cluster: KubeSimulator) -> None:
     assert spec(cluster)["holderIdentity"] == "n2"
 
 
+def test_turn_is_confirmed_once_the_server_answers_again_or_not_at_all(cluster: KubeSimulator) -> None:
+    at = Time()
+
+    def away(handler: Handler) -> bool:
+        return handler.refuse(503, "away")
+
+    async def one() -> float:
+        async with ApiServer(Given(cluster.url, READER)) as server:
+            turn = await acquired(server, queue(), lambda line: None, at.world())
+            cluster.behave("update", away, away)
+            await turn.confirm()
+            after = at.now
+            cluster.behave("update", *[away] * 7)
+            with pytest.raises(HostError, match="503"):
+                await turn.confirm()
+            return after
+
+    assert anyio.run(one) == 10.0
+    assert at.now == 40.0
+
+
 def test_renewal_that_fails_is_tried_again_soon(cluster: KubeSimulator) -> None:
     waits: list[float] = []
 
