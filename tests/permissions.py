@@ -33,9 +33,12 @@ _PATHS = {
     "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
 }
 _ROW = re.compile(
-    r"\| (?P<verbs>`[a-z`, ]+`) \| `(?P<resource>[a-z/]+)`(?: named `(?P<name>[a-z-]+)`)? \| (?P<where>[a-z` ]+) \| "
+    r"\| (?P<verbs>`[a-z`, ]+`) \| `(?P<resource>[a-z/]+)`(?: named `(?P<name>[a-z0-9-]+)`)? \| (?P<where>[a-z` ]+) \| "
     r".+ \| \[(?P<file>[a-z-]+\.yaml)\]\((?:manifests|\.\.)/(?P=file)\) \|"
 )
+_GROUPS = {"leases": "coordination.k8s.io"}
+"""Of resources that are not in the core group."""
+
 _WHERE = {"the namespace": NAMESPACE, "the cluster": "", "the namespace `default`": "default"}
 
 
@@ -70,7 +73,7 @@ def table() -> list[Permission]:
     for line in lines:
         row = _ROW.fullmatch(line)
         assert row, line
-        place = ("", row["resource"], _WHERE[row["where"]], row["name"] or "")
+        place = (_GROUPS.get(row["resource"], ""), row["resource"], _WHERE[row["where"]], row["name"] or "")
         found += [Permission(Access(verb, *place), row["file"]) for verb in re.findall(r"[a-z]+", row["verbs"])]
     return found
 

@@ -21,7 +21,7 @@ from yarl import URL
 
 from agent import __version__
 from agent.adapters.kube_access import Access
-from agent.cluster import messages, nodes
+from agent.cluster import leases, messages, nodes
 from agent.cluster.following import SILENCE, List, Watch
 from agent.cluster.messages import Change, Page
 from agent.cluster.selections import Found, Selection
@@ -38,6 +38,7 @@ MOST_CONNECTIONS = 24
 
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+_KINDS = {"POST": "application/json", "PUT": "application/json", "PATCH": "application/merge-patch+json"}
 
 Body = Mapping[str, object] | Sequence[Mapping[str, object]]
 
@@ -217,6 +218,25 @@ class ApiServer:
         path = f"/api/v1/namespaces/{_part(namespace)}/events/{_part(name)}"
         await self.send("PATCH", path, {}, body=body, limit=messages.MAX_NODE)
 
+    async def lease(self, namespace: str, name: str) -> leases.Lease | None:
+        """A Lease; None if there is none.  Raises `ApiError`."""
+        try:
+            return leases.read(await self.send("GET", _lease(namespace, name), {}, limit=messages.MAX_NODE))
+        except ApiError as error:
+            if error.trouble is Trouble.NOT_FOUND:
+                return None
+            raise
+
+    async def create_lease(self, namespace: str, body: leases.Json) -> leases.Lease:
+        """Create a Lease; as it stands then.  Raises `ApiError`: `CONFLICT` if there is one."""
+        path = _lease(namespace)
+        return leases.read(await self.send("POST", path, {}, body=body, limit=messages.MAX_NODE))
+
+    async def update_lease(self, namespace: str, name: str, body: leases.Json) -> leases.Lease:
+        """Replace a Lease; as it stands then.  Raises `ApiError`: `CONFLICT` if it changed since `body`'s version."""
+        path = _lease(namespace, name)
+        return leases.read(await self.send("PUT", path, {}, body=body, limit=messages.MAX_NODE))
+
     async def send(
         self,
         method: str,
@@ -286,7 +306,7 @@ class ApiServer:
 
 
 def _headers(access: Access, method: str, kind: str) -> Mapping[str, str]:
-    kind = kind or {"POST": "application/json", "PATCH": "application/merge-patch+json"}.get(method, "")
+    kind = kind or _KINDS.get(method, "")
     return _given(
         {
             "Accept": "application/json",
@@ -304,6 +324,11 @@ def _given(values: Mapping[str, str]) -> Mapping[str, str]:
 
 def _node(name: str) -> str:
     return f"/api/v1/nodes/{_part(name)}"
+
+
+def _lease(namespace: str, name: str = "") -> str:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{_part(namespace)}/leases"
+    return f"{path}/{_part(name)}" if name else path
 
 
 def _part(name: str) -> str:

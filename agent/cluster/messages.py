@@ -62,7 +62,7 @@ class Change(NamedTuple, Generic[Item]):
 
 def page(content: bytes, read: Callable[[object], Item]) -> Page[Item]:
     """Read a page of a list; `read` makes an item of each of its objects.  Raises `ApiError`."""
-    value = mapping(_decoded(content, "the list", MAX_PAGE), "the list")
+    value = mapping(decoded(content, "the list", MAX_PAGE), "the list")
     metadata = mapping(value.get("metadata"), "the list's metadata")
     items = value.get("items")
     if items is None:
@@ -77,7 +77,7 @@ def page(content: bytes, read: Callable[[object], Item]) -> Page[Item]:
 
 def change(line: bytes, read: Callable[[object], Item]) -> Change[Item]:
     """Read one line of a watch, as `page` does.  Raises `ApiError`: also the one that the server tells in an event."""
-    value = mapping(_decoded(line, "an event", MAX_LINE), "an event")
+    value = mapping(decoded(line, "an event", MAX_LINE), "an event")
     found = mapping(value.get("object"), "an event's object")
     if value.get("type") == "ERROR":
         code = found.get("code")
@@ -102,7 +102,7 @@ def reason(content: bytes) -> str:
 
 def node_labels(content: bytes) -> Mapping[str, str]:
     """The labels of a node.  Raises `ApiError`."""
-    value = mapping(_decoded(content, "the node", MAX_NODE), "the node")
+    value = mapping(decoded(content, "the node", MAX_NODE), "the node")
     return texts(mapping(value.get("metadata"), "the node's metadata").get("labels"), "the node's labels")
 
 
@@ -139,7 +139,7 @@ def configmap(value: object, namespace: str) -> ConfigMap:
     )
 
 
-def _decoded(content: bytes, what: str, limit: int) -> object:
+def decoded(content: bytes, what: str, limit: int) -> object:
     """JSON whose values are as many as they like: the server made them of objects that it took."""
     try:
         return strictjson.decode(content, what, limit=limit, most=limit)

@@ -8,7 +8,8 @@ import argparse
 import difflib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TextIO
 
 from agent import __version__
@@ -18,7 +19,8 @@ from agent.adapters.journal import Journal
 from agent.errors import Exit, HostError, UsageError
 from agent.model.answer import printable
 from agent.modes import place
-from agent.modes.installing import Asked, Installer, Outcome, RolledBack, World, unsupported
+from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
+from agent.modes.world import World
 from agent.wiring import steps
 from agent.wiring.declared import FORMS, form
 from agent.wiring.planning import Changes
@@ -26,6 +28,10 @@ from agent.wiring.steps import Change, Check, Compare, Folder, Place, Restart, S
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
+
+Tell = Callable[[str], None]
+Taken = Callable[[Tell], AbstractContextManager[Callable[[], None]]]
+"""Waits for this node's turn, and holds it; gives what raises `HostError` once it is lost.  `inturn.taken`."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -51,6 +57,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--bin-dir", metavar="DIR", default="", help="containerd's verifier folder (default: where it looks already)"
     )
     parser.add_argument("--no-restart", action="store_true", help="never have containerd restarted")
+    parser.add_argument(
+        "--restart-servers",
+        action="store_true",
+        help="also where that restarts the cluster's own server (k3s and RKE2 servers): the API server goes with it",
+    )
+    _add_turns(parser)
     parser.add_argument("--must-enforce", action="store_true", help="exit code 12 unless it is proved that it verifies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, as a diff; write nothing")
     parser.add_argument(
@@ -67,6 +79,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
+
+
+def _add_turns(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--in-turn",
+        action="store_true",
+        help="before containerd is restarted, wait for this node's turn in the cluster, 30 minutes at most",
+    )
+    parser.add_argument(
+        "--slots",
+        metavar="N",
+        type=int,
+        default=None,
+        help="with --in-turn: how many nodes may restart at once, of the control plane still one (default: 1)",
+    )
+    parser.add_argument(
+        "--lease-namespace", metavar="NS", default="", help="namespace of the turns' Leases (default: the pod's)"
+    )
+    parser.add_argument(
+        "--kubeconfig", metavar="FILE", default="", help="credentials for the turns (default: the pod's)"
+    )
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +147,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
 
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
-    host = which_host(options)
+    host, taken = which_host(options), turns(options, environment)
     asked = Asked(
         source_of(options.program),
         __version__,
@@ -123,13 +156,46 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         options.node_name or environment.get("NODE_NAME", ""),
         restart=not (options.no_restart or options.root),
         image=environment.get("NODESEAL_IMAGE", ""),
+        restart_servers=options.restart_servers,
     )
     world = HostWorld(host, runs=not options.root)
-    return install(HostFiles(host.host), world, asked, options, stdout)
+    return install(HostFiles(host.host), world, asked, options, stdout, taken)
 
 
-def install(host: HostFiles, world: World, asked: Asked, options: argparse.Namespace, stdout: TextIO) -> Exit:
-    """Install on a host, and tell.  Raises as `handle` does."""
+def turns(options: argparse.Namespace, environment: Mapping[str, str]) -> Taken | None:
+    """How this node waits for its turn, None if it need not.  Raises `UsageError`."""
+    if not options.in_turn:
+        if options.slots is not None or options.lease_namespace or options.kubeconfig:
+            raise UsageError("--slots, --lease-namespace, --kubeconfig: got them alone; expected --in-turn beside them")
+        return None
+
+    from agent.cluster.leases import MOST_SLOTS
+
+    slots = 1 if options.slots is None else options.slots
+    if not 0 < slots <= MOST_SLOTS:
+        raise UsageError(f"--slots: got {slots}; expected 1 to {MOST_SLOTS}")
+    node = options.node_name or environment.get("NODE_NAME", "")
+    if not node:
+        raise UsageError("--in-turn: got no name of the node; expected --node-name NAME, or $NODE_NAME")
+
+    def taken(tell: Tell) -> AbstractContextManager[Callable[[], None]]:
+        """Wait for it; only then is what speaks to an API server imported."""
+        from agent.modes import inturn
+
+        return inturn.taken(inturn.Queue(node, slots, options.lease_namespace, options.kubeconfig), environment, tell)
+
+    return taken
+
+
+def install(
+    host: HostFiles,
+    world: World,
+    asked: Asked,
+    options: argparse.Namespace,
+    stdout: TextIO,
+    taken: Taken | None = None,
+) -> Exit:
+    """Install on a host, and tell; in turn, if `taken` waits for one.  Raises as `handle` does."""
     as_json = options.format == "json"
 
     def tell(line: str) -> None:
@@ -141,7 +207,7 @@ def install(host: HostFiles, world: World, asked: Asked, options: argparse.Names
     if options.dry_run:
         return _tried(installer, world, host, stdout, as_json=as_json)
     try:
-        outcome = installer.run()
+        outcome = installer.run() if taken is None else _in_turn(host, world, asked, tell, taken)
     except RolledBack as error:
         if as_json:
             stdout.write(json.dumps(_failed(error), indent=2) + "\n")
@@ -151,6 +217,18 @@ def install(host: HostFiles, world: World, asked: Asked, options: argparse.Names
     stdout.write(json.dumps(as_value(outcome), indent=2) + "\n" if as_json else as_text(outcome))
     proved = outcome.proof is not None and outcome.proof.is_enforcing
     return Exit.ALLOW if proved or not options.must_enforce else Exit.NOT_ENFORCING
+
+
+def _in_turn(host: HostFiles, world: World, asked: Asked, tell: Tell, taken: Taken) -> Outcome:
+    """Install; before anything is written, wait for a turn if containerd is to be restarted.
+
+    A restart that becomes due between the look and the installation is left to the next one.
+    """
+    _, todo = Installer(Journal(host), world, asked, tell).tried(world.facts())
+    if not any(isinstance(step, Restart) for step in todo):
+        return Installer(Journal(host), world, asked._replace(restart=False), tell).run()
+    with taken(tell) as confirm:
+        return Installer(Journal(host), world, asked, tell, confirm).run()
 
 
 def source_of(given: str) -> str:

@@ -8,7 +8,7 @@ import json
 import posixpath
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from agent.adapters import nodeneeds, programs, state
 from agent.adapters.containerd import Told
@@ -18,6 +18,7 @@ from agent.adapters.state import Tried
 from agent.config.bootstrap import API_VERSION
 from agent.errors import ConfigurationError, Exit, HostError
 from agent.model.request import STDIN_MEDIA_TYPE
+from agent.modes.world import World
 from agent.rules.lists import BUILT_IN, USUAL_SANDBOX
 from agent.wiring import bindir, distributions, planning, proof, steps, triggers
 from agent.wiring.distributions import Placed, Way
@@ -55,55 +56,12 @@ _MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _SIZE = 512
 
 
-class World(Protocol):
-    """What an installation asks of a host."""
-
-    def facts(self) -> Told:
-        """What is known of its containerd.  Raises `HostError`."""
-        ...
-
-    def is_running(self) -> bool:
-        """Whether a runtime answers at the CRI's socket."""
-        ...
-
-    def can_restart(self) -> bool:
-        """Whether somebody is there who restarts services."""
-        ...
-
-    def restart(self, unit: str) -> None:
-        """Have a service restarted, and wait until that is done.  Raises `HostError`."""
-        ...
-
-    def wait_for_restart(self) -> None:
-        """Wait until containerd has restarted by itself, or should have."""
-        ...
-
-    def wait_until_ready(self, seconds: float) -> bool:
-        """Wait until the runtime answers; whether it does."""
-        ...
-
-    def call(self, program: str, arguments: tuple[str, ...], stdin: bytes) -> Done:
-        """Run a program of the host as containerd would.  Raises `HostError`."""
-        ...
-
-    def prove(self, known: Known) -> Proof:
-        """Pull a canary."""
-        ...
-
-    def now(self) -> float:
-        """Seconds since 1970."""
-        ...
-
-    def started(self) -> float:
-        """When the containerd that runs was started, in seconds since 1970; 0 if nobody can tell."""
-        ...
-
-
 class Asked(NamedTuple):
     """What is to be installed, and how.
 
     `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
-    none.  `restart` is whether containerd may be restarted.  `image` is the image that installs, empty if nobody says.
+    none.  `restart` is whether containerd may be restarted, `restart_servers` whether also where that restarts the
+    cluster's own server.  `image` is the image that installs, empty if nobody says.
     """
 
     source: str
@@ -112,6 +70,7 @@ class Asked(NamedTuple):
     bin_dir: str = ""
     node_name: str = ""
     restart: bool = True
+    restart_servers: bool = False
     files: tuple[Write, ...] = ()
     image: str = ""
 
@@ -169,9 +128,16 @@ def unsupported(plan: Plan) -> str:
 class Installer:
     """One installation on one host."""
 
-    def __init__(self, journal: Journal, world: World, asked: Asked, tell: Callable[[str], None]) -> None:
-        """`tell` gets a line for each thing that is done."""
-        self._journal, self._world, self._asked, self._tell = journal, world, asked, tell
+    def __init__(
+        self,
+        journal: Journal,
+        world: World,
+        asked: Asked,
+        tell: Callable[[str], None],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`tell` gets a line for each thing that is done; `confirm` raises `HostError` if our turn is over."""
+        self._journal, self._world, self._asked, self._tell, self._confirm = journal, world, asked, tell, confirm
         self._restarted = self._changed = False
         self._proof: Proof | None = None
         self._plan: Plan | None = None
@@ -202,13 +168,11 @@ class Installer:
         manifest = journal.manifest
         is_due = manifest.restart_pending and self._world.started() <= manifest.pending_since
         self._pending = manifest.restart_pending if is_due else ""
-        may = May(
-            runs,
-            asked.restart and self._world.can_restart(),
-            self._pending,
-            tried.restarted,
-            self._world.now(),
-        )
+        spared = plan.restarts_server and not asked.restart_servers
+        if spared and (plan.restart or self._pending):
+            plan = plan._replace(advice=(*plan.advice, planning.SERVER))
+        may_restart = asked.restart and not spared and self._world.can_restart()
+        may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
         return plan, steps.steps(plan, self._wanted(told, members), may), members
 
     def _refuse_strays(self, told: Told, plan: Plan) -> None:
@@ -370,6 +334,8 @@ class Installer:
             raise HostError(f"{told.facts.main}: containerd makes something else of it: {complaints[0]}")
 
     def _restart(self, step: Restart) -> None:
+        if not step.by_itself:  # the others began with our file, moments after the turn was taken
+            self._confirm()
         state.note_tried(self._journal.host, Tried(self._world.now()))
         self._restarted = True
         self._tell(f"restarting {step.unit}: {step.why}")

@@ -22,7 +22,8 @@ from agent.adapters.nodestate import NodeState
 from agent.errors import HostError
 from agent.modes import place
 from agent.modes.install import described, difference
-from agent.modes.installing import Asked, Installer, World, unsupported
+from agent.modes.installing import Asked, Installer, unsupported
+from agent.modes.world import World
 from agent.wiring import bindir, steps
 from agent.wiring.planning import Changes
 from agent.wiring.steps import Prove

@@ -10,8 +10,8 @@ from agent.adapters.journal import Journal
 from agent.errors import Exit
 from agent.model.answer import printable
 from agent.modes.install import add_host_options, which_host
-from agent.modes.installing import World
 from agent.modes.uninstalling import Removed, Uninstaller
+from agent.modes.world import World
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""

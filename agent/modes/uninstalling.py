@@ -16,7 +16,8 @@ from agent.adapters import state
 from agent.adapters.journal import Journal
 from agent.adapters.manifests import FOLDER
 from agent.errors import HostError, NodesealError
-from agent.modes.installing import World, restart
+from agent.modes.installing import restart
+from agent.modes.world import World
 from agent.wiring import bindir, planning
 from agent.wiring.facts import Facts
 from agent.wiring.manifest import Entry, Kind, Role

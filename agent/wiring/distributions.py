@@ -174,7 +174,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             Way.DROP_IN,
             "every start of rke2-server or rke2-agent",
             _RANCHER,
-            unit="rke2-agent.service",
+            unit="",  # a server's host has the agent's unit, too: a guess could start it
         ),
         _rke2,
     ),
@@ -300,6 +300,11 @@ OTHER = Distribution("other", "another distribution", Way.IMPORT, "its administr
 def identify(facts: Facts) -> Distribution:
     """Which distribution a node is, `OTHER` if it is none that we know."""
     return next((known for known, tells in DISTRIBUTIONS if tells(facts)), OTHER)
+
+
+def is_server(distribution: Distribution, unit: str) -> bool:
+    """Whether a unit is, or may be, both containerd and the API server: those of k3s and RKE2 but their agents'."""
+    return distribution.name in ("k3s", "rke2") and unit not in ("k3s-agent.service", "rke2-agent.service")
 
 
 def place(facts: Facts, loaded: Loaded) -> Placed:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from agent.errors import ConfigurationError
 from agent.wiring import bindir, edits, tables, triggers
 from agent.wiring.bindir import Folder, Kind
-from agent.wiring.distributions import Placed, Way, place
+from agent.wiring.distributions import Placed, Way, is_server, place
 from agent.wiring.edits import Edit, EditFile, Link, MakeFolder, WriteFile
 from agent.wiring.effective import (
     DEFAULT_BIN_DIR,
@@ -42,6 +42,12 @@ DEADLINE = 8.0
 
 MARGIN = 1.0
 """Seconds that containerd must wait beyond that: its process has to start, and to be read."""
+
+SERVER = (
+    "containerd runs within a server of this cluster, and a restart is one of the API server: restart one server after "
+    "the other, or allow it with --restart-servers"
+)
+"""What is left to a person where a restart would be one of a server."""
 
 _TIMEOUT = "10s"
 
@@ -78,6 +84,11 @@ class Plan(NamedTuple):
     settings: dict[Path, object] = {}
     removes: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
+
+    @property
+    def restarts_server(self) -> bool:
+        """Whether a restart of containerd is one of the cluster's own server, or may be."""
+        return is_server(self.placed.distribution, self.unit)
 
     @property
     def empty(self) -> bool:

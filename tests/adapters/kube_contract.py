@@ -1,5 +1,6 @@
 """What every API server does, the simulated one and the real one alike; and that we live by it."""
 
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -12,6 +13,7 @@ from anyio import to_thread
 from agent.adapters.kube import ApiServer, Changes, Reads
 from agent.adapters.kube_events import Events
 from agent.cluster.following import List, Watch
+from agent.cluster.leases import DURATION, Contender, release, renewal
 from agent.cluster.messages import Change, Kind
 from agent.cluster.nodes import CONDITION, EVENTS, Condition, Keeper, event, without_taint
 from agent.cluster.notices import Notice, Reason
@@ -328,6 +330,45 @@ async def a_taint_is_removed_where_it_stood_or_nothing_is(cluster: Cluster) -> N
         assert (await server.node("n1")).taints == ()
 
 
+async def a_lease_is_one_s_and_is_changed_only_from_its_last_version(cluster: Cluster) -> None:
+    """Whoever is too late is told so (409); and without a grant there is none."""
+    noon, name = datetime(2026, 11, 27, 12, 0, tzinfo=timezone.utc), f"contract-{uuid.uuid4().hex[:8]}"
+    first, second = (Contender(node, 0.0) for node in ("n1", "n2"))
+    async with ApiServer(cluster.credentials("admin")) as server:
+        assert await server.lease(NAMESPACE, name) is None
+        creating = first.judge(name, None, 0.0, noon)
+        assert creating is not None
+        held = await server.create_lease(NAMESPACE, creating.body)
+        assert (held.name, held.holder, held.duration, held.transitions) == (name, "n1", DURATION, 0)
+        assert held.renewed == "2026-11-27T12:00:00.000000Z"
+        with pytest.raises(ApiError) as told:
+            await server.create_lease(NAMESPACE, creating.body)
+        assert told.value.trouble is Trouble.CONFLICT
+        assert second.judge(name, held, 0.0, noon) is None
+        stale = second.judge(name, held, float(DURATION), noon)
+        assert stale is not None
+        renewed = await server.update_lease(NAMESPACE, name, renewal(held, noon))
+        assert await server.lease(NAMESPACE, name) == renewed
+        assert renewed.version != held.version
+        with pytest.raises(ApiError) as told:
+            await server.update_lease(NAMESPACE, name, stale.body)
+        assert told.value.trouble is Trouble.CONFLICT
+        free = await server.update_lease(NAMESPACE, name, release(renewed, noon))
+        assert free.holder == ""
+        taking = second.judge(name, free, 1.0, noon)
+        assert taking is not None
+        taken = await server.update_lease(NAMESPACE, name, taking.body)
+        assert (taken.holder, taken.transitions) == ("n2", 1)
+    async with ApiServer(cluster.credentials("reader")) as server:
+        with pytest.raises(ApiError) as read:
+            await server.lease(NAMESPACE, name)
+        with pytest.raises(ApiError) as created:
+            await server.create_lease(NAMESPACE, creating.body)
+        with pytest.raises(ApiError) as updated:
+            await server.update_lease(NAMESPACE, name, renewal(taken, noon))
+        assert {each.value.trouble for each in (read, created, updated)} == {Trouble.FORBIDDEN}
+
+
 async def a_follower_has_what_is_there(cluster: Cluster) -> None:
     """All of the steps, seen from behind."""
     await to_thread.run_sync(cluster.put, "before", ACTIVE, {"v": "1"})
@@ -401,6 +442,7 @@ CONTRACT: tuple[Check, ...] = (
     labels_of_a_node_are_told_to_whoever_may_know,
     a_condition_is_merged_by_its_type_and_keeps_the_time_of_its_last_change,
     a_taint_is_removed_where_it_stood_or_nothing_is,
+    a_lease_is_one_s_and_is_changed_only_from_its_last_version,
     a_follower_has_what_is_there,
     an_event_is_written_once_and_changed_after_that,
 )

@@ -97,15 +97,16 @@ def test_the_daemon_sees_of_the_host_what_it_works_with_and_writes_its_own() -> 
     assert host == {path: path for path in (*WRITABLE, "/etc/nodeseal", "/run/containerd")}
 
 
-def test_the_daemon_alone_has_a_token() -> None:
+def test_who_asks_the_api_server_has_a_token_and_it_is_read_only() -> None:
     assert workload.pod()["automountServiceAccountToken"] is False
     holders = [
-        name
+        (name, each["readOnly"])
         for name in CONTAINERS
         for each in workload.container(name)["volumeMounts"]
         if "projected" in volumes()[each["name"]]
     ]
-    assert holders == ["watch"]
+    assert holders == [("install", True), ("watch", True)]
+    assert "--in-turn" in workload.container("install")["args"]
 
 
 def test_the_socket_is_one_that_kubelets_use_and_its_folder_is_mounted() -> None:

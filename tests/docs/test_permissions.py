@@ -9,6 +9,7 @@ FILES = sorted([permissions.BASE, *(path.name for path in permissions.MANIFESTS.
 WRITES = {
     permissions.BASE: {("create", "events"), ("patch", "events")},
     "rbac-node-condition.yaml": {("create", "events"), ("patch", "nodes/status")},
+    "rbac-restart-lease.yaml": {("create", "leases"), ("update", "leases")},
     "rbac-startup-taint.yaml": {("patch", "nodes")},
 }
 """All that any manifest lets an agent change."""
@@ -42,7 +43,7 @@ def test_nothing_is_granted_by_a_wildcard(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_nothing_is_written_but_events_and_what_a_node_s_condition_and_taint_take(file: str) -> None:
+def test_nothing_is_written_but_events_leases_and_what_a_node_s_condition_and_taint_take(file: str) -> None:
     granted = permissions.granted(file)
     writes = {(each.verb, each.resource) for each in granted if each.verb not in ("get", "list", "watch")}
     assert writes == WRITES.get(file, set())

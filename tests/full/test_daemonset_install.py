@@ -43,7 +43,7 @@ def test_the_pod_installs_and_then_pulls_are_verified(
     manifest = node.work / "daemonset.yaml"
     manifest.write_text((ROOT / BASE).read_text())
     reference = shipped(node, manifest)
-    for value in permissions.objects(BASE):
+    for value in [*permissions.objects(BASE), *permissions.objects("rbac-restart-lease.yaml")]:
         server.make(permissions.path(value), value)
     node.push_pause()
     assert node.cri_pull(reference).ok

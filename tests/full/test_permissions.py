@@ -40,7 +40,7 @@ RESOURCES = (
     ("*", "*"),
 )  # fmt: skip
 PLACES = (NAMESPACE, "kube-system", "default", "")
-NAMES = ("", "pull", NODE)
+NAMES = ("", "pull", NODE, "nodeseal-restart-0")
 
 OF_EVERYBODY = {
     Access("create", "authorization.k8s.io", resource, NAMESPACE, "")
@@ -59,6 +59,10 @@ EVENTS = {
         "involvedObject": {"kind": "Node", "name": NODE},
     },
 }
+
+
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+LEASE = "nodeseal-restart-0"
 
 
 class Identity(NamedTuple):
@@ -177,6 +181,11 @@ OPTIONAL_ALLOW: dict[str, list[Ask]] = {
         ("PATCH", f"/api/v1/nodes/{NODE}/status", 200),
         ("POST", "/api/v1/namespaces/default/events", 201),
     ],
+    "rbac-restart-lease.yaml": [
+        ("POST", LEASES, 201),
+        ("GET", f"{LEASES}/{LEASE}", 200),
+        ("PUT", f"{LEASES}/{LEASE}", 422),  # it says no resource version, and must
+    ],
     "rbac-startup-taint.yaml": [GET_NODE, ("PATCH", f"/api/v1/nodes/{NODE}", 200)],
     "rbac-secrets.yaml": [
         ("GET", f"/api/v1/namespaces/{NAMESPACE}/secrets/pull", 404),
@@ -225,7 +234,13 @@ NEVER: list[tuple[str, str]] = [
     ("DELETE", f"/api/v1/nodes/{NODE}"),
     ("POST", "/api/v1/nodes"),
     ("PATCH", f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/nodeseal"),
-    ("POST", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"),
+    ("GET", LEASES),
+    ("GET", f"{LEASES}/any"),
+    ("PUT", f"{LEASES}/any"),
+    ("PATCH", f"{LEASES}/{LEASE}"),
+    ("DELETE", f"{LEASES}/{LEASE}"),
+    ("POST", "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"),
+    ("PUT", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{NODE}"),
     ("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles"),
     ("PATCH", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/roles/nodeseal"),
     ("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{NAMESPACE}/rolebindings"),
@@ -236,6 +251,8 @@ NEVER: list[tuple[str, str]] = [
 def status(server: KubeServer, identity: Identity, method: str, path: str, *, impersonate: str = "") -> int:
     """What a real request of the identity comes to."""
     body = None if method in ("GET", "DELETE") else EVENTS.get(path.removesuffix("/e"), {"metadata": {}})
+    if path.startswith(LEASES) and body is not None:
+        body = {"metadata": {"name": LEASE, "namespace": NAMESPACE}, "spec": {}}
     kind = "application/merge-patch+json" if method == "PATCH" else ""
     return server.ask(method, path, body, token=identity.token, kind=kind, impersonate=impersonate).status
 
@@ -243,6 +260,7 @@ def status(server: KubeServer, identity: Identity, method: str, path: str, *, im
 def test_real_requests_are_answered_if_granted_and_else_refused(server: KubeServer, identity: Identity) -> None:
     for events in EVENTS:
         server.ask("DELETE", f"{events}/e")
+    server.ask("DELETE", f"{LEASES}/{LEASE}")
     granted = [*BASE_ALLOWS, *(each for file in OPTIONAL if file in identity.files for each in OPTIONAL_ALLOW[file])]
     asked = {each for requests in OPTIONAL_ALLOW.values() for each in requests}
     for method, path, expected in dict.fromkeys(granted):

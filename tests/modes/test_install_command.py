@@ -2,15 +2,18 @@
 
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
 
 from agent import cli
 from agent.adapters import containerd
+from agent.adapters.containerd import Told
 from agent.errors import HostError
-from agent.modes import hostworld, place
+from agent.modes import hostworld, inturn, place
 from agent.modes.hostworld import HostWorld
+from agent.modes.inturn import Queue
 from agent.wiring.declared import FORMS, form
 from agent.wiring.proof import NOTHING_KNOWN
 from tests.modes.hosts import Host, make_host
@@ -143,6 +146,135 @@ def test_restart_that_is_due_is_told(host: Host, run: Run) -> None:
     assert "to do by hand: restart containerd: " in out
     out = run("uninstall", "--no-restart")[1]
     assert "to do by hand: restart containerd: " in out
+
+
+class Turns:
+    """`inturn.taken`, played."""
+
+    def __init__(self, host: Host, *, lost: bool = False, never: bool = False) -> None:
+        """It comes at once, unless it never does."""
+        self.queues: list[Queue] = []
+        self.held, self._host, self._lost, self._never = False, host, lost, never
+
+    @contextmanager
+    def taken(
+        self, queue: Queue, environment: Mapping[str, str], tell: Callable[[str], None]
+    ) -> Iterator[Callable[[], None]]:
+        """Note that it was waited for, with nothing written by then."""
+        self.queues.append(queue)
+        assert not (self._host.root / "opt/nodeseal").exists()
+        if self._never:
+            raise HostError("got no turn to restart in 1800 s")
+        tell("your turn")
+        self.held = True
+        try:
+            yield self._confirm
+        finally:
+            self.held = False
+
+    def _confirm(self) -> None:
+        assert self.held
+        if self._lost:
+            raise HostError("the turn to restart was lost")
+
+
+def in_turn(host: Host, monkeypatch: pytest.MonkeyPatch, *, lost: bool = False, never: bool = False) -> Turns:
+    """Turns; nothing of the host's is restarted without one."""
+    turns, restart = Turns(host, lost=lost, never=never), host.world.restart
+
+    def watched(unit: str) -> None:
+        assert turns.held
+        restart(unit)
+
+    monkeypatch.setattr(inturn, "taken", turns.taken)
+    monkeypatch.setattr(host.world, "restart", watched)
+    return turns
+
+
+def test_turn_is_waited_for_before_anything_is_written_and_only_for_a_restart(
+    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = in_turn(host, monkeypatch)
+    words = ("--in-turn", "--slots", "3", "--lease-namespace", "ns", "--kubeconfig", "/k", "--node-name", "n7")
+    assert run("install", "--dry-run", "--bin-dir", "/srv/verifiers", *words)[0] == 0
+    assert turns.queues == []
+    code, out, err = run("install", "--bin-dir", "/srv/verifiers", *words)
+    assert (code, err) == (0, "")
+    assert out.startswith("your turn\n")
+    assert out.endswith("installed; pulls are verified\n")
+    assert turns.queues == [Queue("n7", 3, "ns", "/k")]
+    assert host.world.restarts == ["containerd.service"]
+    assert run("install", "--bin-dir", "/srv/verifiers", *words)[0] == 0
+    assert len(turns.queues) == 1
+
+
+def test_no_restart_no_turn(host: Host, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = in_turn(host, monkeypatch)
+    monkeypatch.setenv("NODE_NAME", "n7")
+    assert run("install", "--in-turn")[1].endswith("installed; pulls are verified\n")
+    assert turns.queues == []
+
+
+def test_without_a_turn_nothing_is_written(host: Host, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = in_turn(host, monkeypatch, never=True)
+    before = host.tree()
+    code, _, err = run("install", "--in-turn", "--bin-dir", "/srv/verifiers", "--node-name", "n7")
+    assert code == 5
+    assert "no turn to restart" in err
+    assert host.tree() == before
+    assert turns.queues == [Queue("n7")]
+
+
+def test_turn_that_was_lost_restarts_nothing_and_is_tried_again(
+    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        in_turn(host, patched, lost=True)
+        code, _, err = run("install", "--in-turn", "--bin-dir", "/srv/verifiers", "--node-name", "n7")
+    assert code == 5
+    assert "turn to restart was lost; it was taken back" in err
+    assert host.world.restarts == []
+    in_turn(host, monkeypatch)
+    assert run("install", "--in-turn", "--bin-dir", "/srv/verifiers", "--node-name", "n7")[0] == 0
+    assert host.world.restarts == ["containerd.service"]
+
+
+def test_restart_that_becomes_due_meanwhile_waits_for_the_next_installation(
+    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = in_turn(host, monkeypatch)
+    read, reads = host.world.facts, []
+
+    def facts() -> Told:
+        reads.append(0)
+        if len(reads) == 2:
+            host.write(MAIN, "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n")
+        return read()
+
+    monkeypatch.setattr(host.world, "facts", facts)
+    out = run("install", "--in-turn", "--node-name", "n7")[1]
+    assert "to do by hand: restart containerd: " in out
+    assert (turns.queues, host.world.restarts) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--slots", "2"), "expected --in-turn beside them"),
+        (("--kubeconfig", "/k"), "expected --in-turn beside them"),
+        (("--lease-namespace", "n"), "expected --in-turn beside them"),
+        (("--in-turn", "--slots", "0", "--node-name", "n"), "expected 1 to 50"),
+        (("--in-turn", "--slots", "51", "--node-name", "n"), "expected 1 to 50"),
+        (("--in-turn",), "expected --node-name NAME"),
+    ],
+)
+def test_turns_are_asked_for_in_a_way_that_makes_sense(
+    run: Run, words: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NODE_NAME", raising=False)
+    code, _, err = run("install", *words)
+    assert code == 2
+    assert said in err
 
 
 def test_root_that_does_not_run_is_prepared(host: Host, run: Run) -> None:

@@ -16,6 +16,7 @@ from agent.errors import ConfigurationError, HostError
 from agent.modes.installing import RolledBack
 from agent.rules.lists import USUAL_SANDBOX
 from agent.wiring.distributions import Way
+from agent.wiring.facts import Process
 from agent.wiring.planning import Changes
 from agent.wiring.proof import State
 from tests.modes.hosts import BY_FOLDER, VERIFIERS, Host, counted, killed, make_host
@@ -56,7 +57,7 @@ def test_each_distribution_is_as_before_once_it_is_uninstalled(
 ) -> None:
     host = make_host(folder, name)
     before = host.tree()
-    outcome = host.install(changes=changes)
+    outcome = host.install(changes=changes, restart_servers=True)
     if name in UNSUPPORTED:
         assert outcome.unsupported
         assert host.tree() == before
@@ -76,7 +77,8 @@ def test_each_distribution_is_as_before_once_it_is_uninstalled(
     assert [type(step).__name__ for step in again.steps] == ["Prove"]
 
     removed = host.uninstall()
-    assert (removed.was_installed, removed.left, removed.pending) == (True, (), "")
+    nobody_knows_what = bool(outcome.plan.settings) and not outcome.plan.unit  # RKE2's, as nobody sees who listens
+    assert (removed.was_installed, removed.left, bool(removed.pending)) == (True, (), nobody_knows_what)
     assert host.tree() == before
     assert not host.uninstall().was_installed
 
@@ -196,6 +198,35 @@ def test_containerd_is_restarted_once_an_hour_at_most(host: Host) -> None:
     assert (outcome.pending, outcome.restarted) == ("", True)
     assert outcome.proof is not None
     assert outcome.proof.is_enforcing
+
+
+@pytest.mark.parametrize("name", ["k3s", "rke2"])
+def test_server_of_the_cluster_is_restarted_only_on_request(
+    folder: pathlib.Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_host(folder / name, name)
+    outcome = host.install(bin_dir=ELSEWHERE)
+    assert (outcome.installed, outcome.restarted, host.world.restarts) == (True, False, [])
+    assert outcome.pending
+    assert [each for each in outcome.advice if "--restart-servers" in each]
+    outcome = host.install(bin_dir=ELSEWHERE, restart_servers=True)
+    assert (outcome.restarted, len(host.world.restarts)) == (True, 1)
+    assert not [each for each in outcome.advice if "--restart-servers" in each]
+    host.uninstall()
+
+    read = host.world.facts
+    process = Process(100, "/k3s/containerd", ("containerd",), f"{name}-agent.service")
+    monkeypatch.setattr(
+        host.world, "facts", lambda: (told := read())._replace(facts=told.facts._replace(process=process))
+    )
+    host.world.clock += 3601
+    assert host.install(bin_dir=ELSEWHERE).restarted
+    assert host.world.restarts[-1] == f"{name}-agent.service"
+
+
+def test_server_that_has_nothing_to_restart_for_gets_no_advice(folder: pathlib.Path) -> None:
+    outcome = make_host(folder / "quiet", "k3s").install()
+    assert not [each for each in outcome.advice if "--restart-servers" in each]
 
 
 def test_restart_by_somebody_else_is_noticed(host: Host) -> None:

@@ -1,4 +1,4 @@
-"""An API server of the tests' own: ConfigMaps, events and nodes in memory, on 127.0.0.1, by real HTTP.
+"""An API server of the tests' own: ConfigMaps, events, nodes and Leases in memory, on 127.0.0.1, by real HTTP.
 
 Lists in pages, watches with bookmarks, resource versions that can be forgotten (410), tokens with what they may do.
 Held to the same contract as the real one (tests/adapters/kube_contract.py); behind that it misbehaves as told:
@@ -31,7 +31,7 @@ BOOKMARKS = 0.2
 """Seconds between bookmarks; a real server takes a minute."""
 
 _PATH = re.compile(
-    r"/api/v1/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?(?P<sub>/status)?\Z"
+    r"/(?:api/v1|apis/coordination\.k8s\.io/v1)/(?:namespaces/(?P<namespace>[^/]+)/)?(?P<kind>[a-z]+)(?:/(?P<name>[^/]+))?(?P<sub>/status)?\Z"
 )
 _READS = [("configmaps", verb) for verb in ("get", "list", "watch")]
 _WRITES = [("events", verb) for verb in ("create", "patch")]
@@ -255,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
             else ("", "", "")
         )
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        verb = {"POST": "create", "PATCH": "patch"}.get(self.command, "get" if name else "list")
+        verb = {"POST": "create", "PATCH": "patch", "PUT": "update"}.get(self.command, "get" if name else "list")
         if query.get("watch") == "true":
             verb = "watch"
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -278,9 +278,12 @@ class Handler(BaseHTTPRequestHandler):
         named = name or (selected.removeprefix("metadata.name=") if selected.startswith("metadata.name=") else "")
         granted = self.simulator.granted
         of_one = named != "" and namespace == NAMESPACE and (kind, named) in granted
-        return verb in ("get", "list", "watch") and (of_one or (kind, "") in granted)
+        leases = kind == "leases" and namespace == NAMESPACE and ("leases", "") in granted
+        return (leases and verb in ("get", "create", "update")) or (
+            verb in ("get", "list", "watch") and (of_one or (kind, "") in granted)
+        )
 
-    do_GET = do_POST = do_PATCH = _handle
+    do_GET = do_POST = do_PATCH = do_PUT = _handle
 
     def _get(self, kind: str, namespace: str, name: str, query: Mapping[str, str], body: bytes) -> None:
         found = self.simulator.objects.get((kind, namespace, name))
@@ -359,8 +362,31 @@ class Handler(BaseHTTPRequestHandler):
             if place in self.simulator.objects:
                 self.refuse(409, f'{kind} "{place[2]}" already exists')
                 return
-            self.simulator.objects[place] = value
-        self.answer(201, body)
+            if kind == "leases":
+                self.simulator.put_object("Lease", kind, namespace, value)
+            else:
+                self.simulator.objects[place] = value
+            found = self.simulator.objects[place]
+        self.answer(201, json.dumps(found).encode())
+
+    def _update(self, kind: str, namespace: str, name: str, query: Mapping[str, str], body: bytes) -> None:
+        value = json.loads(body)
+        with self.simulator.condition:
+            found = self.simulator.objects.get((kind, namespace, name))
+            if found is None:
+                self.refuse(404, f'{kind} "{name}" not found')
+                return
+            wanted, there = value["metadata"].get("resourceVersion", ""), found["metadata"]["resourceVersion"]
+            if not wanted:
+                self.refuse(422, "metadata.resourceVersion: must be specified for an update")
+                return
+            if wanted != there:
+                self.refuse(409, f'Operation cannot be fulfilled on {kind} "{name}": the object has been modified')
+                return
+            if value["spec"] != found["spec"]:  # an update that changes nothing has no new version
+                self.simulator.put_object("Lease", kind, namespace, value)
+            found = self.simulator.objects[kind, namespace, name]
+        self.answer(200, json.dumps(found).encode())
 
     def _patch(self, kind: str, namespace: str, name: str, query: Mapping[str, str], body: bytes) -> None:
         how = self.headers.get("Content-Type", "")
