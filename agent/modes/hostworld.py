@@ -22,7 +22,7 @@ _NOTICE_SECONDS = 15.0
 
 
 class HostWorld:
-    """`installing.World`, for a host whose root is mounted somewhere.
+    """`world.World`, for a host whose root is mounted somewhere.
 
     One that does not run (an image that is being built) has no socket and no service manager, whoever listens here.
     """

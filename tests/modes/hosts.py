@@ -33,7 +33,7 @@ COMPARED_NOT = ("run/nodeseal",)
 
 
 class World:
-    """`installing.World`, played: what containerd loaded when it started last decides whether it asks."""
+    """`world.World`, played: what containerd loaded when it started last decides whether it asks."""
 
     def __init__(self, root: pathlib.Path, sample: Sample) -> None:
         """It runs, and was started with the configuration that is there."""
