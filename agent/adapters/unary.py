@@ -6,6 +6,7 @@ be kept alive or noticed to be dead, and on this host a connection costs nothing
 docs/proof.md.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -122,7 +123,10 @@ async def call(socket: str, method: str, request: bytes, *, seconds: float, most
                 reply = None
                 while reply is None:
                     if due := made.to_send():
-                        await stream.send(due)
+                        with suppress(
+                            anyio.BrokenResourceError
+                        ):  # who has said all may have gone: it is still to be read
+                            await stream.send(due)
                     reply = made.receive(await stream.receive(_CHUNK))
                 return reply
     except TimeoutError:

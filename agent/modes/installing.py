@@ -61,7 +61,8 @@ class Asked(NamedTuple):
 
     `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
     none.  `restart` is whether containerd may be restarted, `restart_servers` whether also where that restarts the
-    cluster's own server.  `image` is the image that installs, empty if nobody says.
+    cluster's own server.  `image` is the image that installs, empty if nobody says.  `anew` is whether only what is
+    installed is mended: then what else lies in the verifier folder is no reason to do nothing.
     """
 
     source: str
@@ -73,6 +74,7 @@ class Asked(NamedTuple):
     restart_servers: bool = False
     files: tuple[Write, ...] = ()
     image: str = ""
+    anew: bool = False
 
 
 class Outcome(NamedTuple):
@@ -157,7 +159,8 @@ class Installer:
         path, target = self._own_entry(told)
         if path and target != bindir.PROGRAM:  # put there by hand, past `current`
             plan = plan._replace(edits=(*plan.edits, Link(path, bindir.PROGRAM)))
-        self._refuse_strays(told, plan)
+        if not asked.anew:
+            self._refuse_strays(told, plan)
         members, tried = programs.members(asked.source), state.tried(journal.host)
         self._tried = tried._replace(failed=_fingerprint(told, plan, members))
         if tried.failed and tried.failed == self._tried.failed and plan.restart:

@@ -96,7 +96,7 @@ class Mender:
         """What stands there already, once more."""
         name = NodeState(self._host.root).bootstrap().node_name
         version = posixpath.basename(source)
-        return Asked(source, version, Changes.PULL_PATH, node_name=name, restart=self._restart)
+        return Asked(source, version, Changes.PULL_PATH, node_name=name, restart=self._restart, anew=True)
 
     def _files(self, told: Told, *, dry: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Files of ours: what is done to them, and what is not, and why."""

@@ -36,12 +36,12 @@ def test_verdicts_that_rest_on_the_same_ground_survive_a_change(setting: Setting
                     assert time.monotonic() < end, daemon.log_file.read_text()[-2000:]
                     time.sleep(0.05)
 
-            wait_for({"team"})
+            wait_for({"team/team"})
             pulled = program.pull(setting.signed_name, str(image.digest), image.size)
             assert pulled.code == 0, pulled.out
             asked = sum(setting.registry.counts.values())
             server.put(NAMESPACE, "other", {LABEL: ACTIVE}, tenant("team", "r.example/other/**"))
-            wait_for({"other/team", "team/team"})  # another name of the rule is another line, and no other ground
+            wait_for({"other/team", "team/team"})
             again = program.pull(setting.signed_name, str(image.digest), image.size)
             assert again.code == 0
             assert "rule=team/team ground=verified" in again.out

@@ -85,9 +85,13 @@ def alone(setting: Setting) -> Both:
 
 def assert_as_alone(setting: Setting, alone: Both, *, longer: float = 0) -> None:
     """Both images get the answer that they get without a daemon, and not much later."""
+    most = max(each.seconds for each in alone) + longer + SLACK
     found = both(setting)
     assert found.said == alone.said
-    assert max(each.seconds for each in found) < max(each.seconds for each in alone) + longer + SLACK
+    if max(each.seconds for each in found) >= most:  # once more: then it is not the machine's other work
+        found = both(setting)
+        assert found.said == alone.said
+    assert max(each.seconds for each in found) < most
 
 
 # ---- impostors ----------------------------------------------------------------------------------------------------
