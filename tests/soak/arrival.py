@@ -70,7 +70,7 @@ def _one(server: KubeServer, program: Program, daemon: Daemon, current: pathlib.
         over.set()
         thread.join()
     pull = program.pull(_IMAGE, _DIGEST)
-    assert f"rule={rule} " in pull.out, f"{pull.out}{pull.err}"
+    assert f"rule=arriving/{rule} " in pull.out, f"{pull.out}{pull.err}"
     return Arrival(seen[0] - answered, pull.seconds)
 
 
