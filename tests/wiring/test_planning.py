@@ -3,7 +3,8 @@
 import pytest
 
 from agent.errors import ConfigurationError
-from agent.wiring import tables, triggers
+from agent.modes import plugin
+from agent.wiring import planning, tables, triggers
 from agent.wiring.bindir import Entry, Folder, Kind
 from agent.wiring.distributions import OWN_FILE, Way
 from agent.wiring.edits import EditFile, Link, MakeFolder, WriteFile
@@ -357,3 +358,8 @@ def test_folder_that_is_imported_by_a_pattern_that_our_file_does_not_match_is_no
     made = plan(given, Options(bin_dir="/srv/v"))
     assert (made.placed.way, made.placed.drop_in) == (Way.IMPORT, f"/etc/containerd/conf.d/{OWN_FILE}")
     assert unexpected(given, made) == ()
+
+
+def test_containerd_is_told_to_wait_longer_than_the_verifier_takes() -> None:
+    assert planning.DEADLINE == plugin.DEADLINE
+    assert planning.MARGIN > 0
