@@ -20,6 +20,7 @@ from agent.errors import Exit, HostError, Malformed, UsageError
 from agent.model.answer import printable
 from agent.modes import node as nodes
 from agent.modes import place
+from agent.modes.hostoptions import add_containerd_options
 from agent.wiring import bindir, findings, planning
 from agent.wiring.bindir import Judged
 from agent.wiring.effective import Setting
@@ -75,18 +76,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--host", metavar="DIR", default="/", help="root that the host's files are under (default: %(default)s)"
     )
-    parser.add_argument(
-        "--containerd-config",
-        metavar="FILE",
-        default="",
-        help="containerd's main configuration file, as a path of the host (default: what the running one was told)",
-    )
-    parser.add_argument(
-        "--socket",
-        metavar="PATH",
-        default="",
-        help="socket that the kubelet asks, as a path of the host (default: the usual ones, in turn)",
-    )
+    add_containerd_options(parser)
     parser.add_argument(
         "--prove",
         action="store_true",

@@ -19,6 +19,7 @@ from agent.adapters.journal import Journal
 from agent.errors import Exit, HostError, UsageError
 from agent.model.answer import printable
 from agent.modes import place
+from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.world import World
 from agent.wiring import steps
@@ -117,18 +118,7 @@ def add_host_options(parser: argparse.ArgumentParser) -> None:
         default="",
         help="root of a host that does not run, such as an image that is being built: nothing is restarted or proved",
     )
-    parser.add_argument(
-        "--containerd-config",
-        metavar="FILE",
-        default="",
-        help="containerd's main configuration file, as a path of the host (default: what the running one was told)",
-    )
-    parser.add_argument(
-        "--socket",
-        metavar="PATH",
-        default="",
-        help="socket that the kubelet asks, as a path of the host (default: the usual ones, in turn)",
-    )
+    add_containerd_options(parser)
 
 
 def which_host(options: argparse.Namespace) -> containerd.Asked:
