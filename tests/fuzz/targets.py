@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.http_wire import Deadline, Wire
-from agent.codec import cms, pem, signaturelines, strictjson, strictyaml
+from agent.codec import cms, manifestyaml, pem, signaturelines, strictjson, strictyaml
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
 from agent.formats import notation_cose, notation_envelope, notation_jws
@@ -222,6 +222,10 @@ TARGETS: Mapping[str, Target] = {
         lambda data: strictyaml.decode_all(data, "fuzz", limit=LIMIT), (Malformed,),
         lambda: [b'a: [1, -2.5e3, "x\\u00e9", null]\nb: |\n  two\n  lines\n---\n- {c: true}\n'],
     ),
+    "pod-manifest": Target(
+        manifestyaml.images, (),
+        lambda: [b"spec:\n  initContainers: [{image: a/b:1}]\n  containers:\n  - &x {image: \"c@d\"}\n  - *x\n"],
+    ),
     "jws": Target(_notation_jws, (Malformed,), _jws_messages),
     "cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
     "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
@@ -262,8 +266,8 @@ TARGETS: Mapping[str, Target] = {
 }  # fmt: skip
 
 MODULES = {
-    "strictjson": "json", "strictyaml": "yaml", "jose": "jws", "cose": "cose", "cms": "timestamp", "pem": "pem",
-    "signaturelines": "signature-lines",
+    "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
+    "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
 }  # fmt: skip
 
 
