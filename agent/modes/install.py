@@ -8,8 +8,7 @@ import argparse
 import difflib
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import TextIO
 
 from agent import __version__
@@ -18,9 +17,10 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
 from agent.errors import Exit, HostError, UsageError
 from agent.model.answer import printable
-from agent.modes import place
+from agent.modes import place, turns
 from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
+from agent.modes.turns import Taken
 from agent.modes.world import World
 from agent.wiring import steps
 from agent.wiring.declared import FORMS, form
@@ -29,10 +29,6 @@ from agent.wiring.steps import Change, Check, Compare, Folder, Place, Restart, S
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
-
-Tell = Callable[[str], None]
-Taken = Callable[[Tell], AbstractContextManager[Callable[[], None]]]
-"""Waits for this node's turn, and holds it; gives what raises `HostError` once it is lost.  `inturn.taken`."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,7 +59,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="also where that restarts the cluster's own server (k3s and RKE2 servers): the API server goes with it",
     )
-    _add_turns(parser)
+    turns.add_options(parser)
     parser.add_argument("--must-enforce", action="store_true", help="exit code 12 unless it is proved that it verifies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, as a diff; write nothing")
     parser.add_argument(
@@ -80,27 +76,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
-
-
-def _add_turns(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--in-turn",
-        action="store_true",
-        help="before containerd is restarted, wait for this node's turn in the cluster, 30 minutes at most",
-    )
-    parser.add_argument(
-        "--slots",
-        metavar="N",
-        type=int,
-        default=None,
-        help="with --in-turn: how many nodes may restart at once, of the control plane still one (default: 1)",
-    )
-    parser.add_argument(
-        "--lease-namespace", metavar="NS", default="", help="namespace of the turns' Leases (default: the pod's)"
-    )
-    parser.add_argument(
-        "--kubeconfig", metavar="FILE", default="", help="credentials for the turns (default: the pod's)"
-    )
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +112,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
 
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
-    host, taken = which_host(options), turns(options, environment)
+    host, taken = which_host(options), turns.wanted(options, environment)
     asked = Asked(
         source_of(options.program),
         __version__,
@@ -150,31 +125,6 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     )
     world = HostWorld(host, runs=not options.root)
     return install(HostFiles(host.host), world, asked, options, stdout, taken)
-
-
-def turns(options: argparse.Namespace, environment: Mapping[str, str]) -> Taken | None:
-    """How this node waits for its turn, None if it need not.  Raises `UsageError`."""
-    if not options.in_turn:
-        if options.slots is not None or options.lease_namespace or options.kubeconfig:
-            raise UsageError("--slots, --lease-namespace, --kubeconfig: got them alone; expected --in-turn beside them")
-        return None
-
-    from agent.cluster.leases import MOST_SLOTS
-
-    slots = 1 if options.slots is None else options.slots
-    if not 0 < slots <= MOST_SLOTS:
-        raise UsageError(f"--slots: got {slots}; expected 1 to {MOST_SLOTS}")
-    node = options.node_name or environment.get("NODE_NAME", "")
-    if not node:
-        raise UsageError("--in-turn: got no name of the node; expected --node-name NAME, or $NODE_NAME")
-
-    def taken(tell: Tell) -> AbstractContextManager[Callable[[], None]]:
-        """Wait for it; only then is what speaks to an API server imported."""
-        from agent.modes import inturn
-
-        return inturn.taken(inturn.Queue(node, slots, options.lease_namespace, options.kubeconfig), environment, tell)
-
-    return taken
 
 
 def install(
@@ -197,7 +147,7 @@ def install(
     if options.dry_run:
         return _tried(installer, world, host, stdout, as_json=as_json)
     try:
-        outcome = installer.run() if taken is None else _in_turn(host, world, asked, tell, taken)
+        outcome = turns.installed(host, world, asked, tell, taken)
     except RolledBack as error:
         if as_json:
             stdout.write(json.dumps(_failed(error), indent=2) + "\n")
@@ -207,18 +157,6 @@ def install(
     stdout.write(json.dumps(as_value(outcome), indent=2) + "\n" if as_json else as_text(outcome))
     proved = outcome.proof is not None and outcome.proof.is_enforcing
     return Exit.ALLOW if proved or not options.must_enforce else Exit.NOT_ENFORCING
-
-
-def _in_turn(host: HostFiles, world: World, asked: Asked, tell: Tell, taken: Taken) -> Outcome:
-    """Install; before anything is written, wait for a turn if containerd is to be restarted.
-
-    A restart that becomes due between the look and the installation is left to the next one.
-    """
-    _, todo = Installer(Journal(host), world, asked, tell).tried(world.facts())
-    if not any(isinstance(step, Restart) for step in todo):
-        return Installer(Journal(host), world, asked._replace(restart=False), tell).run()
-    with taken(tell) as confirm:
-        return Installer(Journal(host), world, asked, tell, confirm).run()
 
 
 def source_of(given: str) -> str:

@@ -1,8 +1,8 @@
 """A node's turn to restart containerd, held by a Lease for as long as an installation lasts.
 
 The installation is synchronous, so requests run on an event loop in a thread beside it, where the Lease is renewed
-meanwhile.  What to write and when to take a slot is decided in `agent.cluster.leases`.  A turn that was not got, or was
-lost, is a `HostError`: nothing is restarted without one.
+meanwhile.  What to write and when to take a slot is decided in `agent.cluster.leases`.  A turn that was not got is
+`NoTurn`, one that was lost a `HostError`: nothing is restarted without one.
 """
 
 import random as chance
@@ -21,9 +21,13 @@ from agent.cluster import leases
 from agent.cluster.leases import Contender, Lease
 from agent.cluster.troubles import ApiError, Trouble
 from agent.errors import HostError
+from agent.modes.turns import NoTurn
 
 ANSWER = 10.0
 """Seconds for an answer of the API server."""
+
+LOOK = 1.0
+"""Seconds between two looks at whether to wait no longer."""
 
 CONFIRM_SECONDS = 30.0
 """How long an API server that does not answer is asked whether a turn is still ours."""
@@ -130,10 +134,12 @@ class Turn:
 
 
 @contextmanager
-def taken(queue: Queue, environment: Mapping[str, str], tell: Tell) -> Iterator[Callable[[], None]]:
+def taken(
+    queue: Queue, environment: Mapping[str, str], tell: Tell, ended: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[], None]]:
     """Wait for a turn, and hold it, given back whatever happens; gives what confirms that it still is ours.
 
-    Raises `HostError`.
+    `ended` is whether to wait no longer, and to begin nothing.  Raises `NoTurn`.
     """
     credentials = Credentials(environment, kubeconfig=queue.kubeconfig)
     server = ApiServer(credentials, answer=ANSWER)
@@ -143,10 +149,12 @@ def taken(queue: Queue, environment: Mapping[str, str], tell: Tell) -> Iterator[
                 queue = queue._replace(namespace=portal.call(credentials.namespace))
             except ApiError as error:
                 raise _refused(error) from None
-        turn = portal.call(acquired, server, queue, tell, World())
-        tell(f"it is this node's turn to restart: {turn.name}")
+        turn = portal.call(acquired, server, queue, tell, World(sleep=_until(ended)))
         keeping = portal.start_task_soon(turn.keep)
         try:
+            if ended():
+                raise _stopped()
+            tell(f"it is this node's turn to restart: {turn.name}")
             yield lambda: portal.call(turn.confirm)
         finally:
             keeping.cancel()
@@ -154,8 +162,25 @@ def taken(queue: Queue, environment: Mapping[str, str], tell: Tell) -> Iterator[
                 tell(f"{turn.name}: could not be given back; it ends by itself, after {leases.DURATION} s")
 
 
+def _until(ended: Callable[[], bool]) -> Callable[[float], Awaitable[None]]:
+    """A sleep that ends early, by an exception, once it is said to."""
+
+    async def sleep(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if ended():
+                raise _stopped()
+            await anyio.sleep(min(left, LOOK))
+
+    return sleep
+
+
+def _stopped() -> NoTurn:
+    return NoTurn("stopped while it waited for its turn to restart; nothing was changed")
+
+
 async def acquired(server: ApiServer, queue: Queue, tell: Tell, world: World) -> Turn:
-    """Wait for a turn.  Raises `HostError` after too long a wait, and at once for what can't be waited for."""
+    """Wait for a turn.  Raises `NoTurn` after too long a wait, and at once for what can't be waited for."""
     contender = Contender(queue.node, world.clock())
     names: tuple[str, ...] = ()
     told, trouble, retry_after = "", "", 0.0
@@ -174,7 +199,7 @@ async def acquired(server: ApiServer, queue: Queue, tell: Tell, world: World) ->
         why = trouble or f"{', '.join(sorted(contender.holders)) or 'nobody'} has it"
         pause = contender.pause(world.clock(), world.random(), retry_after)
         if pause is None:
-            raise HostError(
+            raise NoTurn(
                 f"got no turn to restart in {leases.LONGEST_WAIT:g} s: {why}; nothing was changed",
                 hint="install again, and it waits anew",
             )
@@ -206,6 +231,6 @@ async def _tried(server: ApiServer, queue: Queue, contender: Contender, name: st
         raise
 
 
-def _refused(error: ApiError) -> HostError:
+def _refused(error: ApiError) -> NoTurn:
     hint = _GRANT if error.trouble is Trouble.FORBIDDEN else ""
-    return HostError(f"got no turn to restart: {error.message}; nothing was changed", hint=hint)
+    return NoTurn(f"got no turn to restart: {error.message}; nothing was changed", hint=hint)

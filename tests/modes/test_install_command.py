@@ -158,7 +158,7 @@ class Turns:
 
     @contextmanager
     def taken(
-        self, queue: Queue, environment: Mapping[str, str], tell: Callable[[str], None]
+        self, queue: Queue, environment: Mapping[str, str], tell: Callable[[str], None], ended: Callable[[], bool]
     ) -> Iterator[Callable[[], None]]:
         """Note that it was waited for, with nothing written by then."""
         self.queues.append(queue)
