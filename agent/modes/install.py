@@ -17,7 +17,7 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
 from agent.errors import Exit, HostError, UsageError
 from agent.model.answer import printable
-from agent.modes import place, turns
+from agent.modes import place, reconcile, turns
 from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.turns import Taken
@@ -40,7 +40,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "and prove by a pull that it does. What does not work is taken back. What was written is recorded, and "
         "uninstall removes it. Where nothing is to be done, nothing is written.",
         epilog="exit codes: 0 installed, or this node can't verify; 2 usage, 3 a configuration that can't be edited, "
-        "5 the host refused, or it was taken back; 12 installed and not proved, with --must-enforce; 70 bug",
+        "5 the host refused, or it was taken back; 12 installed and not proved, with --must-enforce; 70 bug. With "
+        "--reconcile: 0 stopped; 12 not proved at last, with --must-enforce; what fails is told, and tried again",
     )
     add_host_options(parser)
     parser.add_argument(
@@ -60,6 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="also where that restarts the cluster's own server (k3s and RKE2 servers): the API server goes with it",
     )
     turns.add_options(parser)
+    reconcile.add_options(parser)
     parser.add_argument("--must-enforce", action="store_true", help="exit code 12 unless it is proved that it verifies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, as a diff; write nothing")
     parser.add_argument(
@@ -113,6 +115,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
     host, taken = which_host(options), turns.wanted(options, environment)
+    reconcile.pace(options)
     asked = Asked(
         source_of(options.program),
         __version__,
@@ -124,6 +127,8 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         restart_servers=options.restart_servers,
     )
     world = HostWorld(host, runs=not options.root)
+    if options.reconcile:
+        return reconcile.keep(HostFiles(host.host), world, asked, options, environment, stdout)
     return install(HostFiles(host.host), world, asked, options, stdout, taken)
 
 

@@ -47,6 +47,12 @@ BOOTSTRAP = "/etc/nodeseal/bootstrap.json"
 READY_SECONDS = 90.0
 """How long containerd may take to answer again."""
 
+_MOST_FOLDERS = 10
+"""Folders for programs of one version."""
+
+_SAME_START = 0.5
+"""Seconds by which two readings of one process's start may differ: it is counted back from now."""
+
 _HOSTS_PROGRAM = "/bin/sh"
 _KEPT_IN = ("/var/cache", "/var/log", "/run")  # a root that is being built may lack them
 _BIN_DIR = ("plugins", VERIFIER, "bin_dir")
@@ -62,7 +68,9 @@ class Asked(NamedTuple):
     `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
     none.  `restart` is whether containerd may be restarted, `restart_servers` whether also where that restarts the
     cluster's own server.  `image` is the image that installs, empty if nobody says.  `anew` is whether only what is
-    installed is mended: then what else lies in the verifier folder is no reason to do nothing.
+    installed is mended: then what else lies in the verifier folder is no reason to do nothing.  `loaded` is when a
+    containerd was started that has loaded what is to be set, in seconds since 1970, 0 if that is not known: while that
+    one runs, files that are set right again are no reason to restart it.
     """
 
     source: str
@@ -75,6 +83,7 @@ class Asked(NamedTuple):
     files: tuple[Write, ...] = ()
     image: str = ""
     anew: bool = False
+    loaded: float = 0.0
 
 
 class Outcome(NamedTuple):
@@ -153,6 +162,8 @@ class Installer:
         plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir))
         if plan.restarts_itself and runs and not asked.restart:  # to write our file would be to restart it
             plan = planning.plan(told.facts, Options(Changes.NONE, asked.bin_dir))
+        if plan.restart and not plan.restarts_itself and self._has_loaded():
+            plan = plan._replace(restart="")
         complaints = planning.unexpected(told.facts, plan)
         if complaints:
             raise ConfigurationError(f"{told.facts.main}: {complaints[0]}")
@@ -177,6 +188,11 @@ class Installer:
         may_restart = asked.restart and not spared and self._world.can_restart()
         may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
         return plan, steps.steps(plan, self._wanted(told, members), may), members
+
+    def _has_loaded(self) -> bool:
+        """Whether the containerd that runs has what is to be set: it is the one that had it before files were lost."""
+        loaded = self._asked.loaded
+        return bool(loaded) and abs(self._world.started() - loaded) < _SAME_START
 
     def _refuse_strays(self, told: Told, plan: Plan) -> None:
         """What is no verifier refuses every pull that we let pass; a canary can't tell, because we refuse it first."""
@@ -248,15 +264,24 @@ class Installer:
         return Outcome(plan, installed=False, unsupported=reason) if reason else None
 
     def _wanted(self, told: Told, members: Mapping[str, str]) -> Wanted:
-        host, path = self._journal.host, f"/opt/nodeseal/{self._asked.version}"
-        is_placed = programs.is_placed(host, path, members)
-        if not is_placed and host.stands(path).kind is not state.NOTHING:  # another build of the same version
-            path = f"{path}+{programs.identity(members)}"
-            is_placed = programs.is_placed(host, path, members)
+        host = self._journal.host
+        path, is_placed = self._folder(members)
         is_current = host.stands(steps.CURRENT).target == posixpath.basename(path)
         files = [file for file in self._files(told) if self._is_wanted(file)]
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
         return Wanted(path, is_placed, is_current, tuple(files), tuple(folders))
+
+    def _folder(self, members: Mapping[str, str]) -> tuple[str, bool]:
+        """The program's folder, and whether it is there already.
+
+        Another build of the same version, or one that is damaged, keeps its own.
+        """
+        host, path = self._journal.host, f"/opt/nodeseal/{self._asked.version}"
+        build = f"{path}+{programs.identity(members)}"
+        names = (path, build, *(f"{build}.{number}" for number in range(2, _MOST_FOLDERS)))
+        placed = next((name for name in names if programs.is_placed(host, name, members)), "")
+        free = (name for name in names if host.stands(name).kind is state.NOTHING)
+        return placed or next(free, names[-1]), bool(placed)
 
     def _files(self, told: Told) -> tuple[Write, ...]:
         asked = self._asked

@@ -1,0 +1,401 @@
+"""`install --reconcile`: notices what undoes an installation, mends it in its time, fights nobody, and ends cleanly."""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from agent.adapters import reconciled, state
+from agent.adapters.hostfiles import HostFiles
+from agent.errors import HostError
+from agent.modes import reconciling
+from agent.modes.reconciling import THOROUGH, Reconciler, State
+from agent.modes.turns import Confirm, NoTurn, Taken, Tell
+from agent.wiring import pacing, steps
+from agent.wiring.planning import Changes
+from tests.modes.hosts import VERIFIERS, Host, make_host
+from tests.wiring.test_planning import IN_V3
+
+MAIN = "etc/containerd/config.toml"
+OWN = "etc/containerd/conf.d/zzz-nodeseal.toml"
+LINK = f"{VERIFIERS}/00-nodeseal"
+TRIGGER = f"version = 3\n{IN_V3['discard_unpacked_layers']}"
+NONE_ARE_RUN = "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n"
+HOUR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes to the disk when is not what is tested here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+class Told:
+    """A log that is kept."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        """Keep it."""
+        self.lines.append(("info", event, fields))
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Keep it."""
+        self.lines.append(("warning", event, fields))
+
+    def error(self, event: str, **fields: object) -> None:
+        """Keep it."""
+        self.lines.append(("error", event, fields))
+
+    def of(self, event: str) -> list[dict[str, object]]:
+        """The fields of each event of that name."""
+        return [fields for _, name, fields in self.lines if name == event]
+
+
+class Keeping:
+    """A host that is kept, and a clock that only sleeping moves; `at` is what happens when."""
+
+    def __init__(self, host: Host, *, taken: Taken | None = None, **asked: object) -> None:
+        """From second 0 on."""
+        self.host, self.log, self.now = host, Told(), 0.0
+        self.happens: list[tuple[float, Callable[[], object]]] = []
+        self._end = 0.0
+        self._began = host.world.clock
+        self.keeper = Reconciler(
+            HostFiles(str(host.root)),
+            host.world,
+            host.asked(**asked),
+            self.log,
+            taken=taken,
+            ended=lambda: self.now >= self._end,
+            clock=lambda: self.now,
+            random=lambda: 0.5,
+            sleep=self._sleep,
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        assert seconds <= reconciling.LOOK
+        self.now += seconds
+        self.host.world.clock = self._began + self.now
+        for each in [each for each in self.happens if each[0] <= self.now]:
+            self.happens.remove(each)
+            each[1]()
+
+    def until(self, end: float) -> "Keeping":
+        """Run to that second."""
+        self._end = end
+        self.keeper.run()
+        return self
+
+    def at(self, when: float, what: Callable[[], object]) -> None:
+        """Have something happen."""
+        self.happens.append((when, what))
+
+    @property
+    def states(self) -> list[str]:
+        """The states, as they were told."""
+        return [str(each["state"]) for each in self.log.of("wiring")]
+
+    @property
+    def mended(self) -> list[object]:
+        """The paths of each attempt."""
+        return [each["paths"] for each in self.log.of("mending")]
+
+    def said(self) -> str:
+        """The message of the last state."""
+        return str(self.log.of("wiring")[-1]["message"])
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Host:
+    """One of Debian's, with a setting of ours that a file of ours has, in force since a restart an hour ago."""
+    host = make_host(tmp_path)
+    host.write(MAIN, NONE_ARE_RUN)
+    host.install()
+    assert host.world.restarts == ["containerd.service"]
+    host.world.clock += HOUR
+    return host
+
+
+def rewrite(host: Host, text: str = NONE_ARE_RUN, *, restart: bool = False) -> Callable[[], None]:
+    """What a cloud's agent does."""
+
+    def doing() -> None:
+        host.write(MAIN, text)
+        if restart:
+            host.world.restart("by its agent")
+
+    return doing
+
+
+def test_where_nothing_happens_nothing_is_written_and_the_proof_is_repeated(host: Host) -> None:
+    before = host.tree()
+    keeping = Keeping(host).until(2 * THOROUGH + 10)
+    assert host.tree() == before
+    assert keeping.states == ["settled"]
+    assert len([each for each in keeping.log.of("install") if "proof: enforcing" in str(each["said"])]) == 3
+    assert keeping.keeper.is_enforcing
+
+
+def test_node_that_is_new_is_installed(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path)
+    keeping = Keeping(host).until(30)
+    assert keeping.states == ["settled"]
+    assert (host.root / LINK).is_symlink()
+    assert host.world.restarts == []
+
+
+def test_rewritten_configuration_is_noticed_and_mended_at_once_and_its_containerd_restarted(host: Host) -> None:
+    before = host.tree()
+    keeping = Keeping(host)
+    keeping.at(100, rewrite(host, restart=True))
+    keeping.until(200)
+    assert keeping.mended == [[f"/{MAIN}"]]
+    assert host.world.restarts[1:] == ["by its agent", "containerd.service"]
+    assert keeping.states == ["settled"]
+    assert {path for path in host.tree() if host.tree()[path] != before.get(path)} == set()
+
+
+def test_files_that_the_running_containerd_had_loaded_before_are_set_right_without_a_restart(host: Host) -> None:
+    before = host.tree()
+    keeping = Keeping(host)
+    keeping.at(100, rewrite(host))
+    keeping.until(200)
+    assert keeping.mended == [[f"/{MAIN}"]]
+    assert host.world.restarts == ["containerd.service"]
+    assert host.tree() == before
+    assert keeping.states == ["settled"]
+
+
+def test_without_having_seen_it_settled_a_restart_is_due(host: Host) -> None:
+    rewrite(host)()
+    keeping = Keeping(host).until(60)
+    assert host.world.restarts == ["containerd.service"] * 2
+    assert keeping.states == ["settled"]
+
+
+@pytest.mark.parametrize("path", [LINK, OWN, "opt/nodeseal/current"])
+def test_what_is_gone_is_put_back(host: Host, path: str) -> None:
+    before = host.tree()
+    keeping = Keeping(host)
+    keeping.at(100, (host.root / path).unlink)
+    keeping.until(200)
+    assert keeping.mended in ([[f"/{path}"]], [[f"/{path}", f"/{LINK}"]])
+    assert host.tree() == before
+    assert keeping.states == ["settled"]
+
+
+def test_program_that_is_damaged_is_placed_anew_each_time(host: Host) -> None:
+    keeping = Keeping(host)
+    for second in (100, 300, 700, 1500):
+        keeping.at(second, lambda: (host.root / "opt/nodeseal/current/nodeseal").resolve().unlink())
+    keeping.until(2500)
+    assert len(keeping.mended) == 4
+    assert sorted(os.listdir(host.root / "opt/nodeseal")) == ["0.1.0", "0.1.0+4180203d", "current"]
+    assert (host.root / "opt/nodeseal/current/nodeseal").read_text() == "the program"
+    assert keeping.states[-1] == "settled"
+
+
+def test_setting_that_goes_past_is_told_or_set_back_as_is_allowed(host: Host) -> None:
+    keeping = Keeping(host)
+    keeping.at(100, rewrite(host, NONE_ARE_RUN + IN_V3["discard_unpacked_layers"], restart=True))
+    keeping.until(400)
+    assert keeping.states[-1] == "left"
+    assert "discard_unpacked_layers" in keeping.said()
+    assert not keeping.keeper.is_enforcing
+
+    host.world.clock += HOUR
+    allowed = Keeping(host, changes=Changes.PULL_PATH).until(60)
+    assert allowed.states == ["settled"]
+    assert "discard_unpacked_layers" in host.read(OWN)
+
+
+def test_with_changes_none_it_only_reports(host: Host) -> None:
+    keeping = Keeping(host, changes=Changes.NONE)
+    keeping.at(100, rewrite(host, restart=True))
+    keeping.until(2 * THOROUGH)
+    assert host.read(MAIN) == NONE_ARE_RUN
+    assert host.world.restarts[1:] == ["by its agent"]
+    assert (keeping.mended, keeping.states) == ([], ["settled", "left"])
+    assert "max_verifiers = 10 is needed, and nothing may be changed" in keeping.said()
+
+
+def test_what_is_wrong_at_the_next_restart_alone_is_told_too(host: Host) -> None:
+    keeping = Keeping(host, changes=Changes.NONE)
+    keeping.at(100, rewrite(host))
+    keeping.until(200)
+    assert keeping.states == ["settled", "left"]
+    assert keeping.said().endswith("pulls are verified at this moment")
+
+
+def test_who_writes_again_and_again_is_named_and_mended_ever_more_slowly(host: Host) -> None:
+    keeping = Keeping(host)
+    for second in range(100, 20000, 40):
+        keeping.at(second, rewrite(host))
+    keeping.until(20000)
+    assert [each["pause"] for each in keeping.log.of("contested")] == [240, 480, 960, 1920, *[3600] * 5]
+    assert len(keeping.mended) == 11
+    assert keeping.log.of("contested")[0]["path"] == f"/{MAIN}"
+    assert keeping.keeper.stands is not None
+    assert keeping.keeper.stands.contested == (f"/{MAIN}",)
+    assert host.world.restarts == ["containerd.service"]
+
+
+def test_containerd_is_restarted_once_an_hour_at_most_whoever_fights(host: Host) -> None:
+    keeping, times = Keeping(host), []
+    restart = host.world.restart
+
+    def counted(unit: str) -> None:
+        if unit == "containerd.service":
+            times.append(keeping.now)
+        restart(unit)
+
+    host.world.restart = counted  # type: ignore[method-assign]
+    for second in range(100, 15000, 300):
+        keeping.at(second, rewrite(host, restart=True))
+    keeping.until(15000)
+    assert len(times) >= 3
+    assert all(later - earlier >= steps.RESTART_INTERVAL for earlier, later in zip(times, times[1:], strict=False))
+    assert "restartPending" in keeping.states
+
+
+def test_failures_are_tried_again_ever_more_slowly_and_given_up_until_the_node_is_otherwise(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciling, "LOOK", 60.0)
+    keeping = Keeping(host)
+    keeping.until(30)
+
+    def break_it() -> None:
+        (host.root / LINK).unlink()
+        host.world.refuses_pause = True
+
+    keeping.at(40, break_it)
+    keeping.until(20000)
+    assert len(keeping.mended) == pacing.GIVE_UP
+    assert keeping.states[-1] == "gaveUp"
+    assert "5 attempts failed, and no more are made until the node is otherwise" in keeping.said()
+    assert "which every pod needs" in keeping.said()
+    assert not (host.root / LINK).is_symlink()
+
+    host.world.refuses_pause = False
+    keeping.until(40000)
+    assert len(keeping.mended) == pacing.GIVE_UP, "it can't know"
+    keeping.at(40010, lambda: host.write(MAIN, f"{host.read(MAIN)}# another word\n"))
+    keeping.until(45000)
+    assert keeping.states[-1] == "settled"
+    assert (host.root / LINK).is_symlink()
+
+
+def test_what_was_taken_back_leaves_the_bytes_that_were_there(host: Host) -> None:
+    keeping = Keeping(host)
+    keeping.until(30)
+    rewrite(host, restart=True)()
+    before = host.tree()
+    host.world.never_asks = True
+    keeping.at(40, lambda: None)
+    keeping.until(80)
+    assert keeping.states[-1] == "failed"
+    assert "it was taken back" in keeping.said()
+    left = host.tree()
+    assert {path for path in left if left[path] != before.get(path)} <= {"var/lib/nodeseal/install/manifest.json"}
+    assert host.read(MAIN) == NONE_ARE_RUN
+
+
+def test_what_was_uninstalled_stays_uninstalled(host: Host) -> None:
+    keeping = Keeping(host)
+    keeping.at(100, host.uninstall)
+    keeping.until(2 * THOROUGH)
+    assert keeping.states == ["settled", "uninstalled"]
+    assert not (host.root / "opt/nodeseal").exists()
+    assert not (host.root / "run/nodeseal").exists()
+
+
+def test_containerd_that_is_away_is_told_and_waited_for(host: Host) -> None:
+    keeping = Keeping(host)
+    facts = host.world.facts
+
+    def away() -> object:
+        raise HostError("got no containerd whose version can be told")
+
+    keeping.at(100, lambda: setattr(host.world, "facts", away))
+    keeping.at(100, rewrite(host))
+    keeping.at(300, lambda: setattr(host.world, "facts", facts))
+    keeping.until(800)
+    assert keeping.states == ["settled", "failed", "settled"]
+
+
+def test_node_that_can_not_verify_is_left_alone(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path, "crio")
+    before = host.tree()
+    keeping = Keeping(host).until(2 * THOROUGH)
+    assert (keeping.states, keeping.mended) == (["unsupported"], [])
+    assert host.tree() == before
+
+
+def in_turns(*, fails: int = 0) -> tuple[Taken, list[str]]:
+    """Turns, the first few of which do not come."""
+    left, seen = [fails], list[str]()
+
+    @contextmanager
+    def taken(tell: Tell) -> Iterator[Confirm]:
+        if left[0]:
+            left[0] -= 1
+            raise NoTurn("got no turn to restart in 1800 s: n2 has it; nothing was changed")
+        seen.append("taken")
+        yield lambda: seen.append("confirmed")
+        seen.append("given back")
+
+    return taken, seen
+
+
+def test_restarts_are_in_turn_and_a_turn_that_does_not_come_is_no_failure(host: Host) -> None:
+    taken, seen = in_turns(fails=7)
+    keeping = Keeping(host, taken=taken)
+    keeping.at(100, rewrite(host, restart=True))
+    keeping.until(120)
+    assert keeping.states == ["settled", "waiting"]
+    assert "n2 has it" in keeping.said()
+    assert host.read(MAIN) == NONE_ARE_RUN
+    keeping.until(30000)
+    assert seen == ["taken", "confirmed", "given back"]
+    assert keeping.states[-1] == "settled"
+
+
+def test_k0s_whose_files_restart_it_is_not_written_before_an_hour_is_over(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path, "k0s")
+    keeping = Keeping(host, bin_dir="/srv/verifiers").until(30)
+    assert host.world.restarts == ["by itself"]
+    own = next(host.root.rglob("zzz-nodeseal.toml"))
+    keeping.at(40, own.unlink)
+    keeping.until(2000)
+    assert keeping.states[-1] == "restartPending"
+    assert not own.exists()
+    keeping.until(4000)
+    assert own.exists()
+    assert host.world.restarts == ["by itself"] * 2
+    assert keeping.states[-1] == "settled"
+
+
+def test_what_is_said_can_be_read_while_it_runs_and_is_gone_afterwards(host: Host) -> None:
+    keeping, seen = Keeping(host), list[reconciled.Reconciled | None]()
+    keeping.at(10, lambda: seen.append(reconciled.read(str(host.root))))
+    keeping.until(30)
+    (said,) = seen
+    assert said is not None
+    assert (said.state, said.contested, said.failures) == (State.SETTLED.value, (), 0)
+    assert said.since == said.looked
+    assert reconciled.read(str(host.root)) is None
+    assert state.tried(HostFiles(str(host.root))).restarted
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"state": 1}', "[" * 10000])
+def test_damaged_word_is_none(tmp_path: pathlib.Path, content: str) -> None:
+    path = tmp_path / reconciled.PATH.lstrip("/")
+    path.parent.mkdir(parents=True, mode=0o700)
+    path.write_text(content)
+    assert reconciled.read(str(tmp_path)) is None
