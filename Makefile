@@ -35,7 +35,7 @@ build-portable: out/portable/nodeseal/.stamp ## a program for older systems, in 
 image: $(PROGRAM)/.stamp ## the container image, an OCI layout in out/image; PROGRAM=out/portable/nodeseal for older nodes
 	@$(PY) build/image.py $(PROGRAM) out/image
 
-push: image ## push the image, and write its digest into daemonset.yaml; REGISTRY=registry.example.com/nodeseal
+push: image ## push the image, and write its digest into daemonset.yaml and its patch; REGISTRY=registry.example.com/nodeseal
 	@$(PY) build/push.py "$(REGISTRY)"
 
 demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and Debian's tools are there

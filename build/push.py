@@ -1,8 +1,9 @@
-"""Pushes the built image: `python build/push.py REGISTRY/REPOSITORY [LAYOUT [MANIFEST]]`.
+"""Pushes the built image: `python build/push.py REGISTRY/REPOSITORY [LAYOUT [MANIFEST...]]`.
 
-What the registry has already is not sent again.  The image gets its version as a tag; MANIFEST, a Kubernetes manifest
-(daemonset.yaml), gets the reference by digest.  Credentials are docker's (`docker login`), from DOCKER_CONFIG or
-~/.docker; no credential helper is run.  HTTPS alone, but for a registry on this machine's loopback.
+What the registry has already is not sent again.  The image gets its version as a tag; each MANIFEST, a Kubernetes
+manifest (daemonset.yaml, and the patch of it that has a container of ours), gets the reference by digest.  Credentials
+are docker's (`docker login`), from DOCKER_CONFIG or ~/.docker; no credential helper is run.  HTTPS alone, but for a
+registry on this machine's loopback.
 
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#push
 """
@@ -29,8 +30,19 @@ from agent.model.reference import Reference, Repository
 from agent.registry import challenge, credentials, realms
 from agent.registry.urls import Origin, Url
 
+MANIFESTS = ("daemonset.yaml", "docs/manifests/reconcile.yaml")
+"""What names our image."""
+
 _SECONDS = 300.0
 _MOST_TOKEN = 1 << 16
+
+
+_IMAGE = re.compile(
+    r"""^(?P<before>[ \t]*(?:-[ \t]+)?(?:image:|name:[ \t]+NODESEAL_IMAGE\n[ \t]+value:)[ \t]+["']?)"""
+    r"""(?P<image>[^\s"'#]+)""",
+    re.MULTILINE,
+)
+"""An image of a container, and our own where a container is told it."""
 
 
 class Refused(Exception):
@@ -167,16 +179,15 @@ class Target:
 
 
 def rewritten(manifest: str, reference: str) -> str:
-    """A Kubernetes manifest with `reference` in place of its image; everything else stays as it is.
+    """A Kubernetes manifest with `reference` in place of its image, also where `NODESEAL_IMAGE` names it.
 
-    All of its images are one and the same, by digest, ours: in the beginning a placeholder, then what was pushed last.
-    Raises `Refused` if that is not so.
+    Everything else stays as it is.  All of its images are one and the same, by digest, ours: in the beginning a
+    placeholder, then what was pushed last.  Raises `Refused` if that is not so.
     """
-    line = re.compile(r"""^(?P<before>[ \t]*(?:-[ \t]+)?image:[ \t]+["']?)(?P<image>[^\s"'#]+)""", re.MULTILINE)
-    found = sorted({match["image"] for match in line.finditer(manifest)})
+    found = sorted({match["image"] for match in _IMAGE.finditer(manifest)})
     if len(found) != 1 or "@sha256:" not in found[0]:
         raise Refused(f"the manifest: got the images {', '.join(found) or 'none'}; expected one, by digest")
-    return line.sub(lambda match: match["before"] + reference, manifest)
+    return _IMAGE.sub(lambda match: match["before"] + reference, manifest)
 
 
 def docker_config() -> credentials.Keyring:
@@ -212,16 +223,17 @@ def main(words: list[str]) -> None:
             "push: expected REGISTRY/REPOSITORY, as in: make image push REGISTRY=registry.example.com/nodeseal"
         )
     layout = pathlib.Path(words[1]) if len(words) > 1 else freeze.ROOT / "out" / "image"
-    manifest = pathlib.Path(words[2]) if len(words) > 2 else freeze.ROOT / "daemonset.yaml"
+    manifests = [pathlib.Path(word) for word in words[2:]] or [freeze.ROOT / name for name in MANIFESTS]
     try:
         repository = Reference.parse(f"{words[0]}:any").repository
         reference = f"{repository}@{Target(repository, docker_config()).push(layout)}"
         print(f"pushed {reference}")
-        if manifest.is_file():
-            manifest.write_text(rewritten(manifest.read_text(), reference))
-            print(f"{manifest.name}: its image is this one now")
-        else:
-            print(f"{manifest.name}: no such file; nothing was rewritten")
+        for manifest in manifests:
+            if manifest.is_file():
+                manifest.write_text(rewritten(manifest.read_text(), reference))
+                print(f"{manifest.name}: its image is this one now")
+            else:
+                print(f"{manifest.name}: no such file; nothing was rewritten")
     except (NodesealError, Refused, OSError, ValueError) as error:
         raise SystemExit(f"push: {error}") from error
 

@@ -79,8 +79,8 @@ def table() -> list[Permission]:
 
 
 def objects(file: str) -> list[dict[str, Any]]:
-    """The objects of a manifest, in its order."""
-    folder = ROOT if file == BASE else MANIFESTS
+    """The objects of a manifest, in its order; one that is no name but a path is below the root."""
+    folder = ROOT if file == BASE or "/" in file else MANIFESTS
     return list(yaml.safe_load_all((folder / file).read_text()))
 
 

@@ -54,30 +54,39 @@ class Workload(NamedTuple):
     """Whether its pod is among the node's processes."""
 
 
-def the(kind: str) -> dict[str, Any]:
-    """The one object of a kind in daemonset.yaml."""
-    (found,) = [each for each in permissions.objects(permissions.BASE) if each["kind"] == kind]
+def the(kind: str, file: str = permissions.BASE) -> dict[str, Any]:
+    """The one object of a kind in daemonset.yaml, or in another file."""
+    (found,) = [each for each in permissions.objects(file) if each["kind"] == kind]
     return found
 
 
-def pod() -> dict[str, Any]:
-    """The pod of the DaemonSet."""
-    spec: dict[str, Any] = the("DaemonSet")["spec"]["template"]["spec"]
+def pod(file: str = permissions.BASE) -> dict[str, Any]:
+    """The pod of the DaemonSet, or what a patch has of it."""
+    spec: dict[str, Any] = the("DaemonSet", file)["spec"]["template"]["spec"]
     return spec
 
 
-def container(name: str) -> dict[str, Any]:
+def container(name: str, file: str = permissions.BASE) -> dict[str, Any]:
     """One of its containers, of both kinds."""
-    (found,) = [each for each in (*pod()["initContainers"], *pod()["containers"]) if each["name"] == name]
+    spec = pod(file)
+    (found,) = [each for each in (*spec.get("initContainers", []), *spec["containers"]) if each["name"] == name]
     assert set(found) <= _KNOWN, set(found) - _KNOWN
     return dict(found)
 
 
-def workload(name: str, node: str, host: Mapping[str, pathlib.Path], token: pathlib.Path) -> Workload:
-    """A container on the node of that name; `host` is where its hostPaths are, `token` is the projected volume."""
-    value = container(name)
+def workload(
+    name: str, node: str, host: Mapping[str, pathlib.Path], token: pathlib.Path, file: str = permissions.BASE
+) -> Workload:
+    """A container on the node of that name; `host` is where its hostPaths are, `token` is the projected volume.
+
+    `file` is where it stands, if not in daemonset.yaml: in that file as it was pushed, or in a patch of it.
+    """
+    value = container(name, file)
     environment = {}
     for each in value["env"]:
+        if "value" in each:
+            environment[each["name"]] = each["value"]
+            continue
         assert each["valueFrom"] == {"fieldRef": {"fieldPath": "spec.nodeName"}}, each
         environment[each["name"]] = node
     words = []

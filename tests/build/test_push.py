@@ -24,10 +24,19 @@ spec:
       - name: install   # image: of the node
         image: {PLACEHOLDER}   # by make push
         args: [install]
+        env:
+        - name: NODESEAL_IMAGE
+          value: {PLACEHOLDER}
+        - {{name: OTHER, value: "{PLACEHOLDER}"}}
       containers:
       - image: "{PLACEHOLDER}"
         name: watch
 """
+
+
+def everywhere(reference: str) -> str:
+    """The manifest with another image, but where a variable that is not ours has it."""
+    return MANIFEST.replace(PLACEHOLDER, reference).replace(f'value: "{reference}"', f'value: "{PLACEHOLDER}"')
 
 
 @pytest.fixture
@@ -133,7 +142,7 @@ def test_the_command_pushes_and_rewrites(
     assert printed == f"pushed {reference}\ndaemonset.yaml: its image is this one now\n"
     assert PASSWORD not in printed
     assert TOKEN not in printed
-    assert manifest.read_text() == MANIFEST.replace(PLACEHOLDER, reference)
+    assert manifest.read_text() == everywhere(reference)
 
 
 @pytest.mark.parametrize("words", [[], [""], ["registry.example.com"], ["UPPER.example.com/Nodeseal"]])
@@ -146,6 +155,8 @@ def test_the_image_of_a_manifest_is_rewritten_wherever_it_stands() -> None:
     text = push.rewritten(MANIFEST, PUSHED)
     spec = yaml.safe_load(text)["spec"]["template"]["spec"]
     assert [each["image"] for each in (*spec["initContainers"], *spec["containers"])] == [PUSHED, PUSHED]
+    assert spec["initContainers"][0]["env"][0] == {"name": "NODESEAL_IMAGE", "value": PUSHED}
+    assert text == everywhere(PUSHED)
     assert "# by make push" in text
     assert "# image: of the node" in text
     assert push.rewritten(push.rewritten(MANIFEST, PUSHED), PLACEHOLDER) == MANIFEST
@@ -157,8 +168,9 @@ def test_the_image_of_a_manifest_is_rewritten_wherever_it_stands() -> None:
         "kind: ConfigMap\n",
         MANIFEST.replace(f'"{PLACEHOLDER}"', "registry.example.com/other@sha256:" + "1" * 64),
         MANIFEST.replace(PLACEHOLDER, "registry.example.com/nodeseal:1.0"),
+        MANIFEST.replace(f"value: {PLACEHOLDER}", "value: registry.example.com/nodeseal@sha256:" + "1" * 64),
     ],
-    ids=["none", "two different ones", "by tag"],
+    ids=["none", "two different ones", "by tag", "another one that it is told"],
 )
 def test_a_manifest_that_is_not_ours_is_left_alone(manifest: str) -> None:
     with pytest.raises(push.Refused, match="expected one, by digest"):

@@ -12,13 +12,16 @@ import push
 import pytest
 
 from agent.adapters.cri import SOCKETS
+from agent.adapters.systemd import SECONDS
 from agent.config.discovery import ACTIVE, LABEL
 from agent.model.address import Address
+from agent.model.reference import Reference
 from agent.modes import watch
+from agent.modes.installing import READY_SECONDS
 from tests import permissions, workload
 from tests.commands import Done, run
 
-TEXT = (permissions.ROOT / permissions.BASE).read_text()
+RECONCILE = "docs/manifests/reconcile.yaml"
 CONTAINERS = ("install", "watch")
 PROBES = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
 WRITABLE = {"/var/lib/nodeseal", "/var/cache/nodeseal", "/var/log/nodeseal", "/run/nodeseal"}
@@ -46,9 +49,11 @@ def test_the_namespace_lets_the_pod_in() -> None:
     assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
 
 
-@pytest.mark.parametrize("name", CONTAINERS)
-def test_the_program_knows_each_option(name: str) -> None:
-    command, *words = workload.container(name)["args"]
+@pytest.mark.parametrize(
+    ("name", "file"), [*((name, permissions.BASE) for name in CONTAINERS), ("reconcile", RECONCILE)]
+)
+def test_the_program_knows_each_option(name: str, file: str) -> None:
+    command, *words = workload.container(name, file)["args"]
     known = set(re.findall(r"--[a-z-]+", agent(command, "--help").out))
     options = {word.partition("=")[0] for word in words if word.startswith("--")}
     assert options
@@ -124,13 +129,42 @@ def test_memory_is_bounded_and_the_processor_is_not(name: str) -> None:
     assert set(resources["limits"]) == {"memory"}
 
 
-def test_pushing_rewrites_both_images_and_nothing_else() -> None:
-    before = {workload.container(name)["image"] for name in CONTAINERS}
+def images(file: str) -> list[str]:
+    """Every image of a file, and what its containers are told to be their own."""
+    spec = workload.pod(file)
+    containers = [*spec.get("initContainers", []), *spec["containers"]]
+    own = [each["value"] for value in containers for each in value["env"] if each["name"] == "NODESEAL_IMAGE"]
+    return [*(each["image"] for each in containers), *own]
+
+
+@pytest.mark.parametrize(("file", "count"), [(permissions.BASE, 3), (RECONCILE, 2)])
+def test_pushing_rewrites_each_image_and_what_install_is_told_and_nothing_else(file: str, count: int) -> None:
+    (before,) = set(images(file))
+    text = (permissions.ROOT / file).read_text()
     reference = "registry.example.com:5000/team/nodeseal@sha256:" + "a" * 64
-    rewritten = push.rewritten(TEXT, reference)
-    assert len(before) == 1
-    assert rewritten == TEXT.replace(before.pop(), reference)
-    assert rewritten.count(reference) == 2
+    rewritten = push.rewritten(text, reference)
+    assert len(images(file)) == count
+    assert rewritten == text.replace(before, reference)
+    assert rewritten.count(reference) == count
+    assert file in push.MANIFESTS
+
+
+def test_who_installs_is_told_its_own_image() -> None:
+    for name, file in (("install", permissions.BASE), ("reconcile", RECONCILE)):
+        value = workload.container(name, file)
+        own = [each["value"] for each in value["env"] if each["name"] == "NODESEAL_IMAGE"]
+        assert own == [value["image"]]
+        Reference.parse(own[0])
+
+
+def test_reconcile_does_what_install_does_and_stays() -> None:
+    install, keep = workload.container("install"), workload.container("reconcile", RECONCILE)
+    assert [word for word in keep["args"] if word not in ("--reconcile", "--format", "json")] == install["args"]
+    assert "--reconcile" in keep["args"]
+    for same in ("image", "env", "securityContext", "volumeMounts"):
+        assert keep[same] == install[same]
+    assert set(workload.pod(RECONCILE)) == {"terminationGracePeriodSeconds", "containers"}
+    assert workload.pod(RECONCILE)["terminationGracePeriodSeconds"] >= SECONDS + READY_SECONDS
 
 
 def test_the_example_can_be_used_blocks_nothing_and_gives_way(tmp_path: pathlib.Path) -> None:
