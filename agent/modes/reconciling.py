@@ -32,7 +32,7 @@ from agent.wiring.pacing import Pace
 from agent.wiring.planning import Changes, Options, Plan
 from agent.wiring.steps import May, Prove, Restart, Step
 
-LOOK = 5.0
+LOOK = 2.0
 """Seconds between two looks at what the kernel knows; who changes files is given as long to finish."""
 
 THOROUGH = 600.0

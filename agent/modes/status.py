@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, TextIO, cast
 
-from agent.adapters import ipc
+from agent.adapters import ipc, reconciled
 from agent.adapters.folding import Behind, SpoolReader
 from agent.adapters.pull_secrets import READY
+from agent.adapters.reconciled import Reconciled
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool, Told
 from agent.config.config import Config
@@ -35,7 +36,8 @@ class Status(NamedTuple):
     """What is shown.
 
     `since` is when what is in force was put there, None if nobody can tell; `caches` is how much is remembered, or why
-    that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing.
+    that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing; `wiring` is
+    what who keeps the node wired up says, None if nobody does.
     """
 
     found: node.Node
@@ -44,6 +46,7 @@ class Status(NamedTuple):
     since: datetime | None
     caches: Mapping[str, cache.Size] | str
     daemon: Mapping[str, Any] | str | None
+    wiring: Reconciled | None = None
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,7 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="show what holds on this node, and what was let in",
         description="Show the configuration in force, the node's floor, exemptions, break-glass, and how many images "
         "passed, were refused, or could not be told about, by what decided and why; how old that is, and how much is "
-        "remembered; and what the daemon says of itself. Asks nobody else, changes nothing.",
+        "remembered; and what the daemon says of itself, and install --reconcile. Asks nobody else, changes nothing.",
         epilog="exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug",
     )
     parser.add_argument(
@@ -72,6 +75,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         SnapshotStore(options.root).in_force_since(),
         _caches(options.root),
         _daemon(options.root),
+        reconciled.read(options.root),
     )
     stdout.write(json.dumps(_as_json(status), indent=2) + "\n" if options.format == "json" else _as_text(status))
     return Exit.ALLOW
@@ -133,6 +137,7 @@ def _as_json(status: Status) -> dict[str, object]:
         if isinstance(caches, str)
         else {kind: {"files": size.files, "bytes": size.bytes} for kind, size in caches.items()},
         "daemon": {"trouble": status.daemon} if isinstance(status.daemon, str) else status.daemon,
+        "wiring": status.wiring and status.wiring._asdict(),
     }
 
 
@@ -175,6 +180,7 @@ def _as_text(status: Status) -> str:
     else:
         lines += (f"  {kind:12}{size.files} files, {size.bytes} bytes" for kind, size in status.caches.items())
     lines += _daemon_lines(status.daemon, now)
+    lines += _wiring_lines(status.wiring, now)
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
@@ -193,6 +199,14 @@ def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list
         *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
         *_proof_lines(daemon.get("proof")),
     ]
+
+
+def _wiring_lines(wiring: Reconciled | None, now: datetime) -> list[str]:
+    if wiring is None:
+        return []
+    since, looked = (about(max(now.timestamp() - when, 0)) for when in (wiring.since, wiring.looked))
+    lines = [f"wiring         {wiring.state} for {since}, looked at {looked} ago: {wiring.message}"]
+    return [*lines, *(f"  {path} is written by somebody else, again and again" for path in wiring.contested)]
 
 
 def _proof_lines(proof: Mapping[str, Any] | None) -> list[str]:

@@ -27,9 +27,10 @@ HOUR = 3600.0
 
 
 @pytest.fixture(autouse=True)
-def _no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes to the disk when is not what is tested here."""
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes to the disk when is not what is tested here, nor how often it is looked."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    monkeypatch.setattr(reconciling, "LOOK", 5.0)
 
 
 class Told:
