@@ -19,6 +19,7 @@ PATH = "/run/nodeseal/reconcile.json"
 _MAX_SIZE = 64 * 1024
 _MAX_TEXT = 1000
 _MOST_PATHS = 32
+_LATEST = 2.0**36  # seconds: what has a date
 
 
 class Reconciled(NamedTuple):
@@ -57,6 +58,8 @@ def read(root: str) -> Reconciled | None:
     try:
         value = json.loads(files.read_own(os.path.join(root, PATH.lstrip("/")), _MAX_SIZE))
         times = float(value["since"]), float(value["looked"])
+        if not all(0 <= each < _LATEST for each in times):
+            return None
         texts = str(value["state"])[:_MAX_TEXT], str(value["message"])[:_MAX_TEXT]
         contested = tuple(str(each)[:_MAX_TEXT] for each in list(value["contested"])[:_MOST_PATHS])
         return Reconciled(*texts, *times, contested, int(value["failures"]))

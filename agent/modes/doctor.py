@@ -19,7 +19,7 @@ from agent.config.config import Config
 from agent.errors import Exit, HostError, Malformed, UsageError
 from agent.model.answer import printable
 from agent.modes import node as nodes
-from agent.modes import place
+from agent.modes import place, turns
 from agent.modes.hostoptions import add_containerd_options
 from agent.wiring import bindir, findings, planning
 from agent.wiring.bindir import Judged
@@ -96,6 +96,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--dry-run", action="store_true", help="with --fix: tell what would be done, as a diff")
     parser.add_argument("--no-restart", action="store_true", help="with --fix: never have containerd restarted")
+    turns.add_options(parser)
+    turns.add_node_name(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
 
@@ -106,10 +108,11 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         raise UsageError("--canary-port: got it alone; expected --prove beside it")
     if not 0 <= options.canary_port < 65536:
         raise UsageError(f"--canary-port: got {options.canary_port}; expected a number below 65536")
-    if (options.dry_run or options.no_restart) and not options.fix:
-        raise UsageError("--dry-run, --no-restart: got them alone; expected --fix beside them")
+    if (options.dry_run or options.no_restart or options.in_turn) and not options.fix:
+        raise UsageError("--dry-run, --no-restart, --in-turn: got them alone; expected --fix beside them")
+    taken = turns.wanted(options, environment, known_as=NodeState(options.host).bootstrap().node_name)
     asked = Asked(options.host, options.containerd_config, options.socket)
-    mended = _mended(asked, options, stdout) if options.fix else None
+    mended = _mended(asked, options, stdout, taken) if options.fix else None
     report = examine(asked, options.root or options.host)._replace(mended=mended)
     if options.prove or (options.fix and not options.dry_run and report.told.facts.socket):
         report = proved(report, asked, options.canary_port)
@@ -117,7 +120,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     return Exit.ALLOW if report.enforcing else Exit.NOT_ENFORCING
 
 
-def _mended(asked: Asked, options: argparse.Namespace, stdout: TextIO) -> "Mended":
+def _mended(asked: Asked, options: argparse.Namespace, stdout: TextIO, taken: turns.Taken | None) -> "Mended":
     """Mend first; told line by line to people."""
     from agent.modes import mending  # and what writes to a host, and speaks to its services
 
@@ -126,7 +129,7 @@ def _mended(asked: Asked, options: argparse.Namespace, stdout: TextIO) -> "Mende
             stdout.write(f"{printable(line)}\n")
             stdout.flush()
 
-    done = mending.mended(asked, tell, restart=not options.no_restart, dry=options.dry_run)
+    done = mending.mended(asked, tell, restart=not options.no_restart, dry=options.dry_run, taken=taken)
     if options.dry_run:
         for line in (*(f"would {step}" for step in done.steps), *done.diff.splitlines()):
             tell(line)

@@ -292,8 +292,8 @@ class Installer:
     def _is_wanted(self, file: Write) -> bool:
         """Whether a file is missing, or is as an earlier installation wrote it and would be otherwise now."""
         now = self._journal.host.read_bounded(file.path, len(file.content) + 65536)
-        if now is None:
-            return True
+        if now is None or self._asked.anew:  # whoever mends does not know all that the installation was told
+            return now is None
         return now != file.content and self._journal.wrote(file.path, now)
 
     def _own_entry(self, told: Told) -> tuple[str, str]:

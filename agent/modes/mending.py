@@ -20,9 +20,10 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
 from agent.adapters.nodestate import NodeState
 from agent.errors import HostError
-from agent.modes import place
+from agent.modes import place, turns
 from agent.modes.install import described, difference
 from agent.modes.installing import Asked, Installer, unsupported
+from agent.modes.turns import Taken
 from agent.modes.world import World
 from agent.wiring import bindir, steps
 from agent.wiring.planning import Changes
@@ -59,9 +60,20 @@ class Mended(NamedTuple):
 class Mender:
     """One attempt on one host."""
 
-    def __init__(self, host: HostFiles, world: World, tell: Callable[[str], None], *, restart: bool = True) -> None:
-        """`tell` gets a line for each thing that is done; `restart` is whether containerd may be restarted."""
-        self._host, self._world, self._tell, self._restart = host, world, tell, restart
+    def __init__(
+        self,
+        host: HostFiles,
+        world: World,
+        tell: Callable[[str], None],
+        *,
+        restart: bool = True,
+        taken: Taken | None = None,
+    ) -> None:
+        """`tell` gets a line for each thing that is done.
+
+        `restart` is whether containerd may be restarted; `taken` waits for this node's turn to, if it has to.
+        """
+        self._host, self._world, self._tell, self._restart, self._taken = host, world, tell, restart, taken
 
     def run(self, *, dry: bool = False) -> Mended:
         """Mend, or only say what would be.  Raises `HostError`, `RolledBack` if it had to be taken back."""
@@ -76,8 +88,8 @@ class Mender:
             return Mended(files, left=(f"{danger}; the rest can be told once that is mended",))
         if danger:
             raise HostError(f"{danger}; it is not trusted", hint="install again: nodeseal install")
-        installer = Installer(Journal(self._host), self._world, self._asked(source), self._tell)
-        plan, todo = installer.tried(told)
+        asked = self._asked(source)
+        plan, todo = Installer(Journal(self._host), self._world, asked, self._tell).tried(told)
         left = (*left, *plan.advice)
         if unsupported(plan):
             return Mended(files, left=left, nothing="" if files else unsupported(plan))
@@ -89,7 +101,7 @@ class Mender:
             return Mended(words, diff, left=left)
         for line in diff.splitlines():
             self._tell(line)
-        outcome = installer.run()
+        outcome = turns.installed_so(self._host, self._world, asked, self._tell, self._taken, todo)
         return Mended(words, diff, "", left, outcome.restarted, outcome.pending)
 
     def _asked(self, source: str) -> Asked:
@@ -137,8 +149,15 @@ def _danger(source: str) -> str:
         raise HostError(f"{source}: got {error.strerror or error}; expected the program") from None
 
 
-def mended(asked: containerd.Asked, tell: Callable[[str], None], *, restart: bool = True, dry: bool = False) -> Mended:
+def mended(
+    asked: containerd.Asked,
+    tell: Callable[[str], None],
+    *,
+    restart: bool = True,
+    dry: bool = False,
+    taken: Taken | None = None,
+) -> Mended:
     """Mend a host that runs.  Raises as `Mender.run` does."""
     from agent.modes.hostworld import HostWorld  # as in `install`
 
-    return Mender(HostFiles(asked.host), HostWorld(asked), tell, restart=restart).run(dry=dry)
+    return Mender(HostFiles(asked.host), HostWorld(asked), tell, restart=restart, taken=taken).run(dry=dry)

@@ -6,7 +6,7 @@ A composition root; what it does is in `agent.modes.reconciling`, imported for i
 import argparse
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TextIO
 
 from agent.adapters.hostfiles import HostFiles
@@ -89,8 +89,6 @@ def keep(
     options: argparse.Namespace,
     environment: Mapping[str, str],
     stdout: TextIO,
-    *,
-    begin: Callable[[Ending], None] = Ending.begin,
 ) -> Exit:
     """Keep a host wired up until a signal says stop.  Raises `UsageError`."""
     from agent.adapters.telemetry import open_log
@@ -100,7 +98,7 @@ def keep(
     taken = turns.wanted(options, environment, ended=ending)
     first = pace(options)
     log = open_log(stdout, "json" if options.format == "json" else "console")
-    begin(ending)
+    ending.begin()
     keeper = Reconciler(host, world, asked, log, taken=taken, first=first, ended=ending, sleep=ending.sleep)
     log.info("begun", changes=asked.changes.value, restart=asked.restart, inTurn=taken is not None)
     keeper.run()

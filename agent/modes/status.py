@@ -7,7 +7,7 @@ there is one, and changes nothing.
 import argparse
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, NamedTuple, TextIO, cast
 
 from agent.adapters import ipc, reconciled
@@ -137,7 +137,7 @@ def _as_json(status: Status) -> dict[str, object]:
         if isinstance(caches, str)
         else {kind: {"files": size.files, "bytes": size.bytes} for kind, size in caches.items()},
         "daemon": {"trouble": status.daemon} if isinstance(status.daemon, str) else status.daemon,
-        "wiring": status.wiring and status.wiring._asdict(),
+        "wiring": _wiring(status.wiring),
     }
 
 
@@ -199,6 +199,16 @@ def _daemon_lines(daemon: Mapping[str, Any] | str | None, now: datetime) -> list
         *(f"  {number} bugs: {kind}" for kind, number in sorted(daemon["bugs"].items())),
         *_proof_lines(daemon.get("proof")),
     ]
+
+
+def _wiring(wiring: Reconciled | None) -> dict[str, object] | None:
+    if wiring is None:
+        return None
+    times = {"since": wiring.since, "looked": wiring.looked}
+    return {
+        **wiring._asdict(),
+        **{name: f"{datetime.fromtimestamp(at, timezone.utc):{_UTC}}" for name, at in times.items()},
+    }
 
 
 def _wiring_lines(wiring: Reconciled | None, now: datetime) -> list[str]:

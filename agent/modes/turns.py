@@ -49,6 +49,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_node_name(parser: argparse.ArgumentParser) -> None:
+    """The node's name, for a command on a node that was installed."""
+    parser.add_argument(
+        "--node-name",
+        metavar="NAME",
+        default="",
+        help="with --in-turn: the node's name in the cluster (default: $NODE_NAME, else what install was told)",
+    )
+
+
 def wanted(
     options: argparse.Namespace,
     environment: Mapping[str, str],

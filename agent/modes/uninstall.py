@@ -7,9 +7,12 @@ from typing import TextIO
 
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
+from agent.adapters.nodestate import NodeState
 from agent.errors import Exit
 from agent.model.answer import printable
+from agent.modes import turns
 from agent.modes.install import add_host_options, which_host
+from agent.modes.turns import Taken
 from agent.modes.uninstalling import Removed, Uninstaller
 from agent.modes.world import World
 
@@ -29,6 +32,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add_host_options(parser)
     parser.add_argument("--no-restart", action="store_true", help="never have containerd restarted")
+    turns.add_options(parser)
+    turns.add_node_name(parser)
     parser.add_argument(
         "--keep-state", action="store_true", help="keep configuration, break-glass, caches, log, and bootstrap document"
     )
@@ -41,11 +46,14 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     from agent.modes.hostworld import HostWorld  # as in `install`
 
     host = which_host(options)
-    return uninstall(HostFiles(host.host), HostWorld(host, runs=not options.root), options, stdout)
+    taken = turns.wanted(options, environment, known_as=NodeState(host.host).bootstrap().node_name)
+    return uninstall(HostFiles(host.host), HostWorld(host, runs=not options.root), options, stdout, taken)
 
 
-def uninstall(host: HostFiles, world: World, options: argparse.Namespace, stdout: TextIO) -> Exit:
-    """Uninstall from a host, and tell.  Raises as `handle` does."""
+def uninstall(
+    host: HostFiles, world: World, options: argparse.Namespace, stdout: TextIO, taken: Taken | None = None
+) -> Exit:
+    """Uninstall from a host, and tell; in turn, if `taken` waits for one.  Raises as `handle` does."""
     as_json = options.format == "json"
 
     def tell(line: str) -> None:
@@ -53,8 +61,14 @@ def uninstall(host: HostFiles, world: World, options: argparse.Namespace, stdout
             stdout.write(f"{printable(line)}\n")
             stdout.flush()
 
-    may_restart = not (options.no_restart or options.root)
-    removed = Uninstaller(Journal(host), world, tell).run(may_restart=may_restart, keep_state=options.keep_state)
+    may_restart, keep = not (options.no_restart or options.root), options.keep_state
+    if taken is None:
+        removed = Uninstaller(Journal(host), world, tell).run(may_restart=may_restart, keep_state=keep)
+    elif not may_restart or not Uninstaller(Journal(host), world, tell).restarts():
+        removed = Uninstaller(Journal(host), world, tell).run(may_restart=False, keep_state=keep)
+    else:
+        with taken(tell) as confirm:
+            removed = Uninstaller(Journal(host), world, tell, confirm).run(keep_state=keep)
     stdout.write(json.dumps(as_value(removed), indent=2) + "\n" if as_json else as_text(removed))
     return Exit.ALLOW
 

@@ -20,7 +20,7 @@ from agent.modes.installing import restart
 from agent.modes.world import World
 from agent.wiring import bindir, planning
 from agent.wiring.facts import Facts
-from agent.wiring.manifest import Entry, Kind, Role
+from agent.wiring.manifest import Entry, Kind, Manifest, Role
 from agent.wiring.planning import Options
 
 
@@ -39,10 +39,23 @@ class Removed(NamedTuple):
 class Uninstaller:
     """One uninstallation on one host."""
 
-    def __init__(self, journal: Journal, world: World, tell: Callable[[str], None]) -> None:
-        """`tell` gets a line for each thing that is done."""
-        self._journal, self._world, self._tell = journal, world, tell
+    def __init__(
+        self,
+        journal: Journal,
+        world: World,
+        tell: Callable[[str], None],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`tell` gets a line for each thing that is done; `confirm` raises `HostError` if our turn is over."""
+        self._journal, self._world, self._tell, self._confirm = journal, world, tell, confirm
         self._left: list[str] = []
+
+    def restarts(self) -> bool:
+        """Whether containerd would be restarted, if it may be; nothing is written.  Raises `HostError`."""
+        manifest = self._journal.store.read()
+        if manifest is None or not (manifest.restart_pending or _configured(manifest)):
+            return False
+        return self._world.is_running() and self._restarter(self._facts()) is not None
 
     def run(self, *, may_restart: bool = True, keep_state: bool = False) -> Removed:
         """Uninstall.  What was begun and not finished is finished by the next one.  Raises `HostError`."""
@@ -82,26 +95,22 @@ class Uninstaller:
     def _unconfigure(self) -> str:
         """Put containerd's configuration back; why a restart is due, empty if none is."""
         journal = self._journal
-        entries = [entry for entry in journal.manifest.of(Role.CONFIGURATION) if entry.kind is not Kind.FOLDER]
-        if entries and not journal.manifest.restart_pending:
+        if _configured(journal.manifest) and not journal.manifest.restart_pending:
             why = "containerd reads its configuration when it starts, and settings of ours are gone"
             journal.note(pending=why, since=self._world.now())
         self._revert(Role.CONFIGURATION)
         return journal.manifest.restart_pending
 
     def _restarted(self, pending: str, facts: Facts | None, may_restart: bool) -> bool:
+        """Restart containerd if that is due.  Raises `HostError` if our turn is over: the next one goes on there."""
         if not pending or not may_restart or not self._world.is_running():
             return False
-        unit, by_itself = "", False
-        if facts is not None:
-            try:
-                placed = planning.plan(facts, Options()).placed.distribution
-                unit, by_itself = placed.unit, placed.watched
-            except NodesealError:
-                pass
-            unit = (facts.process.unit if facts.process else "") or unit
-        if not by_itself and not (unit and self._world.can_restart()):
+        found = self._restarter(facts)
+        if found is None:
             return False
+        unit, by_itself = found
+        if not by_itself:
+            self._confirm()
         self._tell(f"restarting {unit}: {pending}")
         try:
             restart(self._world, unit, by_itself=by_itself)
@@ -110,6 +119,18 @@ class Uninstaller:
             return False
         self._journal.note(pending="")
         return True
+
+    def _restarter(self, facts: Facts | None) -> tuple[str, bool] | None:
+        """Which unit is to be restarted, and whether it does so by itself; None if nobody can."""
+        unit, by_itself = "", False
+        if facts is not None:
+            try:
+                placed = planning.plan(facts, Options()).placed.distribution
+                unit, by_itself = placed.unit, placed.watched
+            except NodesealError:
+                pass
+            unit = (facts.process.unit if facts.process else "") or unit
+        return (unit, by_itself) if by_itself or (unit and self._world.can_restart()) else None
 
     def _remove(self, *, keep_state: bool) -> None:
         journal = self._journal
@@ -132,6 +153,11 @@ class Uninstaller:
             self._left += self._journal.revert(entry)
             if entry.kind is not Kind.FOLDER:
                 self._tell(f"took back {entry.path}")
+
+
+def _configured(manifest: Manifest) -> tuple[Entry, ...]:
+    """What was written of containerd's configuration."""
+    return tuple(entry for entry in manifest.of(Role.CONFIGURATION) if entry.kind is not Kind.FOLDER)
 
 
 def _is_record(entry: Entry) -> bool:

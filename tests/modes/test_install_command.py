@@ -154,6 +154,7 @@ class Turns:
     def __init__(self, host: Host, *, lost: bool = False, never: bool = False) -> None:
         """It comes at once, unless it never does."""
         self.queues: list[Queue] = []
+        self.before: list[dict[str, tuple[object, ...]]] = []
         self.held, self._host, self._lost, self._never = False, host, lost, never
 
     @contextmanager
@@ -162,7 +163,7 @@ class Turns:
     ) -> Iterator[Callable[[], None]]:
         """Note that it was waited for, with nothing written by then."""
         self.queues.append(queue)
-        assert not (self._host.root / "opt/nodeseal").exists()
+        self.before.append(self._host.tree())
         if self._never:
             raise HostError("got no turn to restart in 1800 s")
         tell("your turn")
@@ -196,6 +197,7 @@ def test_turn_is_waited_for_before_anything_is_written_and_only_for_a_restart(
 ) -> None:
     turns = in_turn(host, monkeypatch)
     words = ("--in-turn", "--slots", "3", "--lease-namespace", "ns", "--kubeconfig", "/k", "--node-name", "n7")
+    before = host.tree()
     assert run("install", "--dry-run", "--bin-dir", "/srv/verifiers", *words)[0] == 0
     assert turns.queues == []
     code, out, err = run("install", "--bin-dir", "/srv/verifiers", *words)
@@ -203,6 +205,7 @@ def test_turn_is_waited_for_before_anything_is_written_and_only_for_a_restart(
     assert out.startswith("your turn\n")
     assert out.endswith("installed; pulls are verified\n")
     assert turns.queues == [Queue("n7", 3, "ns", "/k")]
+    assert turns.before == [before]
     assert host.world.restarts == ["containerd.service"]
     assert run("install", "--bin-dir", "/srv/verifiers", *words)[0] == 0
     assert len(turns.queues) == 1
@@ -239,6 +242,59 @@ def test_turn_that_was_lost_restarts_nothing_and_is_tried_again(
     assert host.world.restarts == ["containerd.service"]
 
 
+def test_uninstall_waits_for_a_turn_before_it_writes_and_only_for_a_restart(
+    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("install", "--bin-dir", "/srv/verifiers", "--node-name", "n7")
+    installed, restarts = host.tree(), len(host.world.restarts)
+    with monkeypatch.context() as patched:
+        never = in_turn(host, patched, never=True)
+        code, _, err = run("uninstall", "--in-turn")
+        assert (code, host.tree()) == (5, installed)
+        assert "no turn to restart" in err
+        assert never.queues == [Queue("n7")], "as install was told"
+    turns = in_turn(host, monkeypatch)
+    code, out, err = run("uninstall", "--in-turn", "--node-name", "n8", "--slots", "2")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "your turn"
+    assert out.splitlines()[-1] == "uninstalled"
+    assert turns.before == [installed]
+    assert turns.queues == [Queue("n8", 2)]
+    assert len(host.world.restarts) == restarts + 1
+    assert run("uninstall", "--in-turn", "--node-name", "n8")[1] == "nothing was installed here\n"
+    run("install")
+    assert run("uninstall", "--in-turn", "--node-name", "n8")[1].endswith("uninstalled\n")
+    run("install", "--bin-dir", "/srv/verifiers")
+    out = run("uninstall", "--in-turn", "--no-restart", "--node-name", "n8")[1]
+    assert "to do by hand: restart containerd: " in out
+    assert len(turns.queues) == 1
+
+
+def test_uninstall_that_lost_its_turn_is_completed_by_the_next(
+    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = host.tree()
+    run("install", "--bin-dir", "/srv/verifiers", "--node-name", "n7")
+    restarts = len(host.world.restarts)
+    with monkeypatch.context() as patched:
+        in_turn(host, patched, lost=True)
+        code, _, err = run("uninstall", "--in-turn")
+    assert (code, len(host.world.restarts)) == (5, restarts)
+    assert "turn to restart was lost" in err
+    in_turn(host, monkeypatch)
+    code, out, err = run("uninstall", "--in-turn", "--node-name", "n7")
+    assert (code, err) == (0, "")
+    assert "restarting containerd.service" in out
+    assert host.tree() == before
+
+
+def test_uninstall_in_turn_wants_a_name(host: Host, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NODE_NAME", raising=False)
+    code, _, err = run("uninstall", "--in-turn")
+    assert (code, "expected --node-name NAME" in err) == (2, True)
+    assert run("uninstall", "--slots", "2")[0] == 2
+
+
 def test_restart_that_becomes_due_meanwhile_waits_for_the_next_installation(
     host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +316,10 @@ def test_restart_that_becomes_due_meanwhile_waits_for_the_next_installation(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("--pace", "1m"), "expected --reconcile beside it"),
+        (("--reconcile", "--pace", "soon"), "expected a length like 1m, at most 1h"),
+        (("--reconcile", "--pace", "2h"), "expected a length like 1m, at most 1h"),
+        (("--reconcile", "--dry-run"), "expected a host that runs"),
         (("--slots", "2"), "expected --in-turn beside them"),
         (("--kubeconfig", "/k"), "expected --in-turn beside them"),
         (("--lease-namespace", "n"), "expected --in-turn beside them"),

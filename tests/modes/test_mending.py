@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,6 +12,7 @@ from agent.adapters.hostfiles import HostFiles, unfinished
 from agent.errors import HostError
 from agent.modes.installing import RolledBack
 from agent.modes.mending import Mended, Mender
+from agent.modes.turns import Confirm, Taken, Tell
 from agent.wiring.bindir import LINK
 from agent.wiring.planning import Changes
 from tests.modes.hosts import VERIFIERS, Host, make_host
@@ -33,8 +36,8 @@ def host(tmp_path: pathlib.Path) -> Host:
     return make_host(tmp_path)
 
 
-def mend(host: Host, *, dry: bool = False, restart: bool = True) -> Mended:
-    mender = Mender(HostFiles(str(host.root)), host.world, lambda line: None, restart=restart)
+def mend(host: Host, *, dry: bool = False, restart: bool = True, taken: Taken | None = None) -> Mended:
+    mender = Mender(HostFiles(str(host.root)), host.world, lambda line: None, restart=restart, taken=taken)
     return mender.run(dry=dry)
 
 
@@ -73,6 +76,35 @@ def test_without_leave_nothing_is_restarted_and_what_is_due_is_told(host: Host) 
     assert not done.restarted
     assert done.pending
     assert mend(host).restarted, "it is still due"
+
+
+def test_restart_waits_for_its_turn_before_anything_is_written(host: Host) -> None:
+    ill(host)
+    before, seen = host.tree(), list[object]()
+
+    @contextmanager
+    def taken(tell: Tell) -> Iterator[Confirm]:
+        seen.append(host.tree())
+        yield lambda: seen.append(len(host.world.restarts))
+        seen.append(len(host.world.restarts))
+
+    restarts = len(host.world.restarts)
+    mend(host, dry=True, taken=taken)
+    assert seen == []
+    assert mend(host, taken=taken).restarted
+    assert seen == [before, restarts, restarts + 1]
+    (host.root / VERIFIERS / LINK).unlink()
+    assert mend(host, taken=taken).steps, "no restart, no turn"
+    assert len(seen) == 3
+
+
+def test_who_mends_keeps_what_the_installation_was_told_the_node_needs(host: Host) -> None:
+    image = "registry.example.com/nodeseal@sha256:" + "a" * 64
+    host.write(MAIN, f"version = 3\n{TRIGGER}")
+    host.install(image=image)
+    assert image in host.read("etc/nodeseal/bootstrap.json")
+    mend(host)
+    assert image in host.read("etc/nodeseal/bootstrap.json")
 
 
 def test_what_does_not_work_is_taken_back(host: Host) -> None:
