@@ -53,6 +53,23 @@ def test_the_api_server_takes_each_object_and_knows_each_field(server: KubeServe
     assert not unknown
 
 
+def test_the_api_server_merges_the_patch_and_leaves_all_else_as_it_is(server: KubeServer) -> None:
+    (base,) = [each for each in permissions.objects(BASE) if each["kind"] == "DaemonSet"]
+    (patch,) = permissions.objects("reconcile.yaml")
+    place = permissions.path(base)
+    server.make(place, base)
+    before = server.ask("GET", f"{place}/nodeseal").value["spec"]["template"]["spec"]
+    strategic = "application/strategic-merge-patch+json"
+    answer = server.ask("PATCH", f"{place}/nodeseal?dryRun=All", patch, kind=strategic)
+    assert answer.status == 200, answer.value
+    after = answer.value["spec"]["template"]["spec"]
+    (added,) = [each for each in after["containers"] if each["name"] == "reconcile"]
+    assert not lost(patch["spec"]["template"]["spec"]["containers"][0], added)
+    assert after.pop("terminationGracePeriodSeconds") > before.pop("terminationGracePeriodSeconds")
+    after["containers"].remove(added)
+    assert after == before
+
+
 class Cluster(NamedTuple):
     """A cluster of one node; `host` is that node's root."""
 
@@ -98,15 +115,17 @@ def cluster(server: KubeServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Cluster(server, node, pods, Program(node.root), Signer(node, "build.example.com"), reference, agent)
 
 
-def shipped(node: Node, manifest: pathlib.Path) -> str:
-    """Our image, pushed to the node's registry as people push it; `manifest` gets its reference."""
+def shipped(node: Node, manifest: pathlib.Path, *more: pathlib.Path) -> str:
+    """Our image, pushed to the node's registry as people push it; each manifest gets its reference."""
     layout = node.work / "image" / "layout"
     layout.parent.mkdir()
     image.main(BUILT, layout)
-    node.must([sys.executable, str(ROOT / "build" / "push.py"), f"{REGISTRY}/nodeseal", str(layout), str(manifest)])
+    written = [str(each) for each in (manifest, *more)]
+    node.must([sys.executable, str(ROOT / "build" / "push.py"), f"{REGISTRY}/nodeseal", str(layout), *written])
     lines = [line.split()[1] for line in manifest.read_text().splitlines() if line.strip().startswith("image:")]
     (reference,) = set(lines)
     assert len(lines) == 2
+    assert manifest.read_text().count(reference) == 3, "install is told, too"
     return reference
 
 

@@ -71,7 +71,7 @@ def kept(host: WholeHost, *words: str) -> Iterator[Kept]:
     """Keep a host meanwhile."""
     log = host.node.work / f"kept-{time.monotonic_ns()}.log"
     command = [str(BUILT / "nodeseal"), "install", "--reconcile", "--host", str(host.root), "--format", "json"]
-    with host.node.started([*command, "--pace", "2s", *words], log=log) as running:
+    with host.node.started([*command, "--pace", "1s", *words], log=log) as running:
         yield Kept(running, log)
 
 
@@ -117,7 +117,7 @@ def test_configuration_that_others_write_is_mended_and_who_goes_on_is_named(node
                 keeper.until(lambda: main.read_text() == wired)
             said = keeper.lines("contested")[0]
             assert (said["path"], said["mended"]) == ("/etc/containerd/config.toml", 3)
-            assert said["pause"] >= 14
+            assert said["pause"] >= 7
             assert len([each for each in keeper.lines("install") if each["said"].startswith("restarting")]) == 1
             status = json.loads(host.nodeseal("status", "--root", str(host.root), "--format", "json").out)
             assert status["wiring"]["contested"] == ["/etc/containerd/config.toml"]

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -138,7 +139,9 @@ class Service:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def job(self, method: str, unit: str) -> str:
-        """Restart it."""
+        """Restart it; it takes for as long as a file `hold` is beside its log."""
+        while self._log.with_name("hold").exists():
+            time.sleep(0.05)
         if method in ("RestartUnit", "StopUnit"):
             self.stop()
         if method in ("RestartUnit", "StartUnit"):
