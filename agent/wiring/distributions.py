@@ -89,7 +89,9 @@ def _marked(*paths: str) -> Callable[[Facts], bool]:
 
 
 def _crio(facts: Facts) -> bool:
-    return "/crio" in facts.socket or (facts.process is not None and posixpath.basename(facts.process.exe) == "crio")
+    if "/crio" in facts.socket or (facts.process is not None and posixpath.basename(facts.process.exe) == "crio"):
+        return True
+    return facts.os_release.get("ID") in ("rhcos", "scos")  # OpenShift's and OKD's systems have nothing else
 
 
 def _rke2(facts: Facts) -> bool:
@@ -126,10 +128,11 @@ def _debian(facts: Facts) -> bool:
 
 
 _EACH_BOOT = "every boot"
-_RANCHER = (
-    "upgrade to a release whose configuration imports config-v3.toml.d, beside it, or import such a folder in "
-    "config-v3.toml.tmpl there"
-)
+_RANCHER = "upgrade to a release whose configuration imports config-v3.toml.d, beside it"
+RANCHER_TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
+"""Templates of a node's own, beside the configuration that k3s and RKE2 make of the first one that is there."""
+
+_BASE = b'template "base"'
 
 DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
     (
@@ -215,6 +218,16 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
     ),
     (
         Distribution(
+            "minikube",
+            "minikube",
+            Way.ADVISE,
+            "every minikube start",
+            "nothing that is changed here survives the next minikube start, which sets discard_unpacked_layers again",
+        ),
+        _minikube,  # before kind: what it runs in containers has kind's folder too
+    ),
+    (
+        Distribution(
             "kind",
             "kind",
             Way.ADVISE,
@@ -222,16 +235,6 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "set discard_unpacked_layers = false with containerdConfigPatches when the cluster is created",
         ),
         _marked("/kind"),
-    ),
-    (
-        Distribution(
-            "minikube",
-            "minikube",
-            Way.ADVISE,
-            "every minikube start",
-            "nothing that is changed here survives the next minikube start, which sets discard_unpacked_layers again",
-        ),
-        _minikube,
     ),
     (
         Distribution(
@@ -318,7 +321,9 @@ def place(facts: Facts, loaded: Loaded) -> Placed:
     if folder:
         return Placed(known, Way.DROP_IN, f"{folder}/{OWN_FILE}")
     if known.way is Way.DROP_IN:
-        return Placed(known, Way.ADVISE, why=f"{facts.main} imports no folder of drop-ins: {known.instead}")
+        return Placed(
+            known, Way.ADVISE, why=f"{facts.main} imports no folder of drop-ins: {_without_folder(known, facts)}"
+        )
     template = facts.main
     if known.name == "microk8s":
         template = posixpath.join(posixpath.dirname(facts.main), "containerd-template.toml")
@@ -328,6 +333,18 @@ def place(facts: Facts, loaded: Loaded) -> Placed:
     if template.startswith("/usr/"):
         return Placed(known, Way.ADVISE, why=f"{template} is the system's: {known.instead}")
     return Placed(known, Way.IMPORT, f"{posixpath.dirname(facts.main)}/conf.d/{OWN_FILE}", template)
+
+
+def _without_folder(known: Distribution, facts: Facts) -> str:
+    """What to do where no folder is imported.  A template of k3s's is a program's: it is never edited here."""
+    folder = posixpath.dirname(facts.main)
+    own = next((name for name in RANCHER_TEMPLATES if f"{folder}/{name}" in facts.files), "")
+    if not own or known.name not in ("k3s", "rke2"):
+        return known.instead
+    if _BASE in facts.files[f"{folder}/{own}"]:
+        return f"{known.instead}; an import line in {own} would stand there twice then, and nothing would start"
+    line = f"imports = ['{folder}/{own.removesuffix('.tmpl')}.d/*.toml']"
+    return f"it is made of {folder}/{own}: put {line} at its top, above the first table"
 
 
 def _too_old(facts: Facts) -> str:

@@ -60,7 +60,7 @@ class Asked:
         moved = {}
         for path, content in files.items():
             for quote in (b'"', b"'"):
-                for part in (b"etc", b"var", b"usr"):
+                for part in (b"etc", b"run", b"usr", b"var"):
                     content = content.replace(quote + b"/" + part, quote + f"{self.folder}/".encode() + part)
             moved[f"{self.folder}{path}"] = content
         return moved
