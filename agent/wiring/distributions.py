@@ -152,7 +152,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "Talos Linux",
             Way.ADVISE,
             "machined, at boot and when a configuration is applied",
-            "use Talos' own ImageVerificationConfig: it verifies images itself, and nothing can be installed beside it",
+            "use Talos' own ImageVerificationConfig, and nothing can be installed beside it: nodeseal install --print "
+            "talos",
             unit="",
             hands_off=True,
         ),
@@ -165,7 +166,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             Way.ADVISE,
             "the settings API, at boot and when settings change",
             "put the verifier in place with a bootstrap container and set settings.image-verifier-plugins (1.51 and "
-            "newer)",
+            "newer): nodeseal install --print bottlerocket",
             hands_off=True,
         ),
         _is("bottlerocket"),
@@ -222,7 +223,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "minikube",
             Way.ADVISE,
             "every minikube start",
-            "nothing that is changed here survives the next minikube start, which sets discard_unpacked_layers again",
+            "set it in /etc/containerd/config.toml and restart containerd, each time minikube was started",
         ),
         _minikube,  # before kind: what it runs in containers has kind's folder too
     ),
@@ -232,7 +233,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "kind",
             Way.ADVISE,
             "creation of the cluster",
-            "set discard_unpacked_layers = false with containerdConfigPatches when the cluster is created",
+            "set it with containerdConfigPatches when the cluster is created: nodeseal install --print kind",
         ),
         _marked("/kind"),
     ),
@@ -242,7 +243,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "EKS on Amazon Linux 2023",
             Way.ADVISE,
             f"nodeadm, at {_EACH_BOOT}",
-            "set it in spec.containerd.config of the NodeConfig (user data, or a file in /etc/eks/nodeadm.d)",
+            "set it in spec.containerd.config of the NodeConfig (user data, or a file in /etc/eks/nodeadm.d): nodeseal "
+            "install --print nodeadm",
         ),
         _eks,
     ),
@@ -253,7 +255,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             Way.ADVISE,
             f"the node's bootstrap, at {_EACH_BOOT}; /etc is lost then",
             "GKE's own configuration of containerd knows no verifiers; what is written here has to be written again at "
-            "every boot, with bin_dir under /home/kubernetes/bin, the only place where programs may run",
+            "every boot, with bin_dir under /home/kubernetes/bin, on COS the only place where programs may run",
             hands_off=True,
         ),
         lambda facts: _is("cos")(facts) or "/home/kubernetes/bin" in facts.markers,
@@ -274,8 +276,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "Flatcar Container Linux",
             Way.IMPORT,
             "an update of the system, where it lies in /usr",
-            "copy /usr/share/containerd/config.toml to /etc/containerd/config.toml, and set CONTAINERD_CONFIG to that "
-            "in a drop-in of containerd.service",
+            "set CONTAINERD_CONFIG to a file in /etc/containerd that imports it, in a drop-in of containerd.service: "
+            "nodeseal install --print flatcar",
         ),
         _is("flatcar"),
     ),
@@ -285,7 +287,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "kubespray",
             Way.IMPORT,
             "every run of the playbook, with a restart",
-            keep="put the import line into containerd_extra_args in the inventory, or the next run undoes it",
+            keep="put the import line into containerd_extra_args in the inventory, or the next run undoes it: nodeseal "
+            "install --print kubespray",
         ),
         _marked("/usr/local/bin/kubernetes-scripts"),
     ),

@@ -1,5 +1,6 @@
 """What was found out about a node: bytes and names, read by an adapter, decided about here."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ SOCKETS = (
     "/run/crio/crio.sock",
 )
 """Where runtimes listen for the kubelet; the special ones first: their nodes often run another containerd too."""
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 MAIN = "/etc/containerd/config.toml"
 """The configuration that containerd reads unless it is told another."""
@@ -115,18 +118,23 @@ def unit_of(cgroup: bytes) -> str:
 
 
 def main_of_unit(units: Iterable[bytes]) -> str:
-    """The configuration that a unit's environment names, as Flatcar's does; the last one counts.  Empty if none does.
+    """The configuration that a unit starts containerd with; empty if it names none.
 
-    `units` are the unit's file and those that change it, in systemd's order.
+    `units` are the unit's file and those that change it, in systemd's order: the last command counts.  Variables are
+    those of the unit itself (systemd.service(5), systemd.exec(5)).
     """
-    found = ""
+    environment, command = dict[str, str](), list[str]()
     for content in units:
         for line in content[:65536].decode("utf-8", "replace").splitlines():
             name, _, value = line.strip().partition("=")
-            for word in value.split() if name == "Environment" else ():
-                key, _, path = word.strip("\"'").partition("=")
-                found = path if key == "CONTAINERD_CONFIG" and path.startswith("/") else found
-    return found
+            words = [word.strip("\"'") for word in value.split()]
+            if name == "Environment":
+                environment |= dict(word.split("=", 1) for word in words if "=" in word)
+            elif name == "ExecStart":
+                command = words
+    named = Process(0, "", tuple(command)).option("-c", "--config")
+    path = _VARIABLE.sub(lambda found: environment.get(found[1], ""), named)
+    return path if path.startswith("/") else ""
 
 
 def os_release(content: bytes) -> dict[str, str]:
