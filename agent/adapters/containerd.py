@@ -19,7 +19,19 @@ from agent.adapters import files, host
 from agent.adapters.hostroot import HostRoot, Reached
 from agent.errors import HostError, Malformed
 from agent.wiring import distributions, effective
-from agent.wiring.facts import MAIN, MAINS, MARKERS, SOCKETS, Facts, Process, os_release, unit_of
+from agent.wiring.facts import (
+    MAIN,
+    MARKERS,
+    OWN,
+    SOCKETS,
+    UNIT_FOLDERS,
+    UNITS,
+    Facts,
+    Process,
+    main_of_unit,
+    os_release,
+    unit_of,
+)
 from agent.wiring.loading import Files, load
 from agent.wiring.merging import from_dump, merge
 from agent.wiring.version import Version, parse
@@ -29,11 +41,8 @@ PROGRAMS = (
     "/usr/local/bin/containerd",
     "/usr/sbin/containerd",
     "/opt/bin/containerd",
-    "/var/lib/k0s/bin/containerd",
-    "/var/lib/rancher/k3s/data/current/bin/containerd",
-    "/snap/microk8s/current/bin/containerd",
 )
-"""Where its program is, if no process tells."""
+"""Where its program is, if no process tells, and the configuration is no distribution's own."""
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _CONNECT_SECONDS = 2.0
@@ -71,8 +80,8 @@ def facts(asked: Asked) -> Told:
     at, process = _listening(source, asked.socket)
     replaced = process is not None and process.exe.endswith(_DELETED)
     main = asked.configuration or (process.option("-c", "--config") if process else "") or _usual(source, at)
-    program = _program(source, process)
-    below = _below(source, process)
+    program = _program(source, process, main)
+    below = _below(source, process, main)
     version = next(filter(None, (_version(each) for each in (below, program) if each)), None) or parse(asked.version)
     read = _Remembered(source)
     loaded = load(main, read)
@@ -107,8 +116,20 @@ def facts(asked: Asked) -> Told:
 
 
 def _usual(source: HostRoot, socket: str) -> str:
-    """The main configuration of whoever listens at a socket, where no process tells it."""
-    return next((path for path in MAINS.get(socket, ()) if source.exists(path)), MAIN)
+    """The main configuration of whoever listens at a socket, where no process tells it.
+
+    Where nobody listens, as on a host that does not run, a distribution's own comes first: the kubelet asks that one.
+    """
+    for own in OWN:
+        if own.socket == (socket or own.socket) and source.exists(own.main):
+            return own.main
+    return main_of_unit(_units(source)) or MAIN
+
+
+def _units(source: HostRoot) -> Iterator[bytes]:
+    for path in (*UNITS, *(each for folder in UNIT_FOLDERS for each in source.glob(f"{folder}/*.conf"))):
+        with suppress(HostError):
+            yield source.read(path) or b""
 
 
 def listening(source: HostRoot, wanted: str) -> int | None:
@@ -166,11 +187,13 @@ class _Remembered:
 
 
 def _beside(main: str) -> Iterable[str]:
-    """Files that a plan looks at and that containerd may not read: our own, and MicroK8s' template."""
+    """Files that a plan looks at and that containerd may not read: our own, and templates."""
     folder = os.path.dirname(main)
     yield f"{folder}/conf.d/{distributions.OWN_FILE}"
     if "/snap/microk8s/" in main:
         yield f"{folder}/containerd-template.toml"
+    if folder.endswith("/agent/etc/containerd"):
+        yield from (f"{folder}/{name}" for name in distributions.RANCHER_TEMPLATES)
 
 
 def _listening(source: HostRoot, wanted: str) -> tuple[str, Process | None]:
@@ -218,23 +241,28 @@ class _Program(NamedTuple):
     root: str = "/"
 
 
-def _program(source: HostRoot, process: Process | None) -> _Program | None:
+def _program(source: HostRoot, process: Process | None, main: str) -> _Program | None:
     """containerd's own, as a path of ours."""
     if process is not None:
         name = os.path.basename(process.arguments[0]) if process.arguments else ""
         return _Program(f"/proc/{process.pid}/exe", name)
-    for path in PROGRAMS:
+    for path in _programs(main):
         with suppress(OSError), source.reached(path) as reached:
             if _is_program(reached):
                 return _Program(os.path.join(source.root, reached.path.lstrip("/")), os.path.basename(path))
     return None
 
 
-def _below(source: HostRoot, process: Process | None) -> _Program | None:
+def _programs(main: str) -> Sequence[str]:
+    """Where the program is that reads a configuration: a distribution's own, else wherever one usually is."""
+    return next(((own.program,) for own in OWN if own.main == main), PROGRAMS)
+
+
+def _below(source: HostRoot, process: Process | None, main: str) -> _Program | None:
     """The same as a path of a host that is mounted elsewhere; None where our root is the host's."""
     if source.root == "/" or os.geteuid() != 0:
         return None
-    for path in (process.exe,) if process is not None else PROGRAMS:
+    for path in (process.exe,) if process is not None else _programs(main):
         with suppress(OSError, ValueError), source.reached(path) as reached:
             if _is_program(reached):
                 name = os.path.basename(process.arguments[0] if process and process.arguments else path)

@@ -146,7 +146,7 @@ def examine(asked: Asked, root: str) -> Report:
     told = containerd.facts(asked)
     node, found = None, list[Finding]()
     if told.facts.version is None:
-        found.append(findings.unknown_version(told.facts.socket or told.facts.main))
+        found.append(findings.unknown_version(told.facts))
     else:
         node = planning.node(told.facts)
         found += [*findings.of(node), *_of_process(told)]

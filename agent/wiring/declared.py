@@ -5,11 +5,13 @@ documentation and sources.
 """
 
 from agent.wiring.effective import DEFAULT_BIN_DIR
-from agent.wiring.merging import IMAGES, VERIFIER
+from agent.wiring.merging import CRI, IMAGES, VERIFIER
 
 _VERIFIER = f"[plugins.'{VERIFIER}']\nbin_dir = '{DEFAULT_BIN_DIR}'\nper_verifier_timeout = '10s'\n"
 _PULL_PATH = f"[plugins.'{IMAGES}']\ndiscard_unpacked_layers = false\nuse_local_image_pull = false\n"
 _SETTINGS = f"{_VERIFIER}\n{_PULL_PATH}"
+_KIND = f"[plugins.'{CRI}'.containerd]\ndiscard_unpacked_layers = false\n"
+_FLATCAR = "version = 2\nimports = ['/usr/share/containerd/config.toml', '/etc/containerd/conf.d/zzz-nodeseal*.toml']\n"
 _LOCAL = f"[plugins.'{IMAGES}']\nuse_local_image_pull = false\n"
 _TAINT = "startup-taint.cluster-autoscaler.kubernetes.io/nodeseal"
 
@@ -56,6 +58,19 @@ FORMS = {
     "k0s": (
         "/etc/k0s/containerd.d/zzz-nodeseal.toml; k0s restarts containerd by itself",
         f"version = 3\n\n{_VERIFIER}",
+    ),
+    "kind": (
+        "the configuration of a cluster, for kind create cluster --config; put your own nodes in",
+        "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\ncontainerdConfigPatches:\n  - |-\n" + _indented(_KIND, 4),
+    ),
+    "flatcar": (
+        "a Butane configuration, for settings that the system's own file in /usr lacks; what it imports of that stays "
+        "as updates bring it",
+        "variant: flatcar\nversion: 1.0.0\nstorage:\n  files:\n    - path: /etc/containerd/config.toml\n"
+        "      contents:\n        inline: |\n" + _indented(_FLATCAR, 10) + "systemd:\n  units:\n"
+        "    - name: containerd.service\n      dropins:\n        - name: 10-own-configuration.conf\n"
+        "          contents: |\n            [Service]\n"
+        "            Environment=CONTAINERD_CONFIG=/etc/containerd/config.toml\n",
     ),
     "kubespray": (
         "group_vars of the inventory; the next run of the playbook would undo an import line that is not there",

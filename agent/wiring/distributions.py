@@ -89,7 +89,9 @@ def _marked(*paths: str) -> Callable[[Facts], bool]:
 
 
 def _crio(facts: Facts) -> bool:
-    return "/crio" in facts.socket or (facts.process is not None and posixpath.basename(facts.process.exe) == "crio")
+    if "/crio" in facts.socket or (facts.process is not None and posixpath.basename(facts.process.exe) == "crio"):
+        return True
+    return facts.os_release.get("ID") in ("rhcos", "scos")  # OpenShift's and OKD's systems have nothing else
 
 
 def _rke2(facts: Facts) -> bool:
@@ -126,10 +128,11 @@ def _debian(facts: Facts) -> bool:
 
 
 _EACH_BOOT = "every boot"
-_RANCHER = (
-    "upgrade to a release whose configuration imports config-v3.toml.d, beside it, or import such a folder in "
-    "config-v3.toml.tmpl there"
-)
+_RANCHER = "upgrade to a release whose configuration imports config-v3.toml.d, beside it"
+RANCHER_TEMPLATES = ("config-v3.toml.tmpl", "config.toml.tmpl")
+"""Templates of a node's own, beside the configuration that k3s and RKE2 make of the first one that is there."""
+
+_BASE = b'template "base"'
 
 DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
     (
@@ -149,7 +152,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "Talos Linux",
             Way.ADVISE,
             "machined, at boot and when a configuration is applied",
-            "use Talos' own ImageVerificationConfig: it verifies images itself, and nothing can be installed beside it",
+            "use Talos' own ImageVerificationConfig, and nothing can be installed beside it: nodeseal install --print "
+            "talos",
             unit="",
             hands_off=True,
         ),
@@ -162,7 +166,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             Way.ADVISE,
             "the settings API, at boot and when settings change",
             "put the verifier in place with a bootstrap container and set settings.image-verifier-plugins (1.51 and "
-            "newer)",
+            "newer): nodeseal install --print bottlerocket",
             hands_off=True,
         ),
         _is("bottlerocket"),
@@ -215,23 +219,23 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
     ),
     (
         Distribution(
-            "kind",
-            "kind",
-            Way.ADVISE,
-            "creation of the cluster",
-            "set discard_unpacked_layers = false with containerdConfigPatches when the cluster is created",
-        ),
-        _marked("/kind"),
-    ),
-    (
-        Distribution(
             "minikube",
             "minikube",
             Way.ADVISE,
             "every minikube start",
-            "nothing that is changed here survives the next minikube start, which sets discard_unpacked_layers again",
+            "set it in /etc/containerd/config.toml and restart containerd, each time minikube was started",
         ),
-        _minikube,
+        _minikube,  # before kind: what it runs in containers has kind's folder too
+    ),
+    (
+        Distribution(
+            "kind",
+            "kind",
+            Way.ADVISE,
+            "creation of the cluster",
+            "set it with containerdConfigPatches when the cluster is created: nodeseal install --print kind",
+        ),
+        _marked("/kind"),
     ),
     (
         Distribution(
@@ -239,7 +243,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "EKS on Amazon Linux 2023",
             Way.ADVISE,
             f"nodeadm, at {_EACH_BOOT}",
-            "set it in spec.containerd.config of the NodeConfig (user data, or a file in /etc/eks/nodeadm.d)",
+            "set it in spec.containerd.config of the NodeConfig (user data, or a file in /etc/eks/nodeadm.d): nodeseal "
+            "install --print nodeadm",
         ),
         _eks,
     ),
@@ -250,7 +255,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             Way.ADVISE,
             f"the node's bootstrap, at {_EACH_BOOT}; /etc is lost then",
             "GKE's own configuration of containerd knows no verifiers; what is written here has to be written again at "
-            "every boot, with bin_dir under /home/kubernetes/bin, the only place where programs may run",
+            "every boot, with bin_dir under /home/kubernetes/bin, on COS the only place where programs may run",
             hands_off=True,
         ),
         lambda facts: _is("cos")(facts) or "/home/kubernetes/bin" in facts.markers,
@@ -271,8 +276,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "Flatcar Container Linux",
             Way.IMPORT,
             "an update of the system, where it lies in /usr",
-            "copy /usr/share/containerd/config.toml to /etc/containerd/config.toml, and set CONTAINERD_CONFIG to that "
-            "in a drop-in of containerd.service",
+            "set CONTAINERD_CONFIG to a file in /etc/containerd that imports it, in a drop-in of containerd.service: "
+            "nodeseal install --print flatcar",
         ),
         _is("flatcar"),
     ),
@@ -282,7 +287,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "kubespray",
             Way.IMPORT,
             "every run of the playbook, with a restart",
-            keep="put the import line into containerd_extra_args in the inventory, or the next run undoes it",
+            keep="put the import line into containerd_extra_args in the inventory, or the next run undoes it: nodeseal "
+            "install --print kubespray",
         ),
         _marked("/usr/local/bin/kubernetes-scripts"),
     ),
@@ -318,7 +324,9 @@ def place(facts: Facts, loaded: Loaded) -> Placed:
     if folder:
         return Placed(known, Way.DROP_IN, f"{folder}/{OWN_FILE}")
     if known.way is Way.DROP_IN:
-        return Placed(known, Way.ADVISE, why=f"{facts.main} imports no folder of drop-ins: {known.instead}")
+        return Placed(
+            known, Way.ADVISE, why=f"{facts.main} imports no folder of drop-ins: {_without_folder(known, facts)}"
+        )
     template = facts.main
     if known.name == "microk8s":
         template = posixpath.join(posixpath.dirname(facts.main), "containerd-template.toml")
@@ -328,6 +336,18 @@ def place(facts: Facts, loaded: Loaded) -> Placed:
     if template.startswith("/usr/"):
         return Placed(known, Way.ADVISE, why=f"{template} is the system's: {known.instead}")
     return Placed(known, Way.IMPORT, f"{posixpath.dirname(facts.main)}/conf.d/{OWN_FILE}", template)
+
+
+def _without_folder(known: Distribution, facts: Facts) -> str:
+    """What to do where no folder is imported.  A template of k3s's is a program's: it is never edited here."""
+    folder = posixpath.dirname(facts.main)
+    own = next((name for name in RANCHER_TEMPLATES if f"{folder}/{name}" in facts.files), "")
+    if not own or known.name not in ("k3s", "rke2"):
+        return known.instead
+    if _BASE in facts.files[f"{folder}/{own}"]:
+        return f"{known.instead}; an import line in {own} would stand there twice then, and nothing would start"
+    line = f"imports = ['{folder}/{own.removesuffix('.tmpl')}.d/*.toml']"
+    return f"it is made of {folder}/{own}: put {line} at its top, above the first table"
 
 
 def _too_old(facts: Facts) -> str:

@@ -58,11 +58,12 @@ def own_file(version: int, settings: Mapping[Path, object]) -> bytes:
         by_table.setdefault(key[:-1], {})[key[-1]] = value
     for name, values in by_table.items():
         text += f"\n[{tables.dotted(name)}]\n" if name else ""
-        text += "".join(f"{tables.dotted((key,))} = {_literal(value)}\n" for key, value in values.items())
+        text += "".join(f"{tables.dotted((key,))} = {literal(value)}\n" for key, value in values.items())
     return text.encode()
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
+    """A value as it is written in TOML: a truth value, a number or a text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

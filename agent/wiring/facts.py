@@ -1,6 +1,7 @@
 """What was found out about a node: bytes and names, read by an adapter, decided about here."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from agent.wiring.bindir import Folder
@@ -31,18 +32,40 @@ SOCKETS = (
 )
 """Where runtimes listen for the kubelet; the special ones first: their nodes often run another containerd too."""
 
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
 MAIN = "/etc/containerd/config.toml"
 """The configuration that containerd reads unless it is told another."""
 
-MAINS = {
-    "/run/k3s/containerd/containerd.sock": (
+
+class Own(NamedTuple):
+    """Where a distribution that brings a containerd of its own has its configuration, its program, and its socket."""
+
+    main: str
+    program: str
+    socket: str
+
+
+_K3S_SOCKET = "/run/k3s/containerd/containerd.sock"
+OWN = (
+    Own(
         "/var/lib/rancher/k3s/agent/etc/containerd/config.toml",
-        "/var/lib/rancher/rke2/agent/etc/containerd/config.toml",
+        "/var/lib/rancher/k3s/data/current/bin/containerd",
+        _K3S_SOCKET,
     ),
-    "/run/k0s/containerd.sock": ("/etc/k0s/containerd.toml",),
-    "/var/snap/microk8s/common/run/containerd.sock": ("/var/snap/microk8s/current/args/containerd.toml",),
-}
-"""The one that it is told where it listens at such a socket, the first that is there."""
+    Own("/var/lib/rancher/rke2/agent/etc/containerd/config.toml", "/var/lib/rancher/rke2/bin/containerd", _K3S_SOCKET),
+    Own("/etc/k0s/containerd.toml", "/var/lib/k0s/bin/containerd", "/run/k0s/containerd.sock"),
+    Own(
+        "/var/snap/microk8s/current/args/containerd.toml",
+        "/snap/microk8s/current/bin/containerd",
+        "/var/snap/microk8s/common/run/containerd.sock",
+    ),
+)
+"""Nodes of these often have another containerd too, for Docker, at the usual places."""
+
+UNITS = ("/usr/lib/systemd/system/containerd.service", "/etc/systemd/system/containerd.service")
+UNIT_FOLDERS = ("/usr/lib/systemd/system/containerd.service.d", "/etc/systemd/system/containerd.service.d")
+"""The unit of a containerd of nobody's own, and folders with files that change it; each one before what outdoes it."""
 
 
 class Process(NamedTuple):
@@ -92,6 +115,26 @@ def unit_of(cgroup: bytes) -> str:
             if name.endswith(".service"):
                 return name
     return ""
+
+
+def main_of_unit(units: Iterable[bytes]) -> str:
+    """The configuration that a unit starts containerd with; empty if it names none.
+
+    `units` are the unit's file and those that change it, in systemd's order: the last command counts.  Variables are
+    those of the unit itself (systemd.service(5), systemd.exec(5)).
+    """
+    environment, command = dict[str, str](), list[str]()
+    for content in units:
+        for line in content[:65536].decode("utf-8", "replace").splitlines():
+            name, _, value = line.strip().partition("=")
+            words = [word.strip("\"'") for word in value.split()]
+            if name == "Environment":
+                environment |= dict(word.split("=", 1) for word in words if "=" in word)
+            elif name == "ExecStart":
+                command = words
+    named = Process(0, "", tuple(command)).option("-c", "--config")
+    path = _VARIABLE.sub(lambda found: environment.get(found[1], ""), named)
+    return path if path.startswith("/") else ""
 
 
 def os_release(content: bytes) -> dict[str, str]:

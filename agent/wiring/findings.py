@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from agent.wiring import bindir, tables, triggers
 from agent.wiring.bindir import Judged, Kind, Role
-from agent.wiring.distributions import Way
+from agent.wiring.distributions import Distribution, Way, identify
 from agent.wiring.effective import Effective, Setting, seconds
+from agent.wiring.facts import Facts
 from agent.wiring.merging import VERIFIER
 from agent.wiring.planning import DEADLINE, MARGIN, Node
 from agent.wiring.proof import Proof, Reason
@@ -55,11 +56,20 @@ def of(node: Node) -> tuple[Finding, ...]:
     return (*found, *_of_folder(node))
 
 
-def unknown_version(where: str) -> Finding:
-    """The finding of a node whose containerd's version nobody knows: nothing else can be said."""
+def unknown_version(facts: Facts) -> Finding:
+    """The finding of a node whose containerd's version nobody knows, or that has none: nothing else can be said."""
+    known = identify(facts)
+    if known.way is Way.REFUSE:
+        return _unsupported(known, facts)
     return Finding(
-        "containerd.unknown-version", Severity.ERROR, "no version of containerd", "containerd 2.1 or newer", where,
-        "start containerd, run this as root, or name its socket: --socket PATH",
+        "containerd.unknown-version", Severity.ERROR, "no version of containerd", "containerd 2.1 or newer",
+        facts.socket or facts.main, "start containerd, run this as root, or name its socket: --socket PATH",
+    )  # fmt: skip
+
+
+def _unsupported(known: Distribution, facts: Facts) -> Finding:
+    return Finding(
+        "runtime.unsupported", Severity.ERROR, known.title, "containerd 2.1 or newer", facts.socket, known.instead,
     )  # fmt: skip
 
 
@@ -95,10 +105,7 @@ _AFTER_PROOF = {
 def _of_runtime(node: Node) -> Iterator[Finding]:
     known = node.placed.distribution
     if known.way is Way.REFUSE:
-        yield Finding(
-            "runtime.unsupported", Severity.ERROR, known.title, "containerd 2.1 or newer", node.facts.socket,
-            known.instead,
-        )  # fmt: skip
+        yield _unsupported(known, node.facts)
     elif not node.version.calls_verifiers:
         yield Finding(
             "containerd.too-old", Severity.ERROR, f"containerd {node.version.text}", "2.1 or newer", "containerd",

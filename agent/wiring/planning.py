@@ -131,7 +131,7 @@ def plan(facts: Facts, options: Options) -> Plan:
     folder = str(settings.get(_key(VERIFIER, "bin_dir"), found.effective.bin_dir.value))
     made: list[Edit] = _link(facts.folder, folder, options.program) if folder else []
     if settings and placed.way is Way.ADVISE:
-        wanted = "; ".join(f"{tables.dotted(key)} = {value!r}" for key, value in sorted(settings.items()))
+        wanted = "; ".join(f"{tables.dotted(key)} = {edits.literal(value)}" for key, value in sorted(settings.items()))
         advice += [f"{placed.distribution.title}: {placed.advice}", f"settings to make there: {wanted}"]
         return Plan(placed, tuple(made), advice=tuple(advice))
     written = _configuration(found, settings) if settings else []
@@ -163,6 +163,10 @@ def _settings(found: Node, options: Options, advice: list[str]) -> tuple[dict[Pa
             removes.append(each.trigger.name)
             if each.trigger.name == "max_concurrent_downloads":
                 wanted |= _downloads(found)
+        elif found.placed.way is Way.ADVISE:
+            advice.append(
+                f"{what}: pulls go past the verifier; {found.placed.distribution.title}: {found.placed.advice}"
+            )
         else:
             advice.append(f"{what}: pulls go past the verifier; it can be set back with changes = pull-path")
     if found.effective.verifier_disabled:
@@ -219,10 +223,13 @@ def _downloads(found: Node) -> dict[Path, object]:
 def _written_key(found: Node, path: Path) -> Path:
     """The key that overrides a setting of the image plugin: the one it is written under.
 
-    Up to containerd 2.2 names of version 2 win over those of version 3 in the migration of the whole; from 2.3 on each
-    file is migrated for itself, so that the new names count in any file.
+    Whoever changes the file itself has to change that very key.  Up to containerd 2.2 names of version 2 win over those
+    of version 3 in the migration of the whole; from 2.3 on each file is migrated for itself, so that the new names
+    count in any file.
     """
     written = found.effective.written.leaf(IMAGES, *path)
+    if found.placed.way is Way.ADVISE and written is not None and written.key:
+        return written.key
     if not found.version.migrates_each_file and written is not None and written.key[:2] == ("plugins", CRI):
         return ("plugins", CRI, "containerd", *path) if path[0] in SNAPSHOT_KEYS else ("plugins", CRI, *path)
     return ("plugins", IMAGES, *path)

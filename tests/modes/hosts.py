@@ -154,7 +154,7 @@ def make_host(folder: pathlib.Path, name: str = "debian") -> Host:
         (source / path).write_text(text)
     (source / "_internal/link").symlink_to("base.zip")
     (source / "nodeseal").chmod(0o755)
-    program = root / ("usr/bin/crio" if name == "crio" else "usr/bin/containerd")
+    program = root / sample.containerd[1:]
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(f"#!/bin/sh\necho containerd example.com/containerd/v2 v{sample.version}\n")
     program.chmod(0o755)

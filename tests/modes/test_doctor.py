@@ -18,11 +18,12 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
 from agent.modes import doctor
 from agent.wiring import findings, proof
+from agent.wiring.distributions import Way
 from agent.wiring.facts import MAIN, Process
 from agent.wiring.triggers import TRIGGERS
 from tests.modes.test_node import CONFIG, write_bootstrap
 from tests.simulators.cri import CriSimulator
-from tests.wiring.nodes import FIXTURES, SAMPLES, Sample
+from tests.wiring.nodes import FIXTURES, PROGRAMS, SAMPLES, Sample
 from tests.wiring.test_planning import IN_V3, V3
 
 BIN_DIR = "opt/containerd/image-verifier/bin"
@@ -53,9 +54,9 @@ class Host(NamedTuple):
         return [each["id"] for each in self.told()["findings"] if each["severity"] == severity]
 
 
-def write_program(root: pathlib.Path, version: str) -> None:
+def write_program(root: pathlib.Path, version: str, path: str = "/usr/bin/containerd") -> None:
     """A program that says it is containerd."""
-    program = root / "usr/bin/containerd"
+    program = root / path[1:]
     program.parent.mkdir(parents=True, exist_ok=True)
     program.write_text(f"#!/bin/sh\necho containerd example.com/containerd/v2 {version}\n")
     program.chmod(0o755)
@@ -228,14 +229,20 @@ def test_names_from_the_host_bring_no_control_characters(host: Host) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
-def test_each_distribution_is_told(host: Host, sample: Sample, tmp_path: pathlib.Path) -> None:
+def test_each_distribution_is_told_by_what_lies_on_its_disk(host: Host, sample: Sample) -> None:
     shutil.copytree(FIXTURES / sample.folder, host.root, dirs_exist_ok=True)
-    write_program(host.root, sample.version)
-    where = tmp_path / "s"
-    told = host.told("--containerd-config", sample.main, "--socket", str(where))
+    write_program(host.root, "v1.7.1")  # beside a containerd of its own there often is another one, for Docker
+    if sample.main not in PROGRAMS:
+        (host.root / "usr/bin/containerd").unlink()
+    write_program(host.root, sample.version, sample.containerd)
+    words = ("--containerd-config", sample.main) if sample.name == "talos" else ()
+    told = host.told(*words)
     errors = [each["id"] for each in told["findings"] if each["severity"] == "error"]
-    if sample.name not in ("cri-o", "k3s", "rke2", "talos", "flatcar", "kind"):
-        assert told["distribution"]["name"] == sample.name
+    if sample.way is Way.REFUSE:
+        assert errors == ["runtime.unsupported" if sample.name == "cri-o" else "containerd.too-old"]
+        return
+    assert told["distribution"]["name"] == sample.name
+    assert told["containerd"]["version"] == sample.version
     assert errors == [f"pull-path.{name}" for name in sample.triggers]
 
 

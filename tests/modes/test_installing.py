@@ -20,9 +20,12 @@ from agent.wiring.facts import Process
 from agent.wiring.planning import Changes
 from agent.wiring.proof import State
 from tests.modes.hosts import BY_FOLDER, VERIFIERS, Host, counted, killed, make_host
+from tests.wiring.nodes import SAMPLES
 from tests.wiring.test_planning import IN_V3
 
-UNSUPPORTED = ("bottlerocket", "crio", "gke", "talos")
+UNSUPPORTED = tuple(
+    each.folder for each in SAMPLES if each.way is Way.REFUSE or each.name in ("bottlerocket", "gke", "talos")
+)
 MAIN = "etc/containerd/config.toml"
 DROP_IN = "etc/containerd/conf.d/zzz-nodeseal.toml"
 ELSEWHERE = "/srv/verifiers"

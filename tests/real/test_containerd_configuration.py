@@ -16,6 +16,7 @@ from agent.wiring.version import Version, parse
 from tests.commands import Done, run
 from tests.testbed.tools import Tools, fetch, unavailable
 from tests.wiring.nodes import SAMPLES, Sample, facts, files_of, simple
+from tests.wiring.test_declared import APPLIED, applied
 from tests.wiring.test_planning import IN_V2, IN_V3
 
 pytestmark = pytest.mark.real
@@ -60,7 +61,7 @@ class Asked:
         moved = {}
         for path, content in files.items():
             for quote in (b'"', b"'"):
-                for part in (b"etc", b"var", b"usr"):
+                for part in (b"etc", b"run", b"usr", b"var"):
                     content = content.replace(quote + b"/" + part, quote + f"{self.folder}/".encode() + part)
             moved[f"{self.folder}{path}"] = content
         return moved
@@ -256,6 +257,16 @@ def test_plan_for_each_distribution_holds_on_the_real_one(asked: Asked, sample: 
     files = {path: content for path, content in files_of(sample.folder).items() if "template" not in path}
     files = {path: content.replace(b"version = 4", b"version = 3") for path, content in files.items()}
     plan_holds(asked, asked_about(asked, sample.main, files, facts(sample)), changed)
+
+
+@pytest.mark.parametrize("name", APPLIED)
+def test_form_of_each_distribution_is_in_force_on_the_real_one(asked: Asked, name: str) -> None:
+    given = applied(name)
+    files = {path: content.replace(b"version = 4", b"version = 3") for path, content in given.files.items()}
+    assert unlike(asked, given.main, files) == []
+    found = node(asked_about(asked, given.main, files, given)).effective
+    assert found.dumped
+    assert triggers.find(found) == ()
 
 
 @pytest.mark.parametrize("trigger", IN_V3)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from agent.wiring.bindir import Entry, Folder, Kind
 from agent.wiring.distributions import Way
 from agent.wiring.effective import DEFAULT_BIN_DIR
-from agent.wiring.facts import MAIN, MARKERS, Facts, Process, os_release
+from agent.wiring.facts import MAIN, MARKERS, OWN, Facts, Process, os_release
 from agent.wiring.version import Version, parse
 
 FIXTURES = pathlib.Path(__file__).parent / "fixtures"
@@ -16,8 +16,17 @@ SOCKET = "/run/containerd/containerd.sock"
 OURS = Entry("00-nodeseal", Kind.FILE, "/opt/nodeseal/0.1.0/nodeseal", link=True)
 
 
+K3S = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml"
+RKE2 = "/var/lib/rancher/rke2/agent/etc/containerd/config.toml"
+K3S_SOCKET = "/run/k3s/containerd/containerd.sock"
+PROGRAMS = {own.main: own.program for own in OWN}
+
+
 class Sample(NamedTuple):
-    """A fixture: where it is, which containerd runs there with which main file and socket, and what is true of it."""
+    """A fixture: where it is, which containerd runs there with which main file and socket, and what is true of it.
+
+    `read_only` are folders that can't be written to there, or where no program may run.
+    """
 
     folder: str
     name: str
@@ -26,50 +35,63 @@ class Sample(NamedTuple):
     version: str = "2.1.9"
     main: str = MAIN
     socket: str = SOCKET
+    read_only: tuple[str, ...] = ()
+    program: str = ""
+
+    @property
+    def containerd(self) -> str:
+        """Where its program is."""
+        return self.program or PROGRAMS.get(self.main, "/usr/bin/containerd")
 
     def __str__(self) -> str:
         """How the test's case is called."""
         return self.folder
 
 
+_LOCAL, _DISCARD = ("use_local_image_pull",), ("discard_unpacked_layers",)
+_GKE = (*_DISCARD, "registry.mirrors")
+_USR, _LOCKED = ("/usr",), ("/usr", "/opt", "/etc", "/var/lib", "/srv")
+
 SAMPLES = (
     Sample("debian", "debian", Way.IMPORT),
+    Sample("debian-12", "debian", Way.REFUSE, version="1.6.20"),
+    Sample("ubuntu", "debian", Way.ADVISE, version="2.1.3"),
     Sample("containerd-io", "containerd.io", Way.DROP_IN, version="2.2.5"),
-    Sample("eks", "eks", Way.ADVISE, ("discard_unpacked_layers",)),
-    Sample("eks-soci", "eks", Way.ADVISE, ("discard_unpacked_layers", "disable_snapshot_annotations")),
-    Sample("bottlerocket", "bottlerocket", Way.ADVISE),
+    Sample("containerd-io-v4", "containerd.io", Way.DROP_IN, ("max_concurrent_downloads",), version="2.3.4"),
+    Sample("eks", "eks", Way.ADVISE, _DISCARD),
+    Sample("eks-soci", "eks", Way.ADVISE, (*_DISCARD, "disable_snapshot_annotations")),
+    Sample("bottlerocket", "bottlerocket", Way.ADVISE, read_only=_LOCKED),
     Sample("aks", "aks", Way.IMPORT, version="2.3.3"),
     Sample("aks-streaming", "aks", Way.IMPORT, ("disable_snapshot_annotations",), version="2.2.4"),
-    Sample("gke", "gke", Way.ADVISE, ("discard_unpacked_layers", "registry.mirrors")),
+    Sample("aks-azurelinux", "aks", Way.IMPORT, version="2.2.4"),
+    Sample("aks-ubuntu2204", "aks", Way.REFUSE, version="1.7.34"),
+    Sample("gke", "gke", Way.ADVISE, _GKE, read_only=_LOCKED),
+    Sample("gke-ubuntu", "gke", Way.ADVISE, _GKE),
+    Sample("k3s", "k3s", Way.DROP_IN, _LOCAL, "2.3.4-k3s1.36", K3S, K3S_SOCKET),
+    Sample("k3s-older", "k3s", Way.ADVISE, (*_LOCAL, "registry.configs"), "2.1.5-k3s1", K3S, K3S_SOCKET),
+    Sample("k3s-base", "k3s", Way.ADVISE, _LOCAL, "2.1.5-k3s1", K3S, K3S_SOCKET),
+    Sample("k3s-template", "k3s", Way.ADVISE, _LOCAL, "2.1.5-k3s1", K3S, K3S_SOCKET),
+    Sample("k3s-v2", "k3s", Way.DROP_IN, (), "2.3.4-k3s1.36", K3S, K3S_SOCKET),
+    Sample("rke2", "rke2", Way.DROP_IN, _LOCAL, "2.1.5-k3s1", RKE2, K3S_SOCKET),
+    Sample("rke2-template", "rke2", Way.DROP_IN, _LOCAL, "2.1.5-k3s1", RKE2, K3S_SOCKET, ("/usr",)),
+    Sample("k0s", "k0s", Way.DROP_IN, (), "2.3.4", "/etc/k0s/containerd.toml", "/run/k0s/containerd.sock"),
+    Sample("k0s-older", "k0s", Way.REFUSE, (), "1.7.30", "/etc/k0s/containerd.toml", "/run/k0s/containerd.sock"),
+    Sample("kind", "kind", Way.ADVISE, _DISCARD, version="2.3.4", program="/usr/local/bin/containerd"),
+    Sample("minikube", "minikube", Way.ADVISE, _DISCARD, version="2.3.4"),
+    Sample("minikube-docker", "minikube", Way.ADVISE, _DISCARD, version="2.2.5"),
+    Sample("kubespray", "kubespray", Way.IMPORT, version="2.3.4", program="/usr/local/bin/containerd"),
     Sample(
-        "k3s", "k3s", Way.DROP_IN, ("use_local_image_pull",), version="2.3.4-k3s1.36",
-        main="/var/lib/rancher/k3s/agent/etc/containerd/config.toml", socket="/run/k3s/containerd/containerd.sock",
-    ),
-    Sample(
-        "k3s-older", "k3s", Way.ADVISE, ("use_local_image_pull", "registry.configs"), version="2.1.5-k3s1",
-        main="/var/lib/rancher/k3s/agent/etc/containerd/config.toml", socket="/run/k3s/containerd/containerd.sock",
-    ),
-    Sample(
-        "rke2", "rke2", Way.DROP_IN, ("use_local_image_pull",), version="2.1.5-k3s1",
-        main="/var/lib/rancher/rke2/agent/etc/containerd/config.toml", socket="/run/k3s/containerd/containerd.sock",
-    ),
-    Sample(
-        "k0s", "k0s", Way.DROP_IN, version="2.3.4", main="/etc/k0s/containerd.toml", socket="/run/k0s/containerd.sock"
-    ),
-    Sample("kind", "kind", Way.ADVISE, ("discard_unpacked_layers",), version="2.3.4"),
-    Sample("minikube", "minikube", Way.ADVISE, ("discard_unpacked_layers",), version="2.3.4"),
-    Sample("kubespray", "kubespray", Way.IMPORT, version="2.3.4"),
-    Sample(
-        "microk8s", "microk8s", Way.IMPORT, version="2.2.3",
+        "microk8s", "microk8s", Way.IMPORT, version="2.2.3", read_only=("/snap",),
         main="/var/snap/microk8s/current/args/containerd.toml", socket="/var/snap/microk8s/common/run/containerd.sock",
     ),
     Sample(
-        "talos", "talos", Way.ADVISE, ("use_local_image_pull", "discard_unpacked_layers"), version="2.3.4",
-        main="/etc/cri/containerd.toml",
+        "talos", "talos", Way.ADVISE, (*_LOCAL, *_DISCARD), version="2.3.4",
+        main="/etc/cri/containerd.toml", read_only=_LOCKED,
     ),
-    Sample("flatcar", "flatcar", Way.ADVISE, version="2.2.5", main="/usr/share/containerd/config.toml"),
-    Sample("flatcar-copied", "flatcar", Way.IMPORT, version="2.2.5"),
-    Sample("crio", "cri-o", Way.REFUSE, socket="/run/crio/crio.sock"),
+    Sample("flatcar", "flatcar", Way.ADVISE, (), "2.2.5", "/usr/share/containerd/config.toml", read_only=_USR),
+    Sample("flatcar-copied", "flatcar", Way.IMPORT, version="2.2.5", read_only=_USR),
+    Sample("flatcar-import", "flatcar", Way.DROP_IN, version="2.2.5", read_only=_USR),
+    Sample("crio", "cri-o", Way.REFUSE, socket="/run/crio/crio.sock", program="/usr/bin/crio", read_only=_USR),
 )  # fmt: skip
 
 
@@ -81,15 +103,16 @@ def version(text: str) -> Version:
 
 
 def files_of(folder: str) -> dict[str, bytes]:
-    """Every configuration file of a fixture by its path on the host."""
+    """Every configuration file of a fixture, and what it is made of, by its path on the host."""
     root = FIXTURES / folder
-    return {f"/{path.relative_to(root)}": path.read_bytes() for path in root.rglob("*.toml")}
+    paths = (path for pattern in ("*.toml", "*.toml.tmpl") for path in root.rglob(pattern))
+    return {f"/{path.relative_to(root)}": path.read_bytes() for path in paths}
 
 
 def facts(sample: Sample, *, with_link: bool = False, extra: Mapping[str, bytes] | None = None) -> Facts:
     """A fixture's facts; `extra` are more files."""
     root = FIXTURES / sample.folder
-    exe = "/usr/bin/crio" if "crio" in sample.socket else "/usr/bin/containerd"
+    exe = sample.containerd
     return Facts(
         version(sample.version),
         sample.main,

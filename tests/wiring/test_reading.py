@@ -6,7 +6,7 @@ from agent.errors import ConfigurationError, Malformed
 from agent.wiring import edits, tables
 from agent.wiring.bindir import Entry, Folder, Kind, Role, judge, ours
 from agent.wiring.effective import LISTED_CONFIG_PATH, differences, effective, seconds
-from agent.wiring.facts import Process, os_release, unit_of
+from agent.wiring.facts import Process, main_of_unit, os_release, unit_of
 from agent.wiring.loading import MAX_FILES, Files, load, matches
 from agent.wiring.merging import from_dump, merge
 from agent.wiring.version import parse
@@ -167,6 +167,23 @@ def test_values_that_are_credentials_are_not_shown() -> None:
         ]
         (difference,) = differences(*written)
         assert "secret" not in str(difference)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ((), ""),
+        (("ExecStart=/usr/bin/containerd\n",), ""),
+        (("ExecStart=/usr/bin/containerd -c /a.toml --log-level info\n",), "/a.toml"),
+        (("[Service]\nEnvironment=A=1 C=/a.toml\nExecStart=/usr/bin/containerd --config ${NONE}${C}\n",), "/a.toml"),
+        (("Environment=C=/a.toml\nExecStart=/x --config=${C}\n", 'Environment="C=/b.toml"\n'), "/b.toml"),
+        (("Environment=C=/a.toml\nExecStart=/x --config ${C}\n", "ExecStart=\nExecStart=/usr/bin/containerd\n"), ""),
+        (("ExecStart=/x --config relative.toml\n",), ""),
+        (("ExecStart=/x --config\n", "\xff\0=\n=\n"), ""),
+    ],
+)
+def test_unit_says_which_configuration_its_command_reads(texts: tuple[str, ...], expected: str) -> None:
+    assert main_of_unit(text.encode("latin-1") for text in texts) == expected
 
 
 def test_os_release_is_words() -> None:
