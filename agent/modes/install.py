@@ -19,13 +19,14 @@ from agent.adapters.journal import Journal
 from agent.errors import Exit, HostError, UsageError
 from agent.model.answer import printable
 from agent.modes import place
+from agent.modes.daemonunit import Served
 from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.world import World
-from agent.wiring import steps
+from agent.wiring import steps, unit
 from agent.wiring.declared import FORMS, form
 from agent.wiring.planning import Changes
-from agent.wiring.steps import Change, Check, Compare, Folder, Place, Restart, Step, Switch, Wire, Write
+from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Restart, Start, Step, Switch, Wire, Write
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
@@ -64,6 +65,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="also where that restarts the cluster's own server (k3s and RKE2 servers): the API server goes with it",
     )
     _add_turns(parser)
+    _add_unit(parser)
     parser.add_argument("--must-enforce", action="store_true", help="exit code 12 unless it is proved that it verifies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, as a diff; write nothing")
     parser.add_argument(
@@ -103,6 +105,20 @@ def _add_turns(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_unit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--systemd",
+        action="store_true",
+        help=f"also run the daemon on this host, without Kubernetes: write, enable and start {unit.NAME}",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="DIR|FILE",
+        default="",
+        help="with --systemd: the configuration that the daemon keeps in force, as a path of the host (default: none)",
+    )
+
+
 def add_host_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which host is meant; `install` and `uninstall` share them."""
     which = parser.add_mutually_exclusive_group()
@@ -137,7 +153,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
 
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
-    host, taken = which_host(options), turns(options, environment)
+    host, taken, daemon = which_host(options), turns(options, environment), served(options)
     asked = Asked(
         source_of(options.program),
         __version__,
@@ -147,9 +163,21 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         restart=not (options.no_restart or options.root),
         image=environment.get("NODESEAL_IMAGE", ""),
         restart_servers=options.restart_servers,
+        daemon=daemon,
     )
     world = HostWorld(host, runs=not options.root)
     return install(HostFiles(host.host), world, asked, options, stdout, taken)
+
+
+def served(options: argparse.Namespace) -> Served | None:
+    """What the daemon's unit is to do, None if none is wanted.  Raises `UsageError`."""
+    if not options.systemd:
+        if options.config:
+            raise UsageError("--config: got it alone; expected --systemd beside it")
+        return None
+    if options.config:
+        unit.refuse_hidden(options.config)
+    return Served(options.config, options.socket, start=not options.root)
 
 
 def turns(options: argparse.Namespace, environment: Mapping[str, str]) -> Taken | None:
@@ -267,7 +295,9 @@ def described(step: Step) -> str:
         return f"edit {step.path}"
     if isinstance(step, Check):
         return f"run {step.program} as containerd would: it must refuse the canary"
-    if isinstance(step, Switch | Wire):
+    if isinstance(step, Start):
+        return f"start {unit.NAME}, and wait until the daemon answers"
+    if isinstance(step, Switch | Enable | Wire):
         return f"link {step.path} to {step.target}"
     if isinstance(step, Compare):
         return "compare what containerd makes of its configuration with what it made of it before"
