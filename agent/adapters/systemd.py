@@ -1,4 +1,4 @@
-"""Restarts services by asking the service manager of a host, over D-Bus, and waits for the job's end.
+"""Starts, stops and restarts services by asking the service manager of a host, over D-Bus, and waits for the job's end.
 
 Never by a signal: a containerd that dies by SIGHUP counts as ended cleanly, and some units don't start it again.  The
 manager's private socket is asked first: it takes no bus; otherwise the system bus.
@@ -11,6 +11,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from jeepney import DBusAddress, HeaderFields, MatchRule, Message, MessageType, Parser, new_method_call
 from jeepney.auth import BEGIN, Authenticator
@@ -32,6 +33,27 @@ _MOST = 4 * 1024 * 1024  # bytes that are read for one restart; a busy manager s
 _MANAGER = DBusAddress(
     "/org/freedesktop/systemd1", "org.freedesktop.systemd1", interface="org.freedesktop.systemd1.Manager"
 )
+_UNIT, _SERVICE = "org.freedesktop.systemd1.Unit", "org.freedesktop.systemd1.Service"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+
+
+class UnitState(NamedTuple):
+    """What a manager says of a unit, in its words.
+
+    `loaded` is `loaded` for one that it has read, `not-found`, `masked` or `bad-setting` otherwise; `active` is
+    `active`, `activating`, `failed` or `inactive`; `result` is what its last run came to, `success` or what failed.
+    `pid` is of its main process, 0 for none.
+    """
+
+    loaded: str
+    active: str
+    result: str = ""
+    pid: int = 0
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs."""
+        return self.active == "active"
 
 
 class Systemd:
@@ -65,6 +87,17 @@ class Systemd:
         """Have unit files read anew.  Raises `HostError`."""
         with self._connected() as connection:
             connection.call("Reload")
+
+    def state(self, unit: str) -> UnitState:
+        """What the manager knows of a unit.  Raises `HostError`."""
+        with self._connected() as connection:
+            (path,) = connection.call("LoadUnit", "s", (unit,))
+            of = DBusAddress(path, _MANAGER.bus_name, _PROPERTIES)
+            loaded, active = (connection.value(of, _UNIT, name) for name in ("LoadState", "ActiveState"))
+            if loaded != "loaded":
+                return UnitState(loaded, active)
+            result, pid = (connection.value(of, _SERVICE, name) for name in ("Result", "MainPID"))
+        return UnitState(loaded, active, result, int(pid) if pid.isdecimal() else 0)
 
     def _job(self, method: str, unit: str, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -130,14 +163,24 @@ class _Connection:
 
     def call(self, method: str, signature: str | None = None, body: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Call a method of the manager's; what it returned.  Raises `HostError`."""
+        return tuple(map(str, self._called(_MANAGER, method, signature, body)))
+
+    def value(self, of: DBusAddress, interface: str, name: str) -> str:
+        """A property, as a text.  Raises `HostError`."""
+        answer = self._called(of, "Get", "ss", (interface, name))
+        variant = answer[0] if len(answer) == 1 else None  # its signature, and what it says
+        if not isinstance(variant, tuple) or len(variant) != 2:
+            raise HostError(f"{name}: got {ascii(answer)[:80]}; expected a property of systemd's")
+        return str(variant[1])
+
+    def _called(self, of: DBusAddress, method: str, signature: str | None, body: tuple[str, ...]) -> tuple[object, ...]:
         try:
-            answer = self._ask(new_method_call(_MANAGER, method, signature, body))
+            return self._ask(new_method_call(of, method, signature, body))
         except DBusErrorResponse as error:
             text = " ".join(str(each) for each in (error.name, *error.data))
             raise HostError(f"{method}: got {ascii(text)[1:-1][:200]}; expected systemd to do it") from None
         except Exception as error:  # noqa: BLE001 - as above
             raise self._error(error) from None
-        return tuple(map(str, answer))
 
     def job_result(self, job: str) -> str:
         """How a job ended, once it has.  Raises `HostError`."""

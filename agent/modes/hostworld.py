@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 
-from agent.adapters import containerd, host
+from agent.adapters import containerd, host, ipc
 from agent.adapters.containerd import Asked, Told
 from agent.adapters.cri import Cri
 from agent.adapters.host import Done
@@ -18,6 +19,7 @@ from agent.wiring.proof import Known, Proof
 
 _CALL_SECONDS = 10.0
 _POLL_SECONDS = 0.2
+_SAY_SECONDS = 2.0
 _NOTICE_SECONDS = 15.0
 
 
@@ -54,6 +56,32 @@ class HostWorld:
         if not unit:
             raise HostError("got no name of a unit; expected the service that runs containerd")
         self._systemd.restart(unit)
+
+    def stop(self, unit: str) -> None:
+        """See `World.stop`."""
+        self._systemd.stop(unit)
+
+    def reload(self) -> None:
+        """See `World.reload`."""
+        self._systemd.reload()
+
+    def unit_runs(self, unit: str) -> bool:
+        """See `World.unit_runs`."""
+        with suppress(HostError):
+            return self._runs and self._systemd.state(unit).runs
+        return False
+
+    def serves(self, seconds: float) -> bool:
+        """See `World.serves`."""
+        end = time.monotonic() + seconds
+        while self._runs:
+            with suppress(HostError):
+                if ipc.Client(self._asked.host).ask(ipc.STATUS, seconds=_SAY_SECONDS) is not None:
+                    return True
+            if time.monotonic() >= end:
+                break
+            self._sleep(_POLL_SECONDS)
+        return False
 
     def wait_for_restart(self) -> None:
         """See `World.wait_for_restart`: until another process listens, or as long as it usually takes."""

@@ -18,14 +18,15 @@ from agent.adapters.journal import Journal
 from agent.errors import Exit, HostError, UsageError
 from agent.model.answer import printable
 from agent.modes import place, reconcile, turns
+from agent.modes.daemonunit import Served
 from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
-from agent.wiring import steps
+from agent.wiring import steps, unit
 from agent.wiring.declared import FORMS, form
 from agent.wiring.planning import Changes
-from agent.wiring.steps import Change, Check, Compare, Folder, Place, Restart, Step, Switch, Wire, Write
+from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Restart, Start, Step, Switch, Wire, Write
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
@@ -62,6 +63,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     turns.add_options(parser)
     reconcile.add_options(parser)
+    _add_unit(parser)
     parser.add_argument("--must-enforce", action="store_true", help="exit code 12 unless it is proved that it verifies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, as a diff; write nothing")
     parser.add_argument(
@@ -78,6 +80,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
+
+
+def _add_unit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--systemd",
+        action="store_true",
+        help=f"also run the daemon on this host, without Kubernetes: write, enable and start {unit.NAME}",
+    )
+    parser.add_argument(
+        "--config",
+        metavar="DIR|FILE",
+        default="",
+        help="with --systemd: the configuration that the daemon keeps in force, as a path of the host (default: none)",
+    )
 
 
 def add_host_options(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +130,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
 
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
-    host, taken = which_host(options), turns.wanted(options, environment)
+    host, taken, daemon = which_host(options), turns.wanted(options, environment), served(options)
     reconcile.pace(options)
     asked = Asked(
         source_of(options.program),
@@ -125,11 +141,23 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         restart=not (options.no_restart or options.root),
         image=environment.get("NODESEAL_IMAGE", ""),
         restart_servers=options.restart_servers,
+        daemon=daemon,
     )
     world = HostWorld(host, runs=not options.root)
     if options.reconcile:
         return reconcile.keep(HostFiles(host.host), world, asked, options, environment, stdout)
     return install(HostFiles(host.host), world, asked, options, stdout, taken)
+
+
+def served(options: argparse.Namespace) -> Served | None:
+    """What the daemon's unit is to do, None if none is wanted.  Raises `UsageError`."""
+    if not options.systemd:
+        if options.config:
+            raise UsageError("--config: got it alone; expected --systemd beside it")
+        return None
+    if options.config:
+        unit.refuse_hidden(options.config)
+    return Served(options.config, options.socket, start=not options.root)
 
 
 def install(
@@ -210,7 +238,9 @@ def described(step: Step) -> str:
         return f"edit {step.path}"
     if isinstance(step, Check):
         return f"run {step.program} as containerd would: it must refuse the canary"
-    if isinstance(step, Switch | Wire):
+    if isinstance(step, Start):
+        return f"start {unit.NAME}, and wait until the daemon answers"
+    if isinstance(step, Switch | Enable | Wire):
         return f"link {step.path} to {step.target}"
     if isinstance(step, Compare):
         return "compare what containerd makes of its configuration with what it made of it before"

@@ -18,6 +18,7 @@ from agent.adapters.state import Tried
 from agent.config.bootstrap import API_VERSION
 from agent.errors import ConfigurationError, Exit, HostError
 from agent.model.request import STDIN_MEDIA_TYPE
+from agent.modes.daemonunit import DaemonUnit, Served
 from agent.modes.world import World
 from agent.rules.lists import BUILT_IN, USUAL_SANDBOX
 from agent.wiring import bindir, distributions, planning, proof, steps, triggers
@@ -31,11 +32,13 @@ from agent.wiring.steps import (
     Change,
     Check,
     Compare,
+    Enable,
     Folder,
     May,
     Place,
     Prove,
     Restart,
+    Start,
     Step,
     Switch,
     Wanted,
@@ -65,12 +68,12 @@ _SIZE = 512
 class Asked(NamedTuple):
     """What is to be installed, and how.
 
-    `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
-    none.  `restart` is whether containerd may be restarted, `restart_servers` whether also where that restarts the
-    cluster's own server.  `image` is the image that installs, empty if nobody says.  `anew` is whether only what is
-    installed is mended: then what else lies in the verifier folder is no reason to do nothing.  `loaded` is when a
-    containerd was started that has loaded what is to be set, in seconds since 1970, 0 if that is not known: while that
-    one runs, files that are set right again are no reason to restart it.
+    `source` is the folder of the program; `version` its version.  `restart` is whether containerd may be restarted,
+    `restart_servers` whether also where that restarts the cluster's own server.  `daemon` is what the daemon's systemd
+    unit is to do, None for none: one that is there stays.  `image` is the image that installs, empty if nobody says.
+    `anew` is whether only what is installed is mended: then what else lies in the verifier folder is no reason to do
+    nothing.  `loaded` is when a containerd was started that has loaded what is to be set, in seconds since 1970, 0 if
+    that is not known: while that one runs, files that are set right again are no reason to restart it.
     """
 
     source: str
@@ -80,7 +83,7 @@ class Asked(NamedTuple):
     node_name: str = ""
     restart: bool = True
     restart_servers: bool = False
-    files: tuple[Write, ...] = ()
+    daemon: Served | None = None
     image: str = ""
     anew: bool = False
     loaded: float = 0.0
@@ -149,6 +152,7 @@ class Installer:
     ) -> None:
         """`tell` gets a line for each thing that is done; `confirm` raises `HostError` if our turn is over."""
         self._journal, self._world, self._asked, self._tell, self._confirm = journal, world, asked, tell, confirm
+        self._unit = DaemonUnit(journal, world, tell)
         self._restarted = self._changed = False
         self._proof: Proof | None = None
         self._plan: Plan | None = None
@@ -187,7 +191,8 @@ class Installer:
             plan = plan._replace(advice=(*plan.advice, planning.SERVER))
         may_restart = asked.restart and not spared and self._world.can_restart()
         may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
-        return plan, steps.steps(plan, self._wanted(told, members), may), members
+        plan = plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon)))
+        return plan, steps.steps(plan, self._wanted(told, plan, members), may), members
 
     def _has_loaded(self) -> bool:
         """Whether the containerd that runs has what is to be set: it is the one that had it before files were lost."""
@@ -263,13 +268,15 @@ class Installer:
             reason = "this program is built for another machine: use the one for this architecture"
         return Outcome(plan, installed=False, unsupported=reason) if reason else None
 
-    def _wanted(self, told: Told, members: Mapping[str, str]) -> Wanted:
+    def _wanted(self, told: Told, plan: Plan, members: Mapping[str, str]) -> Wanted:
         host = self._journal.host
         path, is_placed = self._folder(members)
         is_current = host.stands(steps.CURRENT).target == posixpath.basename(path)
-        files = [file for file in self._files(told) if self._is_wanted(file)]
+        document = self._document(told)
+        files = (document,) if self._is_wanted(document) else ()
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
-        return Wanted(path, is_placed, is_current, tuple(files), tuple(folders))
+        wish = self._unit.wish(self._asked.daemon, plan, bindir.PROGRAM, is_current=is_placed and is_current)
+        return Wanted(path, is_placed, is_current, (*files, *wish.files), tuple(folders), wish.enable, wish.start)
 
     def _folder(self, members: Mapping[str, str]) -> tuple[str, bool]:
         """The program's folder, and whether it is there already.
@@ -283,11 +290,11 @@ class Installer:
         free = (name for name in names if host.stands(name).kind is state.NOTHING)
         return placed or next(free, names[-1]), bool(placed)
 
-    def _files(self, told: Told) -> tuple[Write, ...]:
+    def _document(self, told: Told) -> Write:
         asked = self._asked
         sandbox = str(planning.node(told.facts).effective.sandbox.value) or USUAL_SANDBOX
         content = bootstrap(asked.node_name, nodeneeds.found(self._journal.host, sandbox, asked.image))
-        return (Write(BOOTSTRAP, content, 0o600, Role.STATE), *asked.files)
+        return Write(BOOTSTRAP, content, 0o600, Role.STATE)
 
     def _is_wanted(self, file: Write) -> bool:
         """Whether a file is missing, or is as an earlier installation wrote it and would be otherwise now."""
@@ -337,6 +344,10 @@ class Installer:
             self._tell(f"{step.path} leads to {step.target}")
         elif isinstance(step, Compare):
             self._compare(told, plan)
+        elif isinstance(step, Enable):
+            self._unit.enable(step)
+        elif isinstance(step, Start):
+            self._unit.start()
         elif isinstance(step, Wire):
             journal.link(step.path, step.target, Role.VERIFIER)
             self._tell(f"containerd's verifier folder has {step.path}")
@@ -389,7 +400,9 @@ class Installer:
         self._changed = journal.has_done
         if self._changed:
             self._tell("taking it back")
-        left = journal.undo(Role.VERIFIER, Role.UNIT)
+        left = journal.undo(Role.VERIFIER)
+        left += self._unit.halt()
+        left += journal.undo(Role.UNIT)
         left += journal.undo(Role.CONFIGURATION)
         if self._restarted and self._plan is not None:
             try:
@@ -405,6 +418,7 @@ class Installer:
         except HostError as error:
             left.append(error.message)
         left += journal.undo(Role.STATE)
+        left += self._unit.resume()
         try:
             if journal.is_first:
                 journal.forget()

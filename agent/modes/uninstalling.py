@@ -3,7 +3,7 @@
 The order keeps it able to pull at every moment:
 
 1. Our entry leaves the verifier folder, and any other link there that leads to a program of ours.
-2. The daemon's unit, if there is one; containerd's configuration, edited files as they were.
+2. The daemon's unit, if there is one, is stopped and goes; containerd's configuration, edited files as they were.
 3. containerd is restarted if that changed a setting.
 4. `current`, the programs, and what the program itself wrote; at last the record.
 """
@@ -16,6 +16,7 @@ from agent.adapters import state
 from agent.adapters.journal import Journal
 from agent.adapters.manifests import FOLDER
 from agent.errors import HostError, NodesealError
+from agent.modes.daemonunit import DaemonUnit
 from agent.modes.installing import restart
 from agent.modes.world import World
 from agent.wiring import bindir, planning
@@ -68,7 +69,7 @@ class Uninstaller:
             facts = self._facts()
             self._journal.note(undoing=True)
             self._unlink(facts)
-            self._revert(Role.UNIT)
+            self._left += DaemonUnit(self._journal, self._world, self._tell).take_away(lambda: self._revert(Role.UNIT))
             pending = self._unconfigure()
             restarted = self._restarted(pending, facts, may_restart)
             self._remove(keep_state=keep_state)

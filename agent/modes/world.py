@@ -26,6 +26,22 @@ class World(Protocol):
         """Have a service restarted, and wait until that is done.  Raises `HostError`."""
         ...
 
+    def stop(self, unit: str) -> None:
+        """Have a service stopped, and wait until it has.  Raises `HostError`."""
+        ...
+
+    def reload(self) -> None:
+        """Have unit files read anew.  Raises `HostError`."""
+        ...
+
+    def unit_runs(self, unit: str) -> bool:
+        """Whether a service is known to run."""
+        ...
+
+    def serves(self, seconds: float) -> bool:
+        """Wait until the daemon answers on its socket; whether it does."""
+        ...
+
     def wait_for_restart(self) -> None:
         """Wait until containerd has restarted by itself, or should have."""
         ...

@@ -5,9 +5,10 @@
    to it.
 3. `current` leads to it, by one rename; what containerd's folder holds already follows.
 4. containerd's configuration: our file before the line that imports it, and then what is in force is compared.
-5. Our entry in the verifier folder, by one rename.
-6. containerd is restarted only if a setting changed, or a restart is still due; then it has to come back.
-7. The canary proves that pulls are verified.
+5. The daemon's unit, if one is wanted, is enabled, and started: it is warm when the first pull asks.
+6. Our entry in the verifier folder, by one rename.
+7. containerd is restarted only if a setting changed, or a restart is still due; then it has to come back.
+8. The canary proves that pulls are verified.
 
 Nothing is done twice: a step whose outcome stands there already is none.
 """
@@ -77,6 +78,17 @@ class Wire(NamedTuple):
     target: str
 
 
+class Enable(NamedTuple):
+    """Have the daemon's unit started at boot, by a link."""
+
+    path: str
+    target: str
+
+
+class Start(NamedTuple):
+    """Start the daemon's unit, anew if it runs, and wait until it answers."""
+
+
 class Restart(NamedTuple):
     """Have containerd restarted; it does so by itself with `by_itself`."""
 
@@ -89,14 +101,15 @@ class Prove(NamedTuple):
     """Pull a canary."""
 
 
-Step = Place | Folder | Write | Change | Check | Switch | Compare | Wire | Restart | Prove
+Step = Place | Folder | Write | Change | Check | Switch | Compare | Enable | Start | Wire | Restart | Prove
 
 
 class Wanted(NamedTuple):
     """What an installation is to leave there, and how far it is there already.
 
     `program` is the folder of the program; `files` are those that are missing or otherwise (bootstrap document, unit),
-    `folders` those that the program would make for what it keeps.
+    `folders` those that the program would make for what it keeps.  `enable` is the link of the daemon's unit that is
+    missing, None if none is; `start` is whether the unit has to be started, or started anew.
     """
 
     program: str
@@ -104,6 +117,8 @@ class Wanted(NamedTuple):
     is_current: bool
     files: tuple[Write, ...] = ()
     folders: tuple[Folder, ...] = ()
+    enable: Enable | None = None
+    start: bool = False
 
 
 class May(NamedTuple):
@@ -143,6 +158,8 @@ def steps(plan: Plan, wanted: Wanted, may: May) -> tuple[Step, ...]:
     changed = [_configured(edit) for edit in plan.edits if not _is_verifiers(edit, links)]
     done += [*changed, Compare()] if changed else []
     done += [each for each in wanted.files if each.role is Role.UNIT]
+    done += [wanted.enable] if wanted.enable else []
+    done += [Start()] if wanted.start else []
     for edit in links:
         folder = edit.path.rpartition("/")[0]
         done += [Folder(each.path, each.mode, Role.VERIFIER) for each in _folders(plan.edits) if each.path == folder]

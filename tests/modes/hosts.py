@@ -22,6 +22,7 @@ from agent.modes.installing import Asked, Installer, Outcome
 from agent.modes.uninstalling import Removed, Uninstaller
 from agent.wiring import bindir, planning, triggers
 from agent.wiring.proof import Known, Proof, Reason, State
+from agent.wiring.unit import NAME
 from tests.testbed.wholehost import tree
 from tests.wiring.nodes import FIXTURES, SAMPLES, Sample, version
 
@@ -42,6 +43,7 @@ class World:
         self.clock = 1_800_000_000.0
         self.runs, self.restarts = True, list[str]()
         self.broken: Callable[[pathlib.Path], bool] = lambda root: False
+        self.has_systemd, self.daemon, self.daemon_works, self.units = True, False, True, list[str]()
         self.refuses_pause = self.allows_canary = self.never_asks = False
         self.calls: list[tuple[str, ...]] = []
         self._loaded, self._started = self.facts(), 0.0
@@ -57,14 +59,35 @@ class World:
         return self.runs
 
     def can_restart(self) -> bool:
-        """Always."""
-        return True
+        """Whoever has systemd."""
+        return self.has_systemd
 
     def restart(self, unit: str) -> None:
-        """Load what is there now; it ends if that is broken."""
+        """Load what is there now; it ends if that is broken.  The daemon begins to serve, or does not."""
+        if unit == NAME:
+            self.units.append(f"restart {unit}")
+            self.daemon = self.daemon_works
+            return
         self.restarts.append(unit)
         self._loaded, self._started = self.facts(), self.clock
         self.runs = not self.broken(self.root)
+
+    def stop(self, unit: str) -> None:
+        """It has ended."""
+        self.units.append(f"stop {unit}")
+        self.daemon = False
+
+    def reload(self) -> None:
+        """Units are read anew."""
+        self.units.append("reload")
+
+    def unit_runs(self, unit: str) -> bool:
+        """As it was started."""
+        return self.daemon
+
+    def serves(self, seconds: float) -> bool:
+        """It does once it was started."""
+        return self.daemon
 
     def wait_for_restart(self) -> None:
         """It did."""

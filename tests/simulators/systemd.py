@@ -30,6 +30,12 @@ class Systemd:
     def __init__(self, path: pathlib.Path, job: Job, *, refusal: str = "") -> None:
         """`job` is called for each, unless all are refused in these words."""
         self.asked: list[tuple[str, tuple[object, ...]]] = []
+        self.properties: dict[str, tuple[str, object]] = {
+            "LoadState": ("s", "loaded"),
+            "ActiveState": ("s", "active"),
+            "Result": ("s", "success"),
+            "MainPID": ("u", 4711),
+        }
         self._job, self._refusal = job, refusal
         self._socket = socket.socket(socket.AF_UNIX)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +87,12 @@ class Systemd:
             if member in ("RestartUnit", "StartUnit", "StopUnit"):
                 jobs += 1
                 self._do(connection, message, member, f"{_PATH}/job/{jobs}")
+            elif member == "LoadUnit":
+                path = f"{_PATH}/unit/{len(str(message.body[0]))}"
+                connection.sendall(self._said(new_method_return(message, "o", (path,))))
+            elif member == "Get":
+                signature, value = self.properties[str(message.body[1])]
+                connection.sendall(self._said(new_method_return(message, "v", ((signature, value),))))
             elif member == "Hello":
                 connection.sendall(self._said(new_method_return(message, "s", (":1.1",))))
             else:
