@@ -7,7 +7,7 @@ PROGRAM := out/nodeseal
 # The tests start some thousand processes: without bytecode each would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help dev build build-portable image push demo test test-full hostile fuzz soak soak-cluster lint fix bench lock clean
+.PHONY: help dev build build-portable image push demo test test-full hostile fuzz soak soak-cluster soak-install lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,6 +63,9 @@ soak: out/nodeseal/.stamp ## pulls without a pause while configurations change; 
 
 soak-cluster: out/nodeseal/.stamp ## many simulated nodes follow a real API server; NODES=500; figures into docs/performance.md
 	@$(PY) -m tests.soak.cluster --nodes $(or $(NODES),500)
+
+soak-install: out/nodeseal/.stamp ## installed and uninstalled a thousand times, without drift; ROUNDS=1000; figures into docs/performance.md
+	@$(PY) -m tests.soak.installs $(or $(ROUNDS),1000)
 
 lint: $(VENV)/.stamp ## every gate: ruff, mypy, import contracts, docstrings, spelling
 	$(VENV)/bin/ruff check .

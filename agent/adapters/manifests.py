@@ -29,8 +29,8 @@ LOCK_SECONDS = 300.0
 _KEPT = f"{FOLDER}/before-"
 _RETRY = 0.1
 _DAMAGED = (
-    "what was installed is not known any more: put the file back from a backup, or remove it, and undo by hand what "
-    "docs/install.md lists"
+    "if a newer version wrote it, use that one: /opt/nodeseal/current/nodeseal. Otherwise what was installed is not "
+    "known any more: put the file back from a backup, or remove it, and undo by hand what docs/install.md lists"
 )
 
 

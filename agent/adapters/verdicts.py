@@ -24,6 +24,7 @@ from agent.adapters import answers, files
 from agent.adapters.entries import FUTURE, Entries, Kind, name_of
 from agent.adapters.inline import run
 from agent.codec import strictjson
+from agent.config.canonical import GROUND_VERSION
 from agent.errors import Cause, Code
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 
@@ -40,12 +41,16 @@ DOUBTS = "var/cache/nodeseal/doubts"
 KIND = Kind(
     name="verdicts",
     folder=FOLDER,
-    version=FORMAT_VERSION,
+    version=FORMAT_VERSION + GROUND_VERSION,
     largest=16 * 1024,
     most=10_000,
     most_bytes=64 * 1024 * 1024,
 )
-"""The images judged longest ago go first."""
+"""The images judged longest ago go first.
+
+Raising either number raises the version.  A ground is the publisher's, and whoever judges on it may be another version:
+were the ground alone another one, what an older program said on it would count for the newer.
+"""
 
 DOUBTS_KIND = KIND._replace(name="doubts", folder=DOUBTS, version=DOUBTS_VERSION)
 

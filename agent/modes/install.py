@@ -15,7 +15,8 @@ from agent import __version__
 from agent.adapters import containerd
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
-from agent.errors import Exit, HostError, UsageError
+from agent.adapters.snapshots import SnapshotStore
+from agent.errors import Exit, HostError, Unavailable, UsageError
 from agent.model.answer import printable
 from agent.modes import place, reconcile, turns
 from agent.modes.daemonunit import Served
@@ -187,9 +188,23 @@ def install(
         for line in error.left:
             tell(f"left: {line}")
         raise
+    if outcome.installed:
+        outcome = outcome._replace(advice=(*outcome.advice, *unread(which_host(options).host)))
     stdout.write(json.dumps(as_value(outcome), indent=2) + "\n" if as_json else as_text(outcome))
     proved = outcome.proof is not None and outcome.proof.is_enforcing
     return Exit.ALLOW if proved or not options.must_enforce else Exit.NOT_ENFORCING
+
+
+def unread(root: str) -> tuple[str, ...]:
+    """What is left to do if this version can't use the configuration in force: another one may have written it."""
+    store = SnapshotStore(root)
+    if not os.path.lexists(f"{store.state}/current"):
+        return ()
+    try:
+        store.load()
+    except Unavailable as error:
+        return (f"{error.message}; until it is published again, pulls are answered without it: {error.hint}",)
+    return ()
 
 
 def source_of(given: str) -> str:

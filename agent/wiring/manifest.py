@@ -3,9 +3,14 @@
 `/var/lib/nodeseal/install/manifest.json`: with it a node can be put back byte for byte, and nothing else is ever
 removed.  It lies under `/var/lib` because there are nodes whose `/etc` is made anew at every boot.  It is written
 before each step, as an intent, and after it, so that whoever finds it knows what a killed process may have done.
+
+An older version may find what a newer one wrote, and the other way round: each must be able to install over the other,
+and to uninstall it.  So a record is read whatever version it states, as long as it says nothing that is unknown here:
+whatever is taken away is compared with its hash or its target first.
 """
 
 import json
+import re
 from enum import Enum
 from typing import NamedTuple
 
@@ -15,6 +20,9 @@ from agent.errors import Malformed
 SCHEMA_VERSION = "1"
 MAX_SIZE = 4 * 1024 * 1024
 """A program has some 250 files, and a node a handful of programs."""
+
+_VERSION = re.compile(r"[1-9][0-9]{0,3}")
+_KEYS = frozenset(("schemaVersion", "undoing", "restartPending", "pendingSince", "entries"))
 
 
 class Kind(Enum):
@@ -62,6 +70,8 @@ class Entry(NamedTuple):
     done: bool = False
     members: tuple[tuple[str, str], ...] = ()
 
+
+_ENTRY_KEYS = frozenset(Entry._fields)
 
 FOLDER_SAID = "folder"
 LINK_SAID = "link:"
@@ -133,8 +143,10 @@ def decode(content: bytes) -> Manifest:
     """From JSON.  Raises `Malformed`."""
     value = strictjson.decode(content, "manifest", limit=MAX_SIZE)
     try:
-        if not isinstance(value, dict) or value["schemaVersion"] != SCHEMA_VERSION:
+        if not isinstance(value, dict) or not _VERSION.fullmatch(_text(value["schemaVersion"])):
             raise ValueError("schemaVersion")
+        if value.keys() != _KEYS:
+            raise ValueError(f"the keys {sorted(value.keys() ^ _KEYS)}")
         entries = value["entries"]
         return Manifest(
             tuple(map(_entry, entries if isinstance(entries, list) else [None])),
@@ -143,13 +155,17 @@ def decode(content: bytes) -> Manifest:
             float(value["pendingSince"]),
         )
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        text = f"manifest: got {ascii(error)[:120]}; expected what an installation of this version or before wrote"
+        text = (
+            f"manifest: got {ascii(error)[:120]}; expected an installation's record that says what this version knows"
+        )
         raise Malformed(text) from None
 
 
 def _entry(value: object) -> Entry:
     if not isinstance(value, dict):
         raise TypeError("no entry")
+    if value.keys() != _ENTRY_KEYS:
+        raise ValueError(f"the keys {sorted(value.keys() ^ _ENTRY_KEYS)}")
     members = value["members"]
     if not isinstance(members, dict):
         raise TypeError("members")

@@ -2,8 +2,9 @@
 
 Up to 2.2 all files are merged and the whole is migrated once, from the version that the *last* file states that states
 one: a file that says 3 behind a main file of version 2 ends the migration, and all that stands under the names of
-version 2 is silently lost.  From 2.3 on each file is migrated for itself.  Without any version it counts as the newest
-one up to 2.2, and as version 1 from 2.3 on.  Up to 2.2 what the CRI plugin has in version 1 is lost as well.
+version 2 is silently lost.  From 2.3 on each file is migrated for itself, and none may state a higher version than the
+first that states one: a lower one may.  Without any version it counts as the newest one up to 2.2, and as version 1
+from 2.3 on.  Up to 2.2 what the CRI plugin has in version 1 is lost as well.
 
 Compared with `containerd config dump` of the real one by the tests.  What is not modelled: that version 4 moves
 `[grpc]`, `[ttrpc]`, `[debug]` and `[metrics]` to plugins; none of that is about pulls.
@@ -81,7 +82,7 @@ def merge(loaded: Loaded, version: Version) -> Merged:
     plugins: Tree = {}
     problems = [*loaded.problems]
     in_force = 0
-    root_version = loaded.main.version if loaded.main else 0
+    root_version = next((file.version for file in loaded.files if file.version), 0)
     for file in loaded.files:
         if file.version > version.newest_configuration:
             problems.append(
@@ -89,7 +90,9 @@ def merge(loaded: Loaded, version: Version) -> Merged:
                 f"which is all that containerd {version.text} takes"
             )
         if version.migrates_each_file and root_version and file.version > root_version:
-            problems.append(f"{file.path}: got version = {file.version}; expected {root_version}, the main file's")
+            problems.append(
+                f"{file.path}: got version = {file.version}; expected {root_version} at most, as the file before it"
+            )
         fields, own = _read(file)
         if version.migrates_each_file:
             if file.version < 2 and "cri" in own:

@@ -50,6 +50,12 @@ SERVER = (
 """What is left to a person where a restart would be one of a server."""
 
 _TIMEOUT = "10s"
+_OWN_VERSION = 3
+"""What our file states beside a main file of a newer version: 2.3 takes a lower one, and 2.2 would not start with 4.
+
+So our file outlives an upgrade of containerd, and a downgrade, without being written anew.  What it says has the same
+names in both versions.
+"""
 
 
 class Changes(Enum):
@@ -240,7 +246,7 @@ def _configuration(found: Node, settings: dict[Path, object]) -> list[Edit]:
     placed, main = found.placed, found.loaded.main
     stated = found.effective.written.version if any(file.version for file in found.loaded.files) else 0
     if found.version.migrates_each_file:
-        stated = main.version if main else 0
+        stated = min(main.version, _OWN_VERSION) if main else 0
     content = edits.own_file(placed.distribution.version_required or stated, settings)
     before = found.facts.files.get(placed.drop_in)
     made: list[Edit] = []

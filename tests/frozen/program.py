@@ -20,14 +20,14 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 class Program:
     """The program under `root`: `root`/opt/nodeseal/VERSION/nodeseal, with the state that belongs to that root."""
 
-    def __init__(self, root: pathlib.Path) -> None:
-        """Place the program (hard links, where the file system allows them)."""
-        if not (BUILT / "nodeseal").is_file():
-            raise AssertionError(f"no program in {BUILT}; run: make build")
+    def __init__(self, root: pathlib.Path, built: pathlib.Path = BUILT, version: str = __version__) -> None:
+        """Place the program (hard links, where the file system allows them); another `version` may lie beside it."""
+        if not (built / "nodeseal").is_file():
+            raise AssertionError(f"no program in {built}; run: make build")
         self.root = root
-        folder = root / "opt" / "nodeseal" / __version__
-        folder.parent.mkdir(parents=True)
-        shutil.copytree(BUILT, folder, copy_function=_link, symlinks=True)
+        folder = root / "opt" / "nodeseal" / version
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(built, folder, copy_function=_link, symlinks=True)
         self.path = folder / "nodeseal"
 
     def person(self, *words: str, environment: dict[str, str] | None = None) -> Done:

@@ -10,10 +10,14 @@ import pytest
 from agent import cli
 from agent.adapters import containerd
 from agent.adapters.containerd import Told
+from agent.adapters.snapshots import SnapshotStore
+from agent.config import canonical
+from agent.config.config import Config
 from agent.errors import HostError
 from agent.modes import hostworld, inturn, place
 from agent.modes.hostworld import HostWorld
 from agent.modes.inturn import Queue
+from agent.rules.ruleset import RuleSet
 from agent.wiring.declared import FORMS, form
 from agent.wiring.proof import NOTHING_KNOWN
 from tests.modes.hosts import Host, make_host
@@ -22,6 +26,7 @@ from tests.simulators.systemd import Systemd
 from tests.wiring.test_planning import IN_V3
 
 MAIN = "etc/containerd/config.toml"
+EMPTY = Config("", (), (), RuleSet(()), {})
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -68,6 +73,19 @@ def test_each_step_is_told_and_the_last_line_says_what_came_of_it(host: Host, ru
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "uninstalled"
     assert run("uninstall")[1] == "nothing was installed here\n"
+
+
+def test_configuration_in_force_that_this_version_does_not_read_is_told(host: Host, run: Run) -> None:
+    with pytest.MonkeyPatch.context() as other:
+        other.setattr(canonical, "FORMAT_VERSION", 99)
+        SnapshotStore(str(host.root)).publish(EMPTY)
+    code, out, _ = run("install")
+    assert code == 0
+    (told,) = (line for line in out.splitlines() if line.startswith("to do by hand: "))
+    assert "format version 99" in told
+    assert "nodeseal config apply DIR" in told
+    SnapshotStore(str(host.root)).publish(EMPTY)
+    assert "to do by hand" not in run("install")[1]
 
 
 def test_programs_are_told_in_json(host: Host, run: Run) -> None:

@@ -88,6 +88,12 @@ class Running:
         """The next line that it prints; empty if it ended."""
         return self._process.stdout.readline().decode().strip() if self._process.stdout else ""
 
+    def say(self, line: str) -> None:
+        """Put a line into its standard input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
+
     def stop(self, seconds: float = 10) -> int:
         """Ask it to end, wait, and say how it ended."""
         if self._process.stdin is not None:
@@ -104,11 +110,14 @@ class Running:
 class Node:
     """A running node.  `work` is its folder; the product's root can be `root`."""
 
-    def __init__(self, tools: Tools, configuration: str = "") -> None:
-        """`tools` are from `tests.testbed.tools.fetch`; `configuration` comes on top of containerd's usual one."""
+    def __init__(self, tools: Tools, configuration: str = "", *, folder: str = "/tmp") -> None:
+        """`tools` are from `tests.testbed.tools.fetch`; `configuration` comes on top of containerd's usual one.
+
+        `folder` is what the node's own folder is made in.
+        """
         self.tools = tools
         self._configuration = configuration
-        self.work = pathlib.Path(tempfile.mkdtemp(prefix="node-", dir="/tmp"))  # socket paths must stay short
+        self.work = pathlib.Path(tempfile.mkdtemp(prefix="node-", dir=folder))  # socket paths must stay short
         self.root = self.work / "host"
         self._unshare: subprocess.Popen[bytes] | None = None
         self._pid = 0

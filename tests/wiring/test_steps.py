@@ -92,7 +92,9 @@ def test_record_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("schemaVersion", "2"),
+        ("schemaVersion", "two"),
+        ("schemaVersion", 1),
+        ("added", True),
         ("entries", {}),
         ("entries", [1]),
         ("restartPending", 1),
@@ -113,4 +115,13 @@ def test_record_that_is_otherwise_is_refused(key: str, value: object) -> None:
     document = json.loads(manifests.encode(RECORD))
     (document if key in document else document["entries"][0])[key] = value
     with pytest.raises(Malformed, match="manifest"):
+        manifests.decode(json.dumps(document).encode())
+
+
+def test_record_of_a_newer_version_is_read_if_it_says_nothing_that_is_unknown() -> None:
+    document = json.loads(manifests.encode(RECORD))
+    document["schemaVersion"] = "2"
+    assert manifests.decode(json.dumps(document).encode()) == RECORD
+    document["pins"] = []
+    with pytest.raises(Malformed, match="pins"):
         manifests.decode(json.dumps(document).encode())
