@@ -14,6 +14,7 @@ from agent.adapters.token_store import TokenStore
 from agent.config.config import Config
 from agent.ports import Registry
 from agent.registry.memory import Memory
+from agent.rules.floor import NOTHING_RECORDED, HostFacts
 
 if TYPE_CHECKING:
     from agent.adapters.credentials import CredentialFile, CredentialFiles
@@ -22,18 +23,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_registry(
-    config: Config, environment: Mapping[str, str], deadline: float, *, root: str, personal: bool = False
+    config: Config,
+    environment: Mapping[str, str],
+    deadline: float,
+    *,
+    root: str,
+    host: HostFacts = NOTHING_RECORDED,
+    personal: bool = False,
 ) -> Iterator[Registry]:
     """A registry client over blocking connections, all of them closed at the end.
 
     Credentials are the node's, below `root`, then those of the Secrets that a store names; a person's own come behind
-    them if `personal`.  Otherwise `environment` is believed for its proxy variables alone.  `deadline` is a time of
-    `time.monotonic()`.
+    them if `personal`.  Otherwise `environment` is believed for its proxy variables alone, and not for these where
+    `host` has a record.  `deadline` is a time of `time.monotonic()`.
 
     What all processes of the node share is used and kept below `root` too: content, lists, tokens, and who asked to be
     left alone.  Nothing of it if `personal`.
     """
-    proxies = ProxySettings.from_environment(environment)
+    proxies, bundle = ProxySettings.from_environment(host.variables(environment)), host.bundle(root)
     shared = None if personal else _Shared(root)
     transports: list[BlockingTransport] = []
     clients: list[Registry] = []
@@ -41,7 +48,7 @@ def open_registry(
     kinds = ((store.use_http, store.ca_certificates, store.secrets) for store in config.stores)
     for use_http, cas, secrets in dict.fromkeys(kinds):
         extra = [config.certificates[name] for name in cas]
-        transports.append(BlockingTransport(deadline=deadline, proxies=proxies, extra_cas=extra))
+        transports.append(BlockingTransport(deadline=deadline, proxies=proxies, ca_bundle=bundle, extra_cas=extra))
         credentials = credentials_of(root, environment if personal else {}, secrets)
         memory = Memory(time.monotonic, credentials, shared.tokens if shared else None)
         transport = shared.transport(transports[-1]) if shared else transports[-1]

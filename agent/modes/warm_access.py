@@ -23,6 +23,7 @@ from agent.modes.registry_access import credentials_of
 from agent.modes.revocation_access import RESERVE
 from agent.ports import Registry
 from agent.registry.memory import Memory
+from agent.rules.floor import NOTHING_RECORDED, HostFacts
 
 RETIRED = 30.0
 """Seconds after which connections of a configuration that is gone are closed: longer than any verification."""
@@ -40,9 +41,13 @@ class Connections:
     """All connections of one process, made in its event loop, closed by `async with`."""
 
     def __init__(self, root: str, environment: Mapping[str, str]) -> None:
-        """`environment` is believed for its proxy variables alone; credentials are the node's, below `root`."""
+        """`environment` is believed for its proxy variables alone, and not for these where the node has a record.
+
+        Credentials are the node's, below `root`.
+        """
         self._root = root
-        self._proxies = ProxySettings.from_environment(environment)
+        self._environment = environment
+        self._host = NOTHING_RECORDED
         self._throttled = ThrottledOrigins(root)
         self._tokens = TokenStore(root)
         self._kept: dict[_Kind, _Kept] = {}
@@ -75,6 +80,20 @@ class Connections:
         while self._retired and self._retired[0][0] + RETIRED < now:
             await self._retired.pop(0)[1].__aexit__(None, None, None)
 
+    def reach(self, host: HostFacts) -> None:
+        """Reach registries as `host` says from now on; what was connected in another way is given up, in a while."""
+        if host == self._host:
+            return
+        self._host = host
+        pools = [kept.pool for kept in self._kept.values()] + ([self._revocation] if self._revocation else [])
+        self._retired += [(time.monotonic(), pool) for pool in pools]
+        self._kept.clear()
+        self._revocation = None
+
+    def _pool(self, cas: Sequence[bytes] = ()) -> ConnectionPool:
+        proxies = ProxySettings.from_environment(self._host.variables(self._environment))
+        return ConnectionPool(proxies=proxies, ca_bundle=self._host.bundle(self._root), extra_cas=cas)
+
     def registry(self, config: Config, deadline: float) -> Registry:
         """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`."""
         clients: list[Registry] = []
@@ -82,7 +101,7 @@ class Connections:
             use_http, cas, secrets = kind
             kept = self._kept.get(kind)
             if kept is None:
-                pool = ConnectionPool(proxies=self._proxies, extra_cas=cas)
+                pool = self._pool(cas)
                 credentials = credentials_of(self._root, {}, secrets)
                 kept = self._kept[kind] = _Kept(pool, Memory(time.monotonic, credentials, self._tokens))
             transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline), self._throttled)
@@ -95,7 +114,7 @@ class Connections:
         @contextmanager
         def transport(seconds: float) -> Iterator[PooledTransport]:
             if self._revocation is None:
-                self._revocation = ConnectionPool(proxies=self._proxies)
+                self._revocation = self._pool()
             end = min(time.monotonic() + seconds, deadline - RESERVE)
             yield PooledTransport(self._revocation, deadline=end)
 

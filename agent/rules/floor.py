@@ -69,9 +69,16 @@ class HostFacts(NamedTuple):
         """Without what may hold secrets."""
         return f"HostFacts(ca_bundle={self.ca_bundle!r}, deadline={self.deadline!r})"
 
+    def bundle(self, root: str) -> str:
+        """The path of the CA bundle under `root`, empty for the host's own."""
+        return root.rstrip("/") + self.ca_bundle if self.ca_bundle else ""
+
     def variables(self, environment: Mapping[str, str]) -> Mapping[str, str]:
         """Where the proxies stand: in the record, and without one in a process's own `environment`."""
         return environment if self.proxy is None else self.proxy
+
+
+NOTHING_RECORDED = HostFacts()
 
 
 class Bootstrap(NamedTuple):
@@ -86,4 +93,4 @@ class Bootstrap(NamedTuple):
     until_first_snapshot: Enforcement = Enforcement.ENFORCE
     floor: Floor = Floor()
     needs: tuple[str, ...] | None = None
-    host: HostFacts = HostFacts()
+    host: HostFacts = NOTHING_RECORDED
