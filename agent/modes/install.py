@@ -18,7 +18,7 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
 from agent.errors import Exit, HostError, UsageError
 from agent.model.answer import printable
-from agent.modes import place
+from agent.modes import place, redaction
 from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.world import World
@@ -29,6 +29,9 @@ from agent.wiring.steps import Change, Check, Compare, Folder, Place, Restart, S
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
+
+_SHOWN = 64 * 1024
+"""Most bytes of a file of which changes are shown."""
 
 Tell = Callable[[str], None]
 Taken = Callable[[Tell], AbstractContextManager[Callable[[], None]]]
@@ -284,7 +287,11 @@ def difference(host: HostFiles, step: Step) -> str:
         path, before, after = step.path, host.read(step.path) or b"", step.content
     else:
         return ""
+    if max(len(before), len(after)) > _SHOWN:
+        return ""
     old, new = (each.decode("utf-8", "replace").splitlines(keepends=True) for each in (before, after))
+    if isinstance(step, Write) and not step.mode & 0o044:  # others may not read it: nor what is shown of it
+        old, new = ([f"{redaction.text(line)}\n" for line in lines] for lines in (old, new))
     lines = difflib.unified_diff(old, new, path if before else "/dev/null", path)
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
 

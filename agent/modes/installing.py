@@ -7,19 +7,19 @@ import hashlib
 import json
 import posixpath
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from agent.adapters import nodeneeds, programs, state
+from agent.adapters import programs, state
 from agent.adapters.containerd import Told
 from agent.adapters.host import Done
 from agent.adapters.journal import Journal
 from agent.adapters.state import Tried
-from agent.config.bootstrap import API_VERSION
 from agent.errors import ConfigurationError, Exit, HostError
 from agent.model.request import STDIN_MEDIA_TYPE
+from agent.modes import recording
 from agent.modes.world import World
-from agent.rules.lists import BUILT_IN, USUAL_SANDBOX
+from agent.rules.lists import BUILT_IN
 from agent.wiring import bindir, distributions, planning, proof, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.edits import Link
@@ -43,7 +43,6 @@ from agent.wiring.steps import (
     Write,
 )
 
-BOOTSTRAP = "/etc/nodeseal/bootstrap.json"
 READY_SECONDS = 90.0
 """How long containerd may take to answer again."""
 
@@ -62,7 +61,8 @@ class Asked(NamedTuple):
     `source` is the folder of the program; `version` its version.  `unit` is a systemd unit for the daemon, empty for
     none.  `restart` is whether containerd may be restarted, `restart_servers` whether also where that restarts the
     cluster's own server.  `image` is the image that installs, empty if nobody says.  `anew` is whether only what is
-    installed is mended: then what else lies in the verifier folder is no reason to do nothing.
+    installed is mended: then what else lies in the verifier folder is no reason to do nothing.  `host` is what is to
+    stand under that key of the bootstrap document.
     """
 
     source: str
@@ -75,6 +75,7 @@ class Asked(NamedTuple):
     files: tuple[Write, ...] = ()
     image: str = ""
     anew: bool = False
+    host: Mapping[str, object] = {}
 
 
 class Outcome(NamedTuple):
@@ -102,21 +103,6 @@ class RolledBack(HostError):
         """Keep all three."""
         super().__init__(message, hint=hint)
         self.left = left
-
-
-def bootstrap(node_name: str, needs: Sequence[str] = ()) -> bytes:
-    """The bootstrap document as shipped: nothing is blocked until a configuration was published.
-
-    `needs` are images that the node needs to come up.
-    """
-    node = {**({"name": node_name} if node_name else {}), **({"needs": list(needs)} if needs else {})}
-    document = {
-        "apiVersion": API_VERSION,
-        **({"node": node} if node else {}),
-        "untilFirstSnapshot": "Audit",
-        "floor": {"breakGlass": {"longest": "4h", "allImages": False}},
-    }
-    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def unsupported(plan: Plan) -> str:
@@ -176,7 +162,7 @@ class Installer:
             plan = plan._replace(advice=(*plan.advice, planning.SERVER))
         may_restart = asked.restart and not spared and self._world.can_restart()
         may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
-        return plan, steps.steps(plan, self._wanted(told, members), may), members
+        return plan, steps.steps(plan, self._wanted(told, plan, members), may), members
 
     def _refuse_strays(self, told: Told, plan: Plan) -> None:
         """What is no verifier refuses every pull that we let pass; a canary can't tell, because we refuse it first."""
@@ -247,29 +233,28 @@ class Installer:
             reason = "this program is built for another machine: use the one for this architecture"
         return Outcome(plan, installed=False, unsupported=reason) if reason else None
 
-    def _wanted(self, told: Told, members: Mapping[str, str]) -> Wanted:
+    def _wanted(self, told: Told, plan: Plan, members: Mapping[str, str]) -> Wanted:
         host, path = self._journal.host, f"/opt/nodeseal/{self._asked.version}"
         is_placed = programs.is_placed(host, path, members)
         if not is_placed and host.stands(path).kind is not state.NOTHING:  # another build of the same version
             path = f"{path}+{programs.identity(members)}"
             is_placed = programs.is_placed(host, path, members)
         is_current = host.stands(steps.CURRENT).target == posixpath.basename(path)
-        files = [file for file in self._files(told) if self._is_wanted(file)]
+        files = [file for file in self._files(told, plan) if self._is_wanted(file)]
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
         return Wanted(path, is_placed, is_current, tuple(files), tuple(folders))
 
-    def _files(self, told: Told) -> tuple[Write, ...]:
+    def _files(self, told: Told, plan: Plan) -> tuple[Write, ...]:
         asked = self._asked
-        sandbox = str(planning.node(told.facts).effective.sandbox.value) or USUAL_SANDBOX
-        content = bootstrap(asked.node_name, nodeneeds.found(self._journal.host, sandbox, asked.image))
-        return (Write(BOOTSTRAP, content, 0o600, Role.STATE), *asked.files)
+        said = recording.Asked(asked.node_name, asked.image, asked.host)
+        return (*recording.files(self._journal, told, plan, said), *asked.files)
 
     def _is_wanted(self, file: Write) -> bool:
         """Whether a file is missing, or is as an earlier installation wrote it and would be otherwise now."""
         now = self._journal.host.read_bounded(file.path, len(file.content) + 65536)
         if now is None:
             return True
-        return now != file.content and self._journal.wrote(file.path, now)
+        return now != file.content and (file.theirs or self._journal.wrote(file.path, now))
 
     def _own_entry(self, told: Told) -> tuple[str, str]:
         """Our entry in the verifier folder and where it leads; both empty if there is none."""
@@ -297,7 +282,10 @@ class Installer:
             self._due(step.role, plan)
             folder_mode = 0o700 if step.role is Role.STATE else 0o755
             journal.folder(posixpath.dirname(step.path), folder_mode, step.role)
-            journal.file(step.path, step.content, step.mode, step.role)
+            if step.theirs:
+                journal.update(step.path, step.content, step.mode, step.role)
+            else:
+                journal.file(step.path, step.content, step.mode, step.role)
             self._tell(f"wrote {step.path}")
         elif isinstance(step, Change):
             self._due(Role.CONFIGURATION, plan)

@@ -1,0 +1,101 @@
+"""What a host reaches registries with: its CA bundle, the proxy of the service that runs containerd, `certs.d`.
+
+Nothing is changed, and nothing here fails: what can't be read is not there.  Values may hold passwords: they are in no
+message.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from agent.adapters import trustedcas
+from agent.adapters.hostroot import HostRoot
+from agent.config.bootstrap import MAX_PROXY, PROXY_VARIABLES
+from agent.errors import HostError
+from agent.wiring import unitfiles
+from agent.wiring.facts import Facts
+
+MAX_BUNDLE = 1024 * 1024
+"""Most bytes of a CA bundle; those of distributions have a quarter."""
+
+_MAX_ENVIRONMENT = 1024 * 1024
+_USUAL_UNITS = (
+    "k3s-agent.service", "k3s.service", "rke2-agent.service", "rke2-server.service", "k0sworker.service",
+    "snap.microk8s.daemon-containerd.service", "containerd.service",
+)  # fmt: skip
+_OF_K3S = "CONTAINERD_"
+"""What k3s and RKE2 take from the name of a variable that is for their containerd alone."""
+
+
+def ca_bundle(host: HostRoot, path: str = "") -> tuple[str, bytes]:
+    """The host's CA bundle and where it is: `path`, or the first of the usual ones; both empty without one."""
+    for each in (path,) if path else trustedcas.BUNDLES:
+        content = _read(host, each)
+        if content and len(content) <= MAX_BUNDLE:
+            return each, content
+    return "", b""
+
+
+def proxy(host: HostRoot, facts: Facts, unit: str = "") -> dict[str, str]:
+    """The proxy variables of containerd: of its process if one runs, else of its unit; upper case, empty without any.
+
+    `unit` is the unit that runs it where no process tells.
+    """
+    variables = _of_process(facts.process.pid) if facts.process is not None else None
+    if variables is None:
+        variables = _of_unit(host, (facts.process.unit if facts.process else "") or unit)
+    return {name: value for name in PROXY_VARIABLES if (value := _value(variables, name))}
+
+
+def _value(variables: Mapping[str, str], name: str) -> str:
+    """As Go takes it: the first of both cases that is not empty; one that can't be a header is none."""
+    found = (variables.get(each, "").strip() for each in (name, name.lower()))
+    value = next(filter(None, found), "")
+    return value if value.isascii() and value.isprintable() and len(value) <= MAX_PROXY else ""
+
+
+def _of_process(pid: int) -> Mapping[str, str] | None:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            content = file.read(_MAX_ENVIRONMENT)
+    except OSError:
+        return None
+    words = (each.decode("utf-8", "replace").partition("=") for each in content.split(b"\0"))
+    return {name: value for name, equals, value in words if equals}
+
+
+def _of_unit(host: HostRoot, unit: str) -> Mapping[str, str]:
+    for each in (unit,) if unit else _USUAL_UNITS:
+        found = unitfiles.environment(each, _reader(host), _lister(host))
+        if found is not None:
+            own = {name.removeprefix(_OF_K3S): value for name, value in found.items() if name.startswith(_OF_K3S)}
+            return {**found, **own}
+    return {}
+
+
+def _reader(host: HostRoot) -> Callable[[str], bytes | None]:
+    return lambda path: _read(host, path)
+
+
+def _lister(host: HostRoot) -> Callable[[str], Sequence[str]]:
+    def names(path: str) -> Sequence[str]:
+        with suppress(HostError):
+            return host.names(path)
+        return ()
+
+    return names
+
+
+def _read(host: HostRoot, path: str) -> bytes | None:
+    with suppress(HostError):
+        return host.read(path)
+    return None
+
+
+def folders(config_path: object) -> tuple[str, ...]:
+    """The folders of a `config_path`, which is a list with colons."""
+    return tuple(each for each in str(config_path).split(":") if each.startswith("/")) if config_path else ()
+
+
+def differing(before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[str]:
+    """Names of the variables that differ; never their values."""
+    return [name for name in PROXY_VARIABLES if before.get(name, "") != after.get(name, "")]
