@@ -43,6 +43,11 @@ def proxy(host: HostRoot, facts: Facts, unit: str = "") -> dict[str, str]:
     variables = _of_process(facts.process.pid) if facts.process is not None else None
     if variables is None:
         variables = _of_unit(host, (facts.process.unit if facts.process else "") or unit)
+    return proxy_of(variables)
+
+
+def proxy_of(variables: Mapping[str, str]) -> dict[str, str]:
+    """The proxy variables among others."""
     return {name: value for name in PROXY_VARIABLES if (value := _value(variables, name))}
 
 

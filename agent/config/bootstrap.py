@@ -79,7 +79,7 @@ def _needs(given: object) -> tuple[str, ...]:
 
 def _host(written: object, found: object) -> HostFacts:
     """What the node's owner wrote of the host; where that says nothing, what an installation found."""
-    said = {**recorded(found), **_object(written, *_HOST_KEYS)}
+    said = {**recorded(found), **_object(written, *_HOST_KEYS, "caBundleFrom")}
     deadline = said.get("deadline")
     if deadline is not None and deadline not in _DEADLINES:
         raise ValueError("deadline")

@@ -154,6 +154,10 @@ _PLACE = strict_obj(
 )  # fmt: skip
 
 _HOST_KEYS: dict[str, Schema] = {
+    "caBundleFrom": text(
+        "CA bundle from", "The host's file that an installation copies, so that daemons in containers see it.",
+        pattern="^/",
+    ),
     "caBundle": text("CA bundle", "Path of the CA certificates (PEM) that registries' TLS is verified against.",
                      pattern="^/"),
     "proxy": _PROXY,
@@ -181,7 +185,6 @@ _FOUND = strict_obj(
     {
         "version": {"title": "Version", "description": "Version of this form.", "type": "integer"},
         **_HOST_KEYS,
-        "caBundleFrom": text("CA bundle from", "The host's own bundle, of which `caBundle` is a copy."),
         "verifierTimeout": text("Verifier timeout", "containerd's `per_verifier_timeout`."),
         "certsFolders": _texts("certs.d", "containerd's `config_path`, folder by folder."),
     },

@@ -40,8 +40,13 @@ def environment(
                 files = [*files, _specified(value, unit).strip("\"'")] if value else []
     for path in files[:MAX_FILES]:
         content = read(path.removeprefix("-")) if path.removeprefix("-").startswith("/") else None
-        said |= dict(_variables(content or b""))
+        said |= variables(content or b"")
     return said
+
+
+def variables(content: bytes) -> dict[str, str]:
+    """What a file of variables says."""
+    return dict(_variables(content))
 
 
 def _drop_ins(unit: str, read: Callable[[str], bytes | None], names: Callable[[str], Sequence[str]]) -> Iterator[bytes]:
