@@ -121,9 +121,10 @@ def encoded(document: Mapping[str, object]) -> bytes:
 
 
 def recorded(content: bytes | None) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """What a bootstrap document has under `found` and `host`; nothing of what can't be read."""
+    """What a bootstrap document has under `found` and `host`; nothing of what can't be read, or is of another version."""
     document = _document(content) or {}
-    return _object(document.get("found")), _object(document.get("host"))
+    there = _object(document.get("found"))
+    return there if there.get("version") == FOUND_VERSION else {}, _object(document.get("host"))
 
 
 def _document(content: bytes | None) -> Mapping[str, object] | None:
