@@ -121,7 +121,7 @@ def encoded(document: Mapping[str, object]) -> bytes:
 
 
 def recorded(content: bytes | None) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """What a bootstrap document has under `found` and `host`; nothing of what is of another version or can't be read."""
+    """What a bootstrap document has under `found` and `host`; nothing of another version's or damaged one's."""
     document = _document(content) or {}
     there = _object(document.get("found"))
     return there if there.get("version") == FOUND_VERSION else {}, _object(document.get("host"))

@@ -307,7 +307,13 @@ class WarmDoor:
         """As an owner's images are looked up.  Raises `Unavailable` if there is no configuration."""
         config = state.config.seen_by(owner)
         inner = self._connections.registry(config, deadline)
-        return StoredRegistry(inner, self.root, way=way_of(config.stores), lists_since=lists_since, at_once=False)
+        return StoredRegistry(
+            inner,
+            self.root,
+            way=way_of(config.stores, state.node.host.registries),
+            lists_since=lists_since,
+            at_once=False,
+        )
 
     def _engine(self, state: State, registry: StoredRegistry, deadline: float) -> Engine:
         return Engine(
