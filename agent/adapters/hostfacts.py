@@ -4,18 +4,37 @@ Nothing is changed, and nothing here fails: what can't be read is not there.  Va
 message.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from agent.adapters import trustedcas
 from agent.adapters.hostroot import HostRoot
-from agent.config.bootstrap import MAX_PROXY, PROXY_VARIABLES
-from agent.errors import HostError
-from agent.wiring import unitfiles
+from agent.codec import strictjson
+from agent.config.bootstrap import MAX_FOLDERS, MAX_PROXY, PROXY_VARIABLES
+from agent.errors import HostError, Malformed, Unavailable
+from agent.model.reference import Repository
+from agent.registry import hosts
+from agent.wiring import hoststoml, unitfiles
 from agent.wiring.facts import Facts
+from agent.wiring.hoststoml import Folder, Host
 
 MAX_BUNDLE = 1024 * 1024
 """Most bytes of a CA bundle; those of distributions have a quarter."""
+
+MAX_CERTIFICATES = 256 * 1024
+"""Most bytes of one host's certificates."""
+
+MAX_FILES = 64
+"""Most files of certificates of all hosts."""
+
+MAX_HOSTS = 96 * 1024
+"""Most bytes of all that is recorded of hosts: each pull that asks a daemon in vain reads it."""
+
+COPIES = "/etc/nodeseal/certs"
+"""Where certificates of hosts are copied to, by their hash."""
 
 _MAX_ENVIRONMENT = 1024 * 1024
 _USUAL_UNITS = (
@@ -99,6 +118,79 @@ def _read(host: HostRoot, path: str) -> bytes | None:
 def folders(config_path: object) -> tuple[str, ...]:
     """The folders of a `config_path`, which is a list with colons."""
     return tuple(each for each in str(config_path).split(":") if each.startswith("/")) if config_path else ()
+
+
+class Certs(NamedTuple):
+    """What `certs.d` says: the value to be recorded, the files that it names, and folders that can't be recorded."""
+
+    registries: Mapping[str, object] = {}
+    files: Mapping[str, bytes] = {}
+    left_out: tuple[str, ...] = ()
+
+
+def certs(host: HostRoot, paths: Iterable[str], bundle: bytes = b"") -> Certs:
+    """Read `certs.d`; a folder of a name is the first one in `paths`.  CAs that are the `bundle` are not copied."""
+    registries: dict[str, object] = {}
+    files: dict[str, bytes] = {}
+    left_out: list[str] = []
+    for path, name in _folders(host, paths):
+        folder = Folder(f"{path}/{name}", _reader(host), _lister(host)(f"{path}/{name}"))
+        recorded, copies = _recorded(hoststoml.hosts(folder), bundle)
+        after = {**registries, name: recorded}
+        fits = len(after) <= MAX_FOLDERS and len({**files, **copies}) <= MAX_FILES
+        if fits and _can_be_used(name, recorded) and len(strictjson.canonical(after)) <= MAX_HOSTS:
+            registries, files = after, {**files, **copies}
+        else:
+            left_out.append(name)
+    return Certs(registries, files, tuple(left_out))
+
+
+def _folders(host: HostRoot, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each folder of a registry and what it lies in; what is no folder of one is none."""
+    seen: set[str] = set()
+    for path in paths:
+        for name in _lister(host)(path):
+            if name in seen or not (name.isascii() and name.isprintable()) or name.startswith("."):
+                continue
+            with suppress(OSError, ValueError), host.reached(f"{path}/{name}") as reached:
+                if stat.S_ISDIR(reached.found.st_mode):
+                    seen.add(name)
+                    yield path, name
+
+
+def _recorded(found: Sequence[Host], bundle: bytes) -> tuple[list[dict[str, object]], dict[str, bytes]]:
+    """Hosts in the form of `agent.registry.hosts`, and the files that they name."""
+    files: dict[str, bytes] = {}
+
+    def copied(content: bytes) -> str:
+        path = f"{COPIES}/{hashlib.sha256(content).hexdigest()[:32]}.pem"
+        files[path] = content
+        return path
+
+    recorded = []
+    for each in found:
+        cas = b"\n".join(content for content in each.cas if content != bundle)
+        clients = [content for content in each.clients if len(content) <= MAX_CERTIFICATES]
+        recorded.append(
+            {
+                **({"url": each.url} if each.url else {}),
+                **({} if each.resolves else {"resolves": False}),
+                **({"ca": copied(cas)} if cas and len(cas) <= MAX_CERTIFICATES else {}),
+                **({"client": [copied(content) for content in clients]} if clients else {}),
+                **({"skipVerify": True} if each.skip_verify else {}),
+                **({"headers": [list(header) for header in each.headers]} if each.headers else {}),
+            }
+        )
+    return recorded, files
+
+
+def _can_be_used(name: str, recorded: object) -> bool:
+    """Whether the doors would take it."""
+    try:
+        hosts.places({hosts.DEFAULT: recorded}, Repository("registry.example", name), use_http=False)
+    except (Malformed, Unavailable):
+        return False
+    return True
 
 
 def differing(before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[str]:

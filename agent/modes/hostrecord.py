@@ -43,6 +43,8 @@ def of_host(asked: Asked, root: str, told: Told) -> Iterator[Finding]:
     yield from _of_source(now, found, root, where)
     if "proxy" not in written:
         yield from _of_proxy(found, now.value, where)
+    if "registries" not in written:
+        yield from _of_registries(found, now, where)
 
 
 def _of_bundle(facts: HostFacts, root: str, where: str) -> Iterator[Finding]:
@@ -87,6 +89,23 @@ def _of_proxy(found: Mapping[str, object], now: Mapping[str, object], where: str
             "host.proxy", Severity.WARNING, f"containerd has another value of {names} than is recorded",
             "the proxy of containerd's service, as it was recorded", where,
             f"{_AGAIN}; or write it under host.proxy of the document, if it is to be another",
+        )  # fmt: skip
+
+
+def _of_registries(found: Mapping[str, object], now: recording.Found, where: str) -> Iterator[Finding]:
+    before, after = (each.get("registries", {}) for each in (found, now.value))
+    if before != after:
+        yield Finding(
+            "host.registries", Severity.WARNING, "containerd's certs.d is not as it is recorded",
+            "mirrors, certificates and headers as they were recorded", where,
+            f"{_AGAIN}; until then what is recorded counts",
+        )  # fmt: skip
+    if now.left_out:
+        got = f"{len(now.left_out)} folders that can't be used: {', '.join(now.left_out[:4])}"
+        yield Finding(
+            "host.registries", Severity.WARNING, got,
+            "fewer or smaller hosts.toml files, with URLs and headers that can be sent", "containerd's certs.d",
+            "correct them, and install again; until then these registries are asked without mirrors",
         )  # fmt: skip
 
 

@@ -46,10 +46,15 @@ class Asked(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What there is on a host: the value of the key `found`, and the CA bundle's content."""
+    """What there is on a host: the value of the key `found`, the CA bundle's content, and the files of `certs.d`.
+
+    `left_out` are folders of that which can't be recorded.
+    """
 
     value: Mapping[str, object]
     bundle: bytes = b""
+    files: Mapping[str, bytes] = {}
+    left_out: tuple[str, ...] = ()
 
 
 def deadline(waits: float | None) -> int:
@@ -68,15 +73,18 @@ def found(host: HostRoot, told: Told, plan: Plan, written: Mapping[str, object])
     timeout = plan.settings.get(_TIMEOUT, effective.per_verifier_timeout.value)
     chosen = written.get("caBundleFrom")
     path, bundle = hostfacts.ca_bundle(host, chosen if isinstance(chosen, str) else "")
+    folders = hostfacts.folders(effective.config_path.value)
+    certs = hostfacts.certs(host, folders, bundle)
     value = {
         "version": FOUND_VERSION,
         **({"caBundle": BUNDLE, "caBundleFrom": path} if bundle else {}),
         "proxy": hostfacts.proxy(host, told.facts, plan.unit),
         "deadline": f"{deadline(seconds(timeout))}s",
         "verifierTimeout": str(timeout)[:100],
-        "certsFolders": list(hostfacts.folders(effective.config_path.value)),
+        "certsFolders": list(folders),
+        **({"registries": certs.registries} if certs.registries else {}),
     }
-    return Found(value, bundle)
+    return Found(value, bundle, certs.files, certs.left_out)
 
 
 def files(journal: Journal, told: Told, plan: Plan, asked: Asked) -> tuple[Write, ...]:
@@ -85,15 +93,16 @@ def files(journal: Journal, told: Told, plan: Plan, asked: Asked) -> tuple[Write
     before = _document(now)
     written = {**_object(before.get("host")), **asked.host} if before is not None else dict(asked.host)
     there = found(journal.host, told, plan, written)
-    bundle = (Write(BUNDLE, there.bundle, 0o600, Role.STATE),) if there.bundle else ()
+    copies = {**({BUNDLE: there.bundle} if there.bundle else {}), **there.files}
+    beside = tuple(Write(path, content, 0o600, Role.STATE) for path, content in copies.items())
     if now is not None and not journal.wrote(BOOTSTRAP, now):
         if before is None:  # what can't be read is a person's to correct, and `doctor` says so
-            return bundle
+            return beside
         after = {**before, **({"host": written} if written else {}), "found": there.value}
-        return (*bundle, Write(BOOTSTRAP, encoded(after), 0o600, Role.STATE, theirs=True))
+        return (*beside, Write(BOOTSTRAP, encoded(after), 0o600, Role.STATE, theirs=True))
     sandbox = str(planning.node(told.facts).effective.sandbox.value) or USUAL_SANDBOX
     needs = nodeneeds.found(journal.host, sandbox, asked.image)
-    return (*bundle, Write(BOOTSTRAP, shipped(asked.node_name, needs, written, there.value), 0o600, Role.STATE))
+    return (*beside, Write(BOOTSTRAP, shipped(asked.node_name, needs, written, there.value), 0o600, Role.STATE))
 
 
 def shipped(
