@@ -225,7 +225,8 @@ class Gathering:
 
         results = await self._ports.concurrent.map(look, chosen, enough=enough)
         defects = [] if defect is None else [self._defect(self._subject, defect)]
-        return self._found([*results, *defects], (), listing.source)
+        missing = () if listing.missing is None else (Gap(listing.missing.cause, listing.missing.message),)
+        return self._found([*results, *defects], missing, listing.source)
 
     def _found(self, looks: Sequence[_Look], gaps: tuple[Gap, ...], source: str) -> Found:
         artifacts = sorted(

@@ -8,7 +8,7 @@ Import budget: this is loaded in containerd's child after a miss; nothing beyond
 
 import time
 from http.client import HTTPException
-from typing import Callable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence
 
 from agent.adapters import http_rules
 from agent.adapters.http_dial import Dialler, HostNetwork, Network
@@ -17,6 +17,9 @@ from agent.adapters.http_retry import RetryPolicy
 from agent.adapters.http_wire import Deadline, Wire
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Origin
+
+if TYPE_CHECKING:
+    from agent.registry.hosts import HostTls
 
 __all__ = ["BlockingTransport", "ProxySettings"]
 
@@ -36,6 +39,7 @@ class BlockingTransport:
         proxies: ProxySettings | None = None,
         ca_bundle: str = "",
         extra_cas: Sequence[bytes] = (),
+        tls: "HostTls | None" = None,
         network: Network | None = None,
         retry_policy: RetryPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -44,12 +48,16 @@ class BlockingTransport:
         """`deadline` is a time of `clock`; after it every request is `Unavailable(DEADLINE)`.
 
         `ca_bundle` is the path of the CA certificates to trust, "" for the host's own; `extra_cas` are more of them,
-        each in DER.
+        each in DER.  `tls` is what is different for one origin.
         """
         self._deadline = Deadline(deadline, clock)
         self._proxies = proxies or ProxySettings()
         self._dialler = Dialler(
-            deadline=self._deadline, ca_bundle=ca_bundle, extra_cas=extra_cas, network=network or HostNetwork()
+            deadline=self._deadline,
+            ca_bundle=ca_bundle,
+            extra_cas=extra_cas,
+            network=network or HostNetwork(),
+            tls=tls,
         )
         self._retry_policy = retry_policy or RetryPolicy()
         self._sleep = sleep

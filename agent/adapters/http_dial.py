@@ -20,6 +20,8 @@ from agent.registry.urls import Origin
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from agent.registry.hosts import HostTls
+
 
 class Endpoint(NamedTuple):
     """Where a socket can connect to."""
@@ -90,8 +92,18 @@ def judge(request: Request, proxy: Proxy | None) -> Judging:
 class Dialler:
     """Opens connections for requests, under one deadline."""
 
-    def __init__(self, *, deadline: Deadline, ca_bundle: str, extra_cas: Sequence[bytes], network: Network) -> None:
-        """See `tls_context`, which is built when TLS is first needed."""
+    def __init__(
+        self,
+        *,
+        deadline: Deadline,
+        ca_bundle: str,
+        extra_cas: Sequence[bytes],
+        network: Network,
+        tls: "HostTls | None" = None,
+    ) -> None:
+        """See `tls_context`, which is built when TLS is first needed; `tls` counts for its origin alone."""
+        self._tls = tls
+        self._of_host: SSLContext | None = None
         self._deadline = deadline
         self._ca_bundle = ca_bundle
         self._extra_cas = extra_cas
@@ -124,7 +136,7 @@ class Dialler:
             if origin.scheme == "https":
                 if proxy is not None:
                     check_tunnel(wire.tunnel(tunnel_request(origin, proxy)), origin, proxy)
-                wire.socket = self._wrap(wire.socket, origin.host)
+                wire.socket = self._wrap(wire.socket, origin)
         except BaseException:
             wire.close()
             raise
@@ -148,21 +160,30 @@ class Dialler:
                 failure = error
         raise failure
 
-    def _wrap(self, plain: socket.socket, host: str) -> socket.socket:
-        if self._context is None:
-            self._context = tls_context(self._ca_bundle, self._extra_cas)
+    def _wrap(self, plain: socket.socket, origin: Origin) -> socket.socket:
+        context = self._context_for(origin)
         plain.settimeout(self._deadline.remaining())
         # As bytes: see HostNetwork.resolve.
-        return self._context.wrap_socket(plain, server_hostname=host.encode("ascii"))
+        return context.wrap_socket(plain, server_hostname=origin.host.encode("ascii"))
+
+    def _context_for(self, origin: Origin) -> "SSLContext":
+        if self._tls is not None and self._tls.origin == origin:
+            if self._of_host is None:
+                self._of_host = tls_context(self._ca_bundle, self._extra_cas, self._tls)
+            return self._of_host
+        if self._context is None:
+            self._context = tls_context(self._ca_bundle, self._extra_cas)
+        return self._context
 
 
-def tls_context(ca_bundle: str, extra_cas: Sequence[bytes] = ()) -> "SSLContext":
+def tls_context(ca_bundle: str, extra_cas: Sequence[bytes] = (), host: "HostTls | None" = None) -> "SSLContext":
     """A context that trusts the CAs of `ca_bundle` (see `trustedcas.find`), `extra_cas` in DER, and nothing else.
 
+    For a `host` its own CAs count as well, its client certificates are shown, and it may be one that is not verified.
     Built from nothing: the module's own default would read SSL_CERT_FILE and write to SSLKEYLOGFILE.  Raises
     `Unavailable`.
     """
-    from ssl import PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError, TLSVersion
+    from ssl import CERT_NONE, PROTOCOL_TLS_CLIENT, VERIFY_X509_PARTIAL_CHAIN, SSLContext, SSLError, TLSVersion
 
     path = trustedcas.find(ca_bundle)
     context = SSLContext(PROTOCOL_TLS_CLIENT)  # verifies certificate and host name
@@ -175,8 +196,20 @@ def tls_context(ca_bundle: str, extra_cas: Sequence[bytes] = ()) -> "SSLContext"
         for i, certificate in enumerate(extra_cas, 1):
             what = f"number {i} of those given besides {path}"
             context.load_verify_locations(cadata=certificate)
+        for what in host.cas if host is not None else ():
+            context.load_verify_locations(cafile=what)
+        for what in host.clients if host is not None else ():
+            context.load_cert_chain(what, password=_no_password)
     except (OSError, SSLError, ValueError) as error:
         raise Unavailable(
             f"CA certificates: {what} can't be read ({ascii(str(error))[1:120]})", cause=Cause.REGISTRY_UNAVAILABLE
         ) from error
+    if host is not None and host.skip_verify:
+        context.check_hostname = False
+        context.verify_mode = CERT_NONE
     return context
+
+
+def _no_password() -> str:
+    """Without it OpenSSL would ask for one at a terminal."""
+    return ""

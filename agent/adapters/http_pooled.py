@@ -22,6 +22,7 @@ from agent.adapters.http_pooled_wire import ERRORS_OF_AIOHTTP, Ask, Attempt, Bou
 from agent.adapters.http_proxy import Proxy, ProxySettings
 from agent.adapters.http_retry import RetryPolicy
 from agent.adapters.http_wire import Deadline
+from agent.registry.hosts import HostTls
 from agent.registry.limits import MAX_ERROR_BODY
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Origin
@@ -53,15 +54,16 @@ class ConnectionPool:
         proxies: ProxySettings | None = None,
         ca_bundle: str = "",
         extra_cas: Sequence[bytes] = (),
+        tls: HostTls | None = None,
         network: PooledNetwork | None = None,
         total: int = MAX_CONNECTIONS,
         per_host: int = MAX_CONNECTIONS_PER_HOST,
         idle: float = IDLE_SECONDS,
     ) -> None:
-        """`ca_bundle` and `extra_cas` are as in `BlockingTransport`."""
+        """`ca_bundle`, `extra_cas` and `tls` are as in `BlockingTransport`."""
         self.proxies = proxies or ProxySettings()
         self.network = network or PooledHostNetwork()
-        dialler = PooledDialler(ca_bundle=ca_bundle, extra_cas=extra_cas, network=self.network)
+        dialler = PooledDialler(ca_bundle=ca_bundle, extra_cas=extra_cas, network=self.network, tls=tls)
         self._session = aiohttp.ClientSession(
             connector=BoundedConnector(dialler.dial, total=total, per_host=per_host, idle=idle),
             request_class=Ask,

@@ -20,6 +20,7 @@ from agent.adapters.http_dial import Endpoint, HostNetwork, tls_context
 from agent.adapters.http_pooled_wire import Attempt, BoundedHandler
 from agent.adapters.http_proxy import Proxy, check_tunnel, tunnel_request
 from agent.adapters.http_wire import Deadline
+from agent.registry.hosts import HostTls
 from agent.registry.urls import Origin
 
 RESOLVERS = 8
@@ -73,8 +74,12 @@ class PooledHostNetwork:
 class PooledDialler:
     """Opens connections for attempts."""
 
-    def __init__(self, *, ca_bundle: str, extra_cas: Sequence[bytes], network: PooledNetwork) -> None:
-        """See `http_dial.tls_context`, which is built when TLS is first needed."""
+    def __init__(
+        self, *, ca_bundle: str, extra_cas: Sequence[bytes], network: PooledNetwork, tls: HostTls | None = None
+    ) -> None:
+        """See `http_dial.tls_context`, which is built when TLS is first needed; `tls` counts for its origin alone."""
+        self._tls = tls
+        self._of_host: SSLContext | None = None
         self._ca_bundle = ca_bundle
         self._extra_cas = extra_cas
         self._network = network
@@ -93,15 +98,23 @@ class PooledDialler:
             if origin.scheme == "https":
                 if attempt.proxy is not None:
                     await _open_tunnel(connected, origin, attempt.proxy)
-                if self._context is None:
-                    self._context = await to_thread.run_sync(tls_context, self._ca_bundle, self._extra_cas)
+                context = await self._context_for(origin)
                 # As bytes: a str would go through the IDNA codec, which refuses some of what `Url` takes.
-                security = {"ssl": self._context, "server_hostname": origin.host.encode("ascii")}
+                security = {"ssl": context, "server_hostname": origin.host.encode("ascii")}
         except BaseException:
             connected.close()
             raise
         _, handler = await loop.create_connection(lambda: BoundedHandler(loop), sock=connected, **security)  # type: ignore[call-overload]
         return cast("BoundedHandler", handler)
+
+    async def _context_for(self, origin: Origin) -> SSLContext:
+        if self._tls is not None and self._tls.origin == origin:
+            if self._of_host is None:
+                self._of_host = await to_thread.run_sync(tls_context, self._ca_bundle, self._extra_cas, self._tls)
+            return self._of_host
+        if self._context is None:
+            self._context = await to_thread.run_sync(tls_context, self._ca_bundle, self._extra_cas)
+        return self._context
 
     async def _connect(self, endpoints: Sequence[Endpoint], deadline: Deadline) -> socket.socket:
         """The first that answers; each has a share of the time, so that a silent one leaves some to the next."""

@@ -28,11 +28,15 @@ _ATTEMPTS = 5
 
 
 class _Done(NamedTuple):
-    """Something that this process did: what is recorded of it, and what was before."""
+    """Something that this process did: what is recorded of it, and what was before.
+
+    `is_ours` is false where nothing is recorded, because somebody else's stays theirs.
+    """
 
     entry: Entry
     previous: Entry | None
     restore: Callable[[], None]
+    is_ours: bool = True
 
 
 class Journal:
@@ -141,6 +145,16 @@ class Journal:
         self._record(entry, lambda: self.host.write(path, content, mode, like=like), restore)
         return True
 
+    def update(self, path: str, content: bytes, mode: int, role: Role) -> None:
+        """Change a file that is somebody else's by now, and stays theirs: nothing of it is recorded."""
+        before, stands = self.host.read_bounded(path, MAX_SIZE), self.host.stands(path)
+
+        def restore() -> None:
+            self.host.write(path, before or b"", stands.mode, like=stands)
+
+        self._done.append(_Done(Entry(path, Kind.FILE, role, mode), None, restore, is_ours=False))
+        self.host.write(path, content, mode, like=stands._replace(mode=mode))
+
     def edit(self, path: str, before: bytes, after: bytes, pattern: str) -> None:
         """Change somebody else's file from exactly `before`; `pattern` is the import that it gets."""
         path = self.host.real(path)
@@ -207,7 +221,9 @@ class Journal:
         for done in [each for each in reversed(self._done) if each.entry.role in roles]:
             self._done.remove(done)
             try:
-                if done.previous is None:
+                if not done.is_ours:
+                    done.restore()
+                elif done.previous is None:
                     troubles += self.revert(done.entry)
                 else:
                     done.restore()

@@ -19,6 +19,7 @@ from agent.registry.messages import Request, Response, Result, Steps
 
 if TYPE_CHECKING:
     from agent.registry.credentials import Keyring
+    from agent.registry.hosts import Place
 
 
 class Transport(Protocol):
@@ -47,12 +48,15 @@ class RegistryClient:
         monotonic: Callable[[], float] = time.monotonic,
         credentials: "Callable[[], Keyring | None]" = _no_credentials,
         memory: Memory | None = None,
+        place: "Place | None" = None,
     ) -> None:
         """`use_http` speaks plain http to every registry: nothing but digests and signatures protects its answers.
 
         `credentials` is called when a registry asks for authentication; it may read files.  None: there are none.
-        With a `memory`, which several clients may share, its clock and its credentials count instead.
+        With a `memory`, which several clients may share, its clock and its credentials count instead.  With a `place`,
+        every repository is the one there.
         """
+        self._place = place
         self._transport = transport
         self._use_http = use_http
         self._memory = memory or Memory(monotonic, credentials)
@@ -78,6 +82,8 @@ class RegistryClient:
         return await self._drive(content.blob(self._access(repository), descriptor, limit))
 
     def _access(self, repository: Repository) -> Access:
+        if self._place is not None:
+            return Access.at(self._place, self._memory)
         return Access.to(repository, self._memory, use_http=self._use_http)
 
     async def _drive(self, steps: Steps[Result]) -> Result:

@@ -6,7 +6,7 @@ before, under another configuration.  He says from which moment on a list is you
 were that he got.  What a name means now is asked every time, and not kept.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
 from agent.adapters.content_store import BLOB, MANIFEST, ContentStore
@@ -19,6 +19,8 @@ from agent.model.evidence import Listing
 from agent.model.reference import Reference, Repository
 from agent.ports import Registry
 
+NO_HOSTS: Mapping[str, object] = {}
+
 _TAG = "tag"
 
 
@@ -26,10 +28,13 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def way_of(stores: Sequence[StoreSettings]) -> str:
-    """How registries are asked under a configuration, in one word: as far as it is not said with each question."""
+def way_of(stores: Sequence[StoreSettings], hosts: Mapping[str, object] = NO_HOSTS) -> str:
+    """How registries are asked under a configuration, in one word: as far as it is not said with each question.
+
+    `hosts` are those that the node records.
+    """
     ways = (f"{store.use_http} {' '.join(store.ca_certificates)} {' '.join(store.secrets)}" for store in stores)
-    return name_of(*dict.fromkeys(ways))
+    return name_of(*dict.fromkeys(ways), *([ascii(hosts)] if hosts else []))
 
 
 class StoredRegistry:
@@ -85,7 +90,8 @@ class StoredRegistry:
             return kept
         at = self._now()  # before it is asked: what comes to be meanwhile may be missing
         listing = await self._inner.referrers(repository, subject, artifact_types)
-        self._write(lambda: self._lists.put(question, KeptListing(listing, at)))
+        if listing.missing is None:
+            self._write(lambda: self._lists.put(question, KeptListing(listing, at)))
         return listing
 
     async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:

@@ -48,6 +48,7 @@ class UnionRegistry:
             " and ".join(dict.fromkeys(listing.source for listing in listings)),
             types_are_reliable=all(listing.types_are_reliable for listing in listings),
             defect=next((listing.defect for listing in listings if listing.defect), None),
+            missing=next((listing.missing for listing in listings if listing.missing), None),
         )
 
     async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:

@@ -12,7 +12,7 @@ from agent.config import times
 from agent.errors import Cause, Malformed
 from agent.model.reference import MAX_LENGTH
 from agent.rules import lists, matching
-from agent.rules.floor import Bootstrap, Floor
+from agent.rules.floor import Bootstrap, Floor, HostFacts
 from agent.rules.rule import Enforcement, FailureAction, FailurePolicy
 
 API_VERSION = "nodeseal.dev/v1alpha1"
@@ -23,12 +23,32 @@ MAX_PRIORITY = 1_000
 MAX_NEEDS = 64
 """Most images that a node is said to need."""
 
+FOUND_VERSION = 1
+"""Version of what `install` records of a host; what is of another one is not there until it is installed again."""
+
+LONGEST_DEADLINE = 25
+"""Seconds within which the verifier answers at the latest, however long containerd waits.
+
+The daemon keeps connections of a configuration that is gone a little longer than that.
+"""
+
+MAX_PROXY = 16 * 1024
+"""Most characters of one proxy variable."""
+
+MAX_FOLDERS = 256
+"""Most folders of `certs.d`."""
+
+MAX_CANDIDATES = 16
+"""Most places that are asked for one registry's images."""
+
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
 
 def decode(content: bytes) -> Bootstrap:
     """Read a bootstrap document.  Raises `Malformed`."""
     value = strictjson.decode(content, "bootstrap document", limit=MAX_SIZE)
     try:
-        top = _object(value, "apiVersion", "$schema", "node", "untilFirstSnapshot", "floor")
+        top = _object(value, "apiVersion", "$schema", "node", "untilFirstSnapshot", "floor", "host", "found")
         if top.get("apiVersion") != API_VERSION:
             raise ValueError(f"apiVersion {top.get('apiVersion')!r}, not {API_VERSION!r}")
         node = _object(top.get("node", {}), "name", "needs")
@@ -37,6 +57,7 @@ def decode(content: bytes) -> Bootstrap:
             Enforcement(top.get("untilFirstSnapshot", Enforcement.ENFORCE)),
             _floor(_object(top.get("floor", {}), *_FLOOR_KEYS)),
             _needs(node["needs"]) if "needs" in node else (lists.USUAL_SANDBOX,),
+            _host(top.get("host", {}), top.get("found", {})),
         )
     except (TypeError, ValueError, KeyError) as error:
         raise Malformed(f"bootstrap document: got {ascii(error)[:120]}; expected the form of its schema") from None
@@ -54,6 +75,62 @@ def _needs(given: object) -> tuple[str, ...]:
     if len(found) > MAX_NEEDS or not all(0 < len(each) <= MAX_LENGTH for each in found):
         raise ValueError("needs")
     return found
+
+
+def _host(written: object, found: object) -> HostFacts:
+    """What the node's owner wrote of the host; where that says nothing, what an installation found."""
+    said = {**recorded(found), **_object(written, *_HOST_KEYS, "caBundleFrom")}
+    deadline = said.get("deadline")
+    if deadline is not None and deadline not in _DEADLINES:
+        raise ValueError("deadline")
+    bundle = said.get("caBundle")
+    if bundle is not None and not _text(bundle).startswith("/"):
+        raise ValueError("caBundle")
+    return HostFacts(
+        None if bundle is None else _text(bundle),
+        _proxy(said["proxy"]) if "proxy" in said else None,
+        _DEADLINES[_text(deadline)] if deadline is not None else None,
+        _registries(said.get("registries", {})),
+    )
+
+
+def recorded(found: object) -> Mapping[str, object]:
+    """What an installation recorded; nothing if it was one of another version.  Raises `TypeError` and the like."""
+    if not isinstance(found, dict):
+        raise TypeError("found")
+    version = found.get("version", FOUND_VERSION if not found else None)
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise TypeError("found: version")
+    return _object(found, "version", *_HOST_KEYS, *_FOUND_KEYS) if version == FOUND_VERSION else {}
+
+
+_HOST_KEYS = ("caBundle", "proxy", "deadline", "registries")
+_FOUND_KEYS = ("caBundleFrom", "verifierTimeout", "certsFolders")
+_DEADLINES = {f"{seconds}s": float(seconds) for seconds in range(1, LONGEST_DEADLINE + 1)}
+
+
+def _proxy(given: object) -> Mapping[str, str]:
+    """Messages about it hold no value: it may be a password."""
+    found = {name: _text(value) for name, value in _object(given, *PROXY_VARIABLES).items()}
+    if any(len(value) > MAX_PROXY or not (value.isascii() and value.isprintable()) for value in found.values()):
+        raise ValueError("proxy")
+    return found
+
+
+def _registries(given: object) -> Mapping[str, object]:
+    """Their outer form; what a place says is read when a registry of it is asked (`agent.registry.hosts`)."""
+    if not isinstance(given, dict) or len(given) > MAX_FOLDERS:
+        raise ValueError("registries")
+    for places in given.values():
+        if not isinstance(places, list) or not 0 < len(places) <= MAX_CANDIDATES:
+            raise ValueError("registries")
+        for each in places:
+            if any(not isinstance(value, _PLACE[key]) for key, value in _object(each, *_PLACE).items()):
+                raise TypeError("registries")
+    return given
+
+
+_PLACE = {"url": str, "resolves": bool, "ca": str, "client": list, "skipVerify": bool, "headers": list}
 
 
 def _floor(given: Mapping[str, object]) -> Floor:

@@ -5,7 +5,16 @@
 
 from collections.abc import Mapping
 
-from agent.config.bootstrap import API_VERSION, MAX_NEEDS, MAX_PRIORITY
+from agent.config.bootstrap import (
+    API_VERSION,
+    LONGEST_DEADLINE,
+    MAX_CANDIDATES,
+    MAX_FOLDERS,
+    MAX_NEEDS,
+    MAX_PRIORITY,
+    MAX_PROXY,
+    PROXY_VARIABLES,
+)
 from agent.config.dialectschema import ENFORCEMENT, FAILURE_POLICY, length_of_time
 from agent.config.words import Schema, strict_obj, text
 from agent.model.reference import MAX_LENGTH
@@ -112,6 +121,76 @@ _FLOOR = strict_obj(
     },
 )
 
+_PROXY = strict_obj(
+    "Proxy",
+    "The proxy variables of containerd's service; none of them is no proxy.  They may hold passwords.",
+    {
+        name: {"title": name, "description": f"As containerd has {name}.", "type": "string", "maxLength": MAX_PROXY,
+               "pattern": "^[ -~]*$"}
+        for name in PROXY_VARIABLES
+    },
+)  # fmt: skip
+
+_PLACE = strict_obj(
+    "Place",
+    "A host that is asked for a registry's images, as a `hosts.toml` of containerd's has it.",
+    {
+        "url": text("URL", "Where its API is, with `/v2`; the registry itself if it is missing."),
+        "resolves": {"title": "Resolves", "description": "Whether it is asked what a tag means.", "type": "boolean",
+                     "default": True},
+        "ca": {"title": "CA", "description": "CA certificates (PEM) for its TLS, on top of the bundle.",
+               "type": "string"},
+        "client": _texts("Client certificates", "PEM: each with its key behind it."),
+        "skipVerify": {"title": "Skip verify", "description": "Whether its certificate is not looked at.",
+                       "type": "boolean", "default": False},
+        "headers": {
+            "title": "Headers",
+            "description": "Names and values that are sent to it.",
+            "type": "array",
+            "items": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "string"}},
+            "x-expected": "a list of pairs, name and value",
+        },
+    },
+)  # fmt: skip
+
+_HOST_KEYS: dict[str, Schema] = {
+    "caBundleFrom": text(
+        "CA bundle from", "The host's file that an installation copies, so that daemons in containers see it.",
+        pattern="^/",
+    ),
+    "caBundle": text("CA bundle", "Path of the CA certificates (PEM) that registries' TLS is verified against.",
+                     pattern="^/"),
+    "proxy": _PROXY,
+    "deadline": text(
+        "Deadline",
+        f"Within which a pull is answered, in whole seconds: less than containerd waits, {LONGEST_DEADLINE} s at most.",
+        enum=[f"{seconds}s" for seconds in range(1, LONGEST_DEADLINE + 1)],
+    ) | {"x-expected": f"1s to {LONGEST_DEADLINE}s"},
+    "registries": {
+        "title": "Registries",
+        "description": "By the name of their folder in `certs.d`: the hosts that are asked for them, in order.",
+        "type": "object",
+        "maxProperties": MAX_FOLDERS,
+        "additionalProperties": {
+            "type": "array", "minItems": 1, "maxItems": MAX_CANDIDATES, "items": _PLACE,
+            "x-expected": "a list of hosts",
+        },
+        "x-expected": "an object with folders of certs.d",
+    },
+}  # fmt: skip
+
+_FOUND = strict_obj(
+    "Found",
+    "What `nodeseal install` found on the host.  Each installation writes it anew: write under `host` what shall stay.",
+    {
+        "version": {"title": "Version", "description": "Version of this form.", "type": "integer"},
+        **_HOST_KEYS,
+        "verifierTimeout": text("Verifier timeout", "containerd's `per_verifier_timeout`."),
+        "certsFolders": _texts("certs.d", "containerd's `config_path`, folder by folder."),
+    },
+    required=("version",),
+)
+
 BOOTSTRAP_SCHEMA: Mapping[str, object] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     **strict_obj(
@@ -144,6 +223,12 @@ BOOTSTRAP_SCHEMA: Mapping[str, object] = {
                 "description": "What holds until a configuration is published on the node for the first time.",
             },
             "floor": _FLOOR,
+            "host": strict_obj(
+                "Host",
+                "What of the host's own settings counts instead of what an installation found, key by key.",
+                _HOST_KEYS,
+            ),
+            "found": _FOUND,
         },
         required=("apiVersion",),
     ),

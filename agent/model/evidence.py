@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from agent.errors import Malformed
+from agent.errors import Malformed, Unavailable
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import Manifest
@@ -39,10 +39,12 @@ class Listing(NamedTuple):
     """The referrers a registry names for a subject: hints, not facts.
 
     `source` is "referrers API" or "referrers tag"; types in a tag's index are not to be relied on
-    (`types_are_reliable`).  `defect` is set if the list went on beyond our limits or had bad entries.
+    (`types_are_reliable`).  `defect` is set if the list went on beyond our limits or had bad entries.  `missing` is set
+    if somebody who may know of more did not answer.
     """
 
     descriptors: tuple[Descriptor, ...]
     source: str
     types_are_reliable: bool
     defect: Malformed | None = None
+    missing: Unavailable | None = None

@@ -42,6 +42,8 @@ class Heard(NamedTuple):
 class Asker(NamedTuple):
     """Who asks, and from where.  `environment` is believed for its proxies, and for credentials if `personal`.
 
+    Where the node has recorded its proxies, these count.
+
     `configuration` is the path of a configuration of their own, empty if they ask about the node's.
     """
 
@@ -77,12 +79,13 @@ def ask(
     trace.step("read configuration", source, config.generation[:12])
     deadline = time.monotonic() + seconds
     seen = config.seen_by(precedence.terms_for(reference.repository, standing).owner)
-    with open_registry(seen, asker.environment, deadline, root=asker.root, personal=asker.personal) as registry:
+    host, environment = found.host, asker.environment
+    with open_registry(seen, environment, deadline, root=asker.root, host=host, personal=asker.personal) as registry:
         engine = Engine(
             config,
             registry=registry,
             # A person's own configuration is tried without the node's cache.
-            revocation=LateRevocation(asker.environment, deadline, None if asker.personal else asker.root),
+            revocation=LateRevocation(environment, deadline, None if asker.personal else asker.root, host=host),
             concurrent=OneByOne(),
             policies=ForkedWorker(),
             clock=SystemClock(),

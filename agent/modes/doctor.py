@@ -18,8 +18,8 @@ from agent.adapters.nodestate import NodeState
 from agent.config.config import Config
 from agent.errors import Exit, HostError, Malformed, UsageError
 from agent.model.answer import printable
+from agent.modes import hostrecord, place, turns
 from agent.modes import node as nodes
-from agent.modes import place, turns
 from agent.modes.hostoptions import add_containerd_options
 from agent.wiring import bindir, findings, planning
 from agent.wiring.bindir import Judged
@@ -149,11 +149,12 @@ def examine(asked: Asked, root: str) -> Report:
         found.append(findings.unknown_version(told.facts))
     else:
         node = planning.node(told.facts)
-        found += [*findings.of(node), *_of_process(told)]
+        deadline = NodeState(root).bootstrap().host.deadline
+        found += [*findings.of(node, planning.DEADLINE if deadline is None else deadline), *_of_process(told)]
         if asked.host == "/":
             found += _of_program(node)
     generation, own = _of_state(root)
-    found += [*own, *_of_daemon(root), *_of_clock()]
+    found += [*own, *hostrecord.of_host(asked, root, told), *_of_daemon(root), *_of_clock()]
     return Report(told, node, generation, _sorted(found))
 
 

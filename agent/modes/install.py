@@ -12,25 +12,29 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from agent import __version__
-from agent.adapters import containerd
+from agent.adapters import containerd, hostfacts
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
 from agent.adapters.snapshots import SnapshotStore
+from agent.config.bootstrap import LONGEST_DEADLINE
 from agent.errors import Exit, HostError, Unavailable, UsageError
 from agent.model.answer import printable
-from agent.modes import place, reconcile, turns
+from agent.modes import place, reconcile, redaction, turns
 from agent.modes.daemonunit import Served
 from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
-from agent.wiring import steps, unit
+from agent.wiring import steps, unit, unitfiles
 from agent.wiring.declared import FORMS, form
 from agent.wiring.planning import Changes
 from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Restart, Start, Step, Switch, Wire, Write
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
+
+_SHOWN = 64 * 1024
+"""Most bytes of a file of which changes are shown."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,6 +74,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--node-name", metavar="NAME", default="", help="the node's name (default: $NODE_NAME, else the host's name)"
     )
+    _add_recorded(parser)
     parser.add_argument(
         "--program", metavar="DIR", default="", help="folder of the program to install (default: the one that runs)"
     )
@@ -81,6 +86,50 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
+
+
+def _add_recorded(parser: argparse.ArgumentParser) -> None:
+    """What is recorded instead of what is found; it stays for later installations."""
+    parser.add_argument(
+        "--ca-bundle",
+        metavar="FILE",
+        default="",
+        help="CA certificates for registries, a file of the host that is copied (default: the host's own bundle)",
+    )
+    parser.add_argument(
+        "--proxy-file",
+        metavar="FILE",
+        default="",
+        help="file with HTTP_PROXY=, HTTPS_PROXY= and NO_PROXY=, empty for no proxy (default: as containerd's service)",
+    )
+    parser.add_argument(
+        "--deadline",
+        metavar="SECONDS",
+        type=int,
+        default=None,
+        help="answer each pull within so many seconds (default: 8 of containerd's 10, of other limits as large a part)",
+    )
+
+
+def recorded(options: argparse.Namespace) -> dict[str, object]:
+    """What the options want to be recorded.  Raises `UsageError`, `HostError`."""
+    found: dict[str, object] = {}
+    if options.ca_bundle:
+        if not os.path.isabs(options.ca_bundle):
+            raise UsageError(f"--ca-bundle: got the relative path {options.ca_bundle}; expected one of the host's")
+        found["caBundleFrom"] = options.ca_bundle
+    if options.deadline is not None:
+        if not 1 <= options.deadline <= LONGEST_DEADLINE:
+            raise UsageError(f"--deadline: got {options.deadline}; expected 1 to {LONGEST_DEADLINE} seconds")
+        found["deadline"] = f"{options.deadline}s"
+    if options.proxy_file:
+        try:
+            with open(options.proxy_file, "rb") as file:
+                variables = unitfiles.variables(file.read(unitfiles.MAX_SIZE))
+        except OSError as error:
+            raise HostError(f"{options.proxy_file}: got {error.strerror or error}; expected proxy variables") from None
+        found["proxy"] = hostfacts.proxy_of(variables)
+    return found
 
 
 def _add_unit(parser: argparse.ArgumentParser) -> None:
@@ -143,6 +192,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         image=environment.get("NODESEAL_IMAGE", ""),
         restart_servers=options.restart_servers,
         daemon=daemon,
+        host=recorded(options),
     )
     world = HostWorld(host, runs=not options.root)
     if options.reconcile:
@@ -272,7 +322,11 @@ def difference(host: HostFiles, step: Step) -> str:
         path, before, after = step.path, host.read(step.path) or b"", step.content
     else:
         return ""
+    if max(len(before), len(after)) > _SHOWN:
+        return ""
     old, new = (each.decode("utf-8", "replace").splitlines(keepends=True) for each in (before, after))
+    if isinstance(step, Write) and not step.mode & 0o044:  # others may not read it: nor what is shown of it
+        old, new = ([f"{redaction.text(line)}\n" for line in lines] for lines in (old, new))
     lines = difflib.unified_diff(old, new, path if before else "/dev/null", path)
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
 

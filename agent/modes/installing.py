@@ -7,20 +7,20 @@ import hashlib
 import json
 import posixpath
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from agent.adapters import nodeneeds, programs, state
+from agent.adapters import programs, state
 from agent.adapters.containerd import Told
 from agent.adapters.host import Done
 from agent.adapters.journal import Journal
 from agent.adapters.state import Tried
-from agent.config.bootstrap import API_VERSION
 from agent.errors import ConfigurationError, Exit, HostError
 from agent.model.request import STDIN_MEDIA_TYPE
+from agent.modes import recording
 from agent.modes.daemonunit import DaemonUnit, Served
 from agent.modes.world import World
-from agent.rules.lists import BUILT_IN, USUAL_SANDBOX
+from agent.rules.lists import BUILT_IN
 from agent.wiring import bindir, distributions, planning, proof, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.edits import Link
@@ -46,7 +46,6 @@ from agent.wiring.steps import (
     Write,
 )
 
-BOOTSTRAP = "/etc/nodeseal/bootstrap.json"
 READY_SECONDS = 90.0
 """How long containerd may take to answer again."""
 
@@ -73,7 +72,8 @@ class Asked(NamedTuple):
     unit is to do, None for none: one that is there stays.  `image` is the image that installs, empty if nobody says.
     `anew` is whether only what is installed is mended: then what else lies in the verifier folder is no reason to do
     nothing.  `loaded` is when a containerd was started that has loaded what is to be set, in seconds since 1970, 0 if
-    that is not known: while that one runs, files that are set right again are no reason to restart it.
+    that is not known: while that one runs, files that are set right again are no reason to restart it.  `host` is what
+    is to stand under that key of the bootstrap document.
     """
 
     source: str
@@ -87,6 +87,7 @@ class Asked(NamedTuple):
     image: str = ""
     anew: bool = False
     loaded: float = 0.0
+    host: Mapping[str, object] = {}
 
 
 class Outcome(NamedTuple):
@@ -114,21 +115,6 @@ class RolledBack(HostError):
         """Keep all three."""
         super().__init__(message, hint=hint)
         self.left = left
-
-
-def bootstrap(node_name: str, needs: Sequence[str] = ()) -> bytes:
-    """The bootstrap document as shipped: nothing is blocked until a configuration was published.
-
-    `needs` are images that the node needs to come up.
-    """
-    node = {**({"name": node_name} if node_name else {}), **({"needs": list(needs)} if needs else {})}
-    document = {
-        "apiVersion": API_VERSION,
-        **({"node": node} if node else {}),
-        "untilFirstSnapshot": "Audit",
-        "floor": {"breakGlass": {"longest": "4h", "allImages": False}},
-    }
-    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def unsupported(plan: Plan) -> str:
@@ -272,8 +258,7 @@ class Installer:
         host = self._journal.host
         path, is_placed = self._folder(members)
         is_current = host.stands(steps.CURRENT).target == posixpath.basename(path)
-        document = self._document(told)
-        files = (document,) if self._is_wanted(document) else ()
+        files = [file for file in self._files(told, plan) if self._is_wanted(file)]
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
         wish = self._unit.wish(self._asked.daemon, plan, bindir.PROGRAM, is_current=is_placed and is_current)
         return Wanted(path, is_placed, is_current, (*files, *wish.files), tuple(folders), wish.enable, wish.start)
@@ -290,18 +275,17 @@ class Installer:
         free = (name for name in names if host.stands(name).kind is state.NOTHING)
         return placed or next(free, names[-1]), bool(placed)
 
-    def _document(self, told: Told) -> Write:
+    def _files(self, told: Told, plan: Plan) -> tuple[Write, ...]:
         asked = self._asked
-        sandbox = str(planning.node(told.facts).effective.sandbox.value) or USUAL_SANDBOX
-        content = bootstrap(asked.node_name, nodeneeds.found(self._journal.host, sandbox, asked.image))
-        return Write(BOOTSTRAP, content, 0o600, Role.STATE)
+        said = recording.Asked(asked.node_name, asked.image, asked.host)
+        return recording.files(self._journal, told, plan, said)
 
     def _is_wanted(self, file: Write) -> bool:
         """Whether a file is missing, or is as an earlier installation wrote it and would be otherwise now."""
         now = self._journal.host.read_bounded(file.path, len(file.content) + 65536)
         if now is None or self._asked.anew:  # whoever mends does not know all that the installation was told
             return now is None
-        return now != file.content and self._journal.wrote(file.path, now)
+        return now != file.content and (file.theirs or self._journal.wrote(file.path, now))
 
     def _own_entry(self, told: Told) -> tuple[str, str]:
         """Our entry in the verifier folder and where it leads; both empty if there is none."""
@@ -329,7 +313,10 @@ class Installer:
             self._due(step.role, plan)
             folder_mode = 0o700 if step.role is Role.STATE else 0o755
             journal.folder(posixpath.dirname(step.path), folder_mode, step.role)
-            journal.file(step.path, step.content, step.mode, step.role)
+            if step.theirs:
+                journal.update(step.path, step.content, step.mode, step.role)
+            else:
+                journal.file(step.path, step.content, step.mode, step.role)
             self._tell(f"wrote {step.path}")
         elif isinstance(step, Change):
             self._due(Role.CONFIGURATION, plan)

@@ -79,10 +79,14 @@ class Keys:
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = chance.random,
     ) -> None:
-        """`environment` is believed for its proxies.  `by_hand`: all is fetched anew, and fewer keys are meant."""
+        """`environment` is believed for its proxies, where the node has recorded none.
+
+        `by_hand`: all is fetched anew, and fewer keys are meant.
+        """
+        self._root = root
         self._store = KeyStore(root)
         self._node = NodeState(root)
-        self._proxies = ProxySettings.from_environment(environment)
+        self._environment = environment
         self._log: Log = log or _Silent()
         self._by_hand = by_hand
         self._fetch = fetch
@@ -126,8 +130,14 @@ class Keys:
         sources, plans, now = self._sources, self._plans, self._clock()
         waiting = [(plan.due, source) for source, plan in plans.items() if self._by_hand or plan.due <= now]
         chosen = [source for _, source in sorted(waiting)][: None if self._by_hand else AT_ONCE]
+        host = self._node.bootstrap().host
+
+        def fetch(source: KeySource) -> bytes:
+            proxies = ProxySettings.from_environment(host.variables(self._environment))
+            return self._fetch(source, proxies=proxies, ca_bundle=host.bundle(self._root), local=self._local)
+
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            changed = any([*threads.map(lambda source: self._one(sources[source], plans[source]), chosen)])
+            changed = any([*threads.map(lambda source: self._one(sources[source], plans[source], fetch), chosen)])
         if changed:
             self.forget()
         return changed
@@ -136,10 +146,10 @@ class Keys:
         """Forget what nobody uses any more, if it is much.  Raises `HostError`."""
         self._store.forget_but(self._sources)
 
-    def _one(self, source: KeySource, plan: _Plan) -> bool:
+    def _one(self, source: KeySource, plan: _Plan, fetch: Callable[[KeySource], bytes]) -> bool:
         kept = self._store.content(source.source)
         try:
-            content = self._fetch(source, proxies=self._proxies, local=self._local)
+            content = fetch(source)
             if kept is not None and not (source.pin or self._by_hand):
                 _no_fewer(kept, content, source.name)
         except (Malformed, Unavailable) as error:

@@ -9,17 +9,21 @@ from agent.adapters.nodestate import NodeState
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.config import Config
 from agent.errors import Unavailable
-from agent.rules.floor import Bootstrap
+from agent.rules.floor import NOTHING_RECORDED, Bootstrap, HostFacts
 from agent.rules.precedence import Standing
 from agent.rules.rule import Default
 from agent.rules.ruleset import RuleSet
 
 
 class Node(NamedTuple):
-    """`config` is what to verify with, or why there is nothing: the standing holds all the same."""
+    """`config` is what to verify with, or why there is nothing: the standing holds all the same.
+
+    `host` is how registries are reached from there.
+    """
 
     config: Config | Unavailable
     standing: Standing
+    host: HostFacts = NOTHING_RECORDED
 
 
 def opened(root: str) -> Node:
@@ -31,8 +35,8 @@ def opened(root: str) -> Node:
     except Unavailable as trouble:
         ruleset = _without_snapshot(snapshots, bootstrap)
         standing = state.standing(ruleset, bootstrap)
-        return Node(trouble, standing._replace(complete=None))  # what is missing is not too old
-    return Node(config, state.standing(config.ruleset, bootstrap))
+        return Node(trouble, standing._replace(complete=None), bootstrap.host)  # what is missing is not too old
+    return Node(config, state.standing(config.ruleset, bootstrap), bootstrap.host)
 
 
 def _without_snapshot(snapshots: SnapshotStore, bootstrap: Bootstrap) -> RuleSet:

@@ -1,8 +1,10 @@
 """Plugin mode: one pull, one process, one line (docs/contract.md).
 
-containerd runs this before each pull of an image.  The process gets no option and believes no environment but the proxy
-variables, which it shares with containerd; its configuration is the current snapshot under its own root.  Whatever
-happens, it ends within `DEADLINE` seconds of its start with an exit code and one line on standard output.
+containerd runs this before each pull of an image.  The process gets no option; its configuration is the current
+snapshot under its own root, and how registries are reached stands in the bootstrap document there.  It believes no
+environment but, where that records no proxy, the proxy variables, which it shares with containerd.  Whatever happens,
+it ends within `DEADLINE` seconds of its start, or what that document says instead, with an exit code and one line on
+standard output.
 """
 
 import os
@@ -25,9 +27,13 @@ if TYPE_CHECKING:
     from agent.config.config import Config
     from agent.judgement import Case
     from agent.ports import VerdictStore
+    from agent.rules.floor import HostFacts
 
 DEADLINE = 8.0
-"""Seconds from our start to our answer.  containerd's default limit is 10; past it, our reason is lost."""
+"""Seconds from our start to our answer, unless the bootstrap document says otherwise.
+
+containerd's default limit is 10; past it, our reason is lost.
+"""
 
 PATIENCE = 3.0
 """Seconds before our deadline at which waiting for others ends: what is left is for verifying alone."""
@@ -80,9 +86,10 @@ def run(argv: Sequence[str], environment: Mapping[str, str], *, frozen: bool) ->
 
     `frozen` is whether this is the frozen program, whose place decides where its configuration is.
     """
-    pull = _Pull()
+    pull = _Pull(DEADLINE)
     spent = time.monotonic() - getattr(sys, "nodeseal_begun", time.monotonic())  # by the fast path
     watchdog = Watchdog(max(DEADLINE - spent, _LAST_WORD), lambda: rendered(pull.out_of_time()))
+    pull.watchdog = watchdog
     try:
         watchdog.start()
         arguments = parse_arguments(argv)
@@ -159,9 +166,11 @@ def read_descriptor(stdin: int = 0, begun: bytes = b"") -> tuple[object, bytes]:
 class _Pull:
     """What is known of the pull so far, for whoever has to answer when time is up, and for the spool."""
 
-    __slots__ = ("case", "image", "name", "spool")
+    __slots__ = ("case", "image", "name", "seconds", "spool", "watchdog")
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = DEADLINE) -> None:
+        self.seconds = seconds
+        self.watchdog: Watchdog | None = None
         self.name = ""
         self.image = ""
         self.spool: Spool | None = None
@@ -170,8 +179,18 @@ class _Pull:
     def out_of_time(self) -> Answer:
         """The answer if our own deadline passed before anything was decided.  Runs in the watchdog's thread."""
         if self.case is None:
-            return precedence.blocked(Cause.DEADLINE, out_of_time(), self.name)
-        return self.told(self.case.unverified(Cause.DEADLINE, out_of_time()))
+            return precedence.blocked(Cause.DEADLINE, out_of_time(self.seconds), self.name)
+        return self.told(self.case.unverified(Cause.DEADLINE, out_of_time(self.seconds)))
+
+    def end_within(self, seconds: float | None, deadline: float) -> float:
+        """What `deadline` is if all has to be over within `seconds` of our start; None leaves it."""
+        if seconds is None:
+            return deadline
+        deadline += seconds - self.seconds
+        self.seconds = seconds
+        if self.watchdog is not None:
+            self.watchdog.move(max(deadline, time.monotonic() + _LAST_WORD))
+        return deadline
 
     def told(self, answer: Answer) -> Answer:
         """The answer, once the spool was told."""
@@ -228,6 +247,7 @@ def _judged(
 
     found, verdicts = node.opened(root), VerdictFolder(root)
     standing = found.standing
+    deadline = pull.end_within(found.host.deadline, deadline)
     case = run(opened(request, standing, verdicts))
     if isinstance(case, Answer):
         return case, early_until(case, request, standing)
@@ -254,11 +274,20 @@ def _judged(
             if known is not None:
                 return known.answer, known.until
         with flights.slot(min(deadline - PATIENCE, time.monotonic() + TURN)):
-            return _verified(case, config, root, call.environment, verdicts, deadline)
+            place = _Place(root, call.environment, found.host)
+            return _verified(case, config, place, verdicts, deadline)
+
+
+class _Place(NamedTuple):
+    """From where registries are asked."""
+
+    root: str
+    environment: Mapping[str, str]
+    host: "HostFacts"
 
 
 def _verified(
-    case: "Case", config: "Config", root: str, environment: Mapping[str, str], verdicts: "VerdictStore", deadline: float
+    case: "Case", config: "Config", place: _Place, verdicts: "VerdictStore", deadline: float
 ) -> tuple[Answer, datetime | None]:
     from agent.modes.lean import without_openssh
 
@@ -270,11 +299,12 @@ def _verified(
     from agent.modes.registry_access import open_registry
     from agent.modes.revocation_access import LateRevocation
 
-    with open_registry(config.seen_by(case.terms.owner), environment, deadline, root=root) as registry:
+    seen, (root, environment, host) = config.seen_by(case.terms.owner), place
+    with open_registry(seen, environment, deadline, root=root, host=host) as registry:
         engine = Engine(
             config,
             registry=registry,
-            revocation=LateRevocation(environment, deadline, root),
+            revocation=LateRevocation(environment, deadline, root, host=host),
             concurrent=OneByOne(),
             policies=ForkedWorker(),
             clock=SystemClock(),
@@ -284,9 +314,9 @@ def _verified(
     return judgement.answer, judgement.until
 
 
-def out_of_time() -> str:
+def out_of_time(seconds: float) -> str:
     """What is said when our deadline has passed."""
-    return f"no answer within {DEADLINE:g} s"
+    return f"no answer within {seconds:g} s"
 
 
 def rendered(answer: Answer) -> tuple[int, bytes]:

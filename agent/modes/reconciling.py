@@ -23,7 +23,8 @@ from agent.adapters.journal import Journal
 from agent.adapters.reconciled import Reconciled
 from agent.errors import HostError, NodesealError
 from agent.modes import turns
-from agent.modes.installing import BOOTSTRAP, Asked, Installer, Outcome, still_set, unsupported
+from agent.modes.installing import Asked, Installer, Outcome, still_set, unsupported
+from agent.modes.recording import BOOTSTRAP
 from agent.modes.turns import NoTurn, Taken
 from agent.modes.world import World
 from agent.ports import Log

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from agent.model.revocation import Confirmed, Fetched, RevocationQuery
+from agent.rules.floor import NOTHING_RECORDED, HostFacts
 
 if TYPE_CHECKING:
     from agent.adapters.http_blocking import BlockingTransport
@@ -22,12 +23,21 @@ RESERVE = 1.0
 class LateRevocation:
     """`ports.RevocationSource` over blocking connections, made when it is first asked."""
 
-    def __init__(self, environment: Mapping[str, str], deadline: float, cache_root: str | None) -> None:
-        """`environment` is believed for its proxy variables alone; `deadline` is a time of `time.monotonic()`.
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        deadline: float,
+        cache_root: str | None,
+        *,
+        host: HostFacts = NOTHING_RECORDED,
+    ) -> None:
+        """`environment` is believed for its proxy variables alone, and not for these where `host` has a record.
 
-        Answers are kept under `cache_root`, or not on disk at all if that is None.
+        `deadline` is a time of `time.monotonic()`.  Answers are kept under `cache_root`, or not on disk at all if that
+        is None.
         """
-        self._environment = environment
+        self._variables = host.variables(environment)
+        self._ca_bundle = host.bundle(cache_root or "")
         self._deadline = deadline
         self._cache_root = cache_root
 
@@ -52,9 +62,9 @@ class LateRevocation:
         from agent.adapters.http_blocking import BlockingTransport
         from agent.adapters.http_proxy import ProxySettings
 
-        proxies = ProxySettings.from_environment(self._environment)
+        proxies = ProxySettings.from_environment(self._variables)
         end = min(time.monotonic() + seconds, self._deadline - RESERVE)
-        transport = BlockingTransport(deadline=end, proxies=proxies)
+        transport = BlockingTransport(deadline=end, proxies=proxies, ca_bundle=self._ca_bundle)
         try:
             yield transport
         finally:

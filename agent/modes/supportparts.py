@@ -25,6 +25,11 @@ RECORDS = 1_000
 """Answers that are taken along, the newest."""
 
 _FAILURE_POLICY: Allowed = {SCALAR: KEEP, EVERY: KEEP}
+_HOST: Allowed = dict.fromkeys(
+    ("version", "caBundle", "caBundleFrom", "deadline", "verifierTimeout", "certsFolders"), KEEP
+)
+"""Of how registries are reached; a proxy may have a password, and so may a host's headers."""
+
 _BOOTSTRAP: Allowed = {
     "apiVersion": KEEP,
     "node": {"name": KEEP},
@@ -37,6 +42,8 @@ _BOOTSTRAP: Allowed = {
         "configMaps": {SCALAR: KEEP, "name": KEEP, "priority": KEEP},
         "programs": KEEP,
     },
+    "host": _HOST,
+    "found": _HOST,
 }
 _LIST_ENTRY: Allowed = {SCALAR: KEEP, **dict.fromkeys(("image", "match", "digests", "until", "reason", "owner"), KEEP)}
 _TRUST_POLICY: Allowed = {

@@ -21,7 +21,7 @@ from agent.rules.floor import Floor
 from agent.rules.precedence import Standing
 
 DEADLINE = 30.0
-"""Seconds that a person waits at most, unless `--timeout` says otherwise."""
+"""Seconds that a person waits at most, unless `--timeout` or the node's bootstrap document says otherwise."""
 
 
 class StepTrace:
@@ -66,9 +66,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--timeout",
         type=seconds_to_wait,
-        default=DEADLINE,
+        default=None,
         metavar="SECONDS",
-        help="give up after this time (default: %(default)g)",
+        help=f"give up after this time (default: as a pull of this node, if that is recorded; else {DEADLINE:g})",
     )
     parser.set_defaults(handler=handle)
 
@@ -81,7 +81,8 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     own = asker.configuration and not precedence.is_canary(reference.repository)
     found = _personal(options.config, environment) if own else node.opened(options.root)
     trace = StepTrace()
-    heard = ask(options.image, reference, found, asker, seconds=options.timeout, trace=trace)
+    seconds = options.timeout or found.host.deadline or DEADLINE
+    heard = ask(options.image, reference, found, asker, seconds=seconds, trace=trace)
     return _show(options, stdout, heard, trace.steps)
 
 

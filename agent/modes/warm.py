@@ -7,6 +7,7 @@ belongs to the daemon, whoever asked may give up waiting.
 What can't be answered here is declined, and the child does it alone: words that are not whole, a crowd, a bug of ours.
 """
 
+import math
 import os
 import resource
 import time
@@ -79,6 +80,8 @@ _DESCRIPTORS = 8  # more than are open at once while the node's state is read
 _OF_A_WORK = 3  # what a thread that writes may have open
 _PLENTY = 2048  # more than all that may come while a thread reads: children's connections, registries', threads' files
 _SHORTEST, _LONGEST = 0.005, 0.05
+_OF_THE_CHILD = 1.0  # seconds; as `fastpath` says to a daemon by default
+_SHORTEST_TURN = 0.2
 _FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
 
 
@@ -171,6 +174,7 @@ class WarmDoor:
                 return self._state
             state = await self._read()
             if isinstance(state.node.config, Config):
+                self._connections.reach(state.node.host)
                 await self._connections.keep_only(state.node.config)
             self._state = state
             return state
@@ -205,14 +209,14 @@ class WarmDoor:
     async def resolve(self, reference: Reference, state: State) -> Descriptor:
         """What a name means at its registry.  Raises `Malformed`, `Unavailable`."""
         owner = precedence.terms_for(reference.repository, state.node.standing).owner
-        return await self._registry(state, owner, time.monotonic() + DEADLINE).resolve(reference)
+        return await self._registry(state, owner, time.monotonic() + _seconds(state)).resolve(reference)
 
     async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
         """What verification says with lists that were kept `since` a moment, where there are some.
 
         Remembered if it allows, for as long as it would have been from when those were asked for.
         """
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + _seconds(state)
         async with self._alone(case.request.identity, deadline - PATIENCE):
             registry = self._registry(state, case.terms.owner, deadline, since)
             verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
@@ -235,6 +239,10 @@ class WarmDoor:
             self._group.start_soon(self._fly, flight, key, case, state)
         if watch is not None:
             watch.flight = flight
+            with anyio.move_on_after(_seconds_for_a_turn(state)):
+                await flight.over.wait()
+            if not (flight.begun or flight.over.is_set()):
+                raise Declined("busy")
         await flight.over.wait()
         if flight.judgement is None:
             raise Declined("alone")
@@ -245,7 +253,7 @@ class WarmDoor:
         try:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
-                deadline = time.monotonic() + DEADLINE
+                deadline = time.monotonic() + _seconds(state)
                 registry = self._registry(state, case.terms.owner, deadline)
                 async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
                     verifier = self._engine(state, registry, deadline)
@@ -299,7 +307,13 @@ class WarmDoor:
         """As an owner's images are looked up.  Raises `Unavailable` if there is no configuration."""
         config = state.config.seen_by(owner)
         inner = self._connections.registry(config, deadline)
-        return StoredRegistry(inner, self.root, way=way_of(config.stores), lists_since=lists_since, at_once=False)
+        return StoredRegistry(
+            inner,
+            self.root,
+            way=way_of(config.stores, state.node.host.registries),
+            lists_since=lists_since,
+            at_once=False,
+        )
 
     def _engine(self, state: State, registry: StoredRegistry, deadline: float) -> Engine:
         return Engine(
@@ -375,10 +389,10 @@ class Pull:
         judgement = case.known()
         self._how = How.REMEMBERED if judgement else How.VERIFIED
         if judgement is None:
-            with anyio.move_on_after(min(self._question.seconds, DEADLINE)):
+            with anyio.move_on_after(min(self._question.seconds, _seconds_to_answer(state))):
                 judgement = await self._door.judged(case, state, self)
         if judgement is None:
-            return Reply(case.unverified(Cause.DEADLINE, out_of_time()), None)
+            return Reply(case.unverified(Cause.DEADLINE, out_of_time(_seconds(state))), None)
         return Reply(judgement.answer, judgement.until, self._is_final(case, judgement))
 
     def _is_final(self, case: Case, judgement: Judgement) -> bool:
@@ -403,6 +417,26 @@ class Pull:
         if reply.final and until and key and state.stamp:
             self._kept = keep
         return ipc.answer(code, (line, *answers.around_time(record)), final=reply.final)
+
+
+def _seconds(state: State) -> float:
+    """Within how many seconds of its start a child answers."""
+    return DEADLINE if state.node.host.deadline is None else state.node.host.deadline
+
+
+def _seconds_to_answer(state: State) -> float:
+    """The same from its question on: it needs some of the time before and after it asks us."""
+    seconds = _seconds(state)
+    return seconds if state.node.host.deadline is None else max(seconds - _OF_THE_CHILD, seconds / 2)
+
+
+def _seconds_for_a_turn(state: State) -> float:
+    """For how long a verification may wait for its turn while a child waits for it.
+
+    A child goes on alone after as much of `DEADLINE` as leaves it the time to; one that has less time is told when.
+    """
+    seconds = _seconds(state)
+    return max(seconds - PATIENCE, _SHORTEST_TURN) if seconds < DEADLINE else math.inf
 
 
 def _free() -> int:

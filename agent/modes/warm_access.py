@@ -19,10 +19,13 @@ from agent.adapters.token_store import TokenStore
 from agent.adapters.union import UnionRegistry
 from agent.config.config import Config
 from agent.model.revocation import RevocationQuery
+from agent.modes.mirrors import Mirrors
 from agent.modes.registry_access import credentials_of
 from agent.modes.revocation_access import RESERVE
 from agent.ports import Registry
+from agent.registry.hosts import HostTls, Place
 from agent.registry.memory import Memory
+from agent.rules.floor import NOTHING_RECORDED, HostFacts
 
 RETIRED = 30.0
 """Seconds after which connections of a configuration that is gone are closed: longer than any verification."""
@@ -40,12 +43,16 @@ class Connections:
     """All connections of one process, made in its event loop, closed by `async with`."""
 
     def __init__(self, root: str, environment: Mapping[str, str]) -> None:
-        """`environment` is believed for its proxy variables alone; credentials are the node's, below `root`."""
+        """`environment` is believed for its proxy variables alone, and not for these where the node has a record.
+
+        Credentials are the node's, below `root`.
+        """
         self._root = root
-        self._proxies = ProxySettings.from_environment(environment)
+        self._environment = environment
+        self._host = NOTHING_RECORDED
         self._throttled = ThrottledOrigins(root)
         self._tokens = TokenStore(root)
-        self._kept: dict[_Kind, _Kept] = {}
+        self._kept: dict[tuple[_Kind, HostTls | None], _Kept] = {}
         self._retired: list[tuple[float, ConnectionPool]] = []
         self._revocation: ConnectionPool | None = None
         self._write: Callable[[Callable[[], object]], None] = _at_once
@@ -70,24 +77,50 @@ class Connections:
         """Give up, in a while, what a configuration has no use for."""
         wanted = set(_kinds(config))
         now = time.monotonic()
-        for kind in [kind for kind in self._kept if kind not in wanted]:
-            self._retired.append((now, self._kept.pop(kind).pool))
+        for key in [key for key in self._kept if key[0] not in wanted]:
+            self._retired.append((now, self._kept.pop(key).pool))
         while self._retired and self._retired[0][0] + RETIRED < now:
             await self._retired.pop(0)[1].__aexit__(None, None, None)
+
+    def reach(self, host: HostFacts) -> None:
+        """Reach registries as `host` says from now on; what was connected in another way is given up, in a while."""
+        if host == self._host:
+            return
+        self._host = host
+        pools = [kept.pool for kept in self._kept.values()] + ([self._revocation] if self._revocation else [])
+        self._retired += [(time.monotonic(), pool) for pool in pools]
+        self._kept.clear()
+        self._revocation = None
+
+    def _pool(self, cas: Sequence[bytes] = (), tls: HostTls | None = None) -> ConnectionPool:
+        proxies = ProxySettings.from_environment(self._host.variables(self._environment))
+        return ConnectionPool(proxies=proxies, ca_bundle=self._host.bundle(self._root), extra_cas=cas, tls=tls)
 
     def registry(self, config: Config, deadline: float) -> Registry:
         """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`."""
         clients: list[Registry] = []
         for kind in _kinds(config):
-            use_http, cas, secrets = kind
-            kept = self._kept.get(kind)
-            if kept is None:
-                pool = ConnectionPool(proxies=self._proxies, extra_cas=cas)
-                credentials = credentials_of(self._root, {}, secrets)
-                kept = self._kept[kind] = _Kept(pool, Memory(time.monotonic, credentials, self._tokens))
-            transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline), self._throttled)
-            clients.append(RegistryClient(transport, use_http=use_http, memory=kept.memory))
+            client = self._client(kind, deadline)
+            if self._host.registries:
+
+                def at(place: Place, end: float, kind: _Kind = kind) -> Registry:
+                    return self._client(kind, end, place)
+
+                clients.append(Mirrors(self._host.registries, kind[0], deadline, at, client).registry())
+            else:
+                clients.append(client)
         return clients[0] if len(clients) == 1 else UnionRegistry(clients)
+
+    def _client(self, kind: _Kind, deadline: float, place: Place | None = None) -> RegistryClient:
+        """Of a store, at a place that the node's host has for a registry, if there is one."""
+        use_http, cas, secrets = kind
+        tls = place.tls.under(self._root) if place is not None and place.tls is not None else None
+        kept = self._kept.get((kind, tls))
+        if kept is None:
+            memory = Memory(time.monotonic, credentials_of(self._root, {}, secrets), self._tokens)
+            kept = self._kept[kind, tls] = _Kept(self._pool(cas, tls), memory)
+        transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline), self._throttled)
+        return RegistryClient(transport, use_http=use_http, memory=kept.memory, place=place)
 
     def revocation(self, deadline: float) -> RevocationClient:
         """A client for one verification.  Answers are shared by the cache on disk, which knows how long they count."""
@@ -95,7 +128,7 @@ class Connections:
         @contextmanager
         def transport(seconds: float) -> Iterator[PooledTransport]:
             if self._revocation is None:
-                self._revocation = ConnectionPool(proxies=self._proxies)
+                self._revocation = self._pool()
             end = min(time.monotonic() + seconds, deadline - RESERVE)
             yield PooledTransport(self._revocation, deadline=end)
 

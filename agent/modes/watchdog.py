@@ -26,6 +26,8 @@ class Watchdog:
     def __init__(self, seconds: float, answer: Callable[[], tuple[int, bytes]], stdout: int = 1) -> None:
         """The time runs from now; nothing is watched before `start`."""
         self._claim = _thread.allocate_lock()
+        self._moved = _thread.allocate_lock()
+        self._moved.acquire()
         self.deadline = time.monotonic() + seconds
         self._answer = answer
         self._stdout = stdout
@@ -33,6 +35,11 @@ class Watchdog:
     def start(self) -> None:
         """Start the thread.  Raises `RuntimeError` if there can be none."""
         _thread.start_new_thread(self._watch, ())
+
+    def move(self, deadline: float) -> None:
+        """End the process at another time, of `time.monotonic()`.  For the main thread, once."""
+        self.deadline = deadline
+        self._moved.release()
 
     def finish(self, exit_code: int, line: bytes) -> None:
         """Answer and end the process, now.  Does not return; if the watchdog was quicker, its answer stands."""
@@ -42,7 +49,8 @@ class Watchdog:
         self._end(exit_code, line)
 
     def _watch(self) -> None:
-        time.sleep(max(0.0, self.deadline - time.monotonic()))
+        while (left := self.deadline - time.monotonic()) > 0:
+            self._moved.acquire(timeout=left)
         if self._claim.acquire(blocking=False):
             try:
                 self._end(*self._answer())

@@ -5,7 +5,7 @@ back, not even if a redirect returns; nothing leads from https to http; a redire
 times.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.errors import LimitExceeded, Malformed
 from agent.model.reference import Repository
@@ -15,22 +15,41 @@ from agent.registry.memory import Memory
 from agent.registry.messages import Request, Response, Steps
 from agent.registry.urls import Origin, Url
 
+if TYPE_CHECKING:
+    from agent.registry.hosts import Place
+
 
 class Access(NamedTuple):
-    """One repository, where its API is, and what the client remembers of it."""
+    """One repository, where its API is, and what the client remembers of it.
+
+    `base`, `query` and `headers` are as in `agent.registry.hosts.Place`.
+    """
 
     repository: Repository
     origin: Origin
     memory: Memory
+    base: str = "/v2"
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def to(cls, repository: Repository, memory: Memory, *, use_http: bool) -> "Access":
         """Access to `repository`.  Raises `Malformed` for a host that is none."""
         return cls(repository, Origin.of(repository, use_http=use_http), memory)
 
+    @classmethod
+    def at(cls, place: "Place", memory: Memory) -> "Access":
+        """Access to a repository at a place of its own."""
+        return cls(place.repository, place.origin, memory, place.base, place.query, place.headers)
+
     def url(self, kind: str, name: str) -> Url:
         """The URL of a manifest, blob or referrers list of the repository."""
-        return Url(self.origin, f"/v2/{self.repository.path}/{kind}/{name}")
+        return Url(self.origin, f"{self.folder}{kind}/{name}", self.query)
+
+    @property
+    def folder(self) -> str:
+        """What all paths of the repository begin with."""
+        return f"{self.base}/{self.repository.path}/"
 
     def get(self, url: Url, *, accept: str, limit: int, what: str, may_leave: bool) -> Steps[Response]:
         """GET `url`, which is at the registry's own origin, and return the last response, whatever its status.
@@ -73,7 +92,12 @@ class Access(NamedTuple):
     def _follow(self, request: Request, authorization: str, may_leave: bool) -> Steps[tuple[Response, bool]]:
         """Send `request` and follow redirects; also say whether the response is from the registry's own origin."""
         plain = request
-        headers: tuple[tuple[str, str], ...] = (("Authorization", authorization),) if authorization else ()
+        headers = self.headers
+        if authorization:
+            headers = (
+                *(each for each in headers if each[0].lower() != "authorization"),
+                ("Authorization", authorization),
+            )
         for _ in range(MAX_REDIRECTS + 1):
             response = yield request._replace(headers=plain.headers + headers)
             at_home = request.sent_by is None

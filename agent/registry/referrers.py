@@ -192,7 +192,7 @@ def _next_link(lines: Sequence[str], where: str) -> str | None:
 def _next_page(access: Access, url: Url, link: str, where: str) -> Url:
     """The next page's URL.  Raises `Malformed` if it leaves the repository: the token goes with it."""
     following = url.join(link, f"{where}: next page")
-    if following.origin != access.origin or not following.path.startswith(f"/v2/{access.repository.path}/"):
+    if following.origin != access.origin or not following.path.startswith(access.folder):
         raise Malformed(f"{where}: got a next page elsewhere ({following.origin}); expected the same repository")
     return following
 

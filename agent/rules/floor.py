@@ -6,7 +6,7 @@ the floor (`raised`, `action`).
 """
 
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Mapping, NamedTuple
 
 from agent.errors import Cause
 from agent.rules.rule import ACTIONS, ENFORCEMENTS, EVERYTHING, Enforcement, FailureAction, FailurePolicy
@@ -51,15 +51,46 @@ STRICTEST = Floor(
 """What counts while the bootstrap document can't be read: everything is enforced, nothing is ignored."""
 
 
+class HostFacts(NamedTuple):
+    """What this node's containerd reaches registries with, as it was recorded; None for what nobody recorded.
+
+    All doors take it from here, so that they live in one world whatever their own environments are.  `ca_bundle` is a
+    path; `proxy` are the variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as far as containerd has them: an empty one is
+    "no proxy".  It may hold passwords.  `deadline` is in seconds from a pull's start to our answer.  `registries` is
+    what containerd's `certs.d` says, in the form of `agent.registry.hosts`.
+    """
+
+    ca_bundle: str | None = None
+    proxy: Mapping[str, str] | None = None
+    deadline: float | None = None
+    registries: Mapping[str, object] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        """Without what may hold secrets."""
+        return f"HostFacts(ca_bundle={self.ca_bundle!r}, deadline={self.deadline!r})"
+
+    def bundle(self, root: str) -> str:
+        """The path of the CA bundle under `root`, empty for the host's own."""
+        return root.rstrip("/") + self.ca_bundle if self.ca_bundle else ""
+
+    def variables(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """Where the proxies stand: in the record, and without one in a process's own `environment`."""
+        return environment if self.proxy is None else self.proxy
+
+
+NOTHING_RECORDED = HostFacts()
+
+
 class Bootstrap(NamedTuple):
     """What a node's bootstrap document says.
 
     `node_name` is empty if it says none.  `until_first_snapshot` is what holds until a configuration was published on
     the node for the first time, and never again after that.  `needs` are references of images without which the node
-    does not come up (`agent.rules.lockout`), None if there is no document.
+    does not come up (`agent.rules.lockout`), None if there is no document.  `host` is what containerd uses there.
     """
 
     node_name: str = ""
     until_first_snapshot: Enforcement = Enforcement.ENFORCE
     floor: Floor = Floor()
     needs: tuple[str, ...] | None = None
+    host: HostFacts = NOTHING_RECORDED

@@ -47,12 +47,15 @@ class Finding(NamedTuple):
 _INSTALL = "put the verifier there: nodeseal install"
 
 
-def of(node: Node) -> tuple[Finding, ...]:
-    """Everything about a node's containerd, in the order in which it matters."""
+def of(node: Node, deadline: float = DEADLINE) -> tuple[Finding, ...]:
+    """Everything about a node's containerd, in the order in which it matters.
+
+    `deadline` is within how many seconds the verifier answers there.
+    """
     found = [*_of_runtime(node)]
     if node.placed.way is Way.REFUSE:
         return tuple(found)
-    found += [*_of_configuration(node), *_of_pull_path(node.effective), *_of_verifier(node.effective)]
+    found += [*_of_configuration(node), *_of_pull_path(node.effective), *_of_verifier(node.effective, deadline)]
     return (*found, *_of_folder(node))
 
 
@@ -156,7 +159,7 @@ def _of_pull_path(effective: Effective) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _of_verifier(effective: Effective) -> Iterator[Finding]:
+def _of_verifier(effective: Effective, deadline: float) -> Iterator[Finding]:
     if effective.verifier_disabled:
         yield Finding(
             "verifier.disabled", Severity.ERROR, f"{VERIFIER} in disabled_plugins", "the plugin that calls verifiers",
@@ -168,20 +171,20 @@ def _of_verifier(effective: Effective) -> Iterator[Finding]:
             "verifier.max-verifiers", Severity.ERROR, f"max_verifiers = {limit.value!r}: none is run, pulls go on",
             "10, or -1 for no limit", limit.where, "remove it, or set it to 10, and restart containerd",
         )  # fmt: skip
-    yield from _of_time(effective.per_verifier_timeout)
+    yield from _of_time(effective.per_verifier_timeout, deadline)
 
 
-def _of_time(limit: Setting) -> Iterator[Finding]:
+def _of_time(limit: Setting, deadline: float) -> Iterator[Finding]:
     waits = seconds(limit.value)
     if waits is None or waits <= 0:
         severity, got = Severity.ERROR, "no duration that lets anything run"
-    elif waits < DEADLINE + MARGIN:
-        severity, got = Severity.WARNING, f"{waits:g} s, and the verifier answers within {DEADLINE:g} s"
+    elif waits < deadline + MARGIN:
+        severity, got = Severity.WARNING, f"{waits:g} s, and the verifier answers within {deadline:g} s"
     else:
         return
     yield Finding(
         "verifier.timeout", severity, f"per_verifier_timeout = {limit.value!r}: {got}",
-        f"{DEADLINE + MARGIN:g} s or more, so that it is never killed before it says why", limit.where,
+        f"{deadline + MARGIN:g} s or more, so that it is never killed before it says why", limit.where,
         "remove it, or set it to '10s', and restart containerd",
     )  # fmt: skip
 

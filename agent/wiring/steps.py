@@ -38,12 +38,13 @@ class Folder(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Write a file of ours."""
+    """Write a file of ours; with `theirs`, one that a person made theirs since: they keep it."""
 
     path: str
     content: bytes
     mode: int
     role: Role
+    theirs: bool = False
 
 
 class Change(NamedTuple):

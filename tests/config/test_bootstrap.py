@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.config import bootstrap, checking
 from agent.config.bootstrapschema import BOOTSTRAP_SCHEMA
 from agent.errors import Cause, Malformed
-from agent.rules.floor import Bootstrap, Floor
+from agent.rules.floor import Bootstrap, Floor, HostFacts
 from agent.rules.lists import USUAL_SANDBOX
 from agent.rules.rule import Enforcement, FailureAction, FailurePolicy
 
@@ -66,6 +66,46 @@ def test_every_word_is_read() -> None:
     )
 
 
+FOUND = {
+    "version": 1,
+    "caBundle": "/etc/nodeseal/ca-bundle.pem",
+    "caBundleFrom": "/etc/ssl/certs/ca-certificates.crt",
+    "proxy": {"HTTPS_PROXY": "http://user:s3cret@proxy.example:3128", "NO_PROXY": "10.0.0.0/8"},
+    "deadline": "8s",
+    "verifierTimeout": "10s",
+    "certsFolders": ["/etc/containerd/certs.d"],
+    "registries": {"docker.io": [{"url": "https://mirror.example/v2", "skipVerify": True}, {}]},
+}
+
+
+def test_what_an_installation_found_is_read() -> None:
+    host = decoded(found=FOUND).host
+    assert host == HostFacts("/etc/nodeseal/ca-bundle.pem", FOUND["proxy"], 8.0, FOUND["registries"])  # type: ignore[arg-type]
+    assert "s3cret" not in repr(decoded(found=FOUND))
+    assert decoded().host == HostFacts()
+
+
+def test_what_the_owner_wrote_goes_before_what_was_found_key_by_key() -> None:
+    host = decoded(found=FOUND, host={"proxy": {}, "deadline": "6s"}).host
+    assert host.proxy == {}
+    assert host.deadline == 6.0
+    assert host.ca_bundle == "/etc/nodeseal/ca-bundle.pem"
+    assert not checking.check(VERSION | {"found": FOUND, "host": {"proxy": {}, "deadline": "6s"}}, BOOTSTRAP_SCHEMA)
+
+
+def test_what_an_installation_of_another_version_found_is_not_there_and_the_rest_counts() -> None:
+    found = decoded(found={"version": 2, "anything": []}, host={"deadline": "6s"}, floor={"enforcement": "Audit"})
+    assert found.host == HostFacts(deadline=6.0)
+    assert found.floor.enforcement is Enforcement.AUDIT
+
+
+def test_no_message_holds_a_proxys_password() -> None:
+    for value in ("http://user:s3cret@p\n", "http://user:s3cret@" + "p" * 20_000):
+        with pytest.raises(Malformed) as raised:
+            decoded(host={"proxy": {"HTTP_PROXY": value}})
+        assert "s3cret" not in f"{raised.value}{raised.value.message}"
+
+
 def test_one_word_for_every_cause_leaves_those_that_are_never_ignored() -> None:
     policy = decoded(floor={"failurePolicy": "Ignore"}).floor.failure_policy
     assert policy.written(Cause.REVOCATION_UNKNOWN) is FailureAction.FAIL
@@ -104,6 +144,24 @@ SPOILT: list[Any] = [
     VERSION | {"floor": {"configMaps": [{"name": "a", "priority": True}]}},
     VERSION | {"floor": {"configMaps": [{"name": "a", "prio": 1}]}},
     VERSION | {"floor": {"signedBy": "key"}},
+    VERSION | {"host": []},
+    VERSION | {"host": {"proxies": {}}},
+    VERSION | {"host": {"caBundle": "etc/ca.pem"}},
+    VERSION | {"host": {"proxy": {"http_proxy": "http://p"}}},
+    VERSION | {"host": {"proxy": {"HTTP_PROXY": "http://p\nx"}}},
+    VERSION | {"host": {"proxy": {"HTTP_PROXY": "x" * 16385}}},
+    VERSION | {"host": {"deadline": "0s"}},
+    VERSION | {"host": {"deadline": "26s"}},
+    VERSION | {"host": {"deadline": "1m"}},
+    VERSION | {"host": {"registries": []}},
+    VERSION | {"host": {"registries": {"docker.io": []}}},
+    VERSION | {"host": {"registries": {"docker.io": [{}] * 17}}},
+    VERSION | {"host": {"registries": {"docker.io": [{"uri": "https://m.example/v2"}]}}},
+    VERSION | {"host": {"registries": {"docker.io": [{"skipVerify": "yes"}]}}},
+    VERSION | {"host": {"registries": {str(i): [{}] for i in range(257)}}},
+    VERSION | {"found": {"caBundle": "/etc/ca.pem"}},
+    VERSION | {"found": {"version": "1"}},
+    VERSION | {"found": {"version": 1, "unheardOf": True}},
 ]
 
 
