@@ -57,7 +57,7 @@ class State(Enum):
     WAITING = "waiting"
     """Something is to be mended, and it is not time yet, or not this node's turn."""
     FAILED = "failed"
-    GAVE_UP = "gaveUp"
+    GAVE_UP = reconciled.GAVE_UP
     """Nothing is tried until the node is otherwise."""
     UNSUPPORTED = "unsupported"
     UNINSTALLED = "uninstalled"

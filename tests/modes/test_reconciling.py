@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,7 @@ LINK = f"{VERIFIERS}/00-nodeseal"
 TRIGGER = f"version = 3\n{IN_V3['discard_unpacked_layers']}"
 NONE_ARE_RUN = "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n"
 HOUR = 3600.0
+DATED = '{"state": "settled", "message": "", "since": 1e300, "looked": 1, "contested": [], "failures": 0}'
 
 
 @pytest.fixture(autouse=True)
@@ -394,7 +396,31 @@ def test_what_is_said_can_be_read_while_it_runs_and_is_gone_afterwards(host: Hos
     assert state.tried(HostFiles(str(host.root))).restarted
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"state": 1}', "[" * 10000])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (reconciled.Reconciled("settled", "well", 1.0, 1e9), ""),
+        (
+            reconciled.Reconciled("settled", "well", 1.0, 1e9, ("/a", "/b")),
+            "somebody else writes /a, /b again and again",
+        ),
+        (reconciled.Reconciled("gaveUp", "no room", 1.0, 1e9), "mending was given up: no room"),
+        (reconciled.Reconciled("gaveUp", "no room", 1.0, 1e9 - reconciled.BELIEVED), ""),
+    ],
+)
+def test_trouble_is_what_somebody_has_to_do_something_about(
+    tmp_path: pathlib.Path, said: reconciled.Reconciled, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1e9 + 1)
+    reconciled.write(HostFiles(str(tmp_path)), said)
+    assert reconciled.read(str(tmp_path)) == said
+    trouble = reconciled.trouble(str(tmp_path))
+    assert trouble.startswith(expected) and bool(trouble) == bool(expected)
+    reconciled.remove(HostFiles(str(tmp_path)))
+    assert reconciled.trouble(str(tmp_path)) == ""
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"state": 1}', "[" * 10000, DATED])
 def test_damaged_word_is_none(tmp_path: pathlib.Path, content: str) -> None:
     path = tmp_path / reconciled.PATH.lstrip("/")
     path.parent.mkdir(parents=True, mode=0o700)
