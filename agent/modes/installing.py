@@ -70,7 +70,8 @@ class Asked(NamedTuple):
     cluster's own server.  `image` is the image that installs, empty if nobody says.  `anew` is whether only what is
     installed is mended: then what else lies in the verifier folder is no reason to do nothing.  `loaded` is when a
     containerd was started that has loaded what is to be set, in seconds since 1970, 0 if that is not known: while that
-    one runs, files that are set right again are no reason to restart it.
+    one runs, files that are set right again are no reason to restart it.  `again` is whether to install only where
+    something is installed: not after an uninstallation, whenever that came.
     """
 
     source: str
@@ -84,6 +85,7 @@ class Asked(NamedTuple):
     image: str = ""
     anew: bool = False
     loaded: float = 0.0
+    again: bool = False
 
 
 class Outcome(NamedTuple):
@@ -189,6 +191,12 @@ class Installer:
         may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
         return plan, steps.steps(plan, self._wanted(told, members), may), members
 
+    def _refuse_uninstalled(self) -> None:
+        if self._asked.again and (self._journal.is_first or self._journal.manifest.undoing):
+            if self._journal.is_first:
+                self._journal.forget()
+            raise HostError("got a node that was uninstalled meanwhile; expected one that is installed")
+
     def _has_loaded(self) -> bool:
         """Whether the containerd that runs has what is to be set: it is the one that had it before files were lost."""
         loaded = self._asked.loaded
@@ -221,6 +229,7 @@ class Installer:
         if early:
             return early
         with self._journal.held():
+            self._refuse_uninstalled()
             told = self._world.facts()
             before = state.folders(self._journal.host)
             try:

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 from agent.adapters import reconciled, state
 from agent.adapters.hostfiles import HostFiles
 from agent.errors import HostError
-from agent.modes import reconciling
+from agent.modes import reconciling, turns
 from agent.modes.reconciling import THOROUGH, Reconciler, State
 from agent.modes.turns import Confirm, NoTurn, Taken, Tell
 from agent.wiring import pacing, steps
@@ -318,6 +319,40 @@ def test_what_was_uninstalled_stays_uninstalled(host: Host) -> None:
     assert not (host.root / "run/nodeseal").exists()
 
 
+def test_uninstallation_that_comes_between_a_look_and_its_mending_stands(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = Keeping(host)
+    install = turns.installed_so
+
+    def late(*words: object, **more: object) -> object:
+        host.uninstall()
+        return install(*words, **more)  # type: ignore[arg-type]
+
+    def wanted() -> None:
+        (host.root / LINK).unlink()
+        monkeypatch.setattr(turns, "installed_so", late)
+
+    keeping.at(100, wanted)
+    keeping.until(1000)
+    assert keeping.states == ["settled", "failed", "uninstalled"]
+    assert not (host.root / "opt/nodeseal").exists()
+    assert not (host.root / "var/lib/nodeseal").exists()
+
+
+def test_entry_whose_program_and_record_are_gone_is_mended(host: Host) -> None:
+    keeping = Keeping(host)
+
+    def wipe() -> None:
+        shutil.rmtree(host.root / "opt/nodeseal")
+        shutil.rmtree(host.root / "var/lib/nodeseal")
+
+    keeping.at(100, wipe)
+    keeping.until(200)
+    assert keeping.states[-1] == "settled"
+    assert (host.root / "opt/nodeseal/current/nodeseal").exists()
+
+
 def test_containerd_that_is_away_is_told_and_waited_for(host: Host) -> None:
     keeping = Keeping(host)
     facts = host.world.facts
@@ -337,6 +372,7 @@ def test_node_that_can_not_verify_is_left_alone(tmp_path: pathlib.Path) -> None:
     before = host.tree()
     keeping = Keeping(host).until(2 * THOROUGH)
     assert (keeping.states, keeping.mended) == (["unsupported"], [])
+    assert not (host.root / "run/nodeseal").exists()
     assert host.tree() == before
 
 
