@@ -27,21 +27,7 @@ from agent.wiring.manifest import Kind, Manifest, Role
 from agent.wiring.merging import VERIFIER, from_dump
 from agent.wiring.planning import Changes, Options, Plan, import_pattern
 from agent.wiring.proof import Known, Proof, State
-from agent.wiring.steps import (
-    Change,
-    Check,
-    Compare,
-    Folder,
-    May,
-    Place,
-    Prove,
-    Restart,
-    Step,
-    Switch,
-    Wanted,
-    Wire,
-    Write,
-)
+from agent.wiring.steps import Change, Check, Compare, Folder, May, Place, Prove, Restart, Switch, Wanted, Wire, Write
 
 BOOTSTRAP = "/etc/nodeseal/bootstrap.json"
 READY_SECONDS = 90.0
@@ -99,7 +85,7 @@ class Outcome(NamedTuple):
     plan: Plan
     installed: bool
     unsupported: str = ""
-    steps: tuple[Step, ...] = ()
+    steps: "tuple[steps.Step, ...]" = ()
     restarted: bool = False
     pending: str = ""
     proof: Proof | None = None
@@ -158,7 +144,7 @@ class Installer:
         self._pending = ""
         self._switched_from: str | None = None
 
-    def prepared(self, told: Told) -> tuple[Plan, tuple[Step, ...], Mapping[str, str]]:
+    def prepared(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...], Mapping[str, str]]:
         """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
         asked, journal, runs = self._asked, self._journal, self._world.is_running()
         plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir))
@@ -214,7 +200,7 @@ class Installer:
                     hint="remove it, and install again",
                 )
 
-    def tried(self, told: Told) -> tuple[Plan, tuple[Step, ...]]:
+    def tried(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...]]:
         """The plan and the steps, with nothing written.  Raises as `prepared` does."""
         early = self._not_supported(told)
         if early:
@@ -320,7 +306,7 @@ class Installer:
         if path and self._journal.manifest.entry(path) is None:
             self._journal.adopt(path, target, Role.VERIFIER)
 
-    def _carry_out(self, step: Step, told: Told, plan: Plan, members: Mapping[str, str]) -> None:
+    def _carry_out(self, step: steps.Step, told: Told, plan: Plan, members: Mapping[str, str]) -> None:
         journal = self._journal
         if isinstance(step, Place):
             journal.tree(step.path, self._asked.source, members)
@@ -435,7 +421,7 @@ class Installer:
                 for note in journal.revert(entry):
                     self._tell(f"left: {note}")
 
-    def _ended(self, plan: Plan, todo: tuple[Step, ...]) -> Outcome:
+    def _ended(self, plan: Plan, todo: tuple[steps.Step, ...]) -> Outcome:
         journal = self._journal
         if any(isinstance(step, Place | Switch | Change | Write) for step in todo):
             self._remove_old()
