@@ -7,6 +7,7 @@
 
 import json
 import os
+import time
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,6 +16,12 @@ from agent.adapters.hostfiles import HostFiles
 from agent.errors import HostError
 
 PATH = "/run/nodeseal/reconcile.json"
+
+GAVE_UP = "gaveUp"
+"""The state in which nothing is tried any more."""
+
+BELIEVED = 7200.0
+"""Seconds after which what was said is out of date: at the least once an hour something is."""
 
 _MAX_SIZE = 64 * 1024
 _MAX_TEXT = 1000
@@ -36,6 +43,15 @@ class Reconciled(NamedTuple):
     looked: float
     contested: tuple[str, ...] = ()
     failures: int = 0
+
+    @property
+    def trouble(self) -> str:
+        """What somebody has to do something about, empty if nothing."""
+        if self.contested:
+            return (
+                f"somebody else writes {', '.join(self.contested)} again and again, and it is mended ever more slowly"
+            )
+        return f"mending was given up: {self.message}" if self.state == GAVE_UP else ""
 
 
 def write(host: HostFiles, what: Reconciled) -> None:
@@ -65,3 +81,9 @@ def read(root: str) -> Reconciled | None:
         return Reconciled(*texts, *times, contested, int(value["failures"]))
     except (HostError, OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+
+
+def trouble(root: str) -> str:
+    """What somebody has to do something about under a root, empty if nothing, or if nobody has said so lately."""
+    said = read(root)
+    return said.trouble if said is not None and time.time() - said.looked < BELIEVED else ""

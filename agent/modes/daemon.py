@@ -19,7 +19,7 @@ import anyio
 from anyio import to_thread
 
 from agent import __version__
-from agent.adapters import files, ipc, spool
+from agent.adapters import files, ipc, reconciled, spool
 from agent.adapters.ipc_server import Pending, Server
 from agent.adapters.pull_secrets import PullSecretFiles
 from agent.adapters.queued_log import QueuedLog
@@ -210,7 +210,8 @@ class _Daemon:
 
         name, taint = cluster.node or node_name(self._root), self._proving.taint if self._proving else None
         swept = partial(sweep, proofs, self._door, self._ahead, self._log)
-        self._keeper = NodeKeeper(name, proofs, self._log, taint=taint, sweep=swept)
+        wiring = partial(reconciled.trouble, self._root)
+        self._keeper = NodeKeeper(name, proofs, self._log, taint=taint, sweep=swept, wiring=wiring)
         return partial(self._keeper.follow, cluster, self._environment)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:

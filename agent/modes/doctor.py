@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from agent import RELEASED
-from agent.adapters import containerd, ipc
+from agent.adapters import containerd, ipc, reconciled
 from agent.adapters.containerd import Asked, Told
 from agent.adapters.nodestate import NodeState
 from agent.config.config import Config
@@ -154,7 +154,7 @@ def examine(asked: Asked, root: str) -> Report:
         if asked.host == "/":
             found += _of_program(node)
     generation, own = _of_state(root)
-    found += [*own, *hostrecord.of_host(asked, root, told), *_of_daemon(root), *_of_clock()]
+    found += [*own, *hostrecord.of_host(asked, root, told), *_of_daemon(root), *_of_wiring(root), *_of_clock()]
     return Report(told, node, generation, _sorted(found))
 
 
@@ -279,6 +279,20 @@ def _of_daemon(root: str) -> Iterator[Finding]:
         alive, got, severity = False, error.message, Severity.WARNING
     if not alive:
         yield Finding("daemon.away", severity, got, "a daemon", where, "start it: nodeseal watch, or its DaemonSet")
+
+
+def _of_wiring(root: str) -> Iterator[Finding]:
+    """What who keeps the node wired up has to say, if somebody does."""
+    trouble = reconciled.trouble(root)
+    if trouble:
+        yield Finding(
+            "wiring.contested",
+            Severity.WARNING,
+            trouble,
+            "a configuration that stays as it was installed",
+            os.path.join(root, reconciled.PATH.lstrip("/")),
+            "find out who writes it, and set it there (nodeseal install --print) or stop it",
+        )
 
 
 def _of_clock() -> Iterator[Finding]:

@@ -28,23 +28,7 @@ from agent.wiring.manifest import Kind, Manifest, Role
 from agent.wiring.merging import VERIFIER, from_dump
 from agent.wiring.planning import Changes, Options, Plan, import_pattern
 from agent.wiring.proof import Known, Proof, State
-from agent.wiring.steps import (
-    Change,
-    Check,
-    Compare,
-    Enable,
-    Folder,
-    May,
-    Place,
-    Prove,
-    Restart,
-    Start,
-    Step,
-    Switch,
-    Wanted,
-    Wire,
-    Write,
-)
+from agent.wiring.steps import Folder, May, Prove, Restart, Wanted, Write
 
 READY_SECONDS = 90.0
 """How long containerd may take to answer again."""
@@ -73,7 +57,8 @@ class Asked(NamedTuple):
     `anew` is whether only what is installed is mended: then what else lies in the verifier folder is no reason to do
     nothing.  `loaded` is when a containerd was started that has loaded what is to be set, in seconds since 1970, 0 if
     that is not known: while that one runs, files that are set right again are no reason to restart it.  `host` is what
-    is to stand under that key of the bootstrap document.
+    is to stand under that key of the bootstrap document.  `again` is whether to install only where something is
+    installed: not after an uninstallation, whenever that came.
     """
 
     source: str
@@ -88,6 +73,7 @@ class Asked(NamedTuple):
     anew: bool = False
     loaded: float = 0.0
     host: Mapping[str, object] = {}
+    again: bool = False
 
 
 class Outcome(NamedTuple):
@@ -101,7 +87,7 @@ class Outcome(NamedTuple):
     plan: Plan
     installed: bool
     unsupported: str = ""
-    steps: tuple[Step, ...] = ()
+    steps: "tuple[steps.Step, ...]" = ()
     restarted: bool = False
     pending: str = ""
     proof: Proof | None = None
@@ -146,7 +132,7 @@ class Installer:
         self._pending = ""
         self._switched_from: str | None = None
 
-    def prepared(self, told: Told) -> tuple[Plan, tuple[Step, ...], Mapping[str, str]]:
+    def prepared(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...], Mapping[str, str]]:
         """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
         asked, journal, runs = self._asked, self._journal, self._world.is_running()
         plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir))
@@ -180,6 +166,12 @@ class Installer:
         plan = plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon)))
         return plan, steps.steps(plan, self._wanted(told, plan, members), may), members
 
+    def _refuse_uninstalled(self) -> None:
+        if self._asked.again and (self._journal.is_first or self._journal.manifest.undoing):
+            if self._journal.is_first:
+                self._journal.forget()
+            raise HostError("got a node that was uninstalled meanwhile; expected one that is installed")
+
     def _has_loaded(self) -> bool:
         """Whether the containerd that runs has what is to be set: it is the one that had it before files were lost."""
         loaded = self._asked.loaded
@@ -197,7 +189,7 @@ class Installer:
                     hint="remove it, and install again",
                 )
 
-    def tried(self, told: Told) -> tuple[Plan, tuple[Step, ...]]:
+    def tried(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...]]:
         """The plan and the steps, with nothing written.  Raises as `prepared` does."""
         early = self._not_supported(told)
         if early:
@@ -212,6 +204,7 @@ class Installer:
         if early:
             return early
         with self._journal.held():
+            self._refuse_uninstalled()
             told = self._world.facts()
             before = state.folders(self._journal.host)
             try:
@@ -302,9 +295,9 @@ class Installer:
         if path and self._journal.manifest.entry(path) is None:
             self._journal.adopt(path, target, Role.VERIFIER)
 
-    def _carry_out(self, step: Step, told: Told, plan: Plan, members: Mapping[str, str]) -> None:
+    def _carry_out(self, step: steps.Step, told: Told, plan: Plan, members: Mapping[str, str]) -> None:
         journal = self._journal
-        if isinstance(step, Place):
+        if isinstance(step, steps.Place):
             journal.tree(step.path, self._asked.source, members)
             self._tell(f"placed the program in {step.path}")
         elif isinstance(step, Folder):
@@ -318,24 +311,24 @@ class Installer:
             else:
                 journal.file(step.path, step.content, step.mode, step.role)
             self._tell(f"wrote {step.path}")
-        elif isinstance(step, Change):
+        elif isinstance(step, steps.Change):
             self._due(Role.CONFIGURATION, plan)
             journal.edit(step.path, step.before, step.after, import_pattern(plan.placed.drop_in))
             self._tell(f"added an import to {step.path}")
-        elif isinstance(step, Check):
+        elif isinstance(step, steps.Check):
             check(self._world, step.program)
             self._tell("the program refuses the canary, and lets a sandbox image pass")
-        elif isinstance(step, Switch):
+        elif isinstance(step, steps.Switch):
             self._switched_from = journal.host.stands(step.path).target
             journal.link(step.path, step.target, Role.CURRENT)
             self._tell(f"{step.path} leads to {step.target}")
-        elif isinstance(step, Compare):
+        elif isinstance(step, steps.Compare):
             self._compare(told, plan)
-        elif isinstance(step, Enable):
+        elif isinstance(step, steps.Enable):
             self._unit.enable(step)
-        elif isinstance(step, Start):
+        elif isinstance(step, steps.Start):
             self._unit.start()
-        elif isinstance(step, Wire):
+        elif isinstance(step, steps.Wire):
             journal.link(step.path, step.target, Role.VERIFIER)
             self._tell(f"containerd's verifier folder has {step.path}")
         elif isinstance(step, Restart):
@@ -427,9 +420,9 @@ class Installer:
                 for note in journal.revert(entry):
                     self._tell(f"left: {note}")
 
-    def _ended(self, plan: Plan, todo: tuple[Step, ...]) -> Outcome:
+    def _ended(self, plan: Plan, todo: tuple[steps.Step, ...]) -> Outcome:
         journal = self._journal
-        if any(isinstance(step, Place | Switch | Change | Write) for step in todo):
+        if any(isinstance(step, steps.Place | steps.Switch | steps.Change | Write) for step in todo):
             self._remove_old()
             journal.sweep()
         return Outcome(

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timezone
 
 import anyio
+from anyio import to_thread
 
 from agent.adapters.kube import ApiServer
 from agent.adapters.kube_access import Credentials
@@ -42,17 +43,22 @@ class NodeKeeper:
         *,
         taint: Taint | None = None,
         sweep: Sweep,
+        wiring: Callable[[], str] = str,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
         random: Callable[[], float] = chance.random,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
-        """`node` is its name in the cluster; what follows `sweep` is the world's."""
+        """`node` is its name in the cluster; `wiring` reads what is wrong with the node's wiring, in a thread.
+
+        What follows that is the world's.
+        """
         self._node = node
         self._proofs = proofs
         self._log = log
         self._taint = taint
         self._sweep = sweep
+        self._wiring = wiring
         self._clock, self._now, self._random, self._sleep = clock, now, random, sleep
         self._unproved = False
         self._said: set[str] = set()
@@ -107,7 +113,9 @@ class NodeKeeper:
             return None
 
     async def _write(self, server: ApiServer, keeper: Keeper, condition: Condition) -> None:
-        at = self._now()
+        at, wiring = self._now(), await to_thread.run_sync(self._wiring)
+        if wiring:
+            condition = condition._replace(message=f"{condition.message}; {wiring}")
         try:
             await server.change_node_status(self._node, keeper.body(condition, at))
         except ApiError as error:

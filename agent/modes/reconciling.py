@@ -28,7 +28,7 @@ from agent.modes.recording import BOOTSTRAP
 from agent.modes.turns import NoTurn, Taken
 from agent.modes.world import World
 from agent.ports import Log
-from agent.wiring import facts, known, pacing, planning, steps
+from agent.wiring import bindir, facts, known, pacing, planning, steps
 from agent.wiring.pacing import Pace
 from agent.wiring.planning import Changes, Options, Plan
 from agent.wiring.steps import May, Prove, Restart, Step
@@ -58,7 +58,7 @@ class State(Enum):
     WAITING = "waiting"
     """Something is to be mended, and it is not time yet, or not this node's turn."""
     FAILED = "failed"
-    GAVE_UP = "gaveUp"
+    GAVE_UP = reconciled.GAVE_UP
     """Nothing is tried until the node is otherwise."""
     UNSUPPORTED = "unsupported"
     UNINSTALLED = "uninstalled"
@@ -152,16 +152,13 @@ class Reconciler:
 
     def _look(self) -> None:
         """Raises `NodesealError`."""
-        manifest = Journal(self._host).store.read()
-        is_gone = manifest is None and self._host.stands(steps.CURRENT).kind is state.NOTHING
-        if (is_gone and self._was_installed) or (manifest and manifest.undoing):
+        manifest, told = Journal(self._host).store.read(), self._world.facts()
+        if (manifest and manifest.undoing) or (self._was_installed and not manifest and self._is_gone(told)):
             self._stand(State.UNINSTALLED, "it was uninstalled: nothing is mended until it is installed again")
             return
-        is_new, self._was_installed = (
-            not self._was_installed and manifest is None,
-            self._was_installed or bool(manifest),
-        )
-        told = self._world.facts()
+        is_new = not self._was_installed and manifest is None
+        self._was_installed = not is_new
+        self._asked = self._asked._replace(again=manifest is not None)
         plan, todo = Installer(Journal(self._host), self._world, self._asked, lambda line: None).tried(told)
         if unsupported(plan):
             self._stand(State.UNSUPPORTED, unsupported(plan))
@@ -170,6 +167,12 @@ class Reconciler:
         work = tuple(step for step in todo if not isinstance(step, Prove))
         if not work or not self._must_wait(told, work):
             self._install(told, todo, work, is_new=is_new)
+
+    def _is_gone(self, told: Told) -> bool:
+        """Whether nothing of ours is there any more: an entry without a program is no end, but refuses every pull."""
+        folder = told.facts.folder
+        has_entry = folder is not None and any(entry.name == bindir.LINK for entry in folder.entries)
+        return not has_entry and self._host.stands(steps.CURRENT).kind is state.NOTHING
 
     def _follow(self, told: Told) -> None:
         """What to look at from now on."""
@@ -291,7 +294,7 @@ class Reconciler:
             tell = self._log.info if what in _FINE else self._log.warning if what in _PASSING else self._log.error
             tell("wiring", state=what.value, message=message, contested=list(contested))
         try:
-            if what is State.UNINSTALLED:
+            if what in (State.UNINSTALLED, State.UNSUPPORTED):  # nothing is written there
                 reconciled.remove(self._host)
             else:
                 reconciled.write(self._host, self.stands)

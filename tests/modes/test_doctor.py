@@ -6,14 +6,16 @@ import pathlib
 import re
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
 from agent import cli
-from agent.adapters import containerd
+from agent.adapters import containerd, reconciled
 from agent.adapters.containerd import Asked
+from agent.adapters.hostfiles import HostFiles
 from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
 from agent.modes import doctor
@@ -96,6 +98,14 @@ def test_nothing_in_the_way_is_exit_0(host: Host) -> None:
         {"name": "00-nodeseal", "role": "ours", "target": "/opt/nodeseal/0.1.0/nodeseal", "skipped": False}
     ]
     assert [each["id"] for each in told["findings"]] == ["containerd.not-running", "daemon.away"]
+
+
+def test_file_that_is_mended_again_and_again_is_told(host: Host) -> None:
+    said = reconciled.Reconciled("settled", "well", time.time(), time.time(), ("/etc/containerd/config.toml",))
+    reconciled.write(HostFiles(str(host.root)), said)
+    (finding,) = [each for each in host.told()["findings"] if each["id"] == "wiring.contested"]
+    assert (finding["severity"], host.run()[0]) == ("warning", 0)
+    assert "/etc/containerd/config.toml" in finding["got"]
 
 
 @pytest.mark.parametrize("trigger", IN_V3)

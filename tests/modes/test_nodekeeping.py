@@ -39,7 +39,7 @@ class Stage:
         """Time passes a hundred times as fast for whoever waits."""
         self.server = server
         self.log = Told()
-        self.sweeps = 0
+        self.sweeps, self.wiring = 0, ""
         self.slept: list[float] = []
         self.found: Mapping[str, int] = {"allowed": 2}
         self.sweeping: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint
@@ -51,6 +51,7 @@ class Stage:
             self.log,
             taint=Taint(KEY, limit) if taint else None,
             sweep=self._sweep,
+            wiring=lambda: self.wiring,
             random=lambda: 0.0,
             sleep=self._sleep,
         )
@@ -125,6 +126,19 @@ def test_condition_says_what_was_proved(server: KubeSimulator, monkeypatch: pyte
     assert said == [("Enforcing", "Normal"), ("LocalPullFallback", "Warning"), ("RuntimeSilent", "Warning"),
                     ("Enforcing", "Warning"), ("Enforcing", "Normal")]  # fmt: skip
     assert not stage.log.of("startup taint")
+
+
+def test_condition_says_too_who_undoes_the_wiring(server: KubeSimulator) -> None:
+    stage = Stage(server)
+    stage.wiring = "somebody else writes /a again and again"
+
+    async def body() -> None:
+        await stage.prove(GOOD)
+        await until(lambda: stage.condition == ("True", "Enforcing"), lambda: str(stage.node))
+
+    stage.play(body)
+    (said,) = stage.node["status"]["conditions"]
+    assert said["message"] == "good; somebody else writes /a again and again"
 
 
 def test_what_is_not_granted_is_said_once_and_everything_else_goes_on(server: KubeSimulator) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +12,7 @@ import pytest
 from agent.adapters import reconciled, state
 from agent.adapters.hostfiles import HostFiles
 from agent.errors import HostError
-from agent.modes import reconciling
+from agent.modes import reconciling, turns
 from agent.modes.reconciling import THOROUGH, Reconciler, State
 from agent.modes.turns import Confirm, NoTurn, Taken, Tell
 from agent.wiring import pacing, steps
@@ -24,6 +26,7 @@ LINK = f"{VERIFIERS}/00-nodeseal"
 TRIGGER = f"version = 3\n{IN_V3['discard_unpacked_layers']}"
 NONE_ARE_RUN = "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n"
 HOUR = 3600.0
+DATED = '{"state": "settled", "message": "", "since": 1e300, "looked": 1, "contested": [], "failures": 0}'
 
 
 @pytest.fixture(autouse=True)
@@ -316,6 +319,40 @@ def test_what_was_uninstalled_stays_uninstalled(host: Host) -> None:
     assert not (host.root / "run/nodeseal").exists()
 
 
+def test_uninstallation_that_comes_between_a_look_and_its_mending_stands(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = Keeping(host)
+    install = turns.installed_so
+
+    def late(*words: object, **more: object) -> object:
+        host.uninstall()
+        return install(*words, **more)  # type: ignore[arg-type]
+
+    def wanted() -> None:
+        (host.root / LINK).unlink()
+        monkeypatch.setattr(turns, "installed_so", late)
+
+    keeping.at(100, wanted)
+    keeping.until(1000)
+    assert keeping.states == ["settled", "failed", "uninstalled"]
+    assert not (host.root / "opt/nodeseal").exists()
+    assert not (host.root / "var/lib/nodeseal").exists()
+
+
+def test_entry_whose_program_and_record_are_gone_is_mended(host: Host) -> None:
+    keeping = Keeping(host)
+
+    def wipe() -> None:
+        shutil.rmtree(host.root / "opt/nodeseal")
+        shutil.rmtree(host.root / "var/lib/nodeseal")
+
+    keeping.at(100, wipe)
+    keeping.until(200)
+    assert keeping.states[-1] == "settled"
+    assert (host.root / "opt/nodeseal/current/nodeseal").exists()
+
+
 def test_containerd_that_is_away_is_told_and_waited_for(host: Host) -> None:
     keeping = Keeping(host)
     facts = host.world.facts
@@ -335,6 +372,7 @@ def test_node_that_can_not_verify_is_left_alone(tmp_path: pathlib.Path) -> None:
     before = host.tree()
     keeping = Keeping(host).until(2 * THOROUGH)
     assert (keeping.states, keeping.mended) == (["unsupported"], [])
+    assert not (host.root / "run/nodeseal").exists()
     assert host.tree() == before
 
 
@@ -394,7 +432,31 @@ def test_what_is_said_can_be_read_while_it_runs_and_is_gone_afterwards(host: Hos
     assert state.tried(HostFiles(str(host.root))).restarted
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"state": 1}', "[" * 10000])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (reconciled.Reconciled("settled", "well", 1.0, 1e9), ""),
+        (
+            reconciled.Reconciled("settled", "well", 1.0, 1e9, ("/a", "/b")),
+            "somebody else writes /a, /b again and again",
+        ),
+        (reconciled.Reconciled("gaveUp", "no room", 1.0, 1e9), "mending was given up: no room"),
+        (reconciled.Reconciled("gaveUp", "no room", 1.0, 1e9 - reconciled.BELIEVED), ""),
+    ],
+)
+def test_trouble_is_what_somebody_has_to_do_something_about(
+    tmp_path: pathlib.Path, said: reconciled.Reconciled, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1e9 + 1)
+    reconciled.write(HostFiles(str(tmp_path)), said)
+    assert reconciled.read(str(tmp_path)) == said
+    trouble = reconciled.trouble(str(tmp_path))
+    assert trouble.startswith(expected) and bool(trouble) == bool(expected)
+    reconciled.remove(HostFiles(str(tmp_path)))
+    assert reconciled.trouble(str(tmp_path)) == ""
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"state": 1}', "[" * 10000, DATED])
 def test_damaged_word_is_none(tmp_path: pathlib.Path, content: str) -> None:
     path = tmp_path / reconciled.PATH.lstrip("/")
     path.parent.mkdir(parents=True, mode=0o700)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 
 from agent import cli
-from agent.adapters import answers
+from agent.adapters import answers, reconciled
 from agent.adapters.folding import POSITION, SpoolReader
+from agent.adapters.hostfiles import HostFiles
 from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import FOLDER, Spool
@@ -53,6 +55,20 @@ def test_a_node_with_nothing_on_it_says_so(status: Any) -> None:
     assert "answers        0 since never" in text
     assert "registry.k8s.io/pause, by 8 digests (built in: the sandbox of every pod)" in text
     assert json.loads(status("--format", "json"))["trouble"]["cause"] == "configurationMissing"
+
+
+def test_what_keeps_the_node_wired_up_is_shown(tmp_path: Path, status: Any) -> None:
+    assert "wiring" not in status()
+    assert json.loads(status("--format", "json"))["wiring"] is None
+    now = time.time()
+    said = reconciled.Reconciled("waiting", "in a moment", now - 7200, now - 60, ("/etc/containerd/config.toml",), 2)
+    reconciled.write(HostFiles(str(tmp_path)), said)
+    text = status()
+    assert "wiring         waiting for 2 h 0 min, looked at 1 min ago: in a moment\n" in text
+    assert "  /etc/containerd/config.toml is written by somebody else, again and again\n" in text
+    told = json.loads(status("--format", "json"))["wiring"]
+    assert (told["state"], told["contested"], told["failures"]) == ("waiting", list(said.contested), 2)
+    assert datetime.fromisoformat(told["looked"]).timestamp() == int(now - 60)
 
 
 def test_what_holds_is_shown_as_the_floor_lets_it_count(tmp_path: Path, status: Any) -> None:
