@@ -20,9 +20,11 @@ from agent.config.times import about, length
 from agent.errors import Exit, HostError
 from agent.model.answer import printable
 from agent.modes import cache, currency, node, told
+from agent.modes.unitlook import UnitTold, told_unit
 from agent.rules import breakglass, lists
 from agent.rules.breakglass import BreakGlass
 from agent.rules.precedence import Standing
+from agent.wiring.unit import NAME
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
@@ -35,7 +37,8 @@ class Status(NamedTuple):
     """What is shown.
 
     `since` is when what is in force was put there, None if nobody can tell; `caches` is how much is remembered, or why
-    that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing.
+    that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing; `unit` is
+    what its systemd unit is doing, None if it has none.
     """
 
     found: node.Node
@@ -44,6 +47,7 @@ class Status(NamedTuple):
     since: datetime | None
     caches: Mapping[str, cache.Size] | str
     daemon: Mapping[str, Any] | str | None
+    unit: UnitTold | None = None
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -72,6 +76,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         SnapshotStore(options.root).in_force_since(),
         _caches(options.root),
         _daemon(options.root),
+        told_unit(options.root),
     )
     stdout.write(json.dumps(_as_json(status), indent=2) + "\n" if options.format == "json" else _as_text(status))
     return Exit.ALLOW
@@ -133,6 +138,7 @@ def _as_json(status: Status) -> dict[str, object]:
         if isinstance(caches, str)
         else {kind: {"files": size.files, "bytes": size.bytes} for kind, size in caches.items()},
         "daemon": {"trouble": status.daemon} if isinstance(status.daemon, str) else status.daemon,
+        "unit": status.unit.as_json() if status.unit else None,
     }
 
 
@@ -175,6 +181,7 @@ def _as_text(status: Status) -> str:
     else:
         lines += (f"  {kind:12}{size.files} files, {size.bytes} bytes" for kind, size in status.caches.items())
     lines += _daemon_lines(status.daemon, now)
+    lines += [f"unit           {NAME}: {status.unit.words}"] if status.unit else []
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
