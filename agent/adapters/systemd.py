@@ -6,8 +6,11 @@ manager's private socket is asked first: it takes no bus; otherwise the system b
 https://www.freedesktop.org/software/systemd/man/latest/org.freedesktop.systemd1.html
 """
 
+import fcntl
 import socket
 import stat
+import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +31,7 @@ SECONDS = 180.0
 """How long a restart may take: units may stop for a minute and a half before they are killed."""
 
 _CONNECT_SECONDS = 5.0
+_PAUSE = 0.001
 _CHUNK = 65536
 _MOST = 4 * 1024 * 1024  # bytes that are read for one restart; a busy manager signals a lot
 _MANAGER = DBusAddress(
@@ -146,6 +150,7 @@ class _Connection:
                 self._socket.sendall(request)
                 authenticator.feed(self._received())
             self._socket.sendall(BEGIN)
+            self._wait_until_read()
             if bus:
                 self._ask(message_bus.Hello())
                 rule = MatchRule(type="signal", interface=_MANAGER.interface, member="JobRemoved")
@@ -195,6 +200,12 @@ class _Connection:
                 self._signals.append(self._next())
             except Exception as error:  # noqa: BLE001 - as above
                 raise self._error(error) from None
+
+    def _wait_until_read(self) -> None:
+        """Until the other side has read all: systemd forgets a message that it reads together with the greeting."""
+        while int.from_bytes(fcntl.ioctl(self._socket, termios.TIOCOUTQ, bytes(4)), sys.byteorder):
+            self._left()
+            time.sleep(_PAUSE)
 
     def _ask(self, message: Message) -> tuple[object, ...]:
         """Send, and wait for the answer; signals meanwhile are kept."""

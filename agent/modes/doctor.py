@@ -21,6 +21,7 @@ from agent.model.answer import printable
 from agent.modes import hostrecord, place, turns
 from agent.modes import node as nodes
 from agent.modes.hostoptions import add_containerd_options
+from agent.modes.unitlook import told_unit
 from agent.wiring import bindir, findings, planning
 from agent.wiring.bindir import Judged
 from agent.wiring.effective import Setting
@@ -28,6 +29,7 @@ from agent.wiring.findings import Finding, Severity
 from agent.wiring.known import known
 from agent.wiring.planning import Node
 from agent.wiring.proof import NOTHING_KNOWN, Proof
+from agent.wiring.unit import NAME, PATH
 
 if TYPE_CHECKING:
     from agent.modes.mending import Mended
@@ -277,7 +279,17 @@ def _of_daemon(root: str) -> Iterator[Finding]:
         severity = Severity.INFO
     except HostError as error:
         alive, got, severity = False, error.message, Severity.WARNING
-    if not alive:
+    unit = told_unit(root)
+    if unit is not None and unit.runs is False:
+        yield Finding(
+            "daemon.unit",
+            Severity.WARNING,
+            f"{NAME} is {unit.words}",
+            "the daemon's unit, running",
+            PATH,
+            f"journalctl -u {NAME}; systemctl start {NAME}",
+        )
+    elif not alive:
         yield Finding("daemon.away", severity, got, "a daemon", where, "start it: nodeseal watch, or its DaemonSet")
 
 

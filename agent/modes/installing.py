@@ -163,8 +163,8 @@ class Installer:
             plan = plan._replace(advice=(*plan.advice, planning.SERVER))
         may_restart = asked.restart and not spared and self._world.can_restart()
         may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
-        plan = plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon)))
-        return plan, steps.steps(plan, self._wanted(told, plan, members), may), members
+        todo = steps.steps(plan, self._wanted(told, plan, members), may)
+        return plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon))), todo, members
 
     def _refuse_uninstalled(self) -> None:
         if self._asked.again and (self._journal.is_first or self._journal.manifest.undoing):

@@ -21,9 +21,11 @@ from agent.config.times import about, length
 from agent.errors import Exit, HostError
 from agent.model.answer import printable
 from agent.modes import cache, currency, node, told
+from agent.modes.unitlook import UnitTold, told_unit
 from agent.rules import breakglass, lists
 from agent.rules.breakglass import BreakGlass
 from agent.rules.precedence import Standing
+from agent.wiring.unit import NAME
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
@@ -37,7 +39,8 @@ class Status(NamedTuple):
 
     `since` is when what is in force was put there, None if nobody can tell; `caches` is how much is remembered, or why
     that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing; `wiring` is
-    what who keeps the node wired up says, None if nobody does.
+    what who keeps the node wired up says, None if nobody does; `unit` is what the daemon's systemd unit is doing, None
+    if it has none.
     """
 
     found: node.Node
@@ -47,6 +50,7 @@ class Status(NamedTuple):
     caches: Mapping[str, cache.Size] | str
     daemon: Mapping[str, Any] | str | None
     wiring: Reconciled | None = None
+    unit: UnitTold | None = None
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -76,6 +80,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         _caches(options.root),
         _daemon(options.root),
         reconciled.read(options.root),
+        told_unit(options.root),
     )
     stdout.write(json.dumps(_as_json(status), indent=2) + "\n" if options.format == "json" else _as_text(status))
     return Exit.ALLOW
@@ -138,6 +143,7 @@ def _as_json(status: Status) -> dict[str, object]:
         else {kind: {"files": size.files, "bytes": size.bytes} for kind, size in caches.items()},
         "daemon": {"trouble": status.daemon} if isinstance(status.daemon, str) else status.daemon,
         "wiring": _wiring(status.wiring),
+        "unit": status.unit.as_json() if status.unit else None,
     }
 
 
@@ -181,6 +187,7 @@ def _as_text(status: Status) -> str:
         lines += (f"  {kind:12}{size.files} files, {size.bytes} bytes" for kind, size in status.caches.items())
     lines += _daemon_lines(status.daemon, now)
     lines += _wiring_lines(status.wiring, now)
+    lines += [f"unit           {NAME}: {status.unit.words}"] if status.unit else []
     return "".join(f"{printable(line)}\n" for line in lines)
 
 

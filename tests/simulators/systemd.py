@@ -18,6 +18,9 @@ from jeepney import DBusAddress, HeaderFields, Message, Parser, new_error, new_m
 
 _PATH = "/org/freedesktop/systemd1"
 _MANAGER = DBusAddress(_PATH, interface="org.freedesktop.systemd1.Manager")
+_BUSY_SECONDS = 0.02
+"""How long it has something else to do before it reads a line of a greeting."""
+
 _GUID = b"0123456789abcdef0123456789abcdef"
 
 Job = Callable[[str, str], str]
@@ -69,11 +72,9 @@ class Systemd:
                     pass
 
     def _talk(self, connection: socket.socket) -> None:
-        rest = self._authenticated(connection)
-        if rest is None:
+        if not self._authenticated(connection):
             return
         parser, jobs = Parser(), 0
-        parser.add_data(rest)
         while True:
             message = parser.get_next_message()
             if message is None:
@@ -98,23 +99,24 @@ class Systemd:
             else:
                 connection.sendall(self._said(new_method_return(message)))
 
-    def _authenticated(self, connection: socket.socket) -> bytes | None:
-        """What came behind the beginning; None if it never began."""
+    def _authenticated(self, connection: socket.socket) -> bool:
+        """Whether it began; what is read together with the beginning is forgotten, as the real one does."""
         data = b""
         while b"BEGIN\r\n" not in data:
+            time.sleep(_BUSY_SECONDS)
             chunk = connection.recv(4096)
             if not chunk:
-                return None
+                return False
             data += chunk
             if data.endswith(b"\r\n") and b"BEGIN" not in data:
                 words = data.lstrip(b"\0").split()
                 expected = str(os.geteuid()).encode().hex().encode()
                 if words[:3] != [b"AUTH", b"EXTERNAL", expected]:
                     connection.sendall(b"REJECTED EXTERNAL\r\n")
-                    return None
+                    return False
                 connection.sendall(b"OK " + _GUID + b"\r\n")
                 data = b""
-        return data.partition(b"BEGIN\r\n")[2]
+        return True
 
     def _do(self, connection: socket.socket, message: Message, member: str, job: str) -> None:
         unit = str(message.body[0])

@@ -110,6 +110,32 @@ def promtool() -> pathlib.Path:
     return found
 
 
+def service_manager() -> pathlib.Path:
+    """A root with systemd of the host's own suite and its libraries, to lie over the host's `/usr`.
+
+    From the cache or the archive.  Raises `ToolsMissing`.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    root = cache / "systemd"
+    with locked(cache / "lock"):
+        if not root.is_dir():
+            print("testbed: fetching systemd from Debian (about 30 MB, once) ...", flush=True)
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                unpacked = pathlib.Path(folder) / "root"
+                download(
+                    pathlib.Path(folder), _host_suite(), ("systemd",), unpacked, with_dependencies=("lib", "systemd")
+                )
+                for name in ("bin", "sbin", "lib"):  # where /usr is everything
+                    if (unpacked / name).is_dir() and not (unpacked / name).is_symlink():
+                        shutil.copytree(unpacked / name, unpacked / "usr" / name, symlinks=True, dirs_exist_ok=True)
+                shutil.rmtree(unpacked / "usr/share", ignore_errors=True)
+                unpacked.rename(root)
+    if not (root / "usr/lib/systemd/systemd").is_file():
+        raise ToolsMissing(f"{root}: without systemd; delete the folder to fetch it again")
+    return root
+
+
 def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
     print(f"testbed: fetching {', '.join(PACKAGES)} from Debian {SUITE} (about 150 MB, once) ...", flush=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -128,7 +154,12 @@ def _fetch_into(root: pathlib.Path, cache: pathlib.Path) -> None:
 
 
 def download(
-    folder: pathlib.Path, suite: str, packages: tuple[str, ...], into: pathlib.Path, *, with_dependencies: str = ""
+    folder: pathlib.Path,
+    suite: str,
+    packages: tuple[str, ...],
+    into: pathlib.Path,
+    *,
+    with_dependencies: str | tuple[str, ...] = "",
 ) -> None:
     """Download packages of a suite with a private apt, and unpack them into `into`.
 
