@@ -179,6 +179,7 @@ def test_installation_records_certs_d_and_the_doctor_tells_when_it_changes(host:
     assert told(host) == ["host.registries"]
     host.install()
     assert told(host) == []
+    assert not (host.root / mirror["ca"].lstrip("/")).exists()  # what nothing names any more is gone
     host.write(f"{CERTS}/bad.example/hosts.toml", '[host."https://user:pw@m.example"]\n')
     assert told(host) == ["host.registries"]
     before = host.tree()
