@@ -424,6 +424,9 @@ class Installer:
         journal = self._journal
         if any(isinstance(step, steps.Place | steps.Switch | steps.Change | Write) for step in todo):
             self._remove_old()
+            for entry in recording.unused(journal):
+                for note in journal.revert(entry):
+                    self._tell(f"left: {note}")
             journal.sweep()
         return Outcome(
             plan,

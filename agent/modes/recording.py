@@ -23,7 +23,7 @@ from agent.errors import Malformed
 from agent.rules.lists import USUAL_SANDBOX
 from agent.wiring import planning
 from agent.wiring.effective import seconds
-from agent.wiring.manifest import Role
+from agent.wiring.manifest import Entry, Role
 from agent.wiring.merging import VERIFIER
 from agent.wiring.planning import DEADLINE, Plan
 from agent.wiring.steps import Write
@@ -103,6 +103,15 @@ def files(journal: Journal, told: Told, plan: Plan, asked: Asked) -> tuple[Write
     sandbox = str(planning.node(told.facts).effective.sandbox.value) or USUAL_SANDBOX
     needs = nodeneeds.found(journal.host, sandbox, asked.image)
     return (*beside, Write(BOOTSTRAP, shipped(asked.node_name, needs, written, there.value), 0o600, Role.STATE))
+
+
+def unused(journal: Journal) -> tuple[Entry, ...]:
+    """Copies of certificates and keys that nothing names any more: they are not left lying about."""
+    content = journal.host.read_bounded(BOOTSTRAP, bootstrap.MAX_SIZE)
+    if _document(content) is None:
+        return ()
+    copies = [entry for entry in journal.manifest.of(Role.STATE) if entry.path.startswith(f"{hostfacts.COPIES}/")]
+    return tuple(entry for entry in copies if f'"{entry.path}"'.encode() not in (content or b""))
 
 
 def shipped(

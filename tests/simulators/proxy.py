@@ -18,17 +18,23 @@ class ProxySimulator:
     """A proxy that runs between `with` and its end, and connects to whatever `destinations` says a name is."""
 
     def __init__(
-        self, destinations: Mapping[str, int] | None = None, *, status: int = 200, says: bytes | None = None
+        self,
+        destinations: Mapping[str, int] | None = None,
+        *,
+        status: int = 200,
+        says: bytes | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
         """`destinations`: ports on 127.0.0.1 by host; a host that is missing is taken as it is.
 
-        `says` is all that it answers, whatever it is asked, before it hangs up.
+        `says` is all that it answers, whatever it is asked, before it hangs up.  `listening` may be of another network:
+        what it connects to is of this one.
         """
         self.asked: list[Asked] = []
         self._destinations = destinations or {}
         self._status = status
         self._says = says
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = listening or socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
 
     def __enter__(self) -> "ProxySimulator":

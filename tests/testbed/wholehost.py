@@ -73,8 +73,13 @@ class WholeHost(NamedTuple):
 
 
 @contextmanager
-def whole_host(node: Node, config: str = CONFIG, more: Mapping[str, str] | None = None) -> Iterator[WholeHost]:
-    """A host with this main configuration, and more files by path."""
+def whole_host(
+    node: Node,
+    config: str = CONFIG,
+    more: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[WholeHost]:
+    """A host with this main configuration, and more files by path; `environment` is containerd's, besides `PATH`."""
     root = node.work / f"whole-{len(list(node.work.glob('whole-*')))}"
     for folder in (*_BOUND, "etc/containerd", "opt", "run", "var/lib/containerd", "var/log", "tmp"):
         (root / folder).mkdir(parents=True)
@@ -88,7 +93,8 @@ def whole_host(node: Node, config: str = CONFIG, more: Mapping[str, str] | None 
         node.must(["mount", "--rbind", f"/{name}", str(root / name)])
     (root / str(tools)[1:]).mkdir(parents=True)
     node.must(["mount", "--bind", str(tools), str(root / str(tools)[1:])])
-    command = ["chroot", str(root), "env", f"PATH={node.tools.path}", node.tools.program("containerd")]
+    variables = [f"{name}={value}" for name, value in {**(environment or {}), "PATH": node.tools.path}.items()]
+    command = ["chroot", str(root), "env", *variables, node.tools.program("containerd")]
     words = [str(root / "run/systemd/private"), UNIT, str(root / "var/log/containerd.log"), *command]
     package = str(pathlib.Path(__file__).parents[2])
     start = ["env", f"PYTHONPATH={package}", sys.executable, "-m", "tests.simulators.systemd", *words]
