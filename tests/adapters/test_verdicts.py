@@ -14,6 +14,7 @@ from agent.adapters import answers, files, misses, verdicts
 from agent.adapters.entries import Entries, Kind
 from agent.adapters.inline import run
 from agent.adapters.verdicts import DOUBTS, FOLDER, NoVerdicts, VerdictFolder
+from agent.config import canonical
 from agent.errors import Cause, Code
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 
@@ -152,6 +153,10 @@ def _version(path: Path, version: int) -> None:
 def _pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
+
+
+def test_other_way_of_judging_makes_what_was_remembered_another_form() -> None:
+    assert verdicts.KIND.version == verdicts.FORMAT_VERSION + canonical.GROUND_VERSION
 
 
 SPOILT = {

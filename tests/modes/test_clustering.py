@@ -25,6 +25,7 @@ from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
 from agent.adapters.nodestate import BOOTSTRAP, COMPLETE, NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
+from agent.config import canonical, inforce
 from agent.config.config import Config
 from agent.config.discovery import ACTIVE, LABEL, NODE_SELECTOR
 from agent.config.merging import Merged
@@ -194,6 +195,22 @@ def test_labelled_configmaps_are_in_force_together_and_each_is_told_so(
     assert {each[1] for each in events(server) if each[0] == "ConfigurationAccepted"} == {"platform", "shop", "cart"}
     assert "LabelValueIgnored" in {each[0] for each in events(server) if each[1] == "other"}
     assert (said["objects"], said["trouble"]) == (4, "")
+
+
+def test_what_another_version_put_in_force_is_put_in_force_again(server: KubeSimulator, root: pathlib.Path) -> None:
+    put(server, "platform", platform())
+    with daemon(root, server) as log:
+        until(lambda: names(root) == {"platform"}, log)
+    before = in_force(root)
+    assert before is not None
+    with pytest.MonkeyPatch.context() as other:
+        for form in (canonical, inforce):
+            other.setattr(form, "FORMAT_VERSION", 99)
+        SnapshotStore(str(root)).publish(before)
+        InForceFile(str(root)).save(InForceFile(str(root)).load())
+    assert in_force(root) is None
+    with daemon(root, server) as log:
+        until(lambda: in_force(root) == before, log)
 
 
 def test_junk_stops_nobody_and_its_last_good_version_stays(server: KubeSimulator, root: pathlib.Path) -> None:

@@ -4,7 +4,8 @@ One process does all of it on a host of its own, so that whatever it leaks adds 
 containerd's that changes.  Every hundredth time is as on a node: the program itself, the real containerd, a restart
 where a setting changed, and the proof.  After each time the host must be what it was before the first: every entry,
 its kind, mode, owner and content.  What no setting changes is not written anew.  At the end no process, no descriptor
-and no block of the disk is left, and memory has not grown.  `python -m tests.soak.installs [ROUNDS [EVERY]]`.
+and no block of the disk is left, and memory has not grown.  SIGTERM ends it early, with figures of what was done.
+`python -m tests.soak.installs [ROUNDS [EVERY]]`.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import io
 import json
 import os
 import pathlib
+import signal
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -78,8 +81,10 @@ def main(rounds: int, every: int) -> int:
     if reason:
         print(f"soak: needs the real tools: {reason}")
         return 1
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
     try:
-        text = render(soak(rounds, every))
+        text = render(soak(rounds, every, over))
     except Drift as drift:
         print(f"soak: {drift}")
         return 1
@@ -88,8 +93,8 @@ def main(rounds: int, every: int) -> int:
     return 0
 
 
-def soak(rounds: int, every: int) -> Soaked:
-    """So many rounds, each `every`-th on the real containerd.  Raises `Drift`."""
+def soak(rounds: int, every: int, over: threading.Event | None = None) -> Soaked:
+    """So many rounds, each `every`-th on the real containerd; fewer if it is `over` before.  Raises `Drift`."""
     start, done, real = time.monotonic(), list[Round](), list[float]()
     with Node(fetch(), folder=_MEMORY) as node, whole_host(node) as host:
         before, first = host.tree(), size(host)
@@ -107,6 +112,8 @@ def soak(rounds: int, every: int) -> Soaked:
                     raise Drift(f"round {number}: {MAIN} was written; expected it to be left alone")
                 if number % max(1, rounds // 20) == 0:
                     print(f"soak: {number} of {rounds} rounds, {time.monotonic() - start:.0f} s", flush=True)
+                if over is not None and over.is_set():
+                    break
             last = size(host)
         same(before, host.tree(), rounds)
         left = processes_naming(f"{host.root}/opt/nodeseal")
