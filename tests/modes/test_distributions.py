@@ -47,6 +47,8 @@ def test_dry_run_tells_what_would_be_done_and_writes_nothing(
         assert sorted(added) == sorted([*files, "/etc/nodeseal/bootstrap.json"])
         removed = [line for line in told["diff"].splitlines() if line.startswith("-") and not line.startswith("---")]
         assert removed == []
+    advice = told["unsupported"] or "\n".join(told["advice"])
+    assert expected.says in advice, "with all that may be changed, the rest is told"
 
 
 @pytest.mark.parametrize(
