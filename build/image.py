@@ -30,7 +30,12 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What the kernel calls a machine, and what image, Go and `kubernetes.io/arch` do.
+
+None has a variant: arm64 without one is v8, as containerd takes it.
+"""
+
 _CERTIFICATES = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")
 _ETC = {
     "etc/passwd": "root:x:0:0:root:/:/nonexistent\n",
@@ -117,7 +122,7 @@ def config(version: str, epoch: int) -> Json:
     """The image's configuration, without its layers; `container/Dockerfile` says the same."""
     return {
         "created": sbom.time_of(epoch),
-        "architecture": _ARCHITECTURES[platform.machine()],
+        "architecture": architecture(platform.machine()),
         "os": "linux",
         "config": {
             "User": "0:0",
@@ -127,6 +132,13 @@ def config(version: str, epoch: int) -> Json:
             "Labels": annotations(version),
         },
     }
+
+
+def architecture(machine: str) -> str:
+    """The name of a machine's architecture in images.  Raises `SystemExit`."""
+    if machine not in ARCHITECTURES:
+        raise SystemExit(f"build: got a machine {machine}; expected one of {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[machine]
 
 
 def annotations(version: str) -> dict[str, str]:

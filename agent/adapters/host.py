@@ -24,6 +24,7 @@ MAX_OUTPUT = 1024 * 1024
 """Most bytes of both outputs together."""
 
 _MAX_STDIN = 4096  # what a pipe takes without anybody who reads
+_REFUSED = "its file system may be mounted noexec, or a policy of the host lets only known programs run"
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -78,7 +79,8 @@ def run(
             preexec_fn=None if root == "/" else partial(_enter, root),
         )
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise HostError(f"{program}: got {error}; expected a program that can be run") from None
+        hint = _REFUSED if isinstance(error, PermissionError) else ""
+        raise HostError(f"{program}: got {error}; expected a program that can be run", hint=hint) from None
     finally:
         os.close(read)
     with process:

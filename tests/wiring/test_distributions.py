@@ -81,6 +81,41 @@ EXPECTED = {
 }
 
 
+_CERTS = "/etc/containerd/certs.d"
+_BOTH = f"{_CERTS}:/etc/docker/certs.d"
+_MCR = "mcr.microsoft.com/oss/v2/kubernetes/pause"
+_K8S = "registry.k8s.io/pause"
+_EKS = ("localhost/kubernetes/pause", _BOTH, "overlayfs")
+_NEW_AKS, _OLD_GKE = (f"{_MCR}:3.10.1", _CERTS, "overlayfs"), ("gke.gcr.io/pause:3.8", "", "overlayfs")
+_ON_K3S, _ON_RKE2 = (
+    ("rancher/mirrored-pause:3.6", f"{main.rpartition('/')[0]}/certs.d", "overlayfs") for main in (K3S, RKE2)
+)
+_USUAL = (f"{_K8S}:3.10.1", _CERTS, "overlayfs")
+_NOTHING_SET, _BY_DEFAULT = ("", "", "overlayfs"), ("", _BOTH, "overlayfs")  # up to containerd 2.1, and from 2.2 on
+
+IN_FORCE = {
+    **dict.fromkeys(("debian", "debian-12", "ubuntu", "crio"), _NOTHING_SET),
+    **dict.fromkeys(("flatcar", "flatcar-copied", "flatcar-import"), _BY_DEFAULT),
+    **dict.fromkeys(("aks", "aks-azurelinux"), _NEW_AKS),
+    **dict.fromkeys(("gke", "gke-ubuntu"), _OLD_GKE),
+    **dict.fromkeys(("k3s", "k3s-older", "k3s-base", "k3s-template", "k3s-v2"), _ON_K3S),
+    **dict.fromkeys(("rke2", "rke2-template"), _ON_RKE2),
+    **dict.fromkeys(("containerd-io-v4", "kubespray", "minikube", "minikube-docker"), _USUAL),
+    "containerd-io": (f"{_K8S}:3.10.1", _BOTH, "overlayfs"),
+    "eks": _EKS,
+    "eks-soci": (*_EKS[:2], "soci"),
+    "bottlerocket": ("", _CERTS, "overlayfs"),
+    "aks-streaming": (*_NEW_AKS[:2], "overlaybd"),
+    "aks-ubuntu2204": (f"{_MCR}:3.6", _CERTS, "overlayfs"),
+    "k0s": (f"{_K8S}:3.10", _BOTH, "overlayfs"),
+    "k0s-older": (f"{_K8S}:3.9", "", "overlayfs"),
+    "kind": (f"{_K8S}:3.10", _CERTS, "overlayfs"),
+    "microk8s": (f"{_K8S}:3.10", f"{MICROK8S}/certs.d", "overlayfs"),
+    "talos": ("", "/etc/cri/conf.d/hosts", "overlayfs"),
+}
+"""What the files come to, whatever their version: image of sandboxes, where hosts.toml files are, and who unpacks."""
+
+
 def past(given: Facts) -> tuple[str, ...]:
     """Why pulls go past our verifier on a node: names of the triggers, or what else is in the way."""
     found = node(given)
@@ -107,6 +142,15 @@ def is_below(path: str, folders: tuple[str, ...]) -> bool:
 def test_there_is_an_expectation_for_each() -> None:
     assert {sample.folder for sample in SAMPLES} == set(EXPECTED)
     assert {sample.name for sample in SAMPLES} == {known.name for known, _ in DISTRIBUTIONS}
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=str)
+def test_files_come_to_what_is_in_force_there(sample: Sample) -> None:
+    found = node(facts(sample)).effective
+    assert (found.sandbox.value, found.config_path.value, found.snapshotter.value) == IN_FORCE[sample.folder]
+    assert (found.written.problems, found.written.lost) == ((), ())
+    assert (found.bin_dir.value, found.max_verifiers.value) == ("/opt/containerd/image-verifier/bin", 10)
+    assert tuple(each.trigger.name for each in triggers.find(found)) == sample.triggers
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
