@@ -18,7 +18,7 @@ from agent.adapters.containerd import Asked
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
-from agent.modes import doctor
+from agent.modes import doctor, hostrecord
 from agent.wiring import findings, proof
 from agent.wiring.distributions import Way
 from agent.wiring.facts import MAIN, Process
@@ -343,7 +343,7 @@ def test_program_that_was_replaced_under_the_process_is_told(host: Host, monkeyp
 def test_document_names_every_finding_and_no_other() -> None:
     text = (pathlib.Path(__file__).parents[2] / "docs/doctor.md").read_text()
     named = set(re.findall(r"`([a-z-]+\.[a-zA-Z_.-]+)`", text.partition("## Findings")[2].partition("\n## ")[0]))
-    sources = "".join(pathlib.Path(str(module.__file__)).read_text() for module in (findings, doctor))
+    sources = "".join(pathlib.Path(str(module.__file__)).read_text() for module in (findings, doctor, hostrecord))
     told = set(re.findall(r'Finding\(\s*"([a-zA-Z.-]+)"', sources))
     told |= {f"pull-path.{each.name}" for each in TRIGGERS} | {f"proof.{each.value}" for each in proof.State}
     told |= {f"snapshot.{cause.value}" for cause in (Cause.CONFIGURATION_MISSING, Cause.CONFIGURATION_INVALID)}
