@@ -47,6 +47,8 @@ class Cluster(NamedTuple):
     host: WholeHost
     image: str
     start: Callable[..., Started]
+    url: str
+    """The API server's, from the node."""
 
     def lease(self) -> Mapping[str, Any]:
         """What stands in the Lease of turns; nothing if there is none."""
@@ -87,7 +89,7 @@ def cluster(server: KubeServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 environment = {**made.environment, **where}
                 return pods.start(reference, made._replace(environment=environment, words=[*made.words, *more]))
 
-            yield Cluster(server, host, reference, start)
+            yield Cluster(server, host, reference, start, f"https://127.0.0.1:{forward.port}")
 
 
 def test_the_pod_installs_and_then_pulls_are_verified(cluster: Cluster, tmp_path: pathlib.Path) -> None:
@@ -179,14 +181,22 @@ def test_a_turn_whose_holder_was_killed_is_its_node_s_at_once_and_another_s_in_t
     assert cluster.lease()["holderIdentity"] == ""
     assert cluster.lease()["leaseTransitions"] == before["leaseTransitions"]
 
+    token = cluster.server.token(NAMESPACE, ACCOUNT)
+    kubeconfig(host.node.work / "kubeconfig", cluster.server, token=token)
+    own = host.node.work / "kubeconfig"
+    own.write_text(own.read_text().replace(cluster.server.url, cluster.url))
+    done = host.uninstall("--in-turn", "--kubeconfig", str(own))
+    assert done.code == 0, done.err
+    assert "it is this node's turn to restart: nodeseal-restart-0\n" in done.out, "it knows its name"
+    assert main.read_text() == NONE_ARE_RUN
+    assert cluster.lease()["holderIdentity"] == ""
+
     dead = {**cluster.server.ask("GET", f"{LEASES}/nodeseal-restart-0").value}
     dead["spec"]["holderIdentity"] = "dead"
     assert cluster.server.ask("PUT", f"{LEASES}/nodeseal-restart-0", dead).status == 200
     after = other_waits(cluster, tmp_path, 2 * leases.DURATION)
     assert after is not None
     assert leases.DURATION <= after <= leases.DURATION + leases.MOST_PAUSE
-    assert host.uninstall().code == 0
-    assert main.read_text() == NONE_ARE_RUN
 
 
 def other_waits(cluster: Cluster, folder: pathlib.Path, longest: float) -> float | None:

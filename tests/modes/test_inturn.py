@@ -14,9 +14,11 @@ import pytest
 
 from agent.adapters.kube import ApiServer
 from agent.cluster import leases
-from agent.cluster.leases import CONTROL_PLANE, DURATION, LONGEST_WAIT
+from agent.cluster.leases import CONTROL_PLANE, DURATION, FIRST_PAUSE, LONGEST_WAIT
 from agent.errors import HostError
+from agent.modes import inturn
 from agent.modes.inturn import Queue, World, acquired, taken
+from agent.modes.turns import NoTurn
 from tests.adapters.kube import Given
 from tests.simulators.kube import ADMIN, NAMESPACE, READER, Handler, KubeSimulator
 
@@ -288,6 +290,29 @@ def test_turn_that_can_not_be_given_back_is_told(cluster: KubeSimulator, tmp_pat
         with pytest.raises(HostError, match="lost"):
             confirm()
     assert lines[-1] == f"{SLOT}: could not be given back; it ends by itself, after 300 s"
+
+
+def test_who_is_to_end_waits_no_longer_and_leaves_no_turn_behind(
+    cluster: KubeSimulator, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inturn, "LOOK", 0.01)
+    own = Queue("n1", kubeconfig=kubeconfig(tmp_path, cluster))
+    occupy(cluster, "n2")
+    begun, end = time.monotonic(), time.monotonic() + 0.2
+    lines: list[str] = []
+    late = taken(own, {}, lines.append, lambda: time.monotonic() > end)
+    with pytest.raises(NoTurn, match="stopped while it waited"), late:
+        raise AssertionError
+    assert time.monotonic() - begun < FIRST_PAUSE
+    assert lines == ["waiting for this node's turn to restart: n2 has it"]
+    assert spec(cluster)["holderIdentity"] == "n2"
+
+    occupy(cluster, "")
+    with pytest.raises(NoTurn, match="nothing was changed"), taken(own, {}, lines.append, lambda: True):
+        raise AssertionError
+    assert cluster.counts["update"] >= 2, "taken and given back"
+    assert spec(cluster)["holderIdentity"] == ""
+    assert len(lines) == 1
 
 
 def test_without_credentials_there_is_no_turn() -> None:
