@@ -134,7 +134,9 @@ class Journal:
         else:
             before, was = ("" if now is None else self.store.keep(now)), ""
         entry = Entry(path, Kind.FILE, role, mode, _hash(content), before, was=was)
-        like = stands if now is not None else None
+        like = (
+            stands._replace(mode=stands.mode & mode) if now is not None else None
+        )  # never open to more than asked for
 
         def restore() -> None:
             if now is None:
@@ -225,6 +227,8 @@ class Journal:
                     done.restore()
                 elif done.previous is None:
                     troubles += self.revert(done.entry)
+                    if done.entry.before:
+                        done.restore()  # with its mode
                 else:
                     done.restore()
                     self._write(self.manifest.having(done.previous))

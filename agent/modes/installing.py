@@ -306,7 +306,7 @@ class Installer:
             self._due(step.role, plan)
             folder_mode = 0o700 if step.role is Role.STATE else 0o755
             journal.folder(posixpath.dirname(step.path), folder_mode, step.role)
-            if step.theirs:
+            if not step.recorded:
                 journal.update(step.path, step.content, step.mode, step.role)
             else:
                 journal.file(step.path, step.content, step.mode, step.role)

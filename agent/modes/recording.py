@@ -95,14 +95,31 @@ def files(journal: Journal, told: Told, plan: Plan, asked: Asked) -> tuple[Write
     there = found(journal.host, told, plan, written)
     copies = {**({BUNDLE: there.bundle} if there.bundle else {}), **there.files}
     beside = tuple(Write(path, content, 0o600, Role.STATE) for path, content in copies.items())
-    if now is not None and not journal.wrote(BOOTSTRAP, now):
+    if now is not None and not _is_ours(journal, now):
         if before is None:  # what can't be read is a person's to correct, and `doctor` says so
             return beside
         after = {**before, **({"host": written} if written else {}), "found": there.value}
-        return (*beside, Write(BOOTSTRAP, encoded(after), 0o600, Role.STATE, theirs=True))
+        recorded = _is_recorded(journal, now, before)
+        return (*beside, Write(BOOTSTRAP, encoded(after), 0o600, Role.STATE, theirs=True, recorded=recorded))
     sandbox = str(planning.node(told.facts).effective.sandbox.value) or USUAL_SANDBOX
     needs = nodeneeds.found(journal.host, sandbox, asked.image)
     return (*beside, Write(BOOTSTRAP, shipped(asked.node_name, needs, written, there.value), 0o600, Role.STATE))
+
+
+def _is_ours(journal: Journal, now: bytes) -> bool:
+    """Whether a document was first written by an installation, and by nobody since."""
+    entry = journal.manifest.entry(BOOTSTRAP)
+    return entry is not None and not entry.before and journal.wrote(BOOTSTRAP, now)
+
+
+def _is_recorded(journal: Journal, now: bytes, before: Mapping[str, object]) -> bool:
+    """Whether the record is to have what a person wrote before us, so that it can be given back byte by byte.
+
+    Not where a proxy stands in it: its password must not lie about in a second file.
+    """
+    if journal.manifest.entry(BOOTSTRAP) is not None:
+        return journal.wrote(BOOTSTRAP, now)
+    return "proxy" not in _object(before.get("host")) and "registries" not in _object(before.get("host"))
 
 
 def unused(journal: Journal) -> tuple[Entry, ...]:
@@ -112,6 +129,16 @@ def unused(journal: Journal) -> tuple[Entry, ...]:
         return ()
     copies = [entry for entry in journal.manifest.of(Role.STATE) if entry.path.startswith(f"{hostfacts.COPIES}/")]
     return tuple(entry for entry in copies if f'"{entry.path}"'.encode() not in (content or b""))
+
+
+def forget(journal: Journal) -> None:
+    """Take what was found out of a document that stays, because a person wrote or edited it.  Raises `HostError`."""
+    now = journal.host.read_bounded(BOOTSTRAP, bootstrap.MAX_SIZE)
+    document = _document(now)
+    if now is None or document is None or "found" not in document or journal.wrote(BOOTSTRAP, now):
+        return
+    left = {key: value for key, value in document.items() if key != "found"}
+    journal.host.write(BOOTSTRAP, encoded(left), 0o600, like=journal.host.stands(BOOTSTRAP))
 
 
 def shipped(

@@ -16,6 +16,7 @@ from agent.adapters import state
 from agent.adapters.journal import Journal
 from agent.adapters.manifests import FOLDER
 from agent.errors import HostError, NodesealError
+from agent.modes import recording
 from agent.modes.daemonunit import DaemonUnit
 from agent.modes.installing import restart
 from agent.modes.world import World
@@ -139,6 +140,7 @@ class Uninstaller:
         self._revert(Role.PROGRAM)
         files = [entry for entry in journal.manifest.of(Role.STATE) if entry.kind is not Kind.FOLDER]
         if not keep_state:
+            recording.forget(journal)
             self._revert_all(files)
             self._left += state.remove(journal.host)
             self._revert_all([entry for entry in journal.manifest.of(Role.STATE) if not _is_record(entry)])

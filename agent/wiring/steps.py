@@ -38,13 +38,17 @@ class Folder(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Write a file of ours; with `theirs`, one that a person made theirs since: they keep it."""
+    """Write a file of ours; with `theirs`, one that a person wrote or edited.
+
+    That stays theirs; with `recorded`, uninstalling gives it back as it was.
+    """
 
     path: str
     content: bytes
     mode: int
     role: Role
     theirs: bool = False
+    recorded: bool = True
 
 
 class Change(NamedTuple):

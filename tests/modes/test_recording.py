@@ -120,17 +120,36 @@ def test_what_a_person_wrote_stays_and_the_rest_is_recorded_anew(host: Host) -> 
     host.install()
     assert host.tree() == once
     assert "was edited since, and stays" in host.uninstall().left[0]
-    assert document(host) == now
+    assert document(host) == {key: now[key] for key in now if key != "found"}  # a password among it
 
 
 def test_document_of_a_person_from_before_gets_what_is_found_and_is_still_theirs(host: Host) -> None:
     own = {"apiVersion": "nodeseal.dev/v1alpha1", "floor": {"enforcement": "Audit"}}
-    host.write(DOCUMENT, json.dumps(own))
+    text = json.dumps(own, indent=1)
+    host.write(DOCUMENT, text)
     host.install()
     assert document(host) == own | {"found": document(host)["found"]}
+    assert stat.S_IMODE((host.root / DOCUMENT).stat().st_mode) == 0o600
     assert NodeState(str(host.root)).read_bootstrap().floor.enforcement.value == "Audit"
+    host.write(DROP_IN, "[Service]\n")
+    host.install(node_name="another")
+    assert document(host) == own | {"found": document(host)["found"]}
+    assert document(host)["found"]["proxy"] == {}
     host.uninstall()
-    assert document(host)["floor"] == own["floor"]
+    assert host.read(DOCUMENT) == text
+
+
+def test_persons_own_proxy_is_in_no_second_file(host: Host) -> None:
+    own = {"apiVersion": "nodeseal.dev/v1alpha1", "host": {"proxy": {"HTTP_PROXY": f"http://x:{SECRET}@y"}}}
+    host.write(DOCUMENT, json.dumps(own))
+    host.write(DROP_IN, "[Service]\n")
+    host.install()
+    host.install()
+    assert document(host) == own | {"found": document(host)["found"]}
+    holding = [path for path in host.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert holding == [host.root / DOCUMENT]
+    host.uninstall()
+    assert document(host) == own
 
 
 def test_what_is_taken_back_is_the_document_as_it_was(host: Host) -> None:
