@@ -31,6 +31,8 @@ pytestmark = [pytest.mark.full, pytest.mark.frozen, pytest.mark.real, pytest.mar
 
 OURS = "/opt/containerd/image-verifier/bin/00-nodeseal"
 _SECONDS = 30.0
+_LONG = 5.0
+"""Seconds for which a verifier may be held and still has the time to answer: its own deadline is at 8."""
 
 
 class Stage(NamedTuple):
@@ -102,18 +104,23 @@ def stage(request: pytest.FixtureRequest, node: Node) -> Iterator[Stage]:
         yield Stage(host, signer, config, BUILT, versions.built(request.param))
 
 
-def while_it_runs(stage: Stage, image: str, act: Callable[[], object]) -> tuple[Pulled, str]:
-    """Pull an image, and do something while its verifier runs; what came of it, and which program that was.
+class Held(NamedTuple):
+    """A pull whose verifier was held meanwhile: what came of it, which program that was, and for how many seconds."""
 
-    The verifier is held until `current` leads elsewhere.
-    """
+    pulled: Pulled
+    program: str
+    seconds: float
+
+
+def while_it_runs(stage: Stage, image: str, act: Callable[[], object]) -> Held:
+    """Pull an image, and do something while its verifier runs, which is held until `current` leads elsewhere."""
     began, before = stage.current, time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         pull = pool.submit(stage.host.pull, image)
         while not (running := processes_naming(f"{OURS} -name {image}")):
             assert not pull.done(), f"it was over before it was seen: {pull.result()}"
             assert time.monotonic() - before < _SECONDS
-        program = os.readlink(f"/proc/{running[0]}/exe")
+        program, held = os.readlink(f"/proc/{running[0]}/exe"), time.monotonic()
         os.kill(running[0], signal.SIGSTOP)
         try:
             done = pool.submit(act)
@@ -121,10 +128,11 @@ def while_it_runs(stage: Stage, image: str, act: Callable[[], object]) -> tuple[
                 time.sleep(0.01)
         finally:
             os.kill(running[0], signal.SIGCONT)
+        seconds = time.monotonic() - held
         pulled = pull.result()
         done.result()
     assert stage.current != began
-    return pulled, program
+    return Held(pulled, program, seconds)
 
 
 def test_versions_replace_each_other_under_pulls_and_either_uninstalls(stage: Stage) -> None:
@@ -138,9 +146,10 @@ def test_versions_replace_each_other_under_pulls_and_either_uninstalls(stage: St
 
     for name, folder, version in (("back", stage.old, versions.VERSION), ("forth", stage.new, __version__)):
         image = stage.image(name, signed=True)
-        pulled, program = while_it_runs(stage, image, lambda folder=folder: stage.install(folder))  # type: ignore[misc]
-        assert pulled.ok, pulled.error
-        assert f"/opt/nodeseal/{version}/nodeseal" in program
+        held = while_it_runs(stage, image, lambda folder=folder: stage.install(folder))  # type: ignore[misc]
+        is_late = held.seconds > _LONG and "cannot tell NS-30" in held.pulled.error
+        assert held.pulled.ok or is_late, held.pulled.error
+        assert f"/opt/nodeseal/{version}/nodeseal" in held.program
         stage.right(f"after-{name}")
 
     stage.apply(stage.new)
