@@ -47,6 +47,7 @@ PROGRAMS = (
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _CONNECT_SECONDS = 2.0
 _MAX_COMMAND = 64 * 1024
+_MAX_UNITS = 64
 _OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 _DELETED = " (deleted)"
 
@@ -127,7 +128,8 @@ def _usual(source: HostRoot, socket: str) -> str:
 
 
 def _units(source: HostRoot) -> Iterator[bytes]:
-    for path in (*UNITS, *(each for folder in UNIT_FOLDERS for each in source.glob(f"{folder}/*.conf"))):
+    changes = (each for folder in UNIT_FOLDERS for each in source.glob(f"{folder}/*.conf")[:_MAX_UNITS])
+    for path in (*UNITS, *changes):
         with suppress(HostError):
             yield source.read(path) or b""
 
