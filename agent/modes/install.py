@@ -23,7 +23,7 @@ from agent.modes.daemonunit import Served
 from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.world import World
-from agent.wiring import steps, unit
+from agent.wiring import paths, steps, unit
 from agent.wiring.declared import FORMS, form
 from agent.wiring.planning import Changes
 from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Restart, Start, Step, Switch, Wire, Write
@@ -73,6 +73,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--program", metavar="DIR", default="", help="folder of the program to install (default: the one that runs)"
+    )
+    parser.add_argument(
+        "--program-dir",
+        metavar="DIR",
+        default=steps.PROGRAMS,
+        help="where programs are placed, for hosts on which none may run below /opt; named nodeseal "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--print",
@@ -164,6 +171,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         image=environment.get("NODESEAL_IMAGE", ""),
         restart_servers=options.restart_servers,
         daemon=daemon,
+        programs=program_folder(options.program_dir),
     )
     world = HostWorld(host, runs=not options.root)
     return install(HostFiles(host.host), world, asked, options, stdout, taken)
@@ -247,6 +255,16 @@ def _in_turn(host: HostFiles, world: World, asked: Asked, tell: Tell, taken: Tak
         return Installer(Journal(host), world, asked._replace(restart=False), tell).run()
     with taken(tell) as confirm:
         return Installer(Journal(host), world, asked, tell, confirm).run()
+
+
+def program_folder(path: str) -> str:
+    """Where programs are placed on the host.  Raises `UsageError`."""
+    if not paths.is_plain(path) or os.path.basename(path) != steps.EXECUTABLE or path == f"/{steps.EXECUTABLE}":
+        raise UsageError(
+            f"--program-dir: got {ascii(path)[:80]}; expected an absolute path of a folder nodeseal in another, as "
+            "/usr/local/lib/nodeseal"
+        )
+    return path
 
 
 def source_of(given: str) -> str:
