@@ -55,6 +55,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
         difference,
         doctor,
         install,
+        place,
         status,
         supportbundle,
         uninstall,
@@ -84,6 +85,8 @@ def _for_people(argv: Sequence[str]) -> Exit:
     supportbundle.add_parser(subparsers)
     version.add_parser(subparsers)
     options = parser.parse_args(list(argv[1:]))
+    if isinstance(getattr(options, "root", None), place.Usual):
+        options.root = place.usual_root()
     result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)
     return result
 

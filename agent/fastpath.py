@@ -56,6 +56,11 @@ _SPOOL_SIZE = 4 * 1024 * 1024  # what is larger is turned by the program behind 
 _FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _FILE = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
 _APPEND = posix.O_RDWR | posix.O_APPEND | posix.O_CREAT | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC
+PATHS, _PATHS_SIZE = "/paths.json", 4096
+PATHS_FORM = b'{"schemaVersion": "1", "root": "', b'"}\n'
+"""What stands before and behind the root in what an installation writes (`agent.wiring.paths`)."""
+
+_DIRECTORY = 0o040000
 _REGULAR, _KIND, _OTHERS, _STICKY = 0o100000, 0o170000, 0o022, 0o1000
 
 # What would change how interpreter, loader or OpenSSL behave further down; containerd's environment is not ours.
@@ -249,11 +254,56 @@ def _stdin() -> bytes:
 
 
 def _root(program: str) -> str:
-    """What the node's folders are under, empty for "/": what stands before /opt/nodeseal/VERSION/nodeseal."""
+    """What the node's folders are under, empty for "/": what stands before /opt/nodeseal/VERSION/nodeseal.
+
+    Or what `paths.json` beside the program says, in the one form that an installation writes.  Raises `OSError` or
+    `ValueError` for any other: the program behind this one reads it, or refuses.
+    """
     if _misplaced(program):
         raise PermissionError(program)
     parts = program.split("/")
-    return "/".join(parts[:-4]) if parts[-4:-2] == ["opt", "nodeseal"] else ""
+    try:
+        descriptor = posix.open("/".join(parts[:-1]) + PATHS, _FILE)
+    except FileNotFoundError:
+        return "/".join(parts[:-4]) if parts[-4:-2] == ["opt", "nodeseal"] else ""
+    try:
+        found = posix.fstat(descriptor)
+        if _foreign(found) or found.st_mode & _KIND != _REGULAR or found.st_size > _PATHS_SIZE:
+            raise PermissionError(program)
+        content = posix.read(descriptor, _PATHS_SIZE)
+    finally:
+        posix.close(descriptor)
+    root = told_root(content)
+    if _exposed(root):
+        raise PermissionError(root)
+    return root
+
+
+def told_root(content: bytes) -> str:
+    """The root of a `paths.json`, empty for "/".  Raises `ValueError` for what an installation would not write."""
+    head, tail = PATHS_FORM
+    path = content[len(head) : -len(tail)]
+    if content != head + path + tail or any(c < 32 or c > 126 or c in b'"\\' for c in path):
+        raise ValueError(content)
+    root = path.decode()
+    if root == "/":
+        return ""
+    empty, *parts = root.split("/")
+    if empty or not parts or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(content)
+    return root
+
+
+def _exposed(root: str) -> bool:
+    """Whether others could put something else in the place of a root."""
+    parts = root.split("/")
+    for i in range(1, len(parts) + 1):
+        found = posix.lstat("/".join(parts[:i]) or "/")
+        if found.st_mode & _KIND != _DIRECTORY:
+            return True
+        if _foreign(found) and not (i < len(parts) and found.st_mode & _STICKY):
+            return True
+    return False
 
 
 def unsafe(program: str) -> bool:

@@ -192,11 +192,13 @@ class Journal:
         """Record a link that stands there already and is ours by where it leads."""
         self._write(self.manifest.having(Entry(path, Kind.LINK, role, 0o777, target, done=True)))
 
-    def tree(self, path: str, source: str, members: Mapping[str, str]) -> None:
-        """Place a program, whole."""
+    def tree(
+        self, path: str, source: str, members: Mapping[str, str], beside: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Place a program, whole; `beside` are files of it that are not in its source."""
         self.folder(posixpath.dirname(path), _USUAL, Role.PROGRAM)
         entry = Entry(path, Kind.TREE, Role.PROGRAM, _USUAL, members=tuple(members.items()))
-        self._record(entry, lambda: programs.place(self.host, source, members, path), lambda: None)
+        self._record(entry, lambda: programs.place(self.host, source, members, path, beside), lambda: None)
 
     def note(self, *, pending: str | None = None, since: float = 0.0, undoing: bool | None = None) -> None:
         """Record why a restart is due and since when, empty if none is any more, or that all is being taken away."""

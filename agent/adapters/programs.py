@@ -93,14 +93,26 @@ def is_placed(host: HostFiles, path: str, of: Mapping[str, str]) -> bool:
         return members(folder) == dict(of)
 
 
-def place(host: HostFiles, source: str, of: Mapping[str, str], path: str) -> None:
-    """Copy a program beside its place, down to the disk, and rename it there.  Nothing may be there."""
+def real(host: HostFiles, path: str) -> str:
+    """A path with the links in all that is there of it followed: where a program will know itself to be."""
+    missing = host.missing_folders(path)
+    there = os.path.dirname(missing[0]) if missing else path
+    return os.path.normpath(host.real(there) + path[len(there.rstrip("/")) :])
+
+
+def place(
+    host: HostFiles, source: str, of: Mapping[str, str], path: str, beside: Mapping[str, bytes] | None = None
+) -> None:
+    """Copy a program beside its place, down to the disk, and rename it there.  Nothing may be there.
+
+    `beside` are files of it, by name, that are not in its source.
+    """
     above, name = os.path.split(path)
     with host.opened_folder(above) as folder:
         staging = f"{folder}/{unfinished(name)}"
         try:
             files.remove_tree(staging)
-            _copy(source, of, staging)
+            _copy(source, of, staging, beside or {})
             os.rename(staging, f"{folder}/{name}")
             _sync(folder)
         except OSError as error:
@@ -166,11 +178,13 @@ def _walked(folder: str, below: str) -> Iterator[tuple[str, str, int]]:
             yield from _walked(path, f"{below}{name}/")
 
 
-def _copy(source: str, of: Mapping[str, str], target: str) -> None:
+def _copy(source: str, of: Mapping[str, str], target: str, beside: Mapping[str, bytes]) -> None:
     _make(target)
     for name, said in of.items():
         here, there = f"{source}/{name}", f"{target}/{name}"
-        if said == FOLDER_SAID:
+        if name in beside:
+            _write_file(there, beside[name])
+        elif said == FOLDER_SAID:
             _make(there)
         elif said.startswith(LINK_SAID):
             os.symlink(said.removeprefix(LINK_SAID), there)
@@ -197,6 +211,14 @@ def _copy_file(source: str, target: str) -> None:
             written.flush()
             os.fchmod(written.fileno(), mode)
             os.fsync(written.fileno())
+
+
+def _write_file(target: str, content: bytes) -> None:
+    with open(os.open(target, _NEW, 0o644), "wb") as written:
+        written.write(content)
+        written.flush()
+        os.fchmod(written.fileno(), 0o644)
+        os.fsync(written.fileno())
 
 
 def _digest(path: str) -> str:

@@ -16,7 +16,7 @@ from agent.adapters.spool import Spool, Told
 from agent.config import times
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, UsageError
 from agent.model.answer import printable
-from agent.modes import letin, node
+from agent.modes import letin, node, place
 from agent.modes.asking import Asker, seconds_to_wait
 from agent.modes.breakglass_report import TIME, View, afterwards_as_text, as_json, as_text, let_in_as_text, views
 from agent.rules import breakglass, matching
@@ -57,7 +57,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     one.add_argument(
         "--reason", required=True, metavar="TEXT", help=f"why, at most {MAX_REASON} characters: it stands in each line"
     )
-    one.add_argument("--root", metavar="DIR", default="/", help=_ROOT_HELP)
+    one.add_argument("--root", metavar="DIR", default=place.USUAL, help=_ROOT_HELP)
     one.set_defaults(handler=on)
     one = commands.add_parser(
         "off",
@@ -70,7 +70,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     one.add_argument("--image", metavar="PATTERN", default="", help="end those with this pattern alone")
     one.add_argument("--no-verify", action="store_true", help="don't verify what was let in")
     _add_timeout(one)
-    one.add_argument("--root", metavar="DIR", default="/", help=_ROOT_HELP)
+    one.add_argument("--root", metavar="DIR", default=place.USUAL, help=_ROOT_HELP)
     one.set_defaults(handler=off)
     one = commands.add_parser(
         "list",
@@ -82,7 +82,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     one.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     one.add_argument("--verify", action="store_true", help="verify what was let in, as 'break-glass off' does")
     _add_timeout(one)
-    one.add_argument("--root", metavar="DIR", default="/", help=_ROOT_HELP)
+    one.add_argument("--root", metavar="DIR", default=place.USUAL, help=_ROOT_HELP)
     one.set_defaults(handler=show)
 
 

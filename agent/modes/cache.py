@@ -32,7 +32,7 @@ from agent.adapters.verdicts import Entry, VerdictCatalogue
 from agent.errors import Exit, HostError, Malformed
 from agent.model.answer import printable
 from agent.model.reference import Reference, Repository
-from agent.modes import preparing
+from agent.modes import place, preparing
 from agent.registry.urls import Origin
 
 SCHEMA_VERSION = "1"
@@ -314,5 +314,5 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
 
 def _add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's cache is under (default: %(default)s)"
+        "--root", metavar="DIR", default=place.USUAL, help="root that the node's cache is under (default: %(default)s)"
     )

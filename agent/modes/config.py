@@ -23,7 +23,7 @@ from agent.config.schema import SCHEMA
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, Problem, UsageError
 from agent.model.answer import printable
 from agent.model.documents import Document
-from agent.modes import signing
+from agent.modes import place, signing
 from agent.modes.signing import Demand, Judged
 from agent.rules import lists, lockout
 from agent.rules.floor import Bootstrap
@@ -79,7 +79,7 @@ def add_parsers(
     one.add_argument("path", metavar="DIR|FILE", help=_PATH_HELP)
     one.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     one.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's floor is under (default: %(default)s)"
+        "--root", metavar="DIR", default=place.USUAL, help="root that the node's floor is under (default: %(default)s)"
     )
     one.set_defaults(handler=check)
     one = commands.add_parser(
@@ -91,7 +91,7 @@ def add_parsers(
     )
     one.add_argument("path", metavar="DIR|FILE", help=_PATH_HELP)
     one.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+        "--root", metavar="DIR", default=place.USUAL, help="root that the node's state is under (default: %(default)s)"
     )
     one.set_defaults(handler=apply)
     signing.add_parser(commands, _EXITS)

@@ -19,7 +19,7 @@ from agent.config.dialect import Node as OnNode
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, Unavailable, UsageError
 from agent.model.answer import Answer, printable
 from agent.model.reference import Reference
-from agent.modes import config, imagelist
+from agent.modes import config, imagelist, place
 from agent.modes.asking import Asker, Heard, ask, seconds_to_wait
 from agent.modes.node import Node
 from agent.modes.verify import DEADLINE
@@ -104,7 +104,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--root",
         metavar="DIR",
-        default="/",
+        default=place.USUAL,
         help="root that the node's snapshot, floor and credentials are under (default: %(default)s)",
     )
     parser.set_defaults(handler=handle)

@@ -115,7 +115,8 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     taken = turns.wanted(options, environment, known_as=NodeState(options.host).bootstrap().node_name)
     asked = Asked(options.host, options.containerd_config, options.socket)
     mended = _mended(asked, options, stdout, taken) if options.fix else None
-    report = examine(asked, options.root or options.host)._replace(mended=mended)
+    root = options.root or (place.usual_root() if options.host == "/" else options.host)
+    report = examine(asked, root)._replace(mended=mended)
     if options.prove or (options.fix and not options.dry_run and report.told.facts.socket):
         report = proved(report, asked, options.canary_port)
     stdout.write(json.dumps(as_json(report), indent=2) + "\n" if options.format == "json" else as_text(report))

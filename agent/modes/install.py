@@ -25,7 +25,7 @@ from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
-from agent.wiring import steps, unit, unitfiles
+from agent.wiring import paths, steps, unit, unitfiles
 from agent.wiring.declared import FORMS, form
 from agent.wiring.planning import Changes
 from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Restart, Start, Step, Switch, Wire, Write
@@ -77,6 +77,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_recorded(parser)
     parser.add_argument(
         "--program", metavar="DIR", default="", help="folder of the program to install (default: the one that runs)"
+    )
+    parser.add_argument(
+        "--program-dir",
+        metavar="DIR",
+        default=steps.PROGRAMS,
+        help="where programs are placed, for hosts on which none may run below /opt; named nodeseal "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--print",
@@ -193,6 +200,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         restart_servers=options.restart_servers,
         daemon=daemon,
         host=recorded(options),
+        programs=program_folder(options.program_dir),
     )
     world = HostWorld(host, runs=not options.root)
     if options.reconcile:
@@ -255,6 +263,16 @@ def unread(root: str) -> tuple[str, ...]:
     except Unavailable as error:
         return (f"{error.message}; until it is published again, pulls are answered without it: {error.hint}",)
     return ()
+
+
+def program_folder(path: str) -> str:
+    """Where programs are placed on the host.  Raises `UsageError`."""
+    if not paths.is_plain(path) or os.path.basename(path) != steps.EXECUTABLE or path == f"/{steps.EXECUTABLE}":
+        raise UsageError(
+            f"--program-dir: got {ascii(path)[:80]}; expected an absolute path of a folder nodeseal in another, as "
+            "/usr/local/lib/nodeseal"
+        )
+    return path
 
 
 def source_of(given: str) -> str:

@@ -17,11 +17,11 @@ from agent.adapters.journal import Journal
 from agent.adapters.state import Tried
 from agent.errors import ConfigurationError, Exit, HostError
 from agent.model.request import STDIN_MEDIA_TYPE
-from agent.modes import recording
+from agent.modes import place, recording
 from agent.modes.daemonunit import DaemonUnit, Served
 from agent.modes.world import World
 from agent.rules.lists import BUILT_IN
-from agent.wiring import bindir, distributions, planning, proof, steps, triggers
+from agent.wiring import bindir, distributions, paths, planning, proof, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.edits import Link
 from agent.wiring.manifest import Kind, Manifest, Role
@@ -51,14 +51,14 @@ _SIZE = 512
 class Asked(NamedTuple):
     """What is to be installed, and how.
 
-    `source` is the folder of the program; `version` its version.  `restart` is whether containerd may be restarted,
-    `restart_servers` whether also where that restarts the cluster's own server.  `daemon` is what the daemon's systemd
-    unit is to do, None for none: one that is there stays.  `image` is the image that installs, empty if nobody says.
-    `anew` is whether only what is installed is mended: then what else lies in the verifier folder is no reason to do
-    nothing.  `loaded` is when a containerd was started that has loaded what is to be set, in seconds since 1970, 0 if
-    that is not known: while that one runs, files that are set right again are no reason to restart it.  `host` is what
-    is to stand under that key of the bootstrap document.  `again` is whether to install only where something is
-    installed: not after an uninstallation, whenever that came.
+    `source` is the folder of the program; `version` its version; `programs` where it is placed.  `restart` is whether
+    containerd may be restarted, `restart_servers` whether also where that restarts the cluster's own server.  `daemon`
+    is what the daemon's systemd unit is to do, None for none: one that is there stays.  `image` is the image that
+    installs, empty if nobody says.  `anew` is whether only what is installed is mended: then what else lies in the
+    verifier folder is no reason to do nothing.  `loaded` is when a containerd was started that has loaded what is to be
+    set, in seconds since 1970, 0 if that is not known: while that one runs, files that are set right again are no
+    reason to restart it.  `host` is what is to stand under that key of the bootstrap document.  `again` is whether to
+    install only where something is installed: not after an uninstallation, whenever that came.
     """
 
     source: str
@@ -69,6 +69,7 @@ class Asked(NamedTuple):
     restart: bool = True
     restart_servers: bool = False
     daemon: Served | None = None
+    programs: str = steps.PROGRAMS
     image: str = ""
     anew: bool = False
     loaded: float = 0.0
@@ -125,6 +126,9 @@ class Installer:
         """`tell` gets a line for each thing that is done; `confirm` raises `HostError` if our turn is over."""
         self._journal, self._world, self._asked, self._tell, self._confirm = journal, world, asked, tell, confirm
         self._unit = DaemonUnit(journal, world, tell)
+        self._current = f"{asked.programs}/{steps.CURRENT}"
+        self._program = f"{self._current}/{steps.EXECUTABLE}"
+        self._beside: dict[str, bytes] = {}
         self._restarted = self._changed = False
         self._proof: Proof | None = None
         self._plan: Plan | None = None
@@ -135,20 +139,20 @@ class Installer:
     def prepared(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...], Mapping[str, str]]:
         """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
         asked, journal, runs = self._asked, self._journal, self._world.is_running()
-        plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir))
+        plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir, self._program))
         if plan.restarts_itself and runs and not asked.restart:  # to write our file would be to restart it
-            plan = planning.plan(told.facts, Options(Changes.NONE, asked.bin_dir))
+            plan = planning.plan(told.facts, Options(Changes.NONE, asked.bin_dir, self._program))
         if plan.restart and not plan.restarts_itself and self._has_loaded():
             plan = plan._replace(restart="")
         complaints = planning.unexpected(told.facts, plan)
         if complaints:
             raise ConfigurationError(f"{told.facts.main}: {complaints[0]}")
         path, target = self._own_entry(told)
-        if path and target != bindir.PROGRAM:  # put there by hand, past `current`
-            plan = plan._replace(edits=(*plan.edits, Link(path, bindir.PROGRAM)))
+        if path and target != self._program:  # put there by hand, past `current`
+            plan = plan._replace(edits=(*plan.edits, Link(path, self._program)))
         if not asked.anew:
             self._refuse_strays(told, plan)
-        members, tried = programs.members(asked.source), state.tried(journal.host)
+        members, tried = self._members(), state.tried(journal.host)
         self._tried = tried._replace(failed=_fingerprint(told, plan, members))
         if tried.failed and tried.failed == self._tried.failed and plan.restart:
             raise HostError(
@@ -247,13 +251,20 @@ class Installer:
             reason = "this program is built for another machine: use the one for this architecture"
         return Outcome(plan, installed=False, unsupported=reason) if reason else None
 
+    def _members(self) -> Mapping[str, str]:
+        """What the program's folder is to hold; `paths.json` where its place would tell it another root than "/"."""
+        members = {name: said for name, said in programs.members(self._asked.source).items() if name != paths.NAME}
+        real = programs.real(self._journal.host, f"{self._asked.programs}/{self._asked.version}/{steps.EXECUTABLE}")
+        self._beside = {} if place.above(real) == "/" else {paths.NAME: paths.encode("/")}
+        return members | {name: hashlib.sha256(content).hexdigest() for name, content in self._beside.items()}
+
     def _wanted(self, told: Told, plan: Plan, members: Mapping[str, str]) -> Wanted:
         host = self._journal.host
         path, is_placed = self._folder(members)
-        is_current = host.stands(steps.CURRENT).target == posixpath.basename(path)
+        is_current = host.stands(self._current).target == posixpath.basename(path)
         files = [file for file in self._files(told, plan) if self._is_wanted(file)]
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
-        wish = self._unit.wish(self._asked.daemon, plan, bindir.PROGRAM, is_current=is_placed and is_current)
+        wish = self._unit.wish(self._asked.daemon, plan, self._program, is_current=is_placed and is_current)
         return Wanted(path, is_placed, is_current, (*files, *wish.files), tuple(folders), wish.enable, wish.start)
 
     def _folder(self, members: Mapping[str, str]) -> tuple[str, bool]:
@@ -261,7 +272,7 @@ class Installer:
 
         Another build of the same version, or one that is damaged, keeps its own.
         """
-        host, path = self._journal.host, f"/opt/nodeseal/{self._asked.version}"
+        host, path = self._journal.host, f"{self._asked.programs}/{self._asked.version}"
         build = f"{path}+{programs.identity(members)}"
         names = (path, build, *(f"{build}.{number}" for number in range(2, _MOST_FOLDERS)))
         placed = next((name for name in names if programs.is_placed(host, name, members)), "")
@@ -298,7 +309,7 @@ class Installer:
     def _carry_out(self, step: steps.Step, told: Told, plan: Plan, members: Mapping[str, str]) -> None:
         journal = self._journal
         if isinstance(step, steps.Place):
-            journal.tree(step.path, self._asked.source, members)
+            journal.tree(step.path, self._asked.source, members, self._beside)
             self._tell(f"placed the program in {step.path}")
         elif isinstance(step, Folder):
             journal.folder(step.path, step.mode, step.role)
@@ -413,7 +424,7 @@ class Installer:
         journal = self._journal
         if self._switched_from is None:
             return
-        stay = {self._switched_from, journal.host.stands(steps.CURRENT).target}
+        stay = {self._switched_from, journal.host.stands(self._current).target}
         for entry in journal.manifest.of(Role.PROGRAM):
             is_old = entry.kind is Kind.TREE and posixpath.basename(entry.path) not in stay
             if is_old and not programs.in_use(journal.host, entry.path):

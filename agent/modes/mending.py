@@ -14,7 +14,7 @@ import posixpath
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from agent.adapters import containerd, hostfiles, rights
+from agent.adapters import containerd, hostfiles, programs, rights
 from agent.adapters.containerd import Told
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
@@ -26,6 +26,7 @@ from agent.modes.installing import Asked, Installer, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
 from agent.wiring import bindir, steps
+from agent.wiring.manifest import Role
 from agent.wiring.planning import Changes
 from agent.wiring.steps import Prove
 
@@ -74,15 +75,18 @@ class Mender:
         `restart` is whether containerd may be restarted; `taken` waits for this node's turn to, if it has to.
         """
         self._host, self._world, self._tell, self._restart, self._taken = host, world, tell, restart, taken
+        self._programs = steps.PROGRAMS
 
     def run(self, *, dry: bool = False) -> Mended:
         """Mend, or only say what would be.  Raises `HostError`, `RolledBack` if it had to be taken back."""
-        current = posixpath.dirname(self._host.real(f"{steps.CURRENT}/{steps.EXECUTABLE}"))
-        if current == steps.CURRENT:
+        link = self._current()
+        name = self._host.stands(link).target
+        if not name or not self._host.exists(f"{link}/{steps.EXECUTABLE}"):
             return Mended(nothing=_NOT_INSTALLED)
         told = self._world.facts()
         files, left = self._files(told, dry=dry)
-        source = os.path.join(self._host.root, current.lstrip("/"))
+        self._programs = posixpath.dirname(link)
+        source = os.path.join(self._host.root, programs.real(self._host, f"{self._programs}/{name}").lstrip("/"))
         danger = _danger(source)
         if danger and dry and files:
             return Mended(files, left=(f"{danger}; the rest can be told once that is mended",))
@@ -108,7 +112,14 @@ class Mender:
         """What stands there already, once more."""
         name = NodeState(self._host.root).bootstrap().node_name
         version = posixpath.basename(source)
-        return Asked(source, version, Changes.PULL_PATH, node_name=name, restart=self._restart, anew=True)
+        asked = Asked(source, version, Changes.PULL_PATH, node_name=name, restart=self._restart, anew=True)
+        return asked._replace(programs=self._programs)
+
+    def _current(self) -> str:
+        """The link to the program that containerd runs."""
+        manifest = Journal(self._host).store.read()
+        placed = manifest.of(Role.CURRENT) if manifest else ()
+        return placed[-1].path if placed else f"{steps.PROGRAMS}/{steps.CURRENT}"
 
     def _files(self, told: Told, *, dry: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Files of ours: what is done to them, and what is not, and why."""

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
 
 from agent.codec import strictjson
-from agent.errors import Cause, LimitExceeded, Malformed, Unavailable, UsageError
+from agent.errors import Cause, HostError, LimitExceeded, Malformed, Unavailable, UsageError
 from agent.model.answer import Answer, printable
 from agent.model.record import Record
 from agent.model.request import PullRequest
@@ -221,7 +221,10 @@ def _judge(pull: _Pull, arguments: Arguments, call: Call, deadline: float) -> An
         danger = place.unsafe(program)
         if danger:
             return precedence.blocked(Cause.CONFIGURATION_INVALID, danger, request.name)
-        root = place.root_of(program)
+        try:
+            root = place.root_of(program)
+        except HostError as error:
+            return precedence.blocked(Cause.CONFIGURATION_INVALID, error.message, request.name)
 
     from agent.adapters.answers import AnswerFolder, Given
     from agent.adapters.spool import Spool

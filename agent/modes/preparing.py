@@ -11,7 +11,7 @@ from typing import TextIO
 from agent.adapters import ipc
 from agent.errors import Exit, HostError, UsageError
 from agent.model.reference import Reference
-from agent.modes import imagelist
+from agent.modes import imagelist, place
 
 _SECONDS = 10.0
 
@@ -32,7 +32,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="images, one per line; empty lines and lines with # don't count; - is standard input",
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the daemon's socket is under (default: %(default)s)"
+        "--root",
+        metavar="DIR",
+        default=place.USUAL,
+        help="root that the daemon's socket is under (default: %(default)s)",
     )
     parser.set_defaults(handler=handle)
 

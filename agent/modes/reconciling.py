@@ -172,12 +172,12 @@ class Reconciler:
         """Whether nothing of ours is there any more: an entry without a program is no end, but refuses every pull."""
         folder = told.facts.folder
         has_entry = folder is not None and any(entry.name == bindir.LINK for entry in folder.entries)
-        return not has_entry and self._host.stands(steps.CURRENT).kind is state.NOTHING
+        return not has_entry and self._host.stands(f"{self._asked.programs}/{steps.CURRENT}").kind is state.NOTHING
 
     def _follow(self, told: Told) -> None:
         """What to look at from now on."""
         node = planning.node(told.facts)
-        program = f"{steps.CURRENT}/{steps.EXECUTABLE}"
+        program = f"{self._asked.programs}/{steps.CURRENT}/{steps.EXECUTABLE}"
         more = (program, BOOTSTRAP, told.facts.socket, node.placed.template, node.placed.drop_in)
         paths = tuple(dict.fromkeys(path for path in (*known.watched(node), *more) if path))
         if paths != self._paths:

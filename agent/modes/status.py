@@ -20,7 +20,7 @@ from agent.config.config import Config
 from agent.config.times import about, length
 from agent.errors import Exit, HostError
 from agent.model.answer import printable
-from agent.modes import cache, currency, node, told
+from agent.modes import cache, currency, node, place, told
 from agent.modes.unitlook import UnitTold, told_unit
 from agent.rules import breakglass, lists
 from agent.rules.breakglass import BreakGlass
@@ -64,7 +64,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         epilog="exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug",
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+        "--root", metavar="DIR", default=place.USUAL, help="root that the node's state is under (default: %(default)s)"
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)

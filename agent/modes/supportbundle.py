@@ -20,7 +20,7 @@ from agent.adapters import files
 from agent.adapters.nodestate import moment
 from agent.errors import Exit, HostError, NodesealError
 from agent.model.answer import printable
-from agent.modes import redaction
+from agent.modes import place, redaction
 from agent.modes.supportparts import PARTS, Asked, Part
 
 MOST_BYTES = 4 << 20
@@ -55,7 +55,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "nodeseal support-bundle --output /tmp/nodeseal.tar.gz",
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+        "--root", metavar="DIR", default=place.USUAL, help="root that the node's state is under (default: %(default)s)"
     )
     parser.add_argument(
         "--output",

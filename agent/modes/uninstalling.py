@@ -20,7 +20,7 @@ from agent.modes import recording
 from agent.modes.daemonunit import DaemonUnit
 from agent.modes.installing import restart
 from agent.modes.world import World
-from agent.wiring import bindir, planning
+from agent.wiring import bindir, planning, steps
 from agent.wiring.facts import Facts
 from agent.wiring.manifest import Entry, Kind, Manifest, Role
 from agent.wiring.planning import Options
@@ -86,8 +86,12 @@ class Uninstaller:
     def _unlink(self, facts: Facts | None) -> None:
         """No pull may meet an entry that leads nowhere: containerd refuses it then."""
         if facts and facts.folder:
+            placed = {
+                steps.PROGRAMS,
+                *(posixpath.dirname(each.path) for each in self._journal.manifest.of(Role.CURRENT)),
+            }
             for each in bindir.judge(facts.folder, -1):
-                leads_to_us = each.entry.target.startswith("/opt/nodeseal/")
+                leads_to_us = any(each.entry.target.startswith(f"{folder}/") for folder in placed)
                 path = f"{facts.folder.path}/{each.entry.name}"
                 if each.entry.link and leads_to_us and self._journal.manifest.entry(path) is None:
                     self._journal.host.remove(path)

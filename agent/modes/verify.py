@@ -13,7 +13,7 @@ from typing import Mapping, Sequence, TextIO
 from agent.adapters.nodestate import moment
 from agent.errors import Exit
 from agent.model.reference import Reference
-from agent.modes import node
+from agent.modes import node, place
 from agent.modes.asking import Asker, Heard, ask, seconds_to_wait
 from agent.modes.rendering import Step, as_json, as_text
 from agent.rules import precedence
@@ -56,7 +56,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--root",
         metavar="DIR",
-        default="/",
+        default=place.USUAL,
         help="root that the node's snapshot and credentials are under (default: %(default)s)",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")

@@ -12,6 +12,7 @@ from agent.config import times
 from agent.config.discovery import LABEL, is_label_key
 from agent.errors import Exit, UsageError
 from agent.model.address import Address
+from agent.modes import place
 from agent.modes.source import Cluster, Source
 from agent.modes.tasks import Proving, Taint
 
@@ -68,7 +69,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="verify ahead what this node's pods are about to pull, where RBAC lets us see them",
     )
     parser.add_argument(
-        "--root", metavar="DIR", default="/", help="root that the node's state is under (default: %(default)s)"
+        "--root", metavar="DIR", default=place.USUAL, help="root that the node's state is under (default: %(default)s)"
     )
     parser.add_argument(
         "--prove",

@@ -16,7 +16,7 @@ LINK = "00-nodeseal"
 PROGRAM = "/opt/nodeseal/current/nodeseal"
 """What it leads to."""
 
-_OWN_TARGET = re.compile(r"(?:/[^/]+)*?/opt/nodeseal/[^/]+/nodeseal")
+_OWN_TARGET = re.compile(r"(?:/[^/]+)+/nodeseal/[^/]+/nodeseal")
 _TEMPORARY = re.compile(r"\.tmp-.*|.*~|#.*#|\.#.*|\..*\.sw[a-p]|.*\.(?:tmp|temp|swp|bak|orig|rej|part|dpkg-\w+|rpm\w+)")
 
 

@@ -145,7 +145,12 @@ class May(NamedTuple):
         return 0 <= self.now - self.restarted < RESTART_INTERVAL
 
 
-CURRENT = "/opt/nodeseal/current"
+PROGRAMS = "/opt/nodeseal"
+"""Where programs are placed, unless a host has no place for them there."""
+
+CURRENT = "current"
+"""The link beside them that leads to the one that containerd runs."""
+
 EXECUTABLE = "nodeseal"
 
 
@@ -159,7 +164,8 @@ def steps(plan: Plan, wanted: Wanted, may: May) -> tuple[Step, ...]:
     if not (wanted.is_placed and wanted.is_current) or links:
         done.append(Check(f"{wanted.program}/{EXECUTABLE}"))
     if not wanted.is_current:
-        done.append(Switch(CURRENT, wanted.program.rpartition("/")[2]))
+        folder, _, name = wanted.program.rpartition("/")
+        done.append(Switch(f"{folder}/{CURRENT}", name))
     changed = [_configured(edit) for edit in plan.edits if not _is_verifiers(edit, links)]
     done += [*changed, Compare()] if changed else []
     done += [each for each in wanted.files if each.role is Role.UNIT]

@@ -118,6 +118,8 @@ _HARDENING = (
     "AmbientCapabilities=",
     "NoNewPrivileges=yes",
     "ProtectSystem=strict",
+    "# systemd 252 leaves it writable otherwise, with the folder of its own units in it.",
+    "ReadOnlyPaths=/run",
     "PrivateTmp=yes",
     "PrivateDevices=yes",
     "DevicePolicy=closed",

@@ -4,7 +4,9 @@ In a node's network, so that its registry can be reached; with a control group o
 its units'.  What is mounted is mounted in its mount namespace alone: from outside its root holds what is the host's.
 """
 
+import os
 import pathlib
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +52,7 @@ mount -t sysfs -o ro sysfs sys
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs -o mode=755 tmpfs dev
 for name in null zero full random urandom tty; do : > "dev/$name"; mount --bind "/dev/$name" "dev/$name"; done
+ln -s pts/ptmx dev/ptmx
 mkdir dev/shm dev/pts built && mount -t tmpfs tmpfs dev/shm && mount -t devpts -o newinstance devpts dev/pts
 mount --bind "$4" built
 mount -t cgroup2 cgroup2 sys/fs/cgroup
@@ -143,6 +146,7 @@ def booted_host(node: Node, built: pathlib.Path) -> Iterator[BootedHost]:
                 yield host
             finally:
                 images.close()
+                os.kill(running.pid, signal.SIGKILL)  # and with it everything in its process namespace
     finally:
         run(
             ["unshare", "--mount", "sh", "-c", _FORGET, "forget", group],
