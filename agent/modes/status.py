@@ -1,7 +1,7 @@
 """`nodeseal status`: what holds on this node, since when, and what was let in.
 
-Reads what pulls read, the spool, up to where that was folded, and how much is remembered; asks the daemon alone, if
-there is one, and changes nothing.
+Reads what pulls read, the spool, up to where that was folded, and how much is remembered; asks the daemon, if
+there is one, and systemd, if the daemon has a unit, and changes nothing.
 """
 
 import argparse
@@ -60,7 +60,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="show what holds on this node, and what was let in",
         description="Show the configuration in force, the node's floor, exemptions, break-glass, and how many images "
         "passed, were refused, or could not be told about, by what decided and why; how old that is, and how much is "
+<<<<<<< HEAD
         "remembered; and what the daemon says of itself, and install --reconcile. Asks nobody else, changes nothing.",
+=======
+        "remembered; and what the daemon says of itself, and systemd of its unit. Asks nobody else, changes nothing.",
+>>>>>>> unit
         epilog="exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug",
     )
     parser.add_argument(

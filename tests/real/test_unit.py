@@ -13,7 +13,7 @@ from tests.testbed.booted import BootedHost, booted_host
 from tests.testbed.node import REGISTRY, Node
 from tests.testbed.tools import fetch, unavailable
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.full]
 
 CONFIG = "/etc/nodeseal config/of $this node (100 %)"
 """A folder whose name has all that means something in a unit."""
