@@ -60,8 +60,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="show what holds on this node, and what was let in",
         description="Show the configuration in force, the node's floor, exemptions, break-glass, and how many images "
         "passed, were refused, or could not be told about, by what decided and why; how old that is, and how much is "
-        "remembered; and what the daemon says of itself, systemd of its unit, and install --reconcile. Asks nobody else, "
-        "changes nothing.",
+        "remembered; and what the daemon says of itself, systemd of its unit, and install --reconcile. Asks nobody "
+        "else, changes nothing.",
         epilog="exit codes: 0 ok, 2 usage, 5 host operation failed, 70 bug",
     )
     parser.add_argument(
