@@ -4,7 +4,7 @@ containerd asks the mirrors of a registry in their order and then the registry i
 The file that counts is found by the registry's name: of `HOST_PORT_`, `HOST:PORT` and `_default` the first folder that
 is there.  A host that is not the registry is told which one is meant: `ns`.
 
-Source: containerd 2.1, documentation of hosts.toml, "Registry Configuration - Introduction".
+Source: "Registry Configuration - Introduction" of containerd's documentation.
 
 A recorded place is an object; all keys may be missing.  `url` is where its API is, with `/v2` and what else is in front
 of a repository's name; without it, it is the registry itself.  `resolves` is whether it is asked what a tag means.

@@ -3,7 +3,7 @@
 Of what containerd reads everything is taken that a pull by digest goes by.  As there, a file that can't be read counts
 as none, and then Docker's files beside it do; and who may not be asked for content (`capabilities`) is left out.
 
-Source: containerd 2.1, documentation of hosts.toml, "Registry Configuration - Introduction".
+Source: "Registry Configuration - Introduction" of containerd's documentation.
 """
 
 import posixpath

@@ -111,7 +111,7 @@ def replace_ports(setting: Setting, replace: Replace, registry: Situated) -> Non
     ours: dict[object, object] = {
         nodestate.moment: lambda: setting.moment,
         registry_access.open_registry: open_registry,
-        revocation_access.LateRevocation: lambda *_: Answers(),
+        revocation_access.LateRevocation: lambda *_, **__: Answers(),
         inline.SystemClock: lambda: clock,
     }
     for module in [module for name, module in sys.modules.items() if name.startswith("agent.")]:
@@ -281,6 +281,9 @@ def at_daemon(setting: Setting, rows: list[Row], root: pathlib.Path, replace: Re
 
     class Given:
         """`warm_access.Connections` of this situation."""
+
+        def reach(self, host: object) -> None:
+            """As it is."""
 
         def registry(self, *_: object) -> Registry:
             return cast("Registry", registry)
