@@ -53,10 +53,10 @@ class Material(NamedTuple):
 class Proof(NamedTuple):
     """That an entry is in a tree.
 
-    `index` is the entry's in a tree of `size` entries with `root`; `hashes` lead there; `checkpoint` is a signed note.
+    `log_index` is the entry's in a tree of `size` entries with `root`; `hashes` lead there; `checkpoint` is a signed note.
     """
 
-    index: int
+    log_index: int
     size: int
     root: bytes
     hashes: tuple[bytes, ...]
@@ -71,7 +71,7 @@ class LogEntry(NamedTuple):
     """
 
     log_id: bytes
-    index: int
+    log_index: int
     integrated_time: int
     kind: str
     version: str
@@ -153,7 +153,7 @@ def _entry(value: object, where: str, version: int) -> LogEntry:
     proof = _proof(entry["inclusionProof"], f"{where}: inclusionProof") if "inclusionProof" in entry else None
     found = LogEntry(
         log_id=_bytes(log, "keyId", where),
-        index=_integer(entry, "logIndex", where),
+        log_index=_integer(entry, "logIndex", where),
         integrated_time=_integer(entry, "integratedTime", where),
         kind=_text(kind, "kind", where),
         version=_text(kind, "version", where),
@@ -174,7 +174,7 @@ def _proof(value: object, where: str) -> Proof:
     proof = _message(value, where, ("logIndex", "rootHash", "treeSize", "hashes", "checkpoint"))
     hashes = _list(proof, "hashes", where, MAX_HASHES)
     return Proof(
-        index=_integer(proof, "logIndex", where),
+        log_index=_integer(proof, "logIndex", where),
         size=_integer(proof, "treeSize", where),
         root=_bytes(proof, "rootHash", where),
         hashes=tuple(_bytes({"hash": each}, "hash", where) for each in hashes),

@@ -53,7 +53,7 @@ def test_key_is_named_by_a_hint() -> None:
 
 def test_members_with_default_values_are_left_out_or_null() -> None:
     found = read_entry(logIndex=..., integratedTime=..., inclusionPromise=..., kindVersion=None)
-    assert (found.index, found.integrated_time, found.promise, found.kind) == (0, 0, b"", "")
+    assert (found.log_index, found.integrated_time, found.promise, found.kind) == (0, 0, b"", "")
     assert read_entry(inclusionProof=proof(logIndex=None, hashes=None)).proof is not None
     empty = read(bundle(dsseEnvelope={"payloadType": "x", "signatures": [{"sig": b64(b"s")}]}))
     assert isinstance(empty.content, dsse.Envelope) and empty.content.payload == b""
@@ -61,7 +61,7 @@ def test_members_with_default_values_are_left_out_or_null() -> None:
 
 @pytest.mark.parametrize("integer", [5, "5"])
 def test_integers_are_strings_or_numbers(integer: object) -> None:
-    assert read_entry(logIndex=integer).index == 5
+    assert read_entry(logIndex=integer).log_index == 5
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_what_two_readers_could_read_differently_is_malformed(content: bytes) ->
 def test_subjects_and_digests_have_a_limit() -> None:
     parse(encoded(subject=[{}] * 1024))
     parse(encoded(subject=[{"digest": {str(i): "" for i in range(32)}}]))
-    for subjects in ([{}] * 1025, [{"digest": {str(i): "" for i in range(33)}}]):
+    too_many: list[list[dict[str, Any]]] = [[{}] * 1025, [{"digest": {str(i): "" for i in range(33)}}]]
+    for subjects in too_many:
         with pytest.raises(LimitExceeded):
             parse(encoded(subject=subjects))
