@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.http_wire import Deadline, Wire
-from agent.codec import cms, manifestyaml, pem, signaturelines, strictjson, strictyaml
+from agent.codec import cms, dsse, manifestyaml, pem, signaturelines, sigstorebundle, statement, strictjson, strictyaml
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
 from agent.formats import notation_cose, notation_envelope, notation_jws
@@ -34,6 +34,7 @@ from agent.rego.evaluator import Program
 from agent.rego.faults import EvaluationFault, SyntaxFault
 from agent.trust import chain, crl, identity, ocsp, signedconfiguration, timestamp, trustpolicy_document
 from agent.trust.revocationstatus import Unusable
+from tests.codec import evidence
 from tests.hostile import messages
 from tests.rego.reports import POLICIES, REPORTS
 from tests.signing import envelope, key, signature_manifest, trust_policy, usual_signer, write_config
@@ -228,6 +229,16 @@ TARGETS: Mapping[str, Target] = {
     ),
     "jws": Target(_notation_jws, (Malformed,), _jws_messages),
     "cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
+    "dsse": Target(
+        lambda data: dsse.parse(data, "fuzz"), (Malformed,), lambda: [json.dumps(evidence.dsse_json()).encode()],
+    ),
+    "bundle": Target(
+        sigstorebundle.parse, (Malformed,),
+        lambda: [json.dumps(each).encode() for each in (evidence.bundle(), evidence.bundle_of_version_01())],
+    ),
+    "statement": Target(
+        statement.parse, (Malformed,), lambda: [evidence.statement(), evidence.statement(annotations={"a": 1})]
+    ),
     "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
     "public-key": Target(
         lambda data: signedconfiguration.signing_key(data.decode("utf-8", "replace")), (Malformed,),
@@ -268,6 +279,7 @@ TARGETS: Mapping[str, Target] = {
 MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
+    "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement",
 }  # fmt: skip
 
 
