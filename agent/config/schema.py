@@ -356,10 +356,12 @@ _KEY_PROVIDER = obj(
         "then": {
             "required": ["url"],
             "properties": {
-                "url": {"description": "Where the certificates are"},
+                "url": {"title": "URL", "description": "Where the certificates are, an https URL"},
                 "contentType": {
+                    "title": "Content type",
+                    "description": "What is there: certificates.",
                     "const": "certificate",
-                    "x-expected": '"certificate": keys stand here or in a document',
+                    "x-expected": '"certificate": public keys stand here or in a document',
                 },
             },
         },
