@@ -1,6 +1,6 @@
 """The layout of cosign until version 2: one layer for each signature, which is an annotation beside its payload.
 
-cosign, SIGNATURE_SPEC.md.  Certificates and log entries may be further annotations; a public key needs none of them.
+The signature specification of cosign.  Certificates and log entries may be further annotations; a public key needs none of them.
 """
 
 from agent.codec import simplesigning
