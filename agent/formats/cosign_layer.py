@@ -1,6 +1,6 @@
 """The layout of cosign until version 2: one layer for each signature, which is an annotation beside its payload.
 
-The signature specification of cosign.  Certificates and log entries may be further annotations; a public key needs none of them.
+See cosign's signature specification.  Certificates and log entries may stand beside it too; a key needs neither.
 """
 
 from agent.codec import simplesigning
