@@ -68,6 +68,21 @@ def base64_standard(text: str, where: str) -> bytes:
     return _decode(raw, raw.rstrip(b"="), where)
 
 
+def base64_either(text: str, where: str) -> bytes:
+    """Decode standard or URL-safe base64, padded or not, as DSSE and proto3's JSON have it: one alphabet in one text.
+
+    Raises `Malformed` for every other spelling.
+    """
+    raw = text.encode("ascii", "replace")
+    if (b"-" in raw or b"_" in raw) and not _FORBIDDEN.isdisjoint(raw.rstrip(b"=")):
+        raise Malformed(f"{where}: got base64 of two alphabets; expected one")
+    standard = raw.translate(_TO_STANDARD)
+    bare = standard.rstrip(b"=")
+    if len(standard) != len(bare):  # padded, then rightly
+        return _decode(standard, bare, where)
+    return _decode(standard + b"=" * (-len(standard) % 4), standard, where)
+
+
 def _decode(padded: bytes, bare: bytes, where: str) -> bytes:
     """Decode, and insist on the one spelling that encoding would give: no stray bits, no stray characters."""
     try:

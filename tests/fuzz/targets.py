@@ -18,12 +18,25 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.http_wire import Deadline, Wire
-from agent.codec import cms, manifestyaml, pem, signaturelines, strictjson, strictyaml
+from agent.codec import (
+    cms,
+    dsse,
+    manifestyaml,
+    pem,
+    signaturelines,
+    sigstorebundle,
+    simplesigning,
+    statement,
+    strictjson,
+    strictyaml,
+)
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
-from agent.formats import notation_cose, notation_envelope, notation_jws
+from agent.formats import cosign_bundle, cosign_layer, notation_cose, notation_envelope, notation_jws
+from agent.formats.cosign import BUNDLE_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
+from agent.model.evidence import Blob
 from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST, Manifest
 from agent.model.reference import Reference, Repository
 from agent.modes import config
@@ -32,8 +45,10 @@ from agent.registry.urls import Origin, Url
 from agent.rego.compiler import compile_policy
 from agent.rego.evaluator import Program
 from agent.rego.faults import EvaluationFault, SyntaxFault
-from agent.trust import chain, crl, identity, ocsp, signedconfiguration, timestamp, trustpolicy_document
+from agent.trust import chain, crl, identity, ocsp, publickeys, signedconfiguration, timestamp, trustpolicy_document
 from agent.trust.revocationstatus import Unusable
+from tests import signing_cosign
+from tests.codec import evidence
 from tests.hostile import messages
 from tests.rego.reports import POLICIES, REPORTS
 from tests.signing import envelope, key, signature_manifest, trust_policy, usual_signer, write_config
@@ -72,6 +87,30 @@ def _notation_jws(data: bytes) -> None:
 
 def _notation_cose(data: bytes) -> None:
     notation_envelope.target_artifact(notation_envelope.checked(notation_cose.parse(data)).payload)
+
+
+def _cosign(data: bytes) -> None:
+    """A layer and its annotations, or a bundle: whose signature it is, and what was signed."""
+    content, cut, beside = data.partition(_CUT)
+    annotations = strictjson.decode(beside, "fuzz", limit=LIMIT) if cut else None
+    one = signing_cosign.Layer(content) if cut else signing_cosign.Layer(content, None, BUNDLE_TYPE)
+    blob = Blob(signing_cosign.descriptor_of(one), content)
+    signature = cosign_layer.read(blob, annotations) if cut else cosign_bundle.read(blob)
+    publickeys.load(signing_cosign.public_der()).made(signature.signature, signature.signed)
+    signature.read()
+
+
+def _cosign_evidence() -> list[bytes]:
+    layer = signing_cosign.layer(signing_cosign.payload(_IMAGE))
+    return [
+        layer.content + _CUT + json.dumps(layer.annotations).encode(),
+        signing_cosign.bundle(signing_cosign.statement(_IMAGE)).content,
+    ]
+
+
+def _public_keys(data: bytes) -> None:
+    for der in pem.public_keys(data):
+        publickeys.load(der).made(b"0", b"1")
 
 
 def _identity(text: str) -> None:
@@ -228,6 +267,25 @@ TARGETS: Mapping[str, Target] = {
     ),
     "jws": Target(_notation_jws, (Malformed,), _jws_messages),
     "cose": Target(_notation_cose, (Malformed,), lambda: [messages.cose(_SIGNER, _IMAGE)]),
+    "dsse": Target(
+        lambda data: dsse.parse(data, "fuzz"), (Malformed,), lambda: [json.dumps(evidence.dsse_json()).encode()],
+    ),
+    "bundle": Target(
+        sigstorebundle.parse, (Malformed,),
+        lambda: [json.dumps(each).encode() for each in (evidence.bundle(), evidence.bundle_of_version_01())],
+    ),
+    "statement": Target(
+        statement.parse, (Malformed,), lambda: [evidence.statement(), evidence.statement(annotations={"a": 1})]
+    ),
+    "simple-signing": Target(
+        simplesigning.parse, (Malformed,),
+        lambda: [signing_cosign.payload("sha256:" + "0" * 64, optional={"env": "prod", "n": [1]})],
+    ),
+    "cosign": Target(_cosign, (Malformed,), _cosign_evidence),
+    "public-keys": Target(
+        _public_keys, (Malformed,),
+        lambda: [_public_key(kind).replace(b"\n", b"\r\n") * 2 for kind in ("P-384", "RSA-2048")],
+    ),
     "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
     "public-key": Target(
         lambda data: signedconfiguration.signing_key(data.decode("utf-8", "replace")), (Malformed,),
@@ -268,6 +326,7 @@ TARGETS: Mapping[str, Target] = {
 MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
+    "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
 }  # fmt: skip
 
 
