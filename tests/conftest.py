@@ -22,6 +22,9 @@ settings.load_profile("any machine")
 _DEAREST = ("real", "hostile", "modes", "frozen")
 """Folders that start containerd, the program or the daemon for nearly every test."""
 
+_SLOWEST = ("test_newcomer.py", "test_building.py", "test_portable.py")
+"""Of the slow tests, those that build the program."""
+
 _LOCAL_NAMES = ("localhost", "", None)
 
 
@@ -54,6 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The dearest files first; the order within a file stays."""
 
     def rank(item: pytest.Item) -> int:
+        if item.path.name in _SLOWEST:
+            return -1
         folder = item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
         return _DEAREST.index(folder) if folder in _DEAREST else len(_DEAREST)
 
