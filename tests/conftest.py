@@ -22,6 +22,12 @@ settings.load_profile("any machine")
 _DEAREST = ("real", "hostile", "modes", "frozen")
 """Folders that start containerd, the program or the daemon for nearly every test."""
 
+_FROZEN = ("frozen", "hostile")
+"""Folders of which only the tests' own part runs in Python that could be measured: simulators, signers."""
+
+_SLOWEST = ("test_newcomer.py", "test_building.py", "test_portable.py")
+"""Of the slow tests, those that build the program."""
+
 _LOCAL_NAMES = ("localhost", "", None)
 
 
@@ -51,13 +57,18 @@ sys.addaudithook(_guard)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The dearest files first; the order within a file stays."""
+    """The dearest files first; the order within a file stays.  Nothing of `_FROZEN` is measured."""
 
     def rank(item: pytest.Item) -> int:
+        if item.path.name in _SLOWEST:
+            return -1
         folder = item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
         return _DEAREST.index(folder) if folder in _DEAREST else len(_DEAREST)
 
     items.sort(key=rank)
+    for item in items:
+        if item.path.parent.name in _FROZEN:
+            item.add_marker("unmeasured")
 
 
 def pytest_sessionfinish() -> None:

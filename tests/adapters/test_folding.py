@@ -464,6 +464,7 @@ def _spaces(value: Record) -> int:
     return len(json.dumps(value._asdict())) - len(json.dumps(value._asdict(), separators=(",", ":")))
 
 
+@pytest.mark.unmeasured
 def test_memory_is_bounded_however_much_there_is(reader: SpoolReader, root: Path) -> None:
     lines = [b"".join(line(record(number)) for number in range(i, i + 10_000)) for i in range(0, 40_000, 10_000)]
     total = 0

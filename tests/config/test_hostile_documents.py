@@ -142,6 +142,7 @@ def many(name: str, number: int, patterns: int, group: int) -> Candidate:
     return candidate(f"{name}{number}", value)
 
 
+@pytest.mark.unmeasured
 def test_a_thousand_config_maps_stop_nobodys_change_within_bounded_time_and_memory() -> None:
     mine = candidate("zz", says("r.example/zz/**"))
     before = merge([mine])
@@ -162,6 +163,7 @@ def test_a_thousand_config_maps_stop_nobodys_change_within_bounded_time_and_memo
     assert len({each.name for each in after.quarantined}) == len(after.quarantined)
 
 
+@pytest.mark.unmeasured
 def test_documents_that_take_long_to_read_are_not_read_without_end() -> None:
     mine = candidate("zz", says("r.example/zz/**"))
     before = merge([mine])

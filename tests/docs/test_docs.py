@@ -4,10 +4,7 @@ Reads files and runs `--help`; needs neither network nor root.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Iterator, NamedTuple
 from urllib.parse import unquote
@@ -23,7 +20,7 @@ from agent.modes.rendering import REMEDIES
 from agent.rules.floor import Bootstrap, Floor
 from agent.rules.rule import FailureAction, PolicySettings, Rule
 from agent.rules.ruleset import Exemption, RuleSet
-from tests import signing
+from tests import forked, signing
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -191,16 +188,11 @@ def test_there_are_links() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "text"), help_blocks(), ids=[block[0] or "nodeseal" for block in help_blocks()])
-def test_a_help_text_is_the_programs_own(arguments: str, text: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "agent", *arguments.split(), "--help"],
-        cwd=ROOT,
-        env={**os.environ, "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert text == done.stdout
+def test_a_help_text_is_the_programs_own(arguments: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    done = forked.run(*arguments.split(), "--help")
+    assert done.code == 0, done.err
+    assert text == done.out
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,9 @@ def copy(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
             (tmp_path / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tmp_path / "copy" / name)
     (tmp_path / "home").mkdir()
-    for parent in (tmp_path, *tmp_path.parents[:2]):  # what pytest makes for itself is closed to others
-        parent.chmod(parent.stat().st_mode | 0o011)
+    for parent in (tmp_path, *tmp_path.parents):  # what pytest makes for itself is closed to others
+        if not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
     yield tmp_path / "copy"
     shutil.rmtree(tmp_path / "copy")
 

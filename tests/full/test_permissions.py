@@ -14,7 +14,7 @@ from tests import permissions
 from tests.permissions import ACCOUNT, BASE, NAMESPACE, Access
 from tests.testbed.kube import NODE, KubeServer
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
 OPTIONAL = sorted({each.file for each in permissions.table()} - {BASE})
 IDENTITIES = [[BASE], *([BASE, each] for each in OPTIONAL), [BASE, *OPTIONAL]]

@@ -8,7 +8,7 @@ import pytest
 from tests.documents import PERFORMANCE, put_between
 from tests.soak import cluster
 
-pytestmark = [pytest.mark.full, pytest.mark.frozen, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.full, pytest.mark.frozen, pytest.mark.timeout(1800)]
 
 
 def test_a_small_crowd_follows_through_everything_and_a_daemon_puts_each_change_in_force(

@@ -141,6 +141,7 @@ def test_word_of_a_policy_that_reads_the_time_holds_a_minute() -> None:
     assert policy("valid := true").fresh_for is None
 
 
+@pytest.mark.unmeasured
 def test_runaway_policy_is_a_fault_that_names_it() -> None:
     body = "valid { numbers.range(1, 3000)[a]; numbers.range(1, 3000)[b]; numbers.range(1, 3000)[c]; a + b + c < 0 }"
     with pytest.raises(PolicyFault, match=r"p\.rego: "):

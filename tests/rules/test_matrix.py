@@ -79,6 +79,7 @@ def test_judgement_with_an_engine(situation: str, floor: str) -> None:
         assert differences(rows, doors.at_judgement(setting, rows)) == []
 
 
+@pytest.mark.unmeasured
 @SITUATIONS
 def test_plugin_over_files_which_tells_the_spool_the_same(
     situation: str, floor: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
@@ -93,6 +94,7 @@ def test_plugin_over_files_which_tells_the_spool_the_same(
         assert differences(rows, spooled) == []
 
 
+@pytest.mark.unmeasured
 @SITUATIONS
 def test_daemon_over_files(situation: str, floor: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i, setting in enumerate(settings.settings_of(situation, floor)):
@@ -101,6 +103,7 @@ def test_daemon_over_files(situation: str, floor: str, tmp_path: pathlib.Path, m
             assert differences(rows, doors.at_daemon(setting, rows, tmp_path / str(i), patches.setattr)) == []
 
 
+@pytest.mark.unmeasured
 @SITUATIONS
 def test_verify_over_files(situation: str, floor: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i, setting in enumerate(settings.settings_of(situation, floor)):
@@ -109,6 +112,7 @@ def test_verify_over_files(situation: str, floor: str, tmp_path: pathlib.Path, m
             assert differences(rows, doors.at_verify(setting, rows, tmp_path / str(i), patches.setattr)) == []
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("cause", doors.SAID_BY_THE_REGISTRY)
 def test_verify_over_files_where_not_even_the_image_can_be_had(
     cause: Cause, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch

@@ -69,6 +69,7 @@ def ipv6_spellings(draw: st.DrawFn) -> tuple[str, str]:
     return f"[{address}]{port}/a", f"[{other}]{port}/a{draw(_LABELS)}"
 
 
+@pytest.mark.unmeasured
 @given(spellings() | hub_spellings() | ipv6_spellings())
 def test_every_spelling_of_a_name_is_under_the_same_rules_and_lists(both: tuple[str, str]) -> None:
     name, other = both

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import timedelta
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from agent.rules.rule import ACTIONS, EVERYTHING, Default, Enforcement, FailureA
 from agent.rules.ruleset import Exemption, RuleSet
 from tests.rules import worlds
 from tests.rules.worlds import VERDICTS, World
+
+pytestmark = pytest.mark.unmeasured  # what is generated goes where the other tests of this folder go
 
 OPEN = Floor(break_glass_for_all=True)
 WRITTEN_DOWN = {Ground.EXEMPT, Ground.ALLOWED_BY_DIGEST, Ground.BREAK_GLASS, Ground.DISABLED, Ground.AUDIT}
