@@ -53,7 +53,7 @@ class Material(NamedTuple):
 class Proof(NamedTuple):
     """That an entry is in a tree.
 
-    `log_index` is the entry's in a tree of `size` entries with `root`; `hashes` lead there; `checkpoint` is a signed note.
+    `log_index` is the place in a tree of `size` entries with `root`; `hashes` lead there; `checkpoint` is a signed note.
     """
 
     log_index: int
