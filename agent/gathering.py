@@ -19,7 +19,7 @@ from agent.formats import Format, format_class
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
-from agent.model.manifest import Manifest
+from agent.model.manifest import EMPTY_CONFIG, Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.report import Artifact, Report
@@ -51,6 +51,9 @@ MAX_MANIFEST_SIZE = 256 * 1024
 
 COSIGN_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
 """The artifact type that Ratify gives to what cosign's tag names, whatever its manifest says."""
+
+COSIGN_TAG = ".sig"
+"""What cosign's tag of an image ends with."""
 
 _ALL_TYPES = "*"
 
@@ -100,6 +103,11 @@ class Verifier:
     def handles(self, artifact_type: str) -> bool:
         """Whether evidence of this type is for this verifier."""
         return artifact_type in self.artifact_types or _ALL_TYPES in self.artifact_types
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags that it wants to know of: see `Format.tags`."""
+        return {end: kind for end, kind in self.format.tags.items() if self.handles(kind)}
 
 
 class Gap(NamedTuple):
@@ -162,6 +170,17 @@ class _Look(NamedTuple):
 _NOTHING = _Look()
 
 
+class _Listed(NamedTuple):
+    """All that is listed for a subject.  `tagged` are those that a tag names, with the type that this gives them."""
+
+    descriptors: tuple[Descriptor, ...]
+    tagged: Mapping[Digest, str]
+    source: str
+    types_are_reliable: bool
+    defect: Malformed | None
+    gaps: tuple[Gap, ...]
+
+
 class Gathering:
     """Steps 4 to 6 for one subject.
 
@@ -175,6 +194,7 @@ class Gathering:
         self._nested = nested
         self._trace = ports.trace
         self._subject = ask.request.subject.digest
+        self._tagged: Mapping[Digest, str] = {}
         self._exemptions: list[Artifact] = []
         self._exempting: set[Verifier] = set()
         for verifier in ask.verifiers:
@@ -186,32 +206,36 @@ class Gathering:
         asked = [each for each in ask.verifiers if each not in self._exempting]
         kinds = tuple(dict.fromkeys(kind for each in asked for kind in each.artifact_types))
         self.wanted = (_ALL_TYPES,) if kinds and ask.policy.sees_everything else kinds
+        self._tags = {end: kind for each in asked for end, kind in each.tags.items()}
+        if ask.cosign_tags and {COSIGN_TYPE, _ALL_TYPES} & set(self.wanted):
+            self._tags[COSIGN_TAG] = COSIGN_TYPE
 
     async def gather(self) -> Found:
         """(5) and (6)."""
         if not self.wanted:
             self._trace.step("list referrers", "nothing", "the configuration asks for no evidence of this image")
             return self._found([], (), "no listing")
-        try:
-            listing = await self._listed()
-        except Unavailable as error:
-            self._trace.step("list referrers", ", ".join(self.wanted), f"{error.cause.value}: {error.message}")
-            return self._found([], (Gap(error.cause, error.message),), "no listing")
+        listing = await self._listed()
+        self._tagged = listing.tagged
         if listing.descriptors and self._ask.depth > MAX_NESTING:
             excess = LimitExceeded(f"{listing.source}: got more than {MAX_NESTING} referrers in each other")
-            return self._found([self._defect(self._subject, excess)], (), listing.source)
+            return self._found([self._defect(self._subject, excess)], listing.gaps, listing.source)
         chosen, defect = self._choose(listing)
         self._trace.step(
             "list referrers" if self._ask.depth == 1 else f"list referrers of {self._subject}",
             ", ".join(self.wanted),
-            f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at",
+            "; ".join(
+                (
+                    f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at",
+                    *(f"{gap.cause.value}: {gap.message}" for gap in listing.gaps),
+                )
+            ),
         )
-        clock = self._ports.clock
 
         async def look(descriptor: Descriptor) -> _Look:
             """One referrer, unless patience has run out."""
             looked_at = MAX_NESTED - self._ask.left[0]
-            if looked_at >= LOOKED_AT_LEAST and clock.monotonic() - self._ask.since > PATIENCE:
+            if self._is_too_long(looked_at):
                 text = f"{listing.source}: looked at {looked_at} referrers in {PATIENCE:g} s"
                 return self._defect(descriptor.digest, LimitExceeded(f"{text}; expected fewer"))
             return await self._look_at(descriptor)
@@ -225,7 +249,7 @@ class Gathering:
 
         results = await self._ports.concurrent.map(look, chosen, enough=enough)
         defects = [] if defect is None else [self._defect(self._subject, defect)]
-        return self._found([*results, *defects], (), listing.source)
+        return self._found([*results, *defects], listing.gaps, listing.source)
 
     def _found(self, looks: Sequence[_Look], gaps: tuple[Gap, ...], source: str) -> Found:
         artifacts = sorted(
@@ -237,30 +261,58 @@ class Gathering:
         report = Report(self._ask.request.identity, tuple(artifacts), tuple(defects), seen_whole=whole)
         return Found(report, (*gaps, *(gap for look in looks for gap in look.gaps)), source)
 
-    async def _listed(self) -> Listing:
-        """The subject's referrers, cosign's tag among them.  Raises `Unavailable`."""
+    async def _listed(self) -> _Listed:
+        """The subject's referrers and what its tags name, each once.  A place that nobody answers for is a gap.
+
+        What a tag names comes first: more referrers than are looked at must not hide it.
+        """
+        places = ("", *self._tags)
+        heard = await self._ports.concurrent.map(self._heard, places, enough=lambda _: False)
+        gaps = tuple(each for each in heard if isinstance(each, Gap))
+        listings = {place: each for place, each in zip(places, heard, strict=True) if isinstance(each, Listing)}
+        listing = listings.pop("", None) or Listing((), "no listing", types_are_reliable=True)
+        named = {
+            each.digest: each._replace(artifact_type=self._tags[end])
+            for end, tagged in listings.items()
+            for each in tagged.descriptors
+        }
+        others = (each for each in listing.descriptors if each.digest not in named)
+        defects = (each.defect for each in (listing, *listings.values()) if each.defect is not None)
+        return _Listed(
+            descriptors=(*named.values(), *others),
+            tagged={digest: str(each.artifact_type) for digest, each in named.items()},
+            source=" and ".join((listing.source, *(f"tag *{end}" for end in self._tags))),
+            types_are_reliable=listing.types_are_reliable,
+            defect=next(defects, None),
+            gaps=gaps,
+        )
+
+    async def _heard(self, place: str) -> Listing | Gap:
+        """What one place lists: a tag by its end, or the referrers ("")."""
         ask, registry = self._ask, self._ports.registry
         try:
-            listing = await registry.referrers(ask.repository, self._subject, self.wanted)
+            if not place:
+                return await registry.referrers(ask.repository, self._subject, self.wanted)
+            tag = f"{self._subject.algorithm}-{self._subject.encoded}{place}"
+            found = await registry.tagged(Reference(ask.repository, tag, None))
+            return Listing(() if found is None else (found,), tag, types_are_reliable=True)
         except Malformed as error:
-            listing = Listing((), "referrers API", types_are_reliable=True, defect=error)
-        if not ask.cosign_tags or not {COSIGN_TYPE, _ALL_TYPES} & set(self.wanted):
-            return listing
-        tag = f"{self._subject.algorithm}-{self._subject.encoded}.sig"
-        try:
-            tagged = await registry.tagged(Reference(ask.repository, tag, None))
-        except Malformed as error:
-            return listing._replace(defect=listing.defect or error)
-        if tagged is None or any(each.digest == tagged.digest for each in listing.descriptors):
-            return listing
-        return listing._replace(descriptors=(*listing.descriptors, tagged._replace(artifact_type=COSIGN_TYPE)))
+            return Listing((), "referrers API", types_are_reliable=True, defect=error)
+        except Unavailable as error:
+            return Gap(error.cause, error.message)
 
-    def _choose(self, listing: Listing) -> tuple[list[Descriptor], Malformed | None]:
+    def _is_too_long(self, looked_at: int) -> bool:
+        """Whether patience has run out, after so many pieces."""
+        return looked_at >= LOOKED_AT_LEAST and self._ports.clock.monotonic() - self._ask.since > PATIENCE
+
+    def _choose(self, listing: _Listed) -> tuple[list[Descriptor], Malformed | None]:
         """What is worth fetching: where listed types can't be relied on, everything, up to the limit."""
         chosen = [
             each
             for each in listing.descriptors
-            if not listing.types_are_reliable or each.artifact_type is None or self._concerns(each.artifact_type)
+            if not listing.types_are_reliable
+            or each.artifact_type in (None, EMPTY_CONFIG)  # the second is what some say of an artifact that tells it
+            or self._concerns(str(each.artifact_type))
         ]
         if len(chosen) <= MAX_EVIDENCE:
             return chosen, listing.defect
@@ -277,12 +329,13 @@ class Gathering:
         artifact_type = descriptor.artifact_type or ""
         try:
             manifest = await self._manifest(descriptor)
-            artifact_type = artifact_type if artifact_type == COSIGN_TYPE else manifest.artifact_type
+            artifact_type = self._tagged.get(descriptor.digest) or manifest.artifact_type
             if not self._concerns(artifact_type):
                 self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
                 return _NOTHING
-            self._check_subject(manifest, artifact_type)
-            outcomes = [await self._verified(each, descriptor, manifest) for each in self._handlers(artifact_type)]
+            self._check_subject(manifest, descriptor.digest)
+            evidence = manifest._replace(artifact_type=artifact_type)
+            outcomes = [await self._verified(each, descriptor, evidence) for each in self._handlers(artifact_type)]
         except Unavailable as error:
             self._trace.step(f"fetch {descriptor.digest}", "manifest and blob", f"{error.cause.value}: {error.message}")
             return _Look(gaps=(Gap(error.cause, error.message),))
@@ -320,9 +373,9 @@ class Gathering:
         value = strictjson.decode(content, "manifest", limit=MAX_MANIFEST_SIZE)
         return Manifest.from_json(value, descriptor.media_type)
 
-    def _check_subject(self, manifest: Manifest, artifact_type: str) -> None:
+    def _check_subject(self, manifest: Manifest, digest: Digest) -> None:
         """Raises `Malformed` unless the manifest points at our subject; what a tag names need not."""
-        if artifact_type == COSIGN_TYPE and manifest.subject is None:
+        if digest in self._tagged and manifest.subject is None:
             return
         if manifest.subject is None or manifest.subject.digest != self._subject:
             raise _WrongSubject(
@@ -333,14 +386,28 @@ class Gathering:
         """What one verifier says of a referrer.  Raises `Unavailable`."""
         ask = self._ask
         try:
-            limit = verifier.format.blob_limit(len(manifest.blobs))
-            blobs = [
-                Blob(blob, await self._ports.registry.blob(ask.repository, blob, limit)) for blob in manifest.blobs
-            ]
+            blobs = await self._blobs(verifier.format, manifest)
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
-        evidence = Evidence(descriptor.digest, manifest, tuple(blobs))
+        evidence = Evidence(descriptor.digest, manifest, blobs)
         return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
+
+    async def _blobs(self, form: Format, manifest: Manifest) -> tuple[Blob, ...]:
+        """The manifest's blobs, each fetched once.  Raises `Malformed`, `Unavailable`, unless each counts for itself."""
+        limit = form.blob_limit(manifest)
+        found: dict[Descriptor, Blob] = {}
+        for blob in manifest.blobs:
+            if blob in found:
+                continue
+            try:
+                if form.each_blob_counts and self._is_too_long(len(found)):
+                    raise LimitExceeded(f"layers: looked at {len(found)} in {PATIENCE:g} s; expected fewer")
+                found[blob] = Blob(blob, await self._ports.registry.blob(self._ask.repository, blob, limit))
+            except (Malformed, Unavailable) as error:
+                if not form.each_blob_counts:
+                    raise
+                found[blob] = Blob(blob, b"", error)
+        return tuple(found[blob] for blob in manifest.blobs)
 
     async def _inquire(self, inquiry: Inquiry[Outcome]) -> Outcome:
         """Run a verification to its end, and ask what it has to ask."""

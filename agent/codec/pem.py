@@ -1,4 +1,4 @@
-"""Certificates in a document: one DER certificate, or a PEM bundle (RFC 7468); and a public key as PEM.
+"""Certificates in a document: one DER certificate, or a PEM bundle (RFC 7468); and public keys as PEM.
 
 Text in front of a PEM block is allowed, as tools put explanations there; anything after the last block, a broken block
 or a block of another kind spoils the document.  Private keys are told as such and never shown.  Decides nothing about
@@ -30,11 +30,16 @@ MAX_CERTIFICATE_SIZE = 16 * 1024
 MAX_KEY_SIZE = 16 * 1024
 """Most bytes of one public key, as PEM: RSA with 8192 bits has 1.5 KiB."""
 
+MAX_KEYS = 64
+"""Most public keys in one document: the old and the new ones of a team."""
+
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----\Z")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CERTIFICATE = "CERTIFICATE"
 _PUBLIC_KEY = "PUBLIC KEY"
+_RSA_PUBLIC_KEY = "RSA PUBLIC KEY"  # RFC 8017, appendix A.1.1, as OpenSSL writes it
 _PRIVATE_KEY = "a private key, which belongs in no configuration"
+_PUBLIC_KEYS = "public keys as PEM (BEGIN PUBLIC KEY), and nothing behind them"
 _ONE_PUBLIC_KEY = "one public key as PEM (BEGIN PUBLIC KEY), and nothing behind it"
 
 
@@ -98,6 +103,32 @@ def public_key(content: bytes) -> bytes:
         return binascii.a2b_base64(blocks[0].base64, strict_mode=True)
     except binascii.Error:
         raise Malformed(f"got a block that is not base64; expected {_ONE_PUBLIC_KEY}") from None
+
+
+def public_keys(content: bytes) -> tuple[bytes, ...]:
+    """The public keys in `content`, one PEM block after another, as DER that nobody has looked into.
+
+    Blocks are `PUBLIC KEY` or PKCS #1's `RSA PUBLIC KEY`.  Raises `Malformed`, whose message holds no private key.
+    """
+    if len(content) > MAX_SIZE:
+        raise Malformed(f"got {len(content)} bytes; expected at most {MAX_SIZE}")
+    blocks, defects = _blocks(content.removeprefix(_BYTE_ORDER_MARK))
+    labels = (_PUBLIC_KEY, _RSA_PUBLIC_KEY)
+    others = [f"{_other_block(each.label)} (line {each.line})" for each in blocks if each.label not in labels]
+    if private := [each for each in (*others, *defects) if each.startswith(_PRIVATE_KEY)]:
+        raise Malformed(f"got {private[0]}; expected {_PUBLIC_KEYS}")
+    if defects or others or not blocks:
+        raise Malformed(f"got {(*defects, *others, 'no PEM')[0]}; expected {_PUBLIC_KEYS}")
+    if len(blocks) > MAX_KEYS:
+        raise Malformed(f"got {len(blocks)} public keys; expected at most {MAX_KEYS} in one document")
+    found = []
+    for block in blocks:
+        try:
+            found.append(binascii.a2b_base64(block.base64, strict_mode=True))
+        except binascii.Error:
+            got = f"a block that is not base64 (line {block.line})"
+            raise Malformed(f"got {got}; expected {_PUBLIC_KEYS}") from None
+    return tuple(found)
 
 
 def _blocks(content: bytes) -> tuple[list[_Block], list[str]]:

@@ -11,11 +11,13 @@ from typing import Mapping, NamedTuple, Protocol, cast
 from agent.errors import Problem
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
+from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
 from agent.model.revocation import Inquiry
 
 FORMATS: Mapping[str, str] = {
+    "cosign": "agent.formats.cosign:CosignFormat",
     "notation": "agent.formats.notation:NotationFormat",
 }
 
@@ -24,7 +26,8 @@ class ParsedOptions(NamedTuple):
     """What a format made of its options in a configuration.
 
     `settings` is a JSON value that goes into the snapshot and from there to `Format.load`; `certificates` maps the
-    SHA-256 (hexadecimal) of each certificate that it refers to, to its DER bytes; `problems` is everything found wrong.
+    SHA-256 (hexadecimal) of each certificate or public key that it refers to, to its DER bytes; `problems` is everything
+    found wrong.
     """
 
     settings: Mapping[str, object]
@@ -35,10 +38,15 @@ class ParsedOptions(NamedTuple):
 class Format(Protocol):
     """Verifies one kind of evidence.  Pure: bytes and the time come in, an outcome goes out.
 
-    `artifact_types` are those that it looks at where a configuration of our own doesn't say.
+    `artifact_types` are those that it looks at where a configuration of our own doesn't say.  `tags` are ends of tags,
+    behind `ALGORITHM-HEX` of the image's digest, that it wants to know of beside the referrers, each with the artifact
+    type that counts for what such a tag names.  `each_blob_counts`: one blob may be enough, so that one that is wrong,
+    or that nobody answers for, must not hide the others.
     """
 
     artifact_types: tuple[str, ...]
+    tags: Mapping[str, str]
+    each_blob_counts: bool
 
     @classmethod
     def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
@@ -50,8 +58,8 @@ class Format(Protocol):
         """Make a verifier called `name` from what `parse` returned.  Runs on the pull path: quick, no checks again."""
         ...
 
-    def blob_limit(self, blob_count: int) -> int:
-        """Most bytes that one of an evidence's `blob_count` blobs may have.  Raises `Malformed` for a wrong count."""
+    def blob_limit(self, manifest: Manifest) -> int:
+        """Most bytes that one of the manifest's blobs may have.  Raises `Malformed` for a wrong number of them."""
         ...
 
     def exemption(self, request: PullRequest) -> Outcome | None:

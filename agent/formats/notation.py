@@ -17,6 +17,7 @@ in `agent.formats.notation_steps`, loaded when there is a signature.
 """
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Mapping, Sequence
 
 from agent.errors import Cause, Code, Malformed
@@ -24,6 +25,7 @@ from agent.formats import ParsedOptions
 from agent.formats.notation_envelope import MAX_ENVELOPE_SIZE
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
+from agent.model.manifest import Manifest
 from agent.model.outcome import Action, CheckResult, Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.revocation import Inquiry
@@ -42,6 +44,8 @@ class NotationFormat:
     """Verifies Notary Project signatures under trust policies and trust stores."""
 
     artifact_types = (ARTIFACT_TYPE,)
+    tags: Mapping[str, str] = MappingProxyType({})
+    each_blob_counts = False
 
     def __init__(self, name: str, policies: Sequence[trustpolicy.TrustPolicy], stores: TrustStores) -> None:
         """`name` is the verifier's."""
@@ -76,10 +80,10 @@ class NotationFormat:
             message=f"trust policy {policy.name!r} skips verification",
         )
 
-    def blob_limit(self, blob_count: int) -> int:
+    def blob_limit(self, manifest: Manifest) -> int:
         """See `Format.blob_limit`.  A signature has exactly one blob, its envelope."""
-        if blob_count != 1:
-            raise Malformed(f"signature manifest: got {blob_count} layers; expected exactly one, the envelope")
+        if len(manifest.blobs) != 1:
+            raise Malformed(f"signature manifest: got {len(manifest.blobs)} layers; expected exactly one, the envelope")
         return MAX_ENVELOPE_SIZE
 
     def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Inquiry[Outcome]:

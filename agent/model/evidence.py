@@ -2,17 +2,21 @@
 
 from typing import NamedTuple
 
-from agent.errors import Malformed
+from agent.errors import Malformed, Unavailable
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import Manifest
 
 
 class Blob(NamedTuple):
-    """A blob of a referrer: what the manifest said of it, and its bytes, which are what its digest names."""
+    """A blob of a referrer: what the manifest said of it, and its bytes, which are what its digest names.
+
+    `failure` says why there are no bytes, where a format takes each blob for itself (`Format.each_blob_counts`).
+    """
 
     descriptor: Descriptor
     content: bytes
+    failure: Malformed | Unavailable | None = None
 
 
 class Evidence(NamedTuple):

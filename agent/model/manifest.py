@@ -21,13 +21,15 @@ class Manifest(NamedTuple):
     """A referrer's manifest.
 
     `artifact_type` is what the artifact says it is: the manifest's own field, or the config's media type for
-    manifests from before OCI 1.1; `blobs` are its layers; `subject` is the image that it points at.
+    manifests from before OCI 1.1; `blobs` are its layers; `subject` is the image that it points at.  `annotations` are
+    what stands beside each of `blobs`, decoded and of whatever form: nobody has looked at them.
     """
 
     media_type: str
     artifact_type: str
     blobs: tuple[Descriptor, ...]
     subject: Descriptor | None
+    annotations: tuple[object, ...] = ()
 
     @classmethod
     def from_json(cls, value: object, media_type: str) -> "Manifest":
@@ -57,6 +59,7 @@ class Manifest(NamedTuple):
             artifact_type,
             blobs,
             None if subject is None else Descriptor.from_json(subject, "manifest.subject"),
+            tuple(item.get("annotations") for item in listed),
         )
 
 

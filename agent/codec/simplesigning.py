@@ -1,0 +1,62 @@
+"""Simple-signing payloads: what a signature by cosign until version 2 is made over.
+
+containers/image, "atomic container signature" format, as cosign writes it (cosign, SIGNATURE_SPEC.md).  JSON whose
+names count exactly: Go's reader, which cosign has, takes them in any case, so a second spelling of one that is read
+here is refused, as one that stands twice is.  `docker-reference` is not read: a signature says nothing of where an
+image lies, and cosign does not look at it either.
+"""
+
+from typing import Mapping, NamedTuple
+
+from agent.codec import strictjson
+from agent.errors import Malformed
+
+MAX_SIZE = 64 * 1024
+"""Largest payload taken, in bytes; real ones have about 250, and what `-a` adds."""
+
+_DIGEST = "docker-manifest-digest"
+
+
+class SimpleSigning(NamedTuple):
+    """What a payload says.
+
+    `type` says which tool's signature it is; `digest` is the image's, in no checked spelling; `optional` may hold any
+    JSON.
+    """
+
+    type: str
+    digest: str
+    optional: Mapping[str, object]
+
+
+def parse(payload: bytes) -> SimpleSigning:
+    """Read a payload.  Raises `Malformed` or `LimitExceeded`."""
+    value = _object(strictjson.decode(payload, "signed payload", limit=MAX_SIZE), "signed payload")
+    critical = _object(_member(value, "critical", "signed payload"), "critical")
+    image = _object(_member(critical, "image", "critical"), "critical.image")
+    optional = _member(value, "optional", "signed payload")
+    return SimpleSigning(
+        type=_text(_member(critical, "type", "critical"), "critical.type"),
+        digest=_text(_member(image, _DIGEST, "critical.image"), f"critical.image.{_DIGEST}"),
+        optional={} if optional is None else _object(optional, "optional"),
+    )
+
+
+def _member(value: Mapping[str, object], name: str, where: str) -> object:
+    """A member, None if it is not there.  Raises `Malformed` if another spelling of its name is."""
+    for other in value:
+        if other != name and other.casefold() == name:
+            raise Malformed(f"{where}: got the member {ascii(other)[:60]}; expected {name}")
+    return value.get(name)
+
+
+def _object(value: object, where: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise Malformed(f"{where}: got {type(value).__name__}; expected an object")
+    return value
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise Malformed(f"{where}: got {type(value).__name__}; expected a string")
+    return value
