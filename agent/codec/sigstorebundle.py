@@ -53,7 +53,8 @@ class Material(NamedTuple):
 class Proof(NamedTuple):
     """That an entry is in a tree.
 
-    `log_index` is the place in a tree of `size` entries with `root`; `hashes` lead there; `checkpoint` is a signed note.
+    `log_index` is its place in a tree of `size` entries; `hashes` lead to the tree's `root`, which `checkpoint`, a
+    signed note, names as well.
     """
 
     log_index: int
