@@ -23,6 +23,9 @@ from agent.policies import Policy, policy_class
 from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Trace
 from agent.rules.rule import Rule
 
+_NAMED = 2
+"""Most artifact types that a denial names: containerd's line is short."""
+
 
 class Engine:
     """Verifies images under one configuration."""
@@ -166,7 +169,7 @@ class _Conclusion:
             why = skipped[0].message if skipped else f"rule {self._rule.name} allows images without evidence"
             return Verdict(Decision.ALLOW, Code.NOT_VERIFIED, f"not verified: {why}", report=report)
         first = passed[0]
-        signer = first.extensions.get("SN", "")
+        signer = first.extensions.get("SN", "") or first.extensions.get("Key", "")
         signed_by = f" by {signer}" if signer else ""
         all_of_them = max(len(report.outcomes), len(passed))
         text = f"{len(passed)} of {all_of_them} signatures verified{signed_by} ({first.verifier})"
@@ -187,7 +190,9 @@ class _Conclusion:
     def _denial(self) -> Verdict:
         report = self._report
         if not report.artifacts and not report.defects:
-            text = f"no signature found (looked for {', '.join(self._wanted)} by {self._found.source})"
+            more = f" and {len(self._wanted) - _NAMED} more types" if len(self._wanted) > _NAMED else ""
+            wanted = f"{', '.join(self._wanted[:_NAMED])}{more}"
+            text = f"no signature found (looked for {wanted} by {self._found.source})"
             return Verdict(Decision.DENY, Code.NO_EVIDENCE, text, report=report)
         failed: tuple[Outcome, ...] = report.with_status(Status.FAILED)
         if not failed and not report.anywhere(*Status):

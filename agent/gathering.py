@@ -393,7 +393,7 @@ class Gathering:
         return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
 
     async def _blobs(self, form: Format, manifest: Manifest) -> tuple[Blob, ...]:
-        """The manifest's blobs, each fetched once.  Raises `Malformed`, `Unavailable`, unless each counts for itself."""
+        """The manifest's blobs, each fetched once.  Raises `Malformed` or, unless each counts, `Unavailable`."""
         limit = form.blob_limit(manifest)
         found: dict[Descriptor, Blob] = {}
         for blob in manifest.blobs:

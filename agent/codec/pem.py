@@ -118,8 +118,10 @@ def public_keys(content: bytes) -> tuple[bytes, ...]:
     others = [f"{_other_block(each.label)} (line {each.line})" for each in blocks if each.label not in labels]
     if private := [each for each in (*others, *defects) if each.startswith(_PRIVATE_KEY)]:
         raise Malformed(f"got {private[0]}; expected {_PUBLIC_KEYS}")
-    if defects or others or not blocks:
-        raise Malformed(f"got {(*defects, *others, 'no PEM')[0]}; expected {_PUBLIC_KEYS}")
+    if b"-----BEGIN" not in content:
+        raise Malformed(f"got no PEM; expected {_PUBLIC_KEYS}")
+    if defects or others:
+        raise Malformed(f"got {(*defects, *others)[0]}; expected {_PUBLIC_KEYS}")
     if len(blocks) > MAX_KEYS:
         raise Malformed(f"got {len(blocks)} public keys; expected at most {MAX_KEYS} in one document")
     found = []

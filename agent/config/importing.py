@@ -216,6 +216,7 @@ def _references(verifiers: Sequence[_Resource]) -> list[str]:
 
     for verifier in verifiers:
         texts(verifier.parameters().get("verificationCertStores"))
+        texts(verifier.parameters().get("trustPolicies"))
     return found
 
 

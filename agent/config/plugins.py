@@ -10,6 +10,7 @@ from agent.formats import Format, loaded
 Object = Mapping[str, object]
 
 _COMMON_KEYS = ("name", "type", "artifactTypes", "version", "nestedReferences")
+_NAMING_PROVIDERS = ("verificationCertStores", "keys", "trustPolicies")
 _MAX_TYPE_LENGTH = 255
 
 
@@ -100,7 +101,11 @@ def is_spoilt(verifier: VerifierEntry, findings: Sequence[Finding], providers: s
     """
     depth = len(verifier.path)
     for finding in findings:
-        if finding.fatal and finding.path[:1] == (providers,) and "verificationCertStores" in verifier.options:
+        if (
+            finding.fatal
+            and finding.path[:1] == (providers,)
+            and not verifier.options.keys().isdisjoint(_NAMING_PROVIDERS)
+        ):
             return True
         if finding.fatal and finding.structural:
             inside = len(finding.path) > depth and finding.path[:depth] == verifier.path

@@ -13,6 +13,7 @@ Plain data: nothing is checked here.
 from collections.abc import Mapping
 from typing import cast
 
+from agent.config.cosignschema import COSIGN_VERIFIER, COSIGN_VERIFIER_KEYS, OWN_COSIGN, OWN_COSIGN_KEYS
 from agent.config.dialectschema import DIALECT
 from agent.config.verifierschema import NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS
 from agent.config.words import Schema, not_supported, obj, server_only, text
@@ -251,7 +252,9 @@ _VERIFIER_PROPERTIES: Schema = {
         examples=["notation"],
     )
     | {"x-expected": "1 to 128 characters without '/'"},
-    "type": text("Type", "Kind of the verifier: `notation`.  `name` if it is missing.", examples=["notation"]),
+    "type": text(
+        "Type", "Kind of the verifier: `notation` or `cosign`.  `name` if it is missing.", examples=["notation"]
+    ),
     "artifactTypes": text(
         "Artifact types",
         "The artifact types that this verifier looks at, separated by commas; `*` means all.",
@@ -279,13 +282,18 @@ _VERIFIER_PLUGIN: Schema = {
     "type": "object",
     "properties": _VERIFIER_PROPERTIES,
     "required": ["name", "artifactTypes"],
-    "if": {
-        "anyOf": [
-            {"properties": {"type": {"const": "notation"}}, "required": ["type"]},
-            {"properties": {"name": {"const": "notation"}, "type": False}, "required": ["name"]},
-        ]
-    },
-    "then": {"$ref": "#/$defs/notationVerifier"},
+    "allOf": [
+        {
+            "if": {
+                "anyOf": [
+                    {"properties": {"type": {"const": kind}}, "required": ["type"]},
+                    {"properties": {"name": {"const": kind}, "type": False}, "required": ["name"]},
+                ]
+            },
+            "then": {"$ref": f"#/$defs/{kind}Verifier"},
+        }
+        for kind in ("notation", "cosign")
+    ],
 }
 
 _VERIFIER = obj(
@@ -317,14 +325,17 @@ def _duration(title: str, description: str, example: str) -> Schema:
 
 _KEY_PROVIDER = obj(
     "Key provider",
-    "A source of certificates, under a name that verifiers refer to.",
+    "A source of certificates or public keys, under a name that verifiers refer to.",
     {
         "name": text("Name", "Name of the key provider; unique.", maxLength=256, examples=["shop-certificates"]),
         "type": text("Type", "Kind of the key provider: `inline` or `url`.", enum=["inline", "url"])
         | {"x-expected": '"inline" or "url": this version fetches certificates from nowhere else'},
-        "contentType": text("Content type", "What the value is: `certificate`.", const="certificate")
-        | {"x-expected": '"certificate": no verifier of this version uses keys without certificates'},
-        "value": text("Value", "The certificates, as PEM; several may stand one after another."),
+        "contentType": text(
+            "Content type",
+            "What the value is: `certificate`, or `key` for public keys without certificates.",
+            enum=["certificate", "key"],
+        ),
+        "value": text("Value", "The certificates or public keys, as PEM; several may stand one after another."),
         "url": text("URL", "Where the certificates are, as PEM or DER: an https URL.", maxLength=2048),
         "refreshInterval": _duration("Refresh interval", "How often they are fetched anew, from 1m to 720h.", "12h"),
         "keepFor": _duration(
@@ -340,7 +351,21 @@ _KEY_PROVIDER = obj(
 ) | {
     "if": {"properties": {"type": {"const": "inline"}}},
     "then": {"required": ["contentType", "value"]},
-    "else": {"if": {"properties": {"type": {"const": "url"}}}, "then": {"required": ["url"]}},
+    "else": {
+        "if": {"properties": {"type": {"const": "url"}}},
+        "then": {
+            "required": ["url"],
+            "properties": {
+                "url": {"title": "URL", "description": "Where the certificates are, an https URL"},
+                "contentType": {
+                    "title": "Content type",
+                    "description": "What is there: certificates.",
+                    "const": "certificate",
+                    "x-expected": '"certificate": public keys stand here or in a document',
+                },
+            },
+        },
+    },
 }
 
 _KEY_PROVIDERS = obj(
@@ -426,22 +451,34 @@ SCHEMA: Mapping[str, object] = {
             **NOTATION_VERIFIER,
             "properties": {**dict.fromkeys(_VERIFIER_KEYS, True), **NOTATION_VERIFIER_KEYS},
         },
+        "cosignVerifier": {
+            **COSIGN_VERIFIER,
+            "properties": {**dict.fromkeys(_VERIFIER_KEYS, True), **COSIGN_VERIFIER_KEYS},
+        },
         "ownVerifier": {
             "title": "Verifier",
             "description": "One verifier: what it is called, what kind it is, whom it trusts.",
             "type": "object",
             "properties": {
                 "name": _VERIFIER_PROPERTIES["name"],
-                "type": text("Type", "Kind of the verifier: `notation`.", examples=["notation"]),
+                "type": text("Type", "Kind of the verifier: `notation` or `cosign`.", examples=["cosign"]),
                 "artifactTypes": _VERIFIER_PROPERTIES["artifactTypes"],
             },
             "required": ["name", "type"],
-            "if": {"properties": {"type": {"const": "notation"}}, "required": ["type"]},
-            "then": {
-                **{key: value for key, value in NOTATION_VERIFIER.items() if key != "x-unknownKeys"},
-                "properties": {**dict.fromkeys(("name", "type", "artifactTypes"), True), **NOTATION_VERIFIER_KEYS},
-                "additionalProperties": False,
-            },
+            "allOf": [
+                {
+                    "if": {"properties": {"type": {"const": kind}}, "required": ["type"]},
+                    "then": {
+                        **{key: value for key, value in verifier.items() if key != "x-unknownKeys"},
+                        "properties": {**dict.fromkeys(("name", "type", "artifactTypes"), True), **keys},
+                        "additionalProperties": False,
+                    },
+                }
+                for kind, verifier, keys in (
+                    ("notation", NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS),
+                    ("cosign", OWN_COSIGN, OWN_COSIGN_KEYS),
+                )
+            ],
         },
     },
 }

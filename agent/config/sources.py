@@ -1,7 +1,7 @@
 """Where options find certificates: the documents of a configuration, its key providers, the CAs of registries.
 
 Key providers stand in the section `keyManagementProvider`; Ratify has them as resources of a cluster, not in its file.
-Two types: `inline`, whose certificates stand right there, under Ratify's names; and `url`, which is ours
+Two types: `inline`, whose certificates or public keys stand right there, under Ratify's names; and `url`, which is ours
 (`agent.config.keysources`).  Pure.
 """
 
@@ -15,7 +15,8 @@ from agent.model.documents import Document, Documents
 
 SECTION = "keyManagementProvider"
 
-_EXPECTED_USE = "its name under verificationCertStores of a verifier, or no such key provider"
+_KINDS = ("certificate", "key")
+_EXPECTED_USE = "its name in a verifier (verificationCertStores, keys), or no such key provider"
 
 
 class VerifierSources:
@@ -106,6 +107,9 @@ def read_providers(root: Mapping[str, object], place: Placing, findings: list[Fi
         names.add(name)
         if not isinstance(value, str):
             continue  # the same; or it is fetched
+        kind, other = plugin.get("contentType"), "certificate" if "BEGIN CERTIFICATE" in value else "key"
+        if kind in _KINDS and kind != other and "-----BEGIN" in value and "PRIVATE KEY" not in value:
+            findings.append(Finding((*path, "contentType"), f'"{kind}"', f'"{other}", which the value is'))
         found[name] = Document(name, value.encode(), place.text((*path, "value")))
     return found
 

@@ -26,8 +26,8 @@ class ParsedOptions(NamedTuple):
     """What a format made of its options in a configuration.
 
     `settings` is a JSON value that goes into the snapshot and from there to `Format.load`; `certificates` maps the
-    SHA-256 (hexadecimal) of each certificate or public key that it refers to, to its DER bytes; `problems` is everything
-    found wrong.
+    SHA-256 (hexadecimal) of each certificate or public key that it refers to, to its DER bytes; `problems` is
+    everything found wrong.
     """
 
     settings: Mapping[str, object]

@@ -262,7 +262,7 @@ def _of_break_glass(sight: Sight) -> Iterator[Family]:
 
 
 def _of_survey(found: Found) -> Iterator[Family]:
-    text = "Certificates that the configuration in force trusts."
+    text = "Certificates and public keys that the configuration in force trusts."
     yield _one("nodeseal_trusted_certificates", _GAUGE, text, found.certificates)
     yield Family(
         "nodeseal_trusted_certificate_end_timestamp_seconds",

@@ -64,7 +64,12 @@ _CONFIGURATION: Allowed = {
     "stores": {**dict.fromkeys(("ca_certificates", "cosign_tags", "name", "owner", "use_http"), KEEP)},
     "verifiers": {
         **dict.fromkeys(("artifact_types", "name", "nested", "owner", "type"), KEEP),
-        "settings": {"trustPolicies": _TRUST_POLICY, "trustStores": {EVERY: KEEP}},
+        "settings": {
+            "trustPolicies": _TRUST_POLICY,
+            "trustStores": {EVERY: KEEP},
+            "policies": {**dict.fromkeys(("keys", "name", "scopes"), KEEP), "annotations": {EVERY: KEEP}},
+            "tags": KEEP,
+        },
     },
 }
 """Of the canonical form; certificates stand in it by their hashes, programs of policies are left out."""

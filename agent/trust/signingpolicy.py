@@ -1,7 +1,7 @@
 """Who must have signed the images of which repositories, for signatures that public keys are believed for.
 
-What Ratify calls a trust policy of its cosign verifier; a verifier of our own is one for everything.  A scope is matched
-with `repository@digest`, never with a tag, which is a label.  Light: the keys themselves are named by fingerprint.
+What Ratify calls a trust policy of its cosign verifier; a verifier of our own is one for everything.  A scope is
+matched with `repository@digest`, never with a tag, which is a label.  Light: keys are named by their fingerprints.
 """
 
 from collections.abc import Mapping, Sequence

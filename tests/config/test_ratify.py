@@ -139,7 +139,7 @@ UNUSABLE: list[tuple[str, object, str]] = [
     ("keyManagementProvider", {}, "each with a name"),
     ("keyManagementProvider", {"plugins": [{"type": "inline", "value": "x"}]}, "Name of the key provider"),
     ("keyManagementProvider", {"plugins": [{"name": "k", "type": "azurekeyvault"}]}, "from nowhere else"),
-    ("keyManagementProvider", {"plugins": [{"name": "k", "contentType": "key"}]}, "keys without certificates"),
+    ("keyManagementProvider", {"plugins": [{"name": "k", "contentType": "secret"}]}, 'one of "certificate", "key"'),
     ("keyManagementProvider", {"plugins": [{"name": "k", "value": ""}]}, "not empty"),
     ("keyManagementProvider", {"plugins": [{"name": "k", "value": "x"}] * 2}, "no other key provider"),
     ("keyManagementProvider", {"pluginBinDirs": ["/bin"]}, "no external plugins"),

@@ -47,9 +47,9 @@ def test_store_that_is_a_plugin_is_named() -> None:
     ("provider", "place", "told"),
     [
         ({"name": "a", "type": "azurekeyvault", "vaultURI": "https://v"}, "type", "from nowhere else"),
-        ({"name": "a", "type": "inline", "contentType": "key", "value": "x"}, "contentType", "without certificates"),
+        ({"name": "a", "type": "url", "contentType": "key", "url": "https://v"}, "contentType", "stand here"),
     ],
-    ids=["a key service", "bare keys"],
+    ids=["a key service", "bare keys from an address"],
 )  # fmt: skip
 def test_key_provider_of_another_kind_is_named(provider: dict[str, Any], place: str, told: str) -> None:
     found = errors(GOOD | {"keyManagementProvider": PROVIDERS | {"plugins": [provider]}})

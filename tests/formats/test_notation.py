@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from agent.errors import Cause, Code, Malformed
 from agent.model.digest import Digest
+from agent.model.manifest import IMAGE_MANIFEST, Manifest
 from agent.model.outcome import Check, Status
 from tests.formats.support import SUBJECT, GivenDocuments, decided, evidence, notation, request, verify
 from tests.signing import (
+    ARTIFACT_TYPE,
     PREFIX,
     Profile,
     Signer,
@@ -384,7 +386,7 @@ def test_envelope_of_another_media_type_is_named() -> None:
 @pytest.mark.parametrize("count", [0, 2, 3])
 def test_signature_manifest_has_exactly_one_layer(count: int) -> None:
     with pytest.raises(Malformed, match="exactly one"):
-        notation(TRUSTED).blob_limit(count)
+        notation(TRUSTED).blob_limit(Manifest(IMAGE_MANIFEST, ARTIFACT_TYPE, (SUBJECT,) * count, SUBJECT))
 
 
 def test_certificates_that_are_neither_ca_nor_self_signed_are_left_out_with_a_warning() -> None:

@@ -27,15 +27,18 @@ from agent.codec import (
     signaturelines,
     signednote,
     sigstorebundle,
+    simplesigning,
     statement,
     strictjson,
     strictyaml,
 )
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
-from agent.formats import notation_cose, notation_envelope, notation_jws
+from agent.formats import cosign_bundle, cosign_layer, notation_cose, notation_envelope, notation_jws
+from agent.formats.cosign import BUNDLE_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
+from agent.model.evidence import Blob
 from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST, Manifest
 from agent.model.reference import Reference, Repository
 from agent.modes import config
@@ -50,6 +53,7 @@ from agent.trust import (
     identity,
     keyless,
     ocsp,
+    publickeys,
     signedconfiguration,
     signeridentity,
     timestamp,
@@ -58,6 +62,7 @@ from agent.trust import (
     trustpolicy_document,
 )
 from agent.trust.revocationstatus import Unusable
+from tests import signing_cosign
 from tests import signing_sigstore as sigstore
 from tests.codec import evidence
 from tests.hostile import messages
@@ -101,6 +106,30 @@ def _notation_jws(data: bytes) -> None:
 
 def _notation_cose(data: bytes) -> None:
     notation_envelope.target_artifact(notation_envelope.checked(notation_cose.parse(data)).payload)
+
+
+def _cosign(data: bytes) -> None:
+    """A layer and its annotations, or a bundle: whose signature it is, and what was signed."""
+    content, cut, beside = data.partition(_CUT)
+    annotations = strictjson.decode(beside, "fuzz", limit=LIMIT) if cut else None
+    one = signing_cosign.Layer(content) if cut else signing_cosign.Layer(content, None, BUNDLE_TYPE)
+    blob = Blob(signing_cosign.descriptor_of(one), content)
+    signature = cosign_layer.read(blob, annotations) if cut else cosign_bundle.read(blob)
+    publickeys.load(signing_cosign.public_der()).made(signature.signature, signature.signed)
+    signature.read()
+
+
+def _cosign_evidence() -> list[bytes]:
+    layer = signing_cosign.layer(signing_cosign.payload(_IMAGE))
+    return [
+        layer.content + _CUT + json.dumps(layer.annotations).encode(),
+        signing_cosign.bundle(signing_cosign.statement(_IMAGE)).content,
+    ]
+
+
+def _public_keys(data: bytes) -> None:
+    for der in pem.public_keys(data):
+        publickeys.load(der).made(b"0", b"1")
 
 
 def _identity(text: str) -> None:
@@ -327,6 +356,15 @@ TARGETS: Mapping[str, Target] = {
         lambda data: timestamp.check_by(data, b"signature", _TSA), (Malformed,),
         lambda: [_SIGSTORE.timestamp(b"signature"), _SIGSTORE.timestamp(b"signature", embedded=False)],
     ),
+    "simple-signing": Target(
+        simplesigning.parse, (Malformed,),
+        lambda: [signing_cosign.payload("sha256:" + "0" * 64, optional={"env": "prod", "n": [1]})],
+    ),
+    "cosign": Target(_cosign, (Malformed,), _cosign_evidence),
+    "public-keys": Target(
+        _public_keys, (Malformed,),
+        lambda: [_public_key(kind).replace(b"\n", b"\r\n") * 2 for kind in ("P-384", "RSA-2048")],
+    ),
     "pem": Target(pem.contents, (), lambda: [_SIGNER.root_pem * 2, _ders()[0]]),
     "public-key": Target(
         lambda data: signedconfiguration.signing_key(data.decode("utf-8", "replace")), (Malformed,),
@@ -367,7 +405,7 @@ TARGETS: Mapping[str, Target] = {
 MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
-    "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement",
+    "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
     "signednote": "checkpoint", "rekorentry": "log-entry",
 }  # fmt: skip
 

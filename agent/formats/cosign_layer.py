@@ -1,0 +1,39 @@
+"""The layout of cosign until version 2: one layer for each signature, which is an annotation beside its payload.
+
+cosign, SIGNATURE_SPEC.md.  Certificates and log entries may be further annotations; a public key needs none of them.
+"""
+
+from agent.codec import simplesigning
+from agent.codec.jose import base64_standard
+from agent.errors import Malformed
+from agent.formats.cosign_signature import Claim, NoSignature, Signature, Unsupported
+from agent.model.evidence import Blob
+
+MEDIA_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+SIGNATURE = "dev.cosignproject.cosign/signature"
+PAYLOAD_KIND = "cosign container image signature"
+"""What tells cosign's signatures from those that other tools make over the same kind of payload."""
+
+_MAX_SIGNATURE_LENGTH = 4096
+
+
+def read(blob: Blob, annotations: object) -> Signature:
+    """The signature in a layer and the annotations beside it.  Raises `Malformed`."""
+    media_type = blob.descriptor.media_type
+    if media_type != MEDIA_TYPE:
+        raise Unsupported(f"layer: got media type {ascii(media_type)[:80]}; expected {MEDIA_TYPE}")
+    if not isinstance(annotations, dict) or not all(isinstance(each, str) for each in annotations.values()):
+        raise Malformed(f"layer: annotations: got none, or such that are no texts; expected {SIGNATURE}")
+    text = annotations.get(SIGNATURE, "")
+    if not 0 < len(text) <= _MAX_SIGNATURE_LENGTH:
+        raise Malformed(f"layer: {SIGNATURE}: got {len(text)} characters; expected 1 to {_MAX_SIGNATURE_LENGTH}")
+    payload = blob.content
+    return Signature(base64_standard(text, f"layer: {SIGNATURE}"), payload, lambda: _claims(payload))
+
+
+def _claims(payload: bytes) -> tuple[Claim, ...]:
+    said = simplesigning.parse(payload)
+    if said.type != PAYLOAD_KIND:
+        raise NoSignature(f"signed payload: type: got {ascii(said.type)[:60]}; expected {PAYLOAD_KIND!r}")
+    algorithm, _, encoded = said.digest.partition(":")
+    return (Claim({algorithm: encoded}, said.optional),)
