@@ -28,6 +28,10 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far this host's clock may be behind that of whoever knows a time."""
 
 
+Unknown = (fulcio.NotTrusted, transparency.NotLogged)
+"""What is raised of a signature that another instance may know."""
+
+
 class Insufficient(Malformed):
     """A signature that holds as far as can be told, and lacks a log entry or a time that is asked for."""
 
@@ -66,6 +70,13 @@ class Presented(NamedTuple):
     timestamps: tuple[bytes, ...] = ()
 
 
+class Recognised(NamedTuple):
+    """Who signed; and until when that holds, if it rests on a certificate that is valid now and on nothing else."""
+
+    signer: Signer
+    until: datetime | None
+
+
 class Times(NamedTuple):
     """What is known of when a signature was made; of how many logs it is in; why a timestamp was not believed."""
 
@@ -81,7 +92,7 @@ def check_signer(
     root: TrustedRoot,
     material: Mapping[str, bytes],
     now: datetime,
-) -> Signer:
+) -> Recognised:
     """Who made a keyless signature.  Raises `Malformed` unless all of the list holds.
 
     `material` is the DER of what `root` names.
@@ -98,7 +109,7 @@ def check_signer(
     key = publickeys.load(publickeys.spki(leaf))
     if not key.made(presented.signed.signature, presented.signed.message):  # (4)
         raise NotHolding("signature: does not hold under the signing certificate's key")
-    return signer
+    return Recognised(signer, None if times.moments else leaf.not_valid_after_utc)
 
 
 def check_times(

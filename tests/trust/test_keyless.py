@@ -40,7 +40,9 @@ def judged(
     presented = Presented(
         Signed(signature, message, payload, leaf), signature, tuple(attached), bundle.entries, bundle.timestamps
     )
-    return check_signer(presented, [identity], demands or made.demands, root, material, sigstore.now())
+    found = check_signer(presented, [identity], demands or made.demands, root, material, sigstore.now())
+    assert (found.until is not None) is (not bundle.timestamps and not any(each.promise for each in bundle.entries))
+    return found.signer
 
 
 @pytest.mark.parametrize(
