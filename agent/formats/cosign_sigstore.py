@@ -47,4 +47,4 @@ class Sigstore:
         signer, until = self._demands.recognise(presented, self._material, self._now)
         subject, issuer = (ascii(text)[1:-1] for text in (signer.subject, signer.issuer))
         said = {"Subject": signer.subject, "Issuer": signer.issuer, **signer.claims}
-        return Signer(f"signed by {subject} (issuer {issuer})", f"of {subject}", said, until)
+        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, until)

@@ -53,13 +53,14 @@ class SignerIdentity(NamedTuple):
 
     def to_json(self) -> dict[str, object]:
         """The JSON form that a snapshot holds."""
-        return {"issuer": list(self.issuer), "subject": list(self.subject), "claims": dict(self.claims)}
+        told = {"issuer": " ".join(self.issuer), "subject": " ".join(self.subject)}
+        return {**told, "claims": dict(self.claims)} if self.claims else {**told}
 
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> "SignerIdentity":
         """Read back what `to_json` wrote."""
-        issuer, subject = (Pattern(*cast("list[str]", value[name])) for name in ("issuer", "subject"))
-        return cls(issuer, subject, cast("Mapping[str, str]", value["claims"]))
+        issuer, subject = (Pattern(*str(value[name]).split(" ", 1)) for name in ("issuer", "subject"))
+        return cls(issuer, subject, cast("Mapping[str, str]", value.get("claims", {})))
 
 
 def check(identities: Sequence[SignerIdentity], signer: Signer) -> None:

@@ -78,7 +78,7 @@ def _authority_json(authority: Authority) -> dict[str, object]:
 
 
 def _log_json(log: Log) -> dict[str, object]:
-    return {"name": log.name, "ids": [each.hex() for each in log.ids], "key": log.key, "window": list(log.window)}
+    return {"name": log.name, "ids": [each.hex() for each in log.ids], "keys": [log.key], "window": list(log.window)}
 
 
 def _authority(value: Mapping[str, object]) -> Authority:
@@ -87,7 +87,7 @@ def _authority(value: Mapping[str, object]) -> Authority:
 
 def _log(value: Mapping[str, object]) -> Log:
     ids = tuple(bytes.fromhex(each) for each in cast("list[str]", value["ids"]))
-    return Log(str(value["name"]), ids, str(value["key"]), _window(value))
+    return Log(str(value["name"]), ids, cast("list[str]", value["keys"])[0], _window(value))
 
 
 def _window(value: Mapping[str, object]) -> Window:
