@@ -214,15 +214,25 @@ class Instance:
         return sha256(spki(self.rekor2))
 
     def proof(
-        self, body: bytes, private: Key, origin: str, signer: str, hint: bytes, extra: str = "", witness: str = ""
+        self,
+        body: bytes,
+        private: Key,
+        signer: str,
+        hint: bytes,
+        at: int,
+        *,
+        origin: str = "",
+        extra: str = "",
+        witness: str = "",
     ) -> dict[str, Any]:
-        """A proof of inclusion in a tree of two entries, the first of which this is, with its checkpoint."""
-        other = sha256(b"\0another entry")
-        root = sha256(b"\1" + sha256(b"\0" + body) + other)
+        """A proof of inclusion in a tree of two entries, of which this is the one `at` 0 or 1, with its checkpoint."""
+        other, ours = sha256(b"\0another entry"), sha256(b"\0" + body)
+        root = sha256(b"\1" + (other + ours if at else ours + other))
+        origin = origin or signer
         note = f"{origin}\n2\n{b64(root)}\n{extra}"
         signature = b64(hint + sign(private, note.encode()))
         return {
-            "logIndex": "0",
+            "logIndex": str(at),
             "treeSize": "2",
             "rootHash": b64(root),
             "hashes": [b64(other)],
@@ -249,7 +259,7 @@ class Instance:
             "logId": {"keyId": b64(log_id)},
             "kindVersion": {"kind": kind["kind"], "version": kind["apiVersion"]},
             "integratedTime": str(time),
-            "inclusionProof": self.proof(body, private, origin, "rekor.example.test", log_id[:4], **proof),
+            "inclusionProof": self.proof(body, private, "rekor.example.test", log_id[:4], 0, origin=origin, **proof),
             "canonicalizedBody": b64(body),
         }
         if promised:
@@ -261,10 +271,10 @@ class Instance:
         kind = json.loads(body)
         private = proof.pop("private", self.rekor2)
         return {
-            "logIndex": "5",
+            "logIndex": "1",
             "logId": {"keyId": b64(self.second_log_id)},
             "kindVersion": {"kind": kind["kind"], "version": kind["apiVersion"]},
-            "inclusionProof": self.proof(body, private, self.host, self.host, self.second_log_id[:4], **proof),
+            "inclusionProof": self.proof(body, private, self.host, self.second_log_id[:4], 1, **proof),
             "canonicalizedBody": b64(body),
         }
 

@@ -129,6 +129,10 @@ def _check_logged(
     if entry.promise and not second:
         time = _promised(entry, key)  # (3)
     if entry.proof is not None:
+        if second and entry.log_index != entry.proof.log_index:  # a log of one tree, in which an entry has one place
+            raise NotLogged(
+                f"log entry: logIndex: got {entry.log_index}; expected the proof's, {entry.proof.log_index}"
+            )
         _check_included(entry.body, entry.proof)  # (4)
         _check_checkpoint(entry.proof, log, key, second=second)
     elif second or time is None:
