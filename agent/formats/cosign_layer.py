@@ -1,7 +1,7 @@
 """The layout of cosign until version 2: one layer for each signature, which is an annotation beside its payload.
 
-cosign, SIGNATURE_SPEC.md.  Further annotations are read where they are asked for (`agent.formats.cosign_vouchers`), so
-that they spoil nothing that a public key is enough for.
+The signature specification of cosign.  Further annotations are read where they are asked for
+(`agent.formats.cosign_vouchers`), so that they spoil nothing that a public key is enough for.
 """
 
 from collections.abc import Mapping

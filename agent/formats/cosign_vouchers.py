@@ -1,6 +1,6 @@
 """What vouches for a signature in cosign's older layout: annotations with certificates, a log entry, a timestamp.
 
-cosign, SIGNATURE_SPEC.md.  The log's entry has its promise (signed entry timestamp) and no proof of inclusion.
+The signature specification of cosign.  The log's entry has its promise (signed entry timestamp) and no proof of inclusion.
 """
 
 from collections.abc import Mapping

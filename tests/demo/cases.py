@@ -1,4 +1,4 @@
-"""What the demonstration shows: five images and what must become of each."""
+"""What the demonstration shows: seven images and what must become of each."""
 
 from typing import NamedTuple
 
@@ -24,4 +24,7 @@ TAMPERED = Case("demo/tampered", "its signature was altered afterwards", "NS-210
 TRANSPLANTED = Case("demo/transplanted", "another image's signature attached to it", "NS-2102")
 STRANGER = Case("demo/stranger", "signed by somebody nobody trusts", "NS-2103")
 
-CASES = (SIGNED, UNSIGNED, TAMPERED, TRANSPLANTED, STRANGER)
+COSIGNED = Case("demo/cosigned", "signed with cosign and a trusted key", "")
+COSIGN_STRANGER = Case("demo/cosign-stranger", "signed with cosign and a key nobody trusts", "NS-2103")
+
+CASES = (SIGNED, UNSIGNED, TAMPERED, TRANSPLANTED, STRANGER, COSIGNED, COSIGN_STRANGER)

@@ -9,10 +9,12 @@ import pathlib
 import tempfile
 
 from agent.model.descriptor import Descriptor
-from tests.demo.cases import CASES, SIGNED, STRANGER, TAMPERED, TRANSPLANTED, Case
+from tests.demo.cases import CASES, COSIGN_STRANGER, COSIGNED, SIGNED, STRANGER, TAMPERED, TRANSPLANTED, Case
+from tests.demo.configuration import write
 from tests.demo.summary import Line, heading
 from tests.frozen.program import Program
-from tests.signing import Signer, attach_signature, b64url, envelope, usual_signer, write_config
+from tests.signing import Signer, attach_signature, b64url, envelope, usual_signer
+from tests.signing_cosign import bundle, bundle_manifest, public_pem, statement
 from tests.simulators.registry import RegistrySimulator
 
 
@@ -22,7 +24,7 @@ def demonstrate(lines: list[Line]) -> None:
     with RegistrySimulator() as registry, tempfile.TemporaryDirectory() as folder:
         subjects = prepare(registry, trusted, stranger)
         program = Program(pathlib.Path(folder) / "host")
-        program.apply(write_config(pathlib.Path(folder) / "config", trusted.root_pem))
+        program.apply(write(pathlib.Path(folder) / "config", trusted.root_pem, public_pem()))
         heading("Called as containerd calls it: what it would tell its client")
         for case, subject in subjects.items():
             name = f"{registry.host}/{case.repository}:1"
@@ -47,6 +49,10 @@ def prepare(registry: RegistrySimulator, trusted: Signer, stranger: Signer) -> d
     altered = tampered(envelope(trusted, subjects[TAMPERED]))
     attach_signature(registry, TAMPERED.repository, subjects[TAMPERED], altered)
     attach_signature(registry, STRANGER.repository, subjects[STRANGER], envelope(stranger, subjects[STRANGER]))
+    for number, case in enumerate((COSIGNED, COSIGN_STRANGER)):
+        signed = bundle(statement(subjects[case]), number=number)
+        registry.push_blob(case.repository, signed.content)
+        registry.push_manifest(case.repository, bundle_manifest(signed, subjects[case]))
     return subjects
 
 

@@ -1,11 +1,12 @@
-"""The demonstration on a real containerd, with images signed there and then by the real `notation`."""
+"""The demonstration on a real containerd, with images signed there and then by the real `notation` and `cosign`."""
 
 import pathlib
 
-from tests.demo.cases import CASES, SIGNED, STRANGER, TAMPERED, TRANSPLANTED, Case
+from tests.demo.cases import CASES, COSIGN_STRANGER, COSIGNED, SIGNED, STRANGER, TAMPERED, TRANSPLANTED, Case
+from tests.demo.configuration import write
 from tests.demo.summary import Line, heading
 from tests.frozen.program import Program
-from tests.signing import write_config
+from tests.testbed.cosign import Cosign
 from tests.testbed.node import REGISTRY, Node
 from tests.testbed.signatures import Signer, tamper, transplant
 from tests.testbed.tools import Tools
@@ -17,14 +18,14 @@ def demonstrate(tools: Tools, lines: list[Line]) -> None:
     for version in tools.versions:
         print(f"  {version}")
     with Node(tools) as node:
-        heading("Five images, a signer whom the node trusts, and one whom nobody trusts")
-        trusted = prepare(node)
+        heading("Seven images, signers whom the node trusts, and some whom nobody trusts")
+        trusted, key = prepare(node)
         program = Program(node.root)
-        write_config(node.work / "config", trusted.certificate)
+        write(node.work / "config", trusted.certificate, key.public.read_bytes())
         program.apply(node.work / "config")
         node.install_verifier(program.path)
         for case in CASES:
-            print(f"  {case.repository:18} {case.story}")
+            print(f"  {case.repository:20} {case.story}")
         heading("Pulled through the CRI, as the kubelet does; then with ctr: what the client is told")
         for case in CASES:
             pulled = node.cri_pull(image_of(case))
@@ -39,8 +40,8 @@ def demonstrate(tools: Tools, lines: list[Line]) -> None:
             explain(node, program.path, case, lines)
 
 
-def prepare(node: Node) -> Signer:
-    """Push and sign the images; returns the signer that is to be trusted."""
+def prepare(node: Node) -> tuple[Signer, Cosign]:
+    """Push and sign the images; returns the signers that are to be trusted."""
     trusted, stranger = Signer(node, "build.example.com"), Signer(node, "stranger.example.net")
     digests = {case: node.push_image(case.repository) for case in CASES}
     for case in (SIGNED, TAMPERED):
@@ -48,7 +49,10 @@ def prepare(node: Node) -> Signer:
     tamper(node, TAMPERED.repository, digests[TAMPERED])
     stranger.sign(STRANGER.repository, digests[STRANGER])
     transplant(node, (SIGNED.repository, digests[SIGNED]), (TRANSPLANTED.repository, digests[TRANSPLANTED]))
-    return trusted
+    key = Cosign.on(node, "cosign")
+    for case, signer in ((COSIGNED, key), (COSIGN_STRANGER, Cosign.on(node, "other"))):
+        signer.sign(f"{REGISTRY}/{case.repository}@{digests[case]}")
+    return trusted, key
 
 
 def image_of(case: Case) -> str:

@@ -22,7 +22,7 @@ class Line(NamedTuple):
         """Print it."""
         mark = "ok  " if self.as_expected else "BAD "
         what = "pulled" if self.allowed else "refused"
-        print(f"  {mark} {self.door:16} {self.case.repository:18} {what:8} {self.case.story}", flush=True)
+        print(f"  {mark} {self.door:16} {self.case.repository:20} {what:8} {self.case.story}", flush=True)
         if self.reason:
             print(f"         {self.reason}", flush=True)
 

@@ -51,7 +51,7 @@ def test_demonstration_on_a_real_containerd_needs_nothing_but_debian(copy: pathl
         pytest.skip(reason)
     done = make("demo", copy)  # the home folder is empty: the real tools are fetched, too
     assert done.code == 0, done.out[-3000:] + done.err
-    assert done.out.endswith("  15 of 15 lines came out as expected\n")
+    assert done.out.endswith("  21 of 21 lines came out as expected\n")
     assert "containerd 2." in done.out
 
 
@@ -65,4 +65,4 @@ def test_demonstration_without_root_falls_back_and_says_so(copy: pathlib.Path) -
     assert done.code == 0, done.out[-3000:] + done.err
     assert "not root: namespaces and mounts need it" in done.out
     assert "called exactly as" in done.out
-    assert done.out.endswith("  10 of 10 lines came out as expected\n")
+    assert done.out.endswith("  14 of 14 lines came out as expected\n")
