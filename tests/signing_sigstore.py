@@ -135,6 +135,7 @@ class Instance:
         self,
         *,
         kind: str = "P-256",
+        public: ec.EllipticCurvePublicKey | None = None,
         at: datetime | None = None,
         life: timedelta = timedelta(minutes=10),
         names: Sequence[x509.GeneralName] | None = None,
@@ -147,7 +148,10 @@ class Instance:
         scts: Sequence[Sct] = (Sct(),),
         issued_by: tuple[Profile, x509.Name] | None = None,
     ) -> Leaf:
-        """A certificate as Fulcio issues it; `omitted` are last arcs of OIDs, `claims` are DER UTF8Strings by them."""
+        """A certificate as Fulcio issues it.
+
+        `omitted` are last arcs of OIDs, `claims` are DER UTF8Strings by them; `public` is somebody else's key.
+        """
         at = at or now() - timedelta(minutes=1)
         extensions: dict[str, bytes] = {
             "1": (raw_issuer or issuer).encode(),
@@ -159,7 +163,7 @@ class Instance:
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
             .issuer_name(issuing_name)
-            .public_key(private.public_key())
+            .public_key(public or private.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(at)
             .not_valid_after(at + life)

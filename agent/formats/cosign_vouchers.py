@@ -1,6 +1,7 @@
 """What vouches for a signature in cosign's older layout: annotations with certificates, a log entry, a timestamp.
 
-The signature specification of cosign.  The log's entry has its promise (signed entry timestamp) and no proof of inclusion.
+The signature specification of cosign.  A log entry has the log's promise (signed entry timestamp), and no proof that it
+is in the log.
 """
 
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ _LAST_SECOND = 253402300799  # of the year 9999
 class NotLogged(Malformed):
     """What is said to be in a log is not, or is something else."""
 
-    code = Code.SIGNATURE_INVALID
+    code = Code.NOT_LOGGED
 
 
 class Signed(NamedTuple):
