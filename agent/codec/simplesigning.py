@@ -1,6 +1,6 @@
 """Simple-signing payloads: what a signature by cosign until version 2 is made over.
 
-containers/image, "atomic container signature" format, as cosign writes it (the signature specification of cosign).  JSON whose
+The "atomic container signature" format of containers/image, as cosign's signature specification has it.  JSON whose
 names count exactly: Go's reader, which cosign has, takes them in any case, so a second spelling of one that is read
 here is refused, as one that stands twice is.  `docker-reference` is not read: a signature says nothing of where an
 image lies, and cosign does not look at it either.
