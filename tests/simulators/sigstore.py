@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_public_key
 
 from tests.signing_sigstore import ISSUER, SUBJECT, Instance, b64, canonical, now
 from tests.simulators import tsa
@@ -44,8 +44,13 @@ def identity_token() -> str:
 
 
 def _certified(body: bytes, instance: Instance) -> bytes:
-    request = x509.load_pem_x509_csr(base64.b64decode(json.loads(body)["certificateSigningRequest"]))
-    public = request.public_key()
+    """For a key, which the client's proof of possessing it is not asked for."""
+    asked = json.loads(body)
+    public: object
+    if "publicKeyRequest" in asked:
+        public = load_pem_public_key(asked["publicKeyRequest"]["publicKey"]["content"].encode())
+    else:
+        public = x509.load_pem_x509_csr(base64.b64decode(asked["certificateSigningRequest"])).public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)
     leaf = instance.leaf(public=public, at=now() - timedelta(seconds=5)).certificate
     chain = [each.public_bytes(Encoding.PEM).decode() for each in (leaf, instance.issuer, instance.root)]
