@@ -3,6 +3,7 @@
 A case says what Nodeseal must answer, and what cosign answers where that is known to differ; tests/real asks it.
 """
 
+import base64
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -31,12 +32,14 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType({
     "unwanted": "a log entry is verified even where none is asked for",
     "proof": "a proof's index and size are those of the entry and of the checkpoint",
     "kind": "a log entry is of the type that was logged",
+    "extension": "an issuer in either extension counts",
+    "spelling": "a log's id is in lower case",
     "issuers": "two issuers in one certificate must be equal",
     "subject": "a certificate has one subject",
     "purpose": "a certificate is for signing code",
     "ended": "a log counts until its end, whatever its version",
 })  # fmt: skip
-"""Where the two differ on purpose: by name, the words of docs/cosign.md under "Deviations on purpose"."""
+"""Where the two differ on purpose: by name, the words of docs/keyless.md under "Deviations on purpose"."""
 
 _NONE: Mapping[str, dict[str, str]] = MappingProxyType({})
 
@@ -77,8 +80,6 @@ def changed(value: dict[str, Any], path: str, new: Any) -> dict[str, Any]:
 
 def flipped(encoded: str) -> str:
     """Base64 of the same bytes but for one bit."""
-    import base64
-
     data = bytearray(base64.b64decode(encoded))
     data[-1] ^= 1
     return b64(bytes(data))

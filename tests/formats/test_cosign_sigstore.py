@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.codec import dsse
 from agent.errors import Code
@@ -21,8 +20,8 @@ from tests.formats.support import SUBJECT
 from tests.signing import key
 from tests.signing_cosign import Layer, payload, public_pem
 from tests.signing_sigstore import Instance, Leaf, Signed, b64
+from tests.sigstore_layers import LAYERS, by_layer, stamped_layer
 from tests.simulators.der import text
-from tests.trust.tokens import Token
 
 IMAGE = str(SUBJECT.digest)
 IDENTITY = {"issuer": sigstore.ISSUER, "subjectRegExp": "https://github.com/acme/.*"}
@@ -58,46 +57,15 @@ def by_bundle(instance: Instance, said: bytes = b"", leaf: Leaf | None = None) -
     return bundled(sigstore.bundle(made, [instance.first_entry(made.first_body())]))
 
 
-def by_layer(
-    instance: Instance,
-    content: bytes = b"",
-    leaf: Leaf | None = None,
-    *,
-    at: datetime | None = None,
-    entry: Callable[[dict[str, Any]], object] | None = None,
-    body: Callable[[bytes, bytes, Leaf], bytes] | None = None,
-    beside: dict[str, str | None] | None = None,
-) -> Layer:
-    """A keyless signature in the older layout; `beside` are other annotations, None takes one out."""
-    content, leaf = content or payload(SUBJECT), leaf or instance.leaf()
-    signature = sigstore.sign(leaf.private, content)
-    logged = (body or (lambda c, s, signer: sigstore.hashedrekord(c, s, signer.pem)))(content, signature, leaf)
-    time = int((at or sigstore.now()).timestamp())
-    value: dict[str, Any] = {
-        "SignedEntryTimestamp": b64(instance.promise(logged, time, 7)),
-        "Payload": {
-            "body": b64(logged),
-            "integratedTime": time,
-            "logIndex": 7,
-            "logID": sigstore.sha256(sigstore.spki(instance.rekor1)).hex(),
-        },
-    }
-    if entry:
-        entry(value)
-    annotations: dict[str, str | None] = {
-        SIGNATURE: b64(signature),
-        CERTIFICATE: leaf.pem.decode(),
-        CHAIN: b"".join(each.public_bytes(Encoding.PEM) for each in (instance.issuer, instance.root)).decode(),
-        LOG_ENTRY: json.dumps(value),
-    }
-    kept = {name: each for name, each in (annotations | (beside or {})).items() if each is not None}
-    return Layer(content, kept)
+def of_layer(instance: Instance, leaf: Leaf | None = None) -> Layer:
+    """A keyless signature in the older layout."""
+    return by_layer(instance, SUBJECT, leaf=leaf)
 
 
 I = sigstore.instance()  # noqa: E741
 
 
-@pytest.mark.parametrize("make", [by_bundle, by_layer])
+@pytest.mark.parametrize("make", [by_bundle, of_layer])
 def test_signature_of_a_trusted_identity_passes_and_says_whose_it_is(make: Callable[..., Layer]) -> None:
     leaf = I.leaf(claims={"12": "https://github.com/acme/app"})
     outcome = outcome_of(make(I, leaf=leaf), form=verifier(I))
@@ -124,7 +92,7 @@ def test_second_rekor_with_a_timestamp_passes() -> None:
     assert untimed.message.startswith("nothing proves when the image was signed; expected")
 
 
-@pytest.mark.parametrize("make", [by_bundle, by_layer])
+@pytest.mark.parametrize("make", [by_bundle, of_layer])
 def test_any_of_the_identities_and_of_the_instances_will_do(make: Callable[..., Layer]) -> None:
     two = [{"issuer": "https://elsewhere.example", "subject": "x"}, IDENTITY]
     other = sigstore.instance(3)
@@ -180,90 +148,22 @@ def test_annotations_are_wanted_of_identities_too() -> None:
     subject = {"digest": {"sha256": IMAGE[7:]}, "annotations": {"env": "prod"}}
     assert told(outcome_of(by_bundle(I, sigstore.statement(IMAGE, subject=[subject])), form=form)) == PASSED
     assert outcome_of(by_bundle(I), form=form).code is Code.ANNOTATIONS_DIFFER
-    assert told(outcome_of(by_layer(I, payload(SUBJECT, optional={"env": "prod"})), form=form)) == PASSED
+    assert told(outcome_of(by_layer(I, SUBJECT, payload(SUBJECT, optional={"env": "prod"})), form=form)) == PASSED
 
 
 # --- the older layout
 
 
-def _token(signed: bytes) -> str:
-    return json.dumps({"SignedRFC3161Timestamp": b64(signed)})
-
-
-LAYERS: dict[str, tuple[Callable[[], Layer], bool]] = {
-    "without the chain": (lambda: by_layer(I, beside={CHAIN: None}), True),
-    "an empty chain": (lambda: by_layer(I, beside={CHAIN: ""}), True),
-    "an old certificate, promised then": (
-        lambda: by_layer(I, leaf=I.leaf(at=sigstore.now() - 3 * DAY), at=sigstore.now() - 3 * DAY + MINUTE), True
-    ),
-    "an old certificate, promised now": (lambda: by_layer(I, leaf=I.leaf(at=sigstore.now() - 3 * DAY)), False),
-    "no log entry": (lambda: by_layer(I, beside={LOG_ENTRY: None}), False),
-    "no certificate": (lambda: by_layer(I, beside={CERTIFICATE: None}), False),
-    "a promise by another log": (lambda: by_layer(sigstore.instance(4), leaf=I.leaf()), False),
-    "a promise changed": (
-        lambda: by_layer(I, entry=lambda e: e["Payload"].update(integratedTime=int(sigstore.now().timestamp()) + 9)),
-        False,
-    ),
-    "another index": (lambda: by_layer(I, entry=lambda e: e["Payload"].update(logIndex=8)), False),
-    "another signature logged": (
-        lambda: by_layer(I, body=lambda c, s, leaf: sigstore.hashedrekord(c, b"another", leaf.pem)), False
-    ),
-    "another payload logged": (
-        lambda: by_layer(I, body=lambda c, s, leaf: sigstore.hashedrekord(b"another", s, leaf.pem)), False
-    ),
-    "another certificate logged": (
-        lambda: by_layer(I, body=lambda c, s, leaf: sigstore.hashedrekord(c, s, I.leaf().pem)), False
-    ),
-    "an envelope logged": (lambda: by_layer(I, body=lambda c, s, leaf: sigstore.dsse_body(c, s, leaf.pem)), False),
-    "two subjects": (
-        lambda: by_layer(I, leaf=I.leaf(names=[*_names("a@example.test"), *_names(sigstore.SUBJECT)])), False
-    ),
-    "the issuer in the new extension alone": (lambda: by_layer(I, leaf=I.leaf(omitted=("1",))), True),
-    "a timestamp that does not fit": (
-        lambda: _stamped_layer(sigstore.now() + timedelta(hours=-5)), False
-    ),
-    "a timestamp that fits": (lambda: _stamped_layer(sigstore.now()), True),
-    "the certificate twice": (lambda: by_layer(I, beside={CERTIFICATE: I.leaf().pem.decode() * 2}), False),
-    "a key as certificate": (lambda: by_layer(I, beside={CERTIFICATE: public_pem().decode()}), False),
-    "a broken chain": (lambda: by_layer(I, beside={CHAIN: "-----BEGIN CERTIFICATE-----"}), False),
-    "a log entry that is none": (lambda: by_layer(I, beside={LOG_ENTRY: "[]"}), False),
-    "a log entry without a payload": (lambda: by_layer(I, entry=lambda e: e.pop("Payload")), False),
-    "a log entry without a promise": (lambda: by_layer(I, entry=lambda e: e.pop("SignedEntryTimestamp")), False),
-    "a log id in capitals": (
-        lambda: by_layer(I, entry=lambda e: e["Payload"].update(logID=e["Payload"]["logID"].upper())), False
-    ),
-    "a log id that is none": (lambda: by_layer(I, entry=lambda e: e["Payload"].update(logID="x")), False),
-    "a time that is a text": (lambda: by_layer(I, entry=lambda e: e["Payload"].update(integratedTime="1")), False),
-    "a timestamp that is none": (lambda: by_layer(I, beside={TIMESTAMP: "{}"}), False),
-}  # fmt: skip
-
-
-def _names(*addresses: str) -> list[Any]:
-    from cryptography import x509
-
-    return [x509.UniformResourceIdentifier(each) for each in addresses]
-
-
-def _stamped_layer(at: datetime) -> Layer:
-    leaf = I.leaf()
-    made = by_layer(I, leaf=leaf)
-    assert isinstance(made.annotations, dict)
-    import base64
-
-    token = I.timestamp(base64.b64decode(made.annotations[SIGNATURE]), Token(time=at))
-    return Layer(made.content, made.annotations | {TIMESTAMP: _token(token)})
-
-
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_counts_if_all_that_vouches_for_it_does(name: str) -> None:
-    make, counts = LAYERS[name]
-    outcome = outcome_of(make(), form=verifier(I))
-    assert (outcome.status is Status.PASSED) is counts, outcome.message
+    case = LAYERS[name]
+    outcome = outcome_of(case.make(I, SUBJECT), form=verifier(I))
+    assert (outcome.status is Status.PASSED) is case.counts, outcome.message
     assert outcome.message.isprintable()
 
 
 def test_layer_with_a_timestamp_alone_counts_where_no_log_is_asked_for() -> None:
-    made = _stamped_layer(sigstore.now())
+    made = stamped_layer(I, SUBJECT, sigstore.now())
     assert isinstance(made.annotations, dict)
     annotations = {name: each for name, each in made.annotations.items() if name != LOG_ENTRY}
     alone = Layer(made.content, annotations)
@@ -276,11 +176,11 @@ def test_layer_with_a_timestamp_alone_counts_where_no_log_is_asked_for() -> None
 
 def test_where_the_present_counts_the_verdict_ends_with_the_certificate() -> None:
     leaf = I.leaf()
-    made = by_layer(I, leaf=leaf, beside={LOG_ENTRY: None})
+    made = by_layer(I, SUBJECT, leaf=leaf, beside={LOG_ENTRY: None})
     outcome = outcome_of(made, form=verifier(I, transparencyLogs=0, currentTime=True))
     assert told(outcome) == PASSED
     assert outcome.valid_until == leaf.certificate.not_valid_after_utc.replace(tzinfo=timezone.utc)
-    old = by_layer(I, leaf=I.leaf(at=sigstore.now() - DAY), beside={LOG_ENTRY: None})
+    old = by_layer(I, SUBJECT, leaf=I.leaf(at=sigstore.now() - DAY), beside={LOG_ENTRY: None})
     refused = outcome_of(old, form=verifier(I, transparencyLogs=0, currentTime=True))
     assert told(refused) == (Status.FAILED, Code.CERTIFICATE_NOT_VALID_NOW)
 
@@ -321,7 +221,7 @@ def test_signature_with_a_key_has_to_be_in_the_log_that_is_asked_for(second: boo
 def test_layer_with_a_key_has_to_be_in_the_log_that_is_asked_for() -> None:
     signer = I.leaf()._replace(private=key("P-256", 0))
     made = by_layer(
-        I, leaf=signer, beside={CERTIFICATE: None, CHAIN: None},
+        I, SUBJECT, leaf=signer, beside={CERTIFICATE: None, CHAIN: None},
         body=lambda c, s, leaf: sigstore.hashedrekord(c, s, public_pem()),
     )  # fmt: skip
     assert told(outcome_of(made, form=verifier(I, keys=["shop.pub"]))) == PASSED

@@ -1,7 +1,7 @@
 """The same keyless signature before the real cosign and before Nodeseal: property by property.
 
 What is signed is made here, so that it can be wrong (`tests.sigstore_cases`); tests/trust asks Nodeseal.  Where the two
-differ, `DIFFERENCES` says why, in the words of docs/cosign.md; any other difference fails.
+differ, `DIFFERENCES` says why, in the words of docs/keyless.md; any other difference fails.
 """
 
 import json
@@ -11,12 +11,15 @@ import pytest
 
 from tests import signing_sigstore as sigstore
 from tests.commands import run
+from tests.signing_cosign import manifest
 from tests.sigstore_cases import CASES, DIFFERENCES, DIGEST
+from tests.sigstore_layers import LAYERS
+from tests.simulators.registry import RegistrySimulator
 from tests.testbed.tools import Tools, fetch, unavailable
 
 pytestmark = pytest.mark.real
 
-DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cosign.md"
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "keyless.md"
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +49,37 @@ def test_cosign_says_the_same_but_for_what_is_written_down(
         *([] if made.demands.logs else ["--insecure-ignore-tlog"]),
         *(["--use-signed-timestamps"] if "timestampVerificationData" in made.bundle["verificationMaterial"] else []),
     ]  # fmt: skip
-    # Whatever would ask the world fails at once.
-    environment = {"PATH": tools.path, "HOME": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:1"}
-    done = run(words, environment=environment)
+    done = run(words, environment=_sealed(tools, tmp_path))
     assert (done.code == 0) is (case.counts != bool(case.difference)), done.err[-400:]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_cosign_says_the_same_of_its_older_layout(tools: Tools, tmp_path: pathlib.Path, name: str) -> None:
+    instance, case = sigstore.instance(), LAYERS[name]
+    (tmp_path / "root.json").write_text(json.dumps(instance.trusted_root()))
+    with RegistrySimulator() as registry:
+        image = registry.push_image("shop/app", "1")
+        layer = case.make(instance, image)
+        registry.push_blob("shop/app", layer.content)
+        registry.push_manifest("shop/app", manifest([layer]), tag=f"sha256-{image.digest.encoded}.sig")
+        words = [
+            tools.program("cosign"), "verify", "--trusted-root", str(tmp_path / "root.json"), "--offline=true",
+            "--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER,
+            *(["--use-signed-timestamps"] if "timestamp that" in name else []),
+            "--allow-http-registry", f"{registry.host}/shop/app@{image.digest}",
+        ]  # fmt: skip
+        done = run(words, environment=_sealed(tools, tmp_path))
+    assert (done.code == 0) is (case.counts != bool(case.difference)), done.err[-400:]
+
+
+def _sealed(tools: Tools, home: pathlib.Path) -> dict[str, str]:
+    """Whatever would ask the world fails at once."""
+    return {"PATH": tools.path, "HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:1"}
 
 
 def test_what_differs_is_written_down() -> None:
     text = " ".join(DOCS.read_text().split())
-    assert {each.difference for each in CASES.values()} - {""} == set(DIFFERENCES)
+    named = {each.difference for each in CASES.values()} | {each.difference for each in LAYERS.values()}
+    assert named - {""} == set(DIFFERENCES)
     for words in DIFFERENCES.values():
         assert words in text, words
