@@ -15,17 +15,20 @@ from agent.adapters.http_blocking import BlockingTransport
 from agent.adapters.http_pooled import ConnectionPool, PooledTransport
 from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.adapters.registry import RegistryClient
+from agent.config.config import Config
 from agent.engine import Engine
 from agent.model.descriptor import Descriptor
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Verdict
-from tests.engines import OnTheSpot, verdict_of
+from tests.engines import OnTheSpot, one_rule, verdict_of
 from tests.formats.support import Answers
 from tests.signing import attach_signature, envelope
+from tests.signing_cosign import bundle, bundle_manifest, layer, manifest, payload, statement
 from tests.simulators import misbehaviour as does
 from tests.simulators.registry import Handler, RegistrySimulator
 from tests.test_engine import STRANGER, TRUSTED, FixedClock, configuration
+from tests.test_engine_cosign import by_key, ours
 
 PATH = "shop/cart"
 SECONDS = 15
@@ -34,7 +37,7 @@ AT_ONCE = 4
 Arrange = Callable[[RegistrySimulator, Descriptor], None]
 
 
-def one_by_one(request: PullRequest, requirement: str) -> Verdict:
+def one_by_one(request: PullRequest, requirement: str | Config) -> Verdict:
     """As containerd's child does it."""
     transport = BlockingTransport(deadline=time.monotonic() + SECONDS)
     try:
@@ -44,7 +47,7 @@ def one_by_one(request: PullRequest, requirement: str) -> Verdict:
         transport.close()
 
 
-def side_by_side(request: PullRequest, requirement: str, at_once: int) -> Verdict:
+def side_by_side(request: PullRequest, requirement: str | Config, at_once: int) -> Verdict:
     """As a process does it that lives long."""
 
     async def verify() -> Verdict:
@@ -55,11 +58,11 @@ def side_by_side(request: PullRequest, requirement: str, at_once: int) -> Verdic
     return anyio.run(verify)
 
 
-def engine(client: RegistryClient, concurrent: OneByOne | SideBySide, requirement: str) -> Engine:
+def engine(client: RegistryClient, concurrent: OneByOne | SideBySide, requirement: str | Config) -> Engine:
     """The same moment for everybody."""
     clock = FixedClock(datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0))
     return Engine(
-        configuration(requirement),
+        configuration(requirement) if isinstance(requirement, str) else requirement,
         registry=client,
         revocation=Answers(),
         concurrent=concurrent,
@@ -153,6 +156,47 @@ def endless_list(registry: RegistrySimulator, image: Descriptor) -> None:
     ],
 )
 def test_both_ways_come_to_the_same(arrange: Arrange, decision: Decision | None, requirement: str) -> None:
+    compared(arrange, decision, requirement)
+
+
+def cosigned(registry: RegistrySimulator, image: Descriptor) -> None:
+    """A bundle by a stranger, and two layers under cosign's tag, one of which is good."""
+    strange, layers = bundle(statement(image), number=1), [layer(payload(image), number=1), layer(payload(image))]
+    for each in (strange, *layers):
+        registry.push_blob(PATH, each.content)
+    registry.push_manifest(PATH, bundle_manifest(strange, image))
+    registry.push_manifest(PATH, manifest(layers), tag=f"sha256-{image.digest.encoded}.sig")
+
+
+def cosigned_and_no_list(registry: RegistrySimulator, image: Descriptor) -> None:
+    """The tag answers, the list does not."""
+    cosigned(registry, image)
+    registry.misbehave("referrers", does.status(500))
+
+
+def cosigned_and_no_tags(registry: RegistrySimulator, image: Descriptor) -> None:
+    """The list answers, tags do not."""
+    cosigned(registry, image)
+    registry.misbehave("tag", does.status(500))
+
+
+@pytest.mark.parametrize(
+    ("arrange", "decision"),
+    [
+        (unsigned, Decision.DENY),
+        (cosigned, Decision.ALLOW),
+        (cosigned_and_no_list, Decision.ALLOW),
+        (cosigned_and_no_tags, Decision.CANNOT_TELL),
+        (throttled, Decision.CANNOT_TELL),
+    ],
+)
+def test_both_ways_look_at_tags_and_lists_alike(arrange: Arrange, decision: Decision) -> None:
+    settings, keys = by_key()
+    compared(arrange, decision, one_rule(ours(1, settings.name), [settings], keys))
+
+
+def compared(arrange: Arrange, decision: Decision | None, requirement: str | Config) -> None:
+    """Verify in both ways, and compare verdicts and requests."""
     with RegistrySimulator() as registry:
         image = registry.push_image(PATH, "1")
         arrange(registry, image)

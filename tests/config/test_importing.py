@@ -104,6 +104,15 @@ def test_resources_of_a_cluster_become_one_configuration() -> None:
     }
 
 
+def test_key_provider_of_a_cosign_verifier_is_called_as_it_is_referred_to() -> None:
+    statement = {"name": "p", "scopes": ["*"], "keys": [{"provider": "shop/keys"}], "tLogVerify": False}
+    cosign = verifier(name="cosign", parameters={"trustPolicies": [statement]})
+    keys = provider("keys", "shop", parameters={"contentType": "key", "value": "PEM"})
+    value = config(store("shop"), cosign, policy(), keys, namespace="shop")
+    assert provider_names(value) == ["shop/keys"]
+    assert value["keyManagementProvider"]["plugins"][0]["contentType"] == "key"
+
+
 def test_type_of_a_verifier_goes_before_its_old_name() -> None:
     (found,) = config(store(), verifier(type="notation", name="old"), policy())["verifier"]["plugins"]
     assert (found["name"], found["type"]) == ("verifier-notation", "notation")

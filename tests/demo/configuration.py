@@ -7,9 +7,9 @@ from agent.formats.cosign import BUNDLE_TYPE, LEGACY_TYPE
 from tests.signing import write_config
 
 
-def write(folder: pathlib.Path, certificate: bytes, key: bytes) -> pathlib.Path:
-    """Write it, with both beside it; returns its folder."""
-    write_config(folder, certificate, requirement="any")
+def write(folder: pathlib.Path, certificate: bytes, key: bytes, *, remembers: bool = True) -> pathlib.Path:
+    """Write it, with both beside it; returns its folder.  One that does not remember verifies every pull anew."""
+    write_config(folder, certificate, remembers=remembers)
     config = json.loads((folder / "config.json").read_text())
     config["policy"]["plugin"]["artifactVerificationPolicies"] = {"default": "any"}
     cosign = {"name": "cosign", "artifactTypes": f"{BUNDLE_TYPE},{LEGACY_TYPE}", "key": "cosign.pub"}

@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-CLAIMED = (*range(1, 16), *range(19, 26), *range(32, 37), 45)
+CLAIMED = (*range(1, 16), *range(19, 29), *range(32, 37), 45)
 
 
 def test_every_item_has_a_test() -> None:

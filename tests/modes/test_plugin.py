@@ -280,9 +280,28 @@ slow = ("dataclasses", "inspect", "logging", "structlog", "yaml", "asyncio", "an
         "decimal", "publicsuffixlist", "agent.adapters.credentials", "agent.registry.credentials",
         "agent.registry.login", "agent.registry.tokens", "agent.registry.realms", "agent.registry.challenge",
         "agent.registry.secret", "agent.rego.compiler", "agent.rego.lexer", "difflib", "re2", "resource",
-        "prometheus_client")
+        "prometheus_client", "agent.formats.cosign", "agent.trust.publickeys", "agent.codec.dsse")
 print(sorted(name for name in slow if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n" + script],
                           capture_output=True, text=True, check=True, env={})  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+def test_cosign_costs_an_image_without_its_evidence_next_to_nothing() -> None:
+    """A verifier that is asked what it looks for: neither cryptography nor what reads a layout."""
+    script = """
+import sys
+from agent.modes.lean import without_openssh
+without_openssh()
+import agent.modes.plugin, agent.modes.registry_access, agent.engine, agent.policies.threshold
+before = set(sys.modules)
+from agent.formats import format_class
+settings = {"policies": [{"name": "", "scopes": ["*"], "keys": ["0" * 64], "annotations": {}}], "tags": True}
+form = format_class("cosign").load("shop-key", settings, {"0" * 64: b""})
+assert form.tags and form.exemption(None) is None
+print(sorted(set(sys.modules) - before - {"agent.trust"}))
+"""
+    done = subprocess.run([sys.executable, "-I", "-c", f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n" + script],
+                          capture_output=True, text=True, check=True, env={})  # fmt: skip
+    assert done.stdout == "['agent.formats.cosign', 'agent.trust.signingpolicy']\n"
