@@ -191,6 +191,23 @@ def _both(i: Instance, *, token_at: timedelta) -> Made:
     return Made(bundle(made, [entry], [i.timestamp(made.signature, Token(time=at + token_at))]))
 
 
+def _another_tree(first: bool) -> Callable[[Instance], Made]:
+    """A tree that was made up, and a checkpoint that the log did sign, of another one."""
+
+    def case(i: Instance) -> Made:
+        made = _first(i) if first else _second(i)
+        entry = made.bundle["verificationMaterial"]["tlogEntries"][0]
+        genuine = (
+            i.first_entry(b'{"kind": "", "apiVersion": ""}')
+            if first
+            else i.second_entry(b'{"kind": "", "apiVersion": ""}')
+        )
+        entry["inclusionProof"]["checkpoint"] = genuine["inclusionProof"]["checkpoint"]
+        return made
+
+    return case
+
+
 def _duplicate(i: Instance) -> Made:
     made = signed(i.leaf())
     entry = i.first_entry(made.first_body())
@@ -290,6 +307,8 @@ CASES: Mapping[str, Case] = {
     "promise by another key": Case(_promise_by_another, False),
     "checkpoint by another key": Case(lambda i: _first(i, private=key("P-256", 9001)), False),
     "second checkpoint by another key": Case(lambda i: _second(i, private=key("P-256", 9001)), False),
+    "checkpoint of another tree": Case(_another_tree(True), False),
+    "second checkpoint of another tree": Case(_another_tree(False), False),
     "checkpoint renamed": Case(_first_but("inclusionProof.checkpoint.envelope", _renamed), False),
     "second checkpoint renamed": Case(_second_but("inclusionProof.checkpoint.envelope", _renamed), False),
     "checkpoint missing": Case(_first_but("inclusionProof.checkpoint", None), False),

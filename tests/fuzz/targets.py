@@ -34,7 +34,7 @@ from agent.codec import (
 )
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
-from agent.formats import cosign_bundle, cosign_layer, notation_cose, notation_envelope, notation_jws
+from agent.formats import cosign_bundle, cosign_layer, cosign_vouchers, notation_cose, notation_envelope, notation_jws
 from agent.formats.cosign import BUNDLE_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -68,6 +68,7 @@ from tests.codec import evidence
 from tests.hostile import messages
 from tests.rego.reports import POLICIES, REPORTS
 from tests.signing import envelope, key, signature_manifest, trust_policy, usual_signer, write_config
+from tests.sigstore_layers import by_layer
 from tests.trust.answers import ocsp_answer, revocation_list
 from tests.trust.tokens import Token, authority, token
 
@@ -227,6 +228,18 @@ def _keyless_bundles() -> list[bytes]:
     ]
 
 
+def _vouchers(data: bytes) -> None:
+    """What stands beside a signature in cosign's older layout."""
+    value = strictjson.decode(data, "fuzz", limit=LIMIT)
+    if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        cosign_vouchers.read(value)
+
+
+def _voucher_annotations() -> list[bytes]:
+    made = by_layer(_SIGSTORE, _IMAGE)
+    return [json.dumps(made.annotations).encode()]
+
+
 def _checkpoints() -> list[bytes]:
     entry = _SIGSTORE.second_entry(sigstore.hashedrekord(b"", b"", b""), extra="more\n")
     checkpoint: str = entry["inclusionProof"]["checkpoint"]["envelope"]
@@ -351,6 +364,7 @@ TARGETS: Mapping[str, Target] = {
         lambda data: trustedroot_document.read("fuzz", data, "fuzz"), (),
         lambda: [json.dumps(_SIGSTORE.trusted_root()).encode()],
     ),
+    "cosign-vouchers": Target(_vouchers, (Malformed,), _voucher_annotations),
     "keyless": Target(_keyless, (Malformed,), _keyless_bundles),
     "timestamp-response": Target(
         lambda data: timestamp.check_by(data, b"signature", _TSA), (Malformed,),
