@@ -5,7 +5,7 @@ A case says what Nodeseal must answer, and what cosign answers where that is kno
 
 import base64
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ DIFFERENCES: Mapping[str, str] = MappingProxyType({
     "issuers": "two issuers in one certificate must be equal",
     "subject": "a certificate has one subject",
     "purpose": "a certificate is for signing code",
+    "many": "at most 16 SCTs are in one certificate",
     "ended": "a log counts until its end, whatever its version",
 })  # fmt: skip
 """Where the two differ on purpose: by name, the words of docs/keyless.md under "Deviations on purpose"."""
@@ -303,6 +304,7 @@ CASES: Mapping[str, Case] = {
     "promise in the future": Case(_ago(-2 * DAY, MINUTE, _first), False, "future"),
     # The log's word
     "integrated time changed": Case(_first_but("integratedTime", lambda t: str(int(t) + 1)), False),
+    "promised at no time": Case(lambda i: _first(i, at=datetime.fromtimestamp(0, timezone.utc)), False),
     "promise flipped": Case(_first_but("inclusionPromise.signedEntryTimestamp", flipped), False),
     "promise by another key": Case(_promise_by_another, False),
     "checkpoint by another key": Case(lambda i: _first(i, private=key("P-256", 9001)), False),
@@ -391,6 +393,7 @@ CASES: Mapping[str, Case] = {
     "issuer in the old extension alone": Case(_with_leaf(omitted=("8",)), True),
     "issuer in the new extension alone": Case(_with_leaf(omitted=("1",)), True),
     "issuer with bytes behind it": Case(_with_leaf(encoded_issuer=text(sigstore.ISSUER) + b"x", omitted=("1",)), False),
+    "subject of another kind": Case(_with_leaf(names=[x509.DNSName("github.com")]), False),
     "no subject": Case(_with_leaf(names=()), False),
     "two subjects, the second as wanted": Case(_with_leaf(names=_TWO), False, "subject"),
     "subject as a user name": Case(_with_leaf(names=[_USER]), True),
@@ -400,6 +403,8 @@ CASES: Mapping[str, Case] = {
         lambda i: _first(i, i.leaf(scts=[Sct(key("P-256", 9001), sigstore.sha256(sigstore.spki(i.ct)))])), False
     ),
     "SCT flipped": Case(_with_leaf(scts=[Sct(flip=True)]), False),
+    "SCT that can't be read": Case(_with_leaf(scts=[Sct(log_id=b"short")]), False),
+    "too many SCTs": Case(_with_leaf(scts=[Sct()] * 17), False, "many"),
     "SCT with extensions": Case(_with_leaf(scts=[Sct(extensions=b"more")]), True),
     "not for signing code": Case(_with_leaf(purposes=[ExtendedKeyUsageOID.EMAIL_PROTECTION]), False),
     "for nothing": Case(_with_leaf(purposes=()), False, "purpose"),

@@ -135,6 +135,9 @@ LAYERS: Mapping[str, LayerCase] = {
     "a log entry without a promise": LayerCase(
         lambda i, s: by_layer(i, s, entry=lambda e: e.pop("SignedEntryTimestamp")), False
     ),
+    "an empty promise": LayerCase(
+        lambda i, s: by_layer(i, s, entry=lambda e: e.update(SignedEntryTimestamp="")), False
+    ),
     "a log id in capitals": LayerCase(
         lambda i, s: by_layer(i, s, entry=lambda e: e["Payload"].update(logID=e["Payload"]["logID"].upper())),
         False,
