@@ -135,8 +135,8 @@ def names_revocation_source(chain: Sequence[x509.Certificate]) -> bool:
 
 
 def subject_of(certificate: x509.Certificate) -> str:
-    """The subject as people write it (RFC 4514)."""
-    return certificate.subject.rfc4514_string()
+    """The subject as people write it (RFC 4514); certificates of keyless signatures have none."""
+    return certificate.subject.rfc4514_string() or "(no subject)"
 
 
 def extension_of(certificate: x509.Certificate, kind: type[_Kind]) -> "x509.Extension[_Kind] | None":

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.hazmat import asn1
 from cryptography.x509 import ObjectIdentifier
 
 from agent.errors import Code, Malformed
@@ -22,6 +21,7 @@ from agent.trust.trustedroot import TrustedRoot
 MAX_TEXT = 2048
 """Longest identity or claim taken, in characters: an address of a workflow has 200."""
 
+_UTF8_STRING, _LONG = 0x0C, 0x80
 _ARC = "1.3.6.1.4.1.57264.1."
 _ISSUER_RAW, _ISSUER = _ARC + "1", _ARC + "8"
 _USERNAME = ObjectIdentifier(_ARC + "7")
@@ -143,11 +143,22 @@ def _extension(leaf: x509.Certificate, dotted: str) -> bytes | None:
 
 
 def _utf8(der: bytes, what: str) -> str:
-    try:
-        text: str = asn1.decode_der(str, der)
-    except Exception as error:  # whatever the library makes of hostile bytes
-        raise chains.ChainInvalid(f"certificate: {what}: got no UTF8String in DER ({type(error).__name__})") from error
-    return _text(text.encode("utf-8", "replace"), what)
+    """The text of a DER UTF8String, and nothing behind it.  By hand: the library's reader takes long to import."""
+    length, start = (der[1], 2) if len(der) > 1 else (0, 0)
+    if length & _LONG:
+        start += length & ~_LONG
+        length = int.from_bytes(der[2:start], "big")
+    if not der or der[0] != _UTF8_STRING or der[:start] != _header(length) or len(der) != start + length:
+        raise chains.ChainInvalid(f"certificate: {what}: got {len(der)} bytes that are no UTF8String in DER")
+    return _text(der[start:], what)
+
+
+def _header(length: int) -> bytes:
+    """Tag and length, in the one spelling that DER has."""
+    if length < _LONG:
+        return bytes([_UTF8_STRING, length])
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([_UTF8_STRING, _LONG | len(octets)]) + octets
 
 
 def _text(data: bytes, what: str) -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from agent.codec.sigstorebundle import LogEntry
 from agent.errors import Code, Malformed
 from agent.trust import chain as chains
-from agent.trust import fulcio, publickeys, signeridentity, timestamp, transparency
+from agent.trust import fulcio, publickeys, signeridentity, transparency
 from agent.trust.fulcio import Signer
 from agent.trust.signeridentity import SignerIdentity
 from agent.trust.transparency import Signed
@@ -139,6 +139,11 @@ def _stamps(
 
     A timestamp that can't be verified is as if it were not there: anybody may add one.
     """
+    if not presented.timestamps:
+        return (), frozenset(), ""
+
+    from agent.trust import timestamp  # takes long to import
+
     moments: list[datetime] = []
     authorities: set[str] = set()
     refused = ""

@@ -36,7 +36,20 @@ def test_text_that_people_can_not_read_is_refused(issuer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "encoded", [b"", b"\x0c", b"\x0c\x05abc", b"\x04\x03abc", b"\x0c\x02\xff\xff", b"https://plain"]
+    "encoded",
+    [
+        b"",
+        b"\x0c",
+        b"\x0c\x05abc",
+        b"\x04\x03abc",
+        b"\x0c\x02\xff\xff",
+        b"https://plain",
+        b"\x0c\x81\x03abc",
+        b"\x0c\x82\x00\x03abc",
+        b"\x0c\x84\xff\xff\xff\xff",
+        b"\x0c\x80",
+        b"\x0c\x03abcd",
+    ],
 )
 def test_text_that_is_no_utf8_string_is_refused(encoded: bytes) -> None:
     with pytest.raises(ChainInvalid):
