@@ -204,6 +204,24 @@ def test_key_of_ones_own_is_in_a_log_without_a_time(second: bool) -> None:
         check_times(Presented(of_key, signature), Demands(), root, material, sigstore.now())
 
 
+def test_key_of_ones_own_needs_no_promise_where_there_is_a_proof() -> None:
+    instance = sigstore.instance()
+    root, material = read_root(instance.trusted_root())
+    private = key("P-256", 8000)
+    signature = sigstore.sign(private, b"message")
+    body = sigstore.intoto_body(b"payload", signature, sigstore.pem_of(private))
+    value = sigstore.bundle(
+        sigstore.Signed(b"", signature, b"message", instance.leaf()), [instance.first_entry(body, promised=False)]
+    )
+    entries = sigstorebundle.parse(json.dumps(value).encode()).entries
+    of_key = Signed(signature, b"message", b"payload", key=sigstore.spki(private))
+    found = check_times(Presented(of_key, signature, entries=entries), Demands(), root, material, sigstore.now())
+    assert (found.logs, found.moments) == (1, ())
+    bare = tuple(each._replace(proof=None) for each in entries)
+    with pytest.raises(Malformed, match="neither a promise nor a proof"):
+        check_times(Presented(of_key, signature, entries=bare), Demands(), root, material, sigstore.now())
+
+
 def test_log_that_ended_needs_a_time() -> None:
     instance = sigstore.instance()
     window = {"start": sigstore.rfc3339(instance.start), "end": sigstore.rfc3339(sigstore.now() + DAY)}
