@@ -27,6 +27,7 @@ _CONTENT_TYPE = "1.2.840.113549.1.9.3"
 _MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 _SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.47"  # the second version, whose hash is not SHA-1
 _BASELINE_POLICY = "0.4.0.2023.1.1"
+_GRANTED = (0, 1)  # granted, granted with modifications
 _SET = b"\x31"
 _SEQUENCE = 0x30
 _IDENTITIES = (b"\x30", b"\x80")  # issuer and serial number, key identifier
@@ -139,6 +140,21 @@ class _Wrapper:
 class _SigningCertificate:
     certificates: list[asn1.TLV]
     policies: list[asn1.TLV] | None
+
+
+def granted(data: bytes) -> bytes:
+    """The token in an authority's answer (RFC 3161, section 2.4.2).  Raises `Malformed` if it was not granted."""
+    if len(data) > MAX_TOKEN_SIZE:
+        raise LimitExceeded(f"timestamp: got {len(data)} bytes; expected at most {MAX_TOKEN_SIZE}")
+    try:
+        (response,) = _parts(data)
+        parts = _parts(bytes(response.data)) if response.tag_bytes == bytes([_SEQUENCE]) else []
+        status: int = _parts(bytes(parts[0].data))[0].parse(int)
+    except Exception as error:  # as in `parse`
+        raise Malformed(f"timestamp: got no RFC 3161 response in DER ({type(error).__name__})") from error
+    if status not in _GRANTED or len(parts) != 2:
+        raise Malformed(f"timestamp: got a response with status {str(status)[:20]}; expected one with a token")
+    return _encoded(parts[1])
 
 
 def parse(data: bytes) -> Token:

@@ -35,8 +35,9 @@ MAX_KEYS = 64
 
 _BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----\Z")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_CERTIFICATE = "CERTIFICATE"
-_PUBLIC_KEY = "PUBLIC KEY"
+CERTIFICATE = "CERTIFICATE"
+PUBLIC_KEY = "PUBLIC KEY"
+_CERTIFICATE_OR_KEY = "one certificate or one public key as PEM, and nothing behind it"
 _RSA_PUBLIC_KEY = "RSA PUBLIC KEY"  # RFC 8017, appendix A.1.1, as OpenSSL writes it
 _PRIVATE_KEY = "a private key, which belongs in no configuration"
 _PUBLIC_KEYS = "public keys as PEM (BEGIN PUBLIC KEY), and nothing behind them"
@@ -72,7 +73,7 @@ def contents(content: bytes) -> Contents:
     found: list[bytes] = []
     for block in blocks:
         at = f" (line {block.line})"
-        if block.label != _CERTIFICATE:
+        if block.label != CERTIFICATE:
             defects.append(_other_block(block.label) + at)
             continue
         try:
@@ -93,7 +94,7 @@ def public_key(content: bytes) -> bytes:
     if len(content) > MAX_KEY_SIZE:
         raise Malformed(f"got {len(content)} bytes; expected a public key of at most {MAX_KEY_SIZE}")
     blocks, defects = _blocks(content)
-    others = [_other_block(block.label) for block in blocks if block.label != _PUBLIC_KEY]
+    others = [_other_block(block.label) for block in blocks if block.label != PUBLIC_KEY]
     if private := [each for each in (*others, *defects) if each == _PRIVATE_KEY]:
         raise Malformed(f"got {private[0]}; expected {_ONE_PUBLIC_KEY}")
     if defects or others or len(blocks) != 1:
@@ -113,7 +114,7 @@ def public_keys(content: bytes) -> tuple[bytes, ...]:
     if len(content) > MAX_SIZE:
         raise Malformed(f"got {len(content)} bytes; expected at most {MAX_SIZE}")
     blocks, defects = _blocks(content.removeprefix(_BYTE_ORDER_MARK))
-    labels = (_PUBLIC_KEY, _RSA_PUBLIC_KEY)
+    labels = (PUBLIC_KEY, _RSA_PUBLIC_KEY)
     others = [f"{_other_block(each.label)} (line {each.line})" for each in blocks if each.label not in labels]
     if private := [each for each in (*others, *defects) if each.startswith(_PRIVATE_KEY)]:
         raise Malformed(f"got {private[0]}; expected {_PUBLIC_KEYS}")
@@ -131,6 +132,23 @@ def public_keys(content: bytes) -> tuple[bytes, ...]:
             got = f"a block that is not base64 (line {block.line})"
             raise Malformed(f"got {got}; expected {_PUBLIC_KEYS}") from None
     return tuple(found)
+
+
+def certificate_or_key(content: bytes) -> tuple[str, bytes]:
+    """The one block in `content`, `CERTIFICATE` or `PUBLIC_KEY`, as DER that nobody has looked into.
+
+    Raises `Malformed`.
+    """
+    if len(content) > MAX_CERTIFICATE_SIZE * 2:
+        raise Malformed(f"got {len(content)} bytes of PEM; expected at most {MAX_CERTIFICATE_SIZE * 2}")
+    blocks, defects = _blocks(content)
+    if defects or len(blocks) != 1 or blocks[0].label not in (CERTIFICATE, PUBLIC_KEY):
+        got = (*defects, *(_other_block(block.label) for block in blocks), "no PEM")[0]
+        raise Malformed(f"got {got}; expected {_CERTIFICATE_OR_KEY}")
+    try:
+        return blocks[0].label, binascii.a2b_base64(blocks[0].base64, strict_mode=True)
+    except binascii.Error:
+        raise Malformed(f"got a block that is not base64; expected {_CERTIFICATE_OR_KEY}") from None
 
 
 def _blocks(content: bytes) -> tuple[list[_Block], list[str]]:

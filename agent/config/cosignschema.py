@@ -8,6 +8,47 @@ from agent.config.words import Schema, strict_obj, text
 
 _SCOPE = r"^[a-z0-9.\-:@\/_]*\*?$"
 
+
+def _number(title: str, description: str, default: int) -> Schema:
+    return {
+        "title": title,
+        "description": description,
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 8,
+        "default": default,
+        "x-expected": "a whole number from 0 to 8",
+    }
+
+
+_ROOT_PATH: Schema = {"type": "string", "minLength": 1, "maxLength": 4096}
+
+_CLAIMS = (
+    "buildSignerURI", "buildSignerDigest", "runnerEnvironment", "sourceRepositoryURI", "sourceRepositoryDigest",
+    "sourceRepositoryRef", "sourceRepositoryIdentifier", "sourceRepositoryOwnerURI", "sourceRepositoryOwnerIdentifier",
+    "buildConfigURI", "buildConfigDigest", "buildTrigger", "runInvocationURI", "sourceRepositoryVisibilityAtSigning",
+)  # fmt: skip
+
+_IDENTITY_OF_OURS = strict_obj(
+    "Identity",
+    "Who signed, and who said so: an issuer and a subject, each exact or as a regular expression (RE2) for the whole "
+    "text.",
+    {
+        "issuer": text("Issuer", "The identity provider's address, exactly.", maxLength=2048,
+                       examples=["https://token.actions.githubusercontent.com"]),
+        "issuerRegExp": text("Issuer", "The same as a regular expression.", maxLength=1000),
+        "subject": text("Subject", "The certificate's one name: an address, an e-mail address.", maxLength=2048,
+                        examples=["https://github.com/acme/app/.github/workflows/release.yml@refs/heads/main"]),
+        "subjectRegExp": text("Subject", "The same as a regular expression.", maxLength=1000,
+                              examples=["https://github.com/acme/.*"]),
+        "claims": strict_obj(
+            "Claims",
+            "What the certificate must say of the build, word for word, beside its subject.",
+            {name: text(name, "The claim's value.", maxLength=2048) for name in _CLAIMS},
+        ),
+    },
+)  # fmt: skip
+
 OWN_COSIGN_KEYS: Schema = {
     "keys": {
         "title": "Keys",
@@ -32,6 +73,35 @@ OWN_COSIGN_KEYS: Schema = {
         "x-expected": "a list of 1 to 16 public keys",
         "examples": [["shop.pub"]],
     },
+    "identities": {
+        "title": "Identities",
+        "description": "Signers by identity (keyless), one of which must have signed; instead of keys.",
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 32,
+        "items": _IDENTITY_OF_OURS,
+        "x-expected": "a list of 1 to 32 identities",
+    },
+    "trustRoot": {
+        "title": "Trusted root",
+        "description": "The Sigstore instance that vouches for identities, or whose logs keep what keys signed: the "
+        "path of its `trusted_root.json`, which names a document of the same configuration by its last component; or "
+        "several.  A signature is verified wholly within one of them.  `trusted_root.json` if it is missing beside "
+        "identities; beside keys, no log is looked at then.",
+        "anyOf": [_ROOT_PATH, {"type": "array", "minItems": 1, "maxItems": 4, "items": _ROOT_PATH}],
+        "x-expected": "the path of a trusted root, or a list of 1 to 4",
+        "examples": ["trusted_root.json"],
+    },
+    "transparencyLogs": _number("Transparency logs", "How many different logs must have the signature.", 1),
+    "timestamps": _number("Timestamps", "Of how many different authorities there must be a timestamp (RFC 3161).", 0),
+    "certificateLogs": _number("Certificate logs", "In how many different logs the certificate must be (SCT).", 1),
+    "currentTime": {
+        "title": "Current time",
+        "description": "Whether a certificate that is valid now is enough where nothing proves when the image was "
+        "signed.",
+        "type": "boolean",
+        "default": False,
+    },
     "annotations": {
         "title": "Annotations",
         "description": "What must stand in the signature beside the image's digest: name -> value, as `cosign sign -a` "
@@ -49,7 +119,8 @@ OWN_COSIGN_KEYS: Schema = {
 OWN_COSIGN: Schema = {
     "title": "Cosign verifier",
     "description": "Verifies cosign's signatures, in every layout.",
-    "required": ["keys"],
+    "anyOf": [{"required": ["keys"]}, {"required": ["identities"]}],
+    "x-expected": "keys or identities",
 }
 """What holds for such a verifier beside its keys."""
 
@@ -70,20 +141,23 @@ _KEY = strict_obj(
     },
 )
 
-_IDENTITY = text("Identity", "Who signed.", maxLength=2048)
 _KEYLESS = strict_obj(
     "Keyless",
-    "Signers by identity.  Not supported.",
+    "A signer by identity, whom the Sigstore instance of the document `trusted_root.json` vouches for.",
     {
-        "ctLogVerify": {"title": "Certificate log", "description": "Whether it is verified.", "type": "boolean"},
-        **dict.fromkeys(
-            (
-                "certificateIdentity",
-                "certificateIdentityRegExp",
-                "certificateOIDCIssuer",
-                "certificateOIDCIssuerRegExp",
-            ),
-            _IDENTITY,
+        "ctLogVerify": {
+            "title": "Certificate log",
+            "description": "Whether the certificate must be in a log.",
+            "type": "boolean",
+            "default": True,
+        },
+        "certificateIdentity": text("Identity", "The certificate's one name, exactly.", maxLength=2048),
+        "certificateIdentityRegExp": text(
+            "Identity", "A regular expression (RE2) for any part of it, as in Ratify.", maxLength=1000
+        ),
+        "certificateOIDCIssuer": text("Issuer", "The identity provider's address, exactly.", maxLength=2048),
+        "certificateOIDCIssuerRegExp": text(
+            "Issuer", "A regular expression (RE2) for any part of it, as in Ratify.", maxLength=1000
         ),
     },
 )
@@ -122,8 +196,7 @@ _TRUST_POLICY = strict_obj(
         "keyless": _KEYLESS,
         "tLogVerify": {
             "title": "Transparency log",
-            "description": "Whether a transparency log must have the signature.  Only `false` is supported, and "
-            "Ratify's default is `true`.",
+            "description": "Whether a transparency log of the document `trusted_root.json` must have the signature.",
             "type": "boolean",
             "default": True,
         },
@@ -142,7 +215,8 @@ COSIGN_VERIFIER_KEYS: Schema = {
     ),
     "rekorURL": text(
         "Transparency log's address",
-        "Where Ratify asks a transparency log for the signature, beside `key`.  Not supported.",
+        "Beside `key`: a transparency log must have the signature, as of the document `trusted_root.json`.  None is "
+        "asked.",
         maxLength=2048,
     ),
     "trustPolicies": {

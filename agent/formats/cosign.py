@@ -46,18 +46,21 @@ MAX_PAYLOAD_SIZE = 64 * 1024
 
 
 class CosignFormat:
-    """Verifies cosign's signatures under statements that say which keys count for which images."""
+    """Verifies cosign's signatures under statements that say which keys or identities count for which images."""
 
     artifact_types = (BUNDLE_TYPE, LEGACY_TYPE, *BUNDLE_TYPES[1:])
     each_blob_counts = True
 
     def __init__(
-        self, name: str, policies: Sequence[SigningPolicy], keys: Mapping[str, bytes], *, tags: bool = True
+        self, name: str, policies: Sequence[SigningPolicy], material: Mapping[str, bytes], *, tags: bool = True
     ) -> None:
-        """`name` is the verifier's; `keys` are DER by fingerprint; `tags`: it looks at cosign's tags by itself."""
+        """`name` is the verifier's; `material` is the DER of keys and certificates by their SHA-256.
+
+        `tags`: it looks at cosign's tags by itself.
+        """
         self._name = name
         self._policies = policies
-        self._keys = keys
+        self._material = material
         self.tags: Mapping[str, str] = TAGS if tags else {}
 
     @classmethod
@@ -98,10 +101,13 @@ class CosignFormat:
 
         from agent.formats import cosign_steps
 
-        keys = {name: self._keys[name] for name in policy.keys}
-        found = yield from cosign_steps.verify(policy, keys, request.subject.digest, evidence, now)
+        found = yield from cosign_steps.verify(policy, self._material, request.subject.digest, evidence, now)
         return self._outcome(evidence, found.status, found.message)._replace(
-            code=found.code, cause=found.cause, checks=found.checks, extensions=found.signer
+            code=found.code,
+            cause=found.cause,
+            checks=found.checks,
+            extensions=found.signer,
+            valid_until=found.valid_until,
         )
 
     def _outcome(self, evidence: Evidence, status: Status, message: str) -> Outcome:

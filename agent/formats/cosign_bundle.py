@@ -5,7 +5,7 @@ A statement is a signature if its predicate type says so, and nothing else is: w
 """
 
 from agent.codec import dsse, sigstorebundle, statement
-from agent.formats.cosign_signature import Claim, NoSignature, Signature, Unsupported
+from agent.formats.cosign_signature import Claim, NoSignature, Signature, Unsupported, Vouchers
 from agent.model.evidence import Blob
 
 PREDICATE_TYPE = "https://sigstore.dev/cosign/sign/v1"
@@ -29,8 +29,10 @@ def read(blob: Blob) -> Signature:
         signature=envelope.signatures[0],
         signed=dsse.pae(envelope.payload_type, envelope.payload),
         read=lambda: _claims(envelope.payload),
+        vouchers=lambda: Vouchers(bundle.material.certificates, bundle.entries, bundle.timestamps),
+        payload=envelope.payload,
         hint=bundle.material.hint or "",
-        certificates=bundle.material.certificates,
+        has_certificate=bundle.material.hint is None,
     )
 
 

@@ -1,12 +1,15 @@
 """The layout of cosign until version 2: one layer for each signature, which is an annotation beside its payload.
 
-See cosign's signature specification.  Certificates and log entries may stand beside it too; a key needs neither.
+The signature specification of cosign.  Further annotations are read where they are asked for
+(`agent.formats.cosign_vouchers`), so that they spoil nothing that a public key is enough for.
 """
+
+from collections.abc import Mapping
 
 from agent.codec import simplesigning
 from agent.codec.jose import base64_standard
 from agent.errors import Malformed
-from agent.formats.cosign_signature import Claim, NoSignature, Signature, Unsupported
+from agent.formats.cosign_signature import Claim, NoSignature, Signature, Unsupported, Vouchers
 from agent.model.evidence import Blob
 
 MEDIA_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -28,7 +31,8 @@ def read(blob: Blob, annotations: object) -> Signature:
     if not 0 < len(text) <= _MAX_SIGNATURE_LENGTH:
         raise Malformed(f"layer: {SIGNATURE}: got {len(text)} characters; expected 1 to {_MAX_SIGNATURE_LENGTH}")
     payload = blob.content
-    return Signature(base64_standard(text, f"layer: {SIGNATURE}"), payload, lambda: _claims(payload))
+    signature = base64_standard(text, f"layer: {SIGNATURE}")
+    return Signature(signature, payload, lambda: _claims(payload), lambda: _vouchers(annotations))
 
 
 def _claims(payload: bytes) -> tuple[Claim, ...]:
@@ -37,3 +41,9 @@ def _claims(payload: bytes) -> tuple[Claim, ...]:
         raise NoSignature(f"signed payload: type: got {ascii(said.type)[:60]}; expected {PAYLOAD_KIND!r}")
     algorithm, _, encoded = said.digest.partition(":")
     return (Claim({algorithm: encoded}, said.optional),)
+
+
+def _vouchers(annotations: Mapping[str, str]) -> Vouchers:
+    from agent.formats import cosign_vouchers
+
+    return cosign_vouchers.read(annotations)

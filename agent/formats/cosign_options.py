@@ -1,11 +1,11 @@
 """The options of a `cosign` verifier: checked when a configuration is published, never on a pull.
 
-Three forms.  Our own: `keys`, and `annotations` that must be in what was signed; it looks at cosign's tags by itself.
-Ratify's: `trustPolicies`, which say which keys count for which images.  Ratify's older one: `key`.  Under both of
-Ratify's it is the store's `cosignEnabled` that says whether tags are looked at.
+Three forms.  Our own: `keys` or `identities`, and `annotations` that must be in what was signed; it looks at cosign's
+tags by itself.  Ratify's: `trustPolicies`, which say which keys or identities count for which images.  Ratify's older
+one: `key`.  Under both of Ratify's it is the store's `cosignEnabled` that says whether tags are looked at.
 
-No transparency log is asked, nor is what one said verified: a configuration that demands it is refused.  In Ratify that
-is the default of a trust policy, and what `rekorURL` means beside `key`.  Every problem is collected.
+No log is asked over the network: what one promised, and signed, comes with a signature.  What that is checked with is a
+trusted root (`agent.formats.cosign_sigstore_options`).  Every problem is collected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from typing import cast
 
 from agent.errors import Problem, UsageError
 from agent.formats import ParsedOptions
+from agent.formats.cosign_sigstore_options import IDENTITIES, SigstoreReading
 from agent.model.digest import Digest
 from agent.model.documents import Document, Sources
 from agent.trust import publickeys
@@ -25,21 +26,20 @@ TLOG, KEYLESS, SCOPES = "tLogVerify", "keyless", "scopes"
 MAX_KEYS = 16
 """Most keys of one statement: each is tried for each signature."""
 
-_NO_LOG = "false: this version verifies no transparency log, and does not let pass what one should vouch for"
-
 Object = Mapping[str, object]
 
 
 def parse(options: Object, sources: Sources, where: str) -> ParsedOptions:
     """Check a verifier's options; see `Format.parse`."""
     reading = _Reading(sources, where)
-    if KEYS in options:
+    own = KEYS in options or IDENTITIES in options
+    if own:
         policies = reading.own(options)
     elif TRUST_POLICIES in options:
         policies = reading.trust_policies(options)
     else:
         policies = reading.old(options)
-    settings = {"policies": [policy.to_json() for policy in policies], "tags": KEYS in options}
+    settings = {"policies": [policy.to_json() for policy in policies], "tags": own}
     return ParsedOptions(settings, reading.found, tuple(reading.problems))
 
 
@@ -51,32 +51,35 @@ class _Reading:
         self._where = where
         self.found: dict[str, bytes] = {}
         self.problems: list[Problem] = []
+        self._sigstore = SigstoreReading(sources, self.found, self.problems)
 
     def own(self, options: Object) -> list[SigningPolicy]:
-        """`keys`, and `annotations`."""
+        """`keys` or `identities`, and `annotations`."""
         at = f"{self._where}.{KEYS}"
         listed = [
             self._provided(str(each.get("provider")), f"{at}[{i}]")
             if isinstance(each, dict)
             else self._file(str(each), f"{at}[{i}]")
-            for i, each in enumerate(cast("Sequence[object]", options[KEYS]))
+            for i, each in enumerate(cast("Sequence[object]", options.get(KEYS, [])))
         ]
+        if KEYS in options and IDENTITIES in options:
+            expected = "one of both: a verifier for each, and a policy that says `any` of them"
+            self.problems.append(Problem(f"{self._where}.{IDENTITIES}", f"this beside {KEYS}", expected))
+        keys = self._together(listed, at) if KEYS in options else ()
         wanted = options.get(ANNOTATIONS)
         annotations = dict(wanted) if isinstance(wanted, dict) else {}
-        return [SigningPolicy("", (EVERYTHING,), self._together(listed, at), annotations)]
+        return [SigningPolicy("", (EVERYTHING,), keys, annotations, self._sigstore.own(options, self._where))]
 
     def old(self, options: Object) -> list[SigningPolicy]:
         """`key` alone.  Ratify asks for a log if `rekorURL` is there, and takes anybody's certificate without a key."""
         at = f"{self._where}.{KEY}"
-        if REKOR in options:
-            expected = f"no such key: {_NO_LOG.partition(': ')[2]}"
-            self.problems.append(Problem(f"{self._where}.{REKOR}", "a transparency log", expected))
         path = options.get(KEY)
         if not isinstance(path, str) or not path:
             got = "neither a key nor trust policies: anybody's signature that Sigstore's public service vouches for"
             self.problems.append(Problem(at, got, f"the path of a public key here, or {TRUST_POLICIES}"))
             return []
-        return [SigningPolicy("", (EVERYTHING,), self._together([self._file(path, at)], at))]
+        sigstore = self._sigstore.logged(f"{self._where}.{REKOR}", "no such key") if REKOR in options else {}
+        return [SigningPolicy("", (EVERYTHING,), self._together([self._file(path, at)], at), sigstore=sigstore)]
 
     def trust_policies(self, options: Object) -> list[SigningPolicy]:
         """Ratify's trust policies, each with a name and scopes of its own."""
@@ -91,21 +94,25 @@ class _Reading:
             if any(policy.name == name for policy in policies):
                 self.problems.append(Problem(f"{at}.name", f"{name[:80]!r} again", "a name of its own"))
             scopes = self._scopes(cast("Sequence[str]", value[SCOPES]), f"{at}.{SCOPES}", policies)
-            policies.append(SigningPolicy(name, scopes, self._keys_of(value, at)))
+            policies.append(self._trust_policy(name, scopes, value, at))
         return policies
 
-    def _keys_of(self, policy: Object, where: str) -> tuple[str, ...]:
-        """The keys of a trust policy, if it rests on keys alone."""
-        if KEYLESS in policy:
-            got = "signers by identity"
-            self.problems.append(Problem(f"{where}.{KEYLESS}", got, f"{KEYS}: this version believes public keys alone"))
-            return ()
-        if policy.get(TLOG, True) is not False:
-            got = "true" if TLOG in policy else "nothing, which is true in Ratify"
-            self.problems.append(Problem(f"{where}.{TLOG}", got, _NO_LOG))
+    def _trust_policy(self, name: str, scopes: tuple[str, ...], policy: Object, where: str) -> SigningPolicy:
+        """One, with keys or with an identity."""
         if REKOR in policy:
             got = "a transparency log that nothing is asked of"
             self.problems.append(Problem(f"{where}.{REKOR}", got, "no such key: it has no effect here", fatal=False))
+        logged = policy.get(TLOG, True) is not False
+        if KEYLESS not in policy:
+            sigstore = self._sigstore.logged(f"{where}.{TLOG}", "false") if logged else {}
+            return SigningPolicy(name, scopes, self._keys_of(policy, where), sigstore=sigstore)
+        if KEYS in policy:
+            self.problems.append(Problem(f"{where}.{KEYLESS}", f"this beside {KEYS}", "one of both"))
+        keyless = self._sigstore.keyless(cast("Object", policy[KEYLESS]), f"{where}.{KEYLESS}", logged=logged)
+        return SigningPolicy(name, scopes, (), sigstore=keyless)
+
+    def _keys_of(self, policy: Object, where: str) -> tuple[str, ...]:
+        """The keys of a trust policy."""
         at = f"{where}.{KEYS}"
         listed = []
         for i, key in enumerate(cast("Sequence[Object]", policy.get(KEYS, []))):

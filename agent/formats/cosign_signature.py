@@ -7,6 +7,7 @@ for all, in `agent.formats.cosign_steps`, so that no layout forgets a check (the
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from agent.codec.sigstorebundle import LogEntry
 from agent.errors import Code, Malformed
 
 
@@ -29,16 +30,26 @@ class Claim(NamedTuple):
     annotations: Mapping[str, object]
 
 
+class Vouchers(NamedTuple):
+    """What came with a signature: certificates (DER, the signer's first), log entries, RFC 3161 responses (DER)."""
+
+    certificates: tuple[bytes, ...] = ()
+    entries: tuple[LogEntry, ...] = ()
+    timestamps: tuple[bytes, ...] = ()
+
+
 class Signature(NamedTuple):
     """Nothing in it is believed before `signature` was checked over `signed`.
 
-    `read` gives what was signed, from the very bytes that `signed` covers, and raises `Malformed`.  `certificates`
-    (DER) came with it, the signer's first; `hint` is what it says its key is called, which proves nothing; both may be
-    empty.
+    `read` gives what was signed, from the very bytes that `signed` covers, and `vouchers` what came with it; both raise
+    `Malformed`.  `payload` is an envelope's, None where there is no envelope.  `hint` is what the signature calls its
+    key, which proves nothing, and may be empty; `has_certificate`: it names no key, but comes with a certificate.
     """
 
     signature: bytes
     signed: bytes
     read: Callable[[], tuple[Claim, ...]]
+    vouchers: Callable[[], Vouchers]
+    payload: bytes | None = None
     hint: str = ""
-    certificates: tuple[bytes, ...] = ()
+    has_certificate: bool = False

@@ -3,13 +3,15 @@
 For each signature, in this order; the first that fails ends it:
 
 1. read the layout: one blob is one signature
-2. who signed: the signature holds under a key of the statement
+2. who signed: the signature holds under a key of the statement; or under a certificate of one of its Sigstore
+   instances, for an identity that the statement names (`agent.trust.keyless`)
 3. what was signed is what says that an image is signed, and can be read
 4. it is about the very image that is being verified: its digest, and nothing else, says so
 5. every annotation that is wanted is there
 
-A key needs neither a log nor a time.  Log entries, timestamps and certificates that come along prove nothing here, and
-nothing is taken from them.  Loaded when there is a signature, and `cryptography` with it.  Pure.
+A key needs neither a log nor a time, unless the statement asks for a log.  Where it does not, log entries, timestamps
+and certificates that come along prove nothing, and nothing is taken from them.  Loaded when there is a signature, and
+`cryptography` with it.  Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,21 +22,20 @@ from typing import NamedTuple
 from agent.errors import Cause, Code, Malformed, Unavailable
 from agent.formats.cosign import BUNDLE_TYPES
 from agent.formats.cosign_signature import Claim, Signature, Unsupported
+from agent.formats.cosign_signers import Keys, Signers
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence
 from agent.model.outcome import Action, Check, CheckResult, Status
 from agent.model.revocation import Inquiry
 from agent.trust import publickeys
-from agent.trust.publickeys import PublicKey
 from agent.trust.signingpolicy import SigningPolicy
-
-_SHOWN = 16
 
 
 class Finding(NamedTuple):
     """What the steps came to.
 
-    `code` is set if it failed, `cause` if it is inconclusive.  `signer` says whose signature it is, for people.
+    `code` is set if it failed, `cause` if it is inconclusive.  `signer` says whose signature it is, for people; if the
+    signature counts only for a while, that is until `valid_until`.
     """
 
     status: Status
@@ -43,22 +44,36 @@ class Finding(NamedTuple):
     cause: Cause | None = None
     checks: tuple[CheckResult, ...] = ()
     signer: Mapping[str, str] = MappingProxyType({})
+    valid_until: datetime | None = None
 
 
 def verify(
-    policy: SigningPolicy, keys: Mapping[str, bytes], subject: Digest, evidence: Evidence, now: datetime
+    policy: SigningPolicy, material: Mapping[str, bytes], subject: Digest, evidence: Evidence, now: datetime
 ) -> Inquiry[Finding]:
-    """What the evidence's signatures come to together: see the module's docstring.  `keys` are DER by fingerprint."""
-    del now
+    """What the evidence's signatures come to together: see the module's docstring.
+
+    `material` is the DER of keys and certificates by their SHA-256.
+    """
     yield from ()
-    loaded = [publickeys.load(der) for der in keys.values()]
+    believed = _believed(policy, material, now)
     found = []
     for blob, annotations in zip(evidence.blobs, evidence.manifest.annotations, strict=True):
-        finding = _judged(policy, loaded, subject, evidence.manifest.artifact_type, blob, annotations)
+        finding = _judged(policy, believed, subject, evidence.manifest.artifact_type, blob, annotations)
         if finding.status is Status.PASSED:
             return finding
         found.append(finding)
     return _together(found)
+
+
+def _believed(policy: SigningPolicy, material: Mapping[str, bytes], now: datetime) -> Signers:
+    """Whose signatures count.  What Sigstore takes is imported where it is asked for."""
+    keys = Keys([publickeys.load(material[name]) for name in policy.keys])
+    if not policy.sigstore:
+        return keys
+
+    from agent.formats.cosign_sigstore import Sigstore
+
+    return Sigstore(keys, policy.sigstore, material, now)
 
 
 def _together(found: Sequence[Finding]) -> Finding:
@@ -71,7 +86,7 @@ def _together(found: Sequence[Finding]) -> Finding:
 
 def _judged(
     policy: SigningPolicy,
-    keys: Sequence[PublicKey],
+    believed: Signers,
     subject: Digest,
     artifact_type: str,
     blob: Blob,
@@ -86,17 +101,16 @@ def _judged(
         signature = _read(artifact_type, blob, annotations)  # (1)
         checks.append(_passed(check, f"a signature of {len(signature.signature)} bytes"))
         check = Check.AUTHENTICITY
-        key = _signer(keys, signature)  # (2)
+        signer = believed.signer(signature)  # (2)
         claims = signature.read()  # (3)
         _check_image(claims, subject)  # (4)
         _check_annotations(claims, subject, policy.annotations)  # (5)
     except Malformed as error:
         checks.append(CheckResult(check, Action.ENFORCE, Status.FAILED, error.message, error.code))
         return Finding(Status.FAILED, error.message, error.code, checks=tuple(checks))
-    checks.append(_passed(check, f"signed with the key {key.fingerprint}"))
-    signer = {"Key": f"sha256:{key.fingerprint}"}
-    message = f"cosign signature verified with the key {_shown(key)}"
-    return Finding(Status.PASSED, message, checks=tuple(checks), signer=signer)
+    checks.append(_passed(check, signer.how))
+    message = f"cosign signature verified {signer.who}"
+    return Finding(Status.PASSED, message, checks=tuple(checks), signer=signer.said, valid_until=signer.until)
 
 
 def _read(artifact_type: str, blob: Blob, annotations: object) -> Signature:
@@ -115,20 +129,6 @@ def _read(artifact_type: str, blob: Blob, annotations: object) -> Signature:
     from agent.formats import cosign_layer
 
     return cosign_layer.read(blob, annotations)
-
-
-def _signer(keys: Sequence[PublicKey], signature: Signature) -> PublicKey:
-    """(2): the key that made the signature.  A hint only says which is tried first.  Raises `Malformed`."""
-    if signature.certificates:
-        raise _NotTrusted("signer not trusted: signed with a certificate; expected one of the keys")
-    for key in sorted(keys, key=lambda each: each.hint != signature.hint):
-        if key.made(signature.signature, signature.signed):
-            return key
-    named = next((key for key in keys if key.hint == signature.hint), None)
-    if named is not None:
-        raise _Altered(f"signature: does not hold under the key {_shown(named)}, which the bundle names")
-    known = ", ".join(_shown(key) for key in keys[:3]) + (", ..." if len(keys) > 3 else "")
-    raise _NotTrusted(f"signer not trusted: none of the keys made the signature ({known})")
 
 
 def _check_image(claims: Sequence[Claim], subject: Digest) -> None:
@@ -153,18 +153,6 @@ def _is_about(claim: Claim, subject: Digest) -> bool:
     return claim.digests.get(subject.algorithm) == subject.encoded
 
 
-class _NotTrusted(Malformed):
-    """Nobody who is trusted made the signature."""
-
-    code = Code.SIGNER_NOT_TRUSTED
-
-
-class _Altered(Malformed):
-    """The signature does not hold under the very key that it names."""
-
-    code = Code.SIGNATURE_INVALID
-
-
 class _AnotherImage(Malformed):
     """What was signed is not this image."""
 
@@ -179,7 +167,3 @@ class _AnnotationsDiffer(Malformed):
 
 def _passed(check: Check, message: str) -> CheckResult:
     return CheckResult(check, Action.ENFORCE, Status.PASSED, message)
-
-
-def _shown(key: PublicKey) -> str:
-    return f"sha256:{key.fingerprint[:_SHOWN]}"

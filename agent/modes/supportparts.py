@@ -74,7 +74,7 @@ _CONFIGURATION: Allowed = {
         "settings": {
             "trustPolicies": _TRUST_POLICY,
             "trustStores": {EVERY: KEEP},
-            "policies": {**dict.fromkeys(("keys", "name", "scopes"), KEEP), "annotations": {EVERY: KEEP}},
+            "policies": {**dict.fromkeys(("keys", "name", "scopes", "sigstore"), KEEP), "annotations": {EVERY: KEEP}},
             "tags": KEEP,
         },
     },

@@ -39,6 +39,7 @@ _UNDERSTOOD = frozenset(
         ExtensionOID.CERTIFICATE_POLICIES,  # none is demanded, so that any will do
     }
 )
+_ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 WEAK_HASHES = (hashes.MD5, hashes.SHA1)
@@ -79,10 +80,11 @@ def _read(ders: tuple[bytes, ...]) -> tuple[x509.Certificate, ...]:
     return tuple(_parse(der, f"certificate {i + 1} of {len(ders)}") for i, der in enumerate(ders))
 
 
-def check_chain(chain: Sequence[x509.Certificate], *, timestamping: bool = False) -> None:
+def check_chain(chain: Sequence[x509.Certificate], *, timestamping: bool = False, anchored: bool = False) -> None:
     """Check a chain from `parse_chain`, signing certificate first.  Raises `ChainInvalid` at the first defect.
 
-    `timestamping` is for the chain of a timestamp authority instead of an image's signer.
+    `timestamping` is for the chain of a timestamp authority instead of an image's signer; `anchored` for one within a
+    Sigstore instance, whose last certificate is trusted as it is, and whose certificates are for one purpose alone.
 
     1. Each certificate is of version 3, and has no critical extension that nobody here understands (RFC 5280,
        section 4.2), name constraints among them.
@@ -92,22 +94,26 @@ def check_chain(chain: Sequence[x509.Certificate], *, timestamping: bool = False
     5. Each issuer is a CA: critical basic constraints, path length kept, critical key usage with keyCertSign.
     6. The signing certificate may sign code and nothing that endangers others (key usage, extended key usage); a
        timestamp authority's may sign timestamps and nothing else.
+    7. If anchored: the signing certificate is for signing code (or timestamps), and so are the issuers that say what
+       they are for.  Certificates may be issued by the last one though it is not self-signed.
     """
-    _check(tuple(chain), timestamping)
+    _check(tuple(chain), timestamping, anchored)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _check(chain: tuple[x509.Certificate, ...], timestamping: bool) -> None:
+def _check(chain: tuple[x509.Certificate, ...], timestamping: bool, anchored: bool) -> None:
     """What is raised is not remembered."""
     try:
         for certificate in chain:
             _check_form(certificate)
         for issuer in chain if timestamping else chain[1:]:
             _check_issuing_key(issuer)
-        _check_links(chain)
+        _check_links(chain, anchored=anchored)
         for depth, issuer in enumerate(chain[1:]):
             _check_ca(issuer, depth)
         _check_leaf(chain[0], timestamping=timestamping)
+        if anchored:
+            _check_purpose(chain, timestamping=timestamping)
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise ChainInvalid(f"certificate chain: a certificate can't be read ({type(error).__name__})") from error
 
@@ -129,8 +135,8 @@ def names_revocation_source(chain: Sequence[x509.Certificate]) -> bool:
 
 
 def subject_of(certificate: x509.Certificate) -> str:
-    """The subject as people write it (RFC 4514)."""
-    return certificate.subject.rfc4514_string()
+    """The subject as people write it (RFC 4514); certificates of keyless signatures have none."""
+    return certificate.subject.rfc4514_string() or "(no subject)"
 
 
 def extension_of(certificate: x509.Certificate, kind: type[_Kind]) -> "x509.Extension[_Kind] | None":
@@ -209,7 +215,7 @@ def _check_issuing_key(certificate: x509.Certificate) -> None:
         raise ChainInvalid(f"certificate {subject_of(certificate)}: issues with {unfit}; expected {expected}")
 
 
-def _check_links(chain: Sequence[x509.Certificate]) -> None:
+def _check_links(chain: Sequence[x509.Certificate], *, anchored: bool) -> None:
     for i, certificate in enumerate(chain):  # (3)
         if isinstance(certificate.signature_hash_algorithm, WEAK_HASHES):
             name = certificate.signature_hash_algorithm.name
@@ -222,7 +228,7 @@ def _check_links(chain: Sequence[x509.Certificate]) -> None:
                     f"certificate {subject_of(certificate)}: not issued by the next one in the chain, "
                     f"{subject_of(chain[i + 1])}"
                 )
-    if not is_self_signed(chain[-1]):
+    if not anchored and not is_self_signed(chain[-1]):
         raise ChainInvalid(
             f"certificate chain: the last certificate, {subject_of(chain[-1])}, is not self-signed; expected the root"
         )
@@ -263,6 +269,17 @@ def _check_leaf(certificate: x509.Certificate, *, timestamping: bool) -> None:
     for purpose in purposes.value if purposes is not None else ():
         if purpose in _FORBIDDEN_PURPOSES:
             raise ChainInvalid(f"{who}: extended key usage {_FORBIDDEN_PURPOSES[purpose]} must not sign images")
+
+
+def _check_purpose(chain: Sequence[x509.Certificate], *, timestamping: bool) -> None:
+    """(7)"""
+    wanted = ExtendedKeyUsageOID.TIME_STAMPING if timestamping else ExtendedKeyUsageOID.CODE_SIGNING
+    for i, certificate in enumerate(chain):
+        purposes = extension_of(certificate, x509.ExtendedKeyUsage)
+        given = [] if purposes is None else list(purposes.value)
+        if i == 0 and wanted not in given or given and not {wanted, _ANY}.intersection(given):
+            who, name = subject_of(certificate), "timeStamping" if timestamping else "codeSigning"
+            raise ChainInvalid(f"certificate {who}: is not for {name}; expected that extended key usage")
 
 
 _OTHER_USAGES = ("key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")

@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from cryptography.x509 import Certificate
 
 from agent.errors import Malformed, Problem
 from agent.model.documents import Document
@@ -77,6 +78,14 @@ def load(der: bytes) -> PublicKey:
 def encoded(key: Key) -> bytes:
     """The key's SubjectPublicKeyInfo, as DER: one form for each key, however it was written."""
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def spki(certificate: Certificate) -> bytes:
+    """The SubjectPublicKeyInfo of a certificate's key, as DER.  Raises `Malformed` for a key that can't be read."""
+    try:
+        return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise Malformed(f"certificate: got a public key that can't be read; expected {EXPECTED}") from None
 
 
 def read(documents: Iterable[Document], where: str, problems: list[Problem]) -> dict[str, bytes]:

@@ -1,7 +1,8 @@
-"""Who must have signed the images of which repositories, for signatures that public keys are believed for.
+"""Who must have signed the images of which repositories: keys, or identities that a Sigstore instance vouches for.
 
 What Ratify calls a trust policy of its cosign verifier; a verifier of our own is one for everything.  A scope is
-matched with `repository@digest`, never with a tag, which is a label.  Light: keys are named by their fingerprints.
+matched with `repository@digest`, never with a tag, which is a label.  Light: keys are named by their fingerprints, and
+what concerns Sigstore is JSON that `agent.trust.sigstoredemands` reads when there is a signature.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,15 @@ class SigningPolicy(NamedTuple):
 
     `scopes` are `*` (where no other statement is for an image), a beginning with `*` behind it, `HOST/REPOSITORY`, or
     that with `@DIGEST`.  `keys` are fingerprints (`agent.trust.publickeys`), one of which must have signed;
-    `annotations` must all stand in what was signed.
+    `annotations` must all stand in what was signed.  `sigstore` is what Sigstore must vouch for, in its JSON form;
+    empty for nothing.
     """
 
     name: str
     scopes: tuple[str, ...]
     keys: tuple[str, ...]
     annotations: Mapping[str, str] = MappingProxyType({})
+    sigstore: Mapping[str, object] = MappingProxyType({})
 
     def to_json(self) -> dict[str, object]:
         """The JSON form that a snapshot holds."""
@@ -33,6 +36,7 @@ class SigningPolicy(NamedTuple):
             "scopes": list(self.scopes),
             "keys": list(self.keys),
             "annotations": dict(self.annotations),
+            **({"sigstore": dict(self.sigstore)} if self.sigstore else {}),
         }
 
     @classmethod

@@ -10,16 +10,13 @@ from datetime import datetime
 from typing import NamedTuple, Sequence
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
 from agent.codec import cms
 from agent.errors import Code, Malformed
 from agent.trust import chain as chains
+from agent.trust import paths
 from agent.trust.algorithms import SignatureInvalid, verify_data
-
-MAX_SIGNATURE_CHECKS = 64
-"""Most signatures checked while a way to a root is looked for: anybody can attach many certificates of one name."""
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     cms.SHA256: hashes.SHA256(),
@@ -83,7 +80,7 @@ def _checked(token: bytes, signature: bytes, roots: frozenset[bytes]) -> Timesta
         raise TimestampInvalid("timestamp: what was signed is not its content")
     _check_signature(read, signer)
     trusted = chains.parse_chain(sorted(roots), limited=False)
-    path = _Search(certificates, trusted).path(signer)  # (4)
+    path = paths.find(signer, certificates, trusted)  # (4)
     if not path:
         raise TimestampInvalid(f"timestamp: its authority is not trusted ({chains.subject_of(signer)})")
     chains.check_chain(path, timestamping=True)  # (5)
@@ -94,6 +91,38 @@ def _checked(token: bytes, signature: bytes, roots: frozenset[bytes]) -> Timesta
         return Timestamp(read.time - read.accuracy, read.time + read.accuracy, path)
     except OverflowError:
         raise TimestampInvalid("timestamp: names a time outside of all calendars") from None
+
+
+def check_by(response: bytes, signature: bytes, authority: Sequence[bytes]) -> Timestamp:
+    """What an authority's `response` proves of the `signature`: the time that it names, without accuracy.
+
+    `authority` is its chain (DER), its own certificate first, as a Sigstore instance names its authorities: the signer
+    is known, so that its certificate need not be in the token, and no other one there counts; the last of the chain is
+    trusted as it is.  Raises `TimestampInvalid`.
+    """
+    try:
+        read = cms.parse(cms.granted(response))
+        known = chains.parse_chain(authority)
+        if _digest(read.imprint_algorithm, signature, "imprint") != read.imprint:
+            raise TimestampInvalid("timestamp: is of other bytes than this signature")
+        named = read.signing_certificate
+        if _digest(named.algorithm, authority[0], "certificate hash") != named.digest:
+            raise TimestampInvalid("timestamp: is not of the authority that is trusted")
+        if _digest(read.digest_algorithm, read.content, "digest") != read.content_digest:
+            raise TimestampInvalid("timestamp: what was signed is not its content")
+        _check_signature(read, known[0])
+        path = paths.find(known[0], known, known[-1:])
+        if not path:
+            raise TimestampInvalid("timestamp: its authority's certificates do not lead to the trusted one")
+        chains.check_chain(path, timestamping=True, anchored=True)
+        outside = chains.not_valid_at(path, read.time)
+        if outside:
+            raise TimestampInvalid(f"timestamp: {outside}")
+        return Timestamp(read.time, read.time, path)
+    except TimestampInvalid:
+        raise
+    except Malformed as error:
+        raise TimestampInvalid(f"timestamp: {error.message.removeprefix('timestamp: ')}") from error
 
 
 def outside_of(timestamp: Timestamp, chain: Sequence[Certificate]) -> str:
@@ -126,28 +155,3 @@ def _digest(algorithm: str, data: bytes, what: str) -> bytes:
     if found is None:
         raise TimestampInvalid(f"timestamp: got {what} under {algorithm[:60]}; expected SHA-256, SHA-384 or SHA-512")
     return hashlib.new(found.name, data).digest()
-
-
-class _Search:
-    """Looks for a way from a certificate to a trusted root, through certificates that anybody may have attached."""
-
-    def __init__(self, attached: Sequence[Certificate], trusted: Sequence[Certificate]) -> None:
-        self._candidates = [*trusted, *attached]
-        self._trusted = {certificate.public_bytes(Encoding.DER) for certificate in trusted}
-        self._checks_left = MAX_SIGNATURE_CHECKS
-
-    def path(self, certificate: Certificate, depth: int = 1) -> tuple[Certificate, ...]:
-        """The first way found, `certificate` first; empty if there is none."""
-        if certificate.public_bytes(Encoding.DER) in self._trusted:
-            return (certificate,)
-        for candidate in self._candidates:
-            if candidate.subject != certificate.issuer or depth >= chains.MAX_CERTIFICATES or candidate == certificate:
-                continue
-            if not self._checks_left:
-                return ()
-            self._checks_left -= 1
-            if chains.is_issued_by(certificate, candidate):
-                rest = self.path(candidate, depth + 1)
-                if rest:
-                    return (certificate, *rest)
-        return ()

@@ -23,7 +23,9 @@ from agent.codec import (
     dsse,
     manifestyaml,
     pem,
+    rekorentry,
     signaturelines,
+    signednote,
     sigstorebundle,
     simplesigning,
     statement,
@@ -32,7 +34,7 @@ from agent.codec import (
 )
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
-from agent.formats import cosign_bundle, cosign_layer, notation_cose, notation_envelope, notation_jws
+from agent.formats import cosign_bundle, cosign_layer, cosign_vouchers, notation_cose, notation_envelope, notation_jws
 from agent.formats.cosign import BUNDLE_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -45,15 +47,30 @@ from agent.registry.urls import Origin, Url
 from agent.rego.compiler import compile_policy
 from agent.rego.evaluator import Program
 from agent.rego.faults import EvaluationFault, SyntaxFault
-from agent.trust import chain, crl, identity, ocsp, publickeys, signedconfiguration, timestamp, trustpolicy_document
+from agent.trust import (
+    chain,
+    crl,
+    identity,
+    keyless,
+    ocsp,
+    publickeys,
+    signedconfiguration,
+    signeridentity,
+    timestamp,
+    transparency,
+    trustedroot_document,
+    trustpolicy_document,
+)
 from agent.trust.revocationstatus import Unusable
 from tests import signing_cosign
+from tests import signing_sigstore as sigstore
 from tests.codec import evidence
 from tests.hostile import messages
 from tests.rego.reports import POLICIES, REPORTS
 from tests.signing import envelope, key, signature_manifest, trust_policy, usual_signer, write_config
+from tests.sigstore_layers import by_layer
 from tests.trust.answers import ocsp_answer, revocation_list
-from tests.trust.tokens import authority, token
+from tests.trust.tokens import Token, authority, token
 
 LIMIT = 64 * 1024
 _CUT = b"--cut--"
@@ -62,6 +79,9 @@ _AUTHORITY = authority()
 _IMAGE = Descriptor(IMAGE_MANIFEST, Digest.of(b"image"), 500)
 _NOW = datetime.now(timezone.utc)
 _ORIGIN = Origin("https", "registry.example.com", 443)
+_SIGSTORE = sigstore.instance()
+_TSA = tuple(each.public_bytes(Encoding.DER) for each in _SIGSTORE.tsa.chain)
+_TRUSTED_ROOT = trustedroot_document.read("fuzz", json.dumps(_SIGSTORE.trusted_root()).encode(), "fuzz")
 _ROOTS = frozenset([_AUTHORITY.root.public_bytes(Encoding.DER)])
 
 
@@ -175,6 +195,65 @@ def _timestamp(data: bytes) -> None:
     timestamp.check(data, b"signature", _ROOTS)
 
 
+def _keyless(data: bytes) -> None:
+    """Whatever a bundle holds: its entries, its timestamps and its certificates are looked at."""
+    bundle = sigstorebundle.parse(data)
+    leaf = (*bundle.material.certificates, b"")[0]
+    if isinstance(bundle.content, dsse.Envelope):
+        signature, payload = bundle.content.signatures[0], bundle.content.payload
+        signed = transparency.Signed(signature, dsse.pae(bundle.content.payload_type, payload), payload, leaf)
+    else:
+        signature = bundle.content.signature
+        signed = transparency.Signed(signature, b"message", None, leaf)
+    presented = keyless.Presented(signed, signature, (), bundle.entries, bundle.timestamps)
+    anybody = signeridentity.Pattern(signeridentity.WHOLE, ".*")
+    assert _TRUSTED_ROOT.root is not None
+    keyless.check_signer(
+        presented,
+        [signeridentity.SignerIdentity(anybody, anybody)],
+        keyless.Demands(),
+        _TRUSTED_ROOT.root,
+        _TRUSTED_ROOT.material,
+        _NOW,
+    )
+
+
+def _keyless_bundles() -> list[bytes]:
+    made = sigstore.signed_envelope(_SIGSTORE.leaf(at=_NOW), sigstore.statement("sha256:0"))
+    first = sigstore.bundle(made, [_SIGSTORE.first_entry(made.first_body(), _NOW)])
+    stamp = _SIGSTORE.timestamp(made.signature, Token(time=_NOW))
+    return [
+        json.dumps(each).encode()
+        for each in (first, sigstore.bundle(made, [_SIGSTORE.second_entry(made.second_body())], [stamp]))
+    ]
+
+
+def _vouchers(data: bytes) -> None:
+    """What stands beside a signature in cosign's older layout."""
+    value = strictjson.decode(data, "fuzz", limit=LIMIT)
+    if isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        cosign_vouchers.read(value)
+
+
+def _voucher_annotations() -> list[bytes]:
+    made = by_layer(_SIGSTORE, _IMAGE)
+    return [json.dumps(made.annotations).encode()]
+
+
+def _checkpoints() -> list[bytes]:
+    entry = _SIGSTORE.second_entry(sigstore.hashedrekord(b"", b"", b""), extra="more\n")
+    checkpoint: str = entry["inclusionProof"]["checkpoint"]["envelope"]
+    return [checkpoint.encode()]
+
+
+def _bodies() -> list[bytes]:
+    made = sigstore.signed_envelope(_SIGSTORE.leaf(), sigstore.statement("sha256:0"))
+    first = [
+        make(b"p", b"s", made.leaf.pem) for make in (sigstore.hashedrekord, sigstore.dsse_body, sigstore.intoto_body)
+    ]
+    return [*first, made.second_body()]
+
+
 def _revocation(data: bytes) -> None:
     leaf, issuer = _SIGNER.chain[:2]
     if data[:1] == b"l":
@@ -277,6 +356,20 @@ TARGETS: Mapping[str, Target] = {
     "statement": Target(
         statement.parse, (Malformed,), lambda: [evidence.statement(), evidence.statement(annotations={"a": 1})]
     ),
+    "checkpoint": Target(
+        lambda data: signednote.parse(data.decode("utf-8", "replace")), (Malformed,), _checkpoints
+    ),
+    "log-entry": Target(rekorentry.parse, (Malformed,), _bodies),
+    "trusted-root": Target(
+        lambda data: trustedroot_document.read("fuzz", data, "fuzz"), (),
+        lambda: [json.dumps(_SIGSTORE.trusted_root()).encode()],
+    ),
+    "cosign-vouchers": Target(_vouchers, (Malformed,), _voucher_annotations),
+    "keyless": Target(_keyless, (Malformed,), _keyless_bundles),
+    "timestamp-response": Target(
+        lambda data: timestamp.check_by(data, b"signature", _TSA), (Malformed,),
+        lambda: [_SIGSTORE.timestamp(b"signature"), _SIGSTORE.timestamp(b"signature", embedded=False)],
+    ),
     "simple-signing": Target(
         simplesigning.parse, (Malformed,),
         lambda: [signing_cosign.payload("sha256:" + "0" * 64, optional={"env": "prod", "n": [1]})],
@@ -327,6 +420,7 @@ MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
     "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
+    "signednote": "checkpoint", "rekorentry": "log-entry",
 }  # fmt: skip
 
 

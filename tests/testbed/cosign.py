@@ -74,6 +74,10 @@ class Cosign:
             return self._run("verify", *words).code == 0
         return self._run("verify", "--experimental-oci11", *words, more=_EXPERIMENTAL).code == 0
 
+    def run(self, *words: str) -> None:
+        """Any other command, which must succeed."""
+        self._must(*words)
+
     def _must(self, *words: str, more: dict[str, str] | None = None) -> None:
         done = self._run(*words, more=more)
         if done.code != 0:

@@ -1,0 +1,85 @@
+"""The same keyless signature before the real cosign and before Nodeseal: property by property.
+
+What is signed is made here, so that it can be wrong (`tests.sigstore_cases`); tests/trust asks Nodeseal.  Where the two
+differ, `DIFFERENCES` says why, in the words of docs/keyless.md; any other difference fails.
+"""
+
+import json
+import pathlib
+
+import pytest
+
+from tests import signing_sigstore as sigstore
+from tests.commands import run
+from tests.signing_cosign import manifest
+from tests.sigstore_cases import CASES, DIFFERENCES, DIGEST
+from tests.sigstore_layers import LAYERS
+from tests.simulators.registry import RegistrySimulator
+from tests.testbed.tools import Tools, fetch, unavailable
+
+pytestmark = pytest.mark.real
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "keyless.md"
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    """cosign among them."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    return fetch()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(each, "P-256") for each in CASES] + [(each, "Ed25519") for each in CASES if "second" in each]
+)
+def test_cosign_says_the_same_but_for_what_is_written_down(
+    tools: Tools, tmp_path: pathlib.Path, name: str, kind: str
+) -> None:
+    instance, case = sigstore.instance(0, kind), CASES[name]
+    made = case.make(instance)
+    (tmp_path / "bundle.json").write_text(json.dumps(made.bundle))
+    (tmp_path / "root.json").write_text(json.dumps(instance.trusted_root(**made.windows)))
+    words = [
+        tools.program("cosign"), "verify-blob-attestation",
+        "--bundle", str(tmp_path / "bundle.json"), "--trusted-root", str(tmp_path / "root.json"),
+        "--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER,
+        "--type", sigstore.SIGNATURE_TYPE, "--digestAlg", "sha256", "--digest", DIGEST.partition(":")[2],
+        *([] if made.demands.logs else ["--insecure-ignore-tlog"]),
+        *(["--use-signed-timestamps"] if "timestampVerificationData" in made.bundle["verificationMaterial"] else []),
+    ]  # fmt: skip
+    done = run(words, environment=_sealed(tools, tmp_path))
+    assert (done.code == 0) is (case.counts != bool(case.difference)), done.err[-400:]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_cosign_says_the_same_of_its_older_layout(tools: Tools, tmp_path: pathlib.Path, name: str) -> None:
+    instance, case = sigstore.instance(), LAYERS[name]
+    (tmp_path / "root.json").write_text(json.dumps(instance.trusted_root()))
+    with RegistrySimulator() as registry:
+        image = registry.push_image("shop/app", "1")
+        layer = case.make(instance, image)
+        registry.push_blob("shop/app", layer.content)
+        registry.push_manifest("shop/app", manifest([layer]), tag=f"sha256-{image.digest.encoded}.sig")
+        words = [
+            tools.program("cosign"), "verify", "--trusted-root", str(tmp_path / "root.json"), "--offline=true",
+            "--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER,
+            *(["--use-signed-timestamps"] if "timestamp that" in name else []),
+            "--allow-http-registry", f"{registry.host}/shop/app@{image.digest}",
+        ]  # fmt: skip
+        done = run(words, environment=_sealed(tools, tmp_path))
+    assert (done.code == 0) is (case.counts != bool(case.difference)), done.err[-400:]
+
+
+def _sealed(tools: Tools, home: pathlib.Path) -> dict[str, str]:
+    """Whatever would ask the world fails at once."""
+    return {"PATH": tools.path, "HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:1"}
+
+
+def test_what_differs_is_written_down() -> None:
+    text = " ".join(DOCS.read_text().split())
+    named = {each.difference for each in CASES.values()} | {each.difference for each in LAYERS.values()}
+    assert named - {""} == set(DIFFERENCES)
+    for words in DIFFERENCES.values():
+        assert words in text, words

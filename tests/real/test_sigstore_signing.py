@@ -1,0 +1,156 @@
+"""Images that the real cosign signed without a key, or with one whose signatures a log keeps.
+
+Nodeseal is asked as containerd asks it.  Sigstore's services are the tests' own, on this machine's loopback; cosign
+itself verifies what it signed.
+"""
+
+import json
+import pathlib
+import socket
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from agent.model.descriptor import Descriptor
+from tests import signing_sigstore as sigstore
+from tests.frozen.program import Program
+from tests.signing_cosign import bundle, bundle_manifest, statement
+from tests.simulators.registry import RegistrySimulator
+from tests.simulators.responder import Responder
+from tests.simulators.sigstore import TIMESTAMPS, identity_token, services
+from tests.testbed.cosign import Cosign
+from tests.testbed.tools import fetch, unavailable
+
+pytestmark = pytest.mark.real
+
+INSTANCE = sigstore.Instance(8, host="127.0.0.1")
+IDENTITY = {"issuer": sigstore.ISSUER, "subjectRegExp": "https://github.com/acme/app/.*"}
+VERIFIERS: list[dict[str, Any]] = [
+    {"name": "release", "type": "cosign", "identities": [IDENTITY]},
+    {"name": "stamped", "type": "cosign", "identities": [IDENTITY], "timestamps": 1, "trustRoot": "trusted_root.json"},
+    {"name": "other", "type": "cosign", "identities": [IDENTITY | {"subjectRegExp": "https://github.com/other/.*"}]},
+    {"name": "elsewhere", "type": "cosign", "identities": [IDENTITY], "trustRoot": "elsewhere.json"},
+    {"name": "logged", "type": "cosign", "keys": ["own.pub"], "trustRoot": "trusted_root.json"},
+    {"name": "key", "type": "cosign", "keys": ["own.pub"]},
+]
+
+
+class Workshop(NamedTuple):
+    """A registry, the program under rules for it, and the real cosign with services."""
+
+    registry: RegistrySimulator
+    program: Program
+    cosign: Cosign
+    folder: pathlib.Path
+
+    def image(self, name: str) -> Descriptor:
+        """An image in a repository of each verifier's, all with one digest."""
+        for verifier in VERIFIERS:
+            image = self.registry.push_image(f"{verifier['name']}/{name}", "1", salt=name)
+        return image
+
+    def sign(self, repository: str, image: Descriptor, *words: str, key: bool) -> None:
+        """Sign it, with everything that the services give."""
+        key_words = ["--key", str(self.cosign.key)] if key else ["--identity-token", identity_token()]
+        self.cosign.run(
+            "sign", "--yes", *key_words, "--signing-config", str(self.folder / "services.json"),
+            "--trusted-root", str(self.folder / "trusted_root.json"), "--allow-http-registry", *words,
+            f"{self.registry.host}/{repository}@{image.digest}",
+        )  # fmt: skip
+
+    def code(self, repository: str, image: Descriptor) -> str:
+        """Our code; empty if the image is let in."""
+        done = self.program.pull(f"{self.registry.host}/{repository}:1", str(image.digest), image.size)
+        assert done.code in (0, 10), done.out
+        return done.out.partition("deny ")[2][:7]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """In session for all tests."""
+    reason = unavailable()
+    if reason:
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("workshop")
+    config = folder / "config"
+    config.mkdir()
+    listener = socket.create_server(("127.0.0.1", 0))
+    with RegistrySimulator() as registry, Responder(listener) as responder:
+        services(responder, INSTANCE)
+        cosign = Cosign.here(fetch(), folder, "own")
+        root = json.dumps(INSTANCE.trusted_root())
+        (folder / "trusted_root.json").write_text(root)
+        (config / "trusted_root.json").write_text(root)
+        (config / "elsewhere.json").write_text(json.dumps(sigstore.instance(3).trusted_root()))
+        (config / "own.pub").write_bytes(cosign.public.read_bytes())
+        since = "start-time=2024-01-01T00:00:00Z,operator=example.test"
+        cosign.run(
+            "signing-config", "create", "--out", str(folder / "services.json"),
+            "--fulcio", f"url={responder.base},api-version=1,{since}",
+            "--oidc-provider", f"url={responder.base},api-version=1,{since}",
+            "--rekor", f"url={responder.base},api-version=2,{since}", "--rekor-config", "ANY",
+            "--tsa", f"url={responder.base}{TIMESTAMPS},api-version=1,{since}", "--tsa-config", "ANY",
+        )  # fmt: skip
+        section = {
+            "apiVersion": "nodeseal.dev/v1alpha1",
+            "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
+            "verifiers": VERIFIERS,
+            "rules": [
+                {
+                    "name": str(each["name"]),
+                    "match": [f"{registry.host}/{each['name']}/**"],
+                    "verifiers": [each["name"]],
+                    "policy": {"any": [each["name"]]},
+                }
+                for each in VERIFIERS
+            ],
+        }
+        store = {"plugins": [{"name": "oras", "useHttp": True}]}
+        (config / "nodeseal.json").write_text(json.dumps({"store": store, "nodeseal": section}))
+        program = Program(folder / "host")
+        program.apply(config)
+        yield Workshop(registry, program, cosign, folder)
+
+
+def test_image_signed_without_a_key_is_pulled_by_who_trusts_the_signer(workshop: Workshop) -> None:
+    image = workshop.image("app")
+    codes = {}
+    for verifier in VERIFIERS:
+        repository = f"{verifier['name']}/app"
+        workshop.sign(repository, image, key=False)
+        codes[verifier["name"]] = workshop.code(repository, image)
+    assert codes == {
+        "release": "", "stamped": "", "other": "NS-2104", "elsewhere": "NS-2114", "logged": "NS-2103", "key": "NS-2103",
+    }  # fmt: skip
+    name = f"{workshop.registry.host}/release/app@{image.digest}"
+    words = ("--trusted-root", str(workshop.folder / "trusted_root.json"), "--use-signed-timestamps")
+    signer = ("--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER)
+    workshop.cosign.run("verify", *words, *signer, "--allow-http-registry", name)
+    shown = workshop.program.person("verify", "--root", str(workshop.program.root), "--format", "json", name)
+    assert shown.code == 0, shown.out
+    assert sigstore.SUBJECT in shown.out and sigstore.ISSUER in shown.out
+
+
+def test_image_signed_with_a_key_is_pulled_if_a_log_keeps_the_signature(workshop: Workshop) -> None:
+    image = workshop.image("keyed")
+    for name in ("logged", "key", "release"):
+        workshop.sign(f"{name}/keyed", image, key=True)
+    assert [workshop.code(f"{name}/keyed", image) for name in ("logged", "key", "release")] == ["", "", "NS-2103"]
+    quiet = workshop.image("quiet")
+    for name in ("logged", "key"):
+        workshop.cosign.sign(f"{workshop.registry.host}/{name}/quiet@{quiet.digest}")
+    assert [workshop.code(f"{name}/quiet", quiet) for name in ("logged", "key")] == ["NS-2114", ""]
+
+
+def test_evidence_of_another_image_is_none(workshop: Workshop) -> None:
+    image, other = workshop.image("one"), workshop.image("two")
+    workshop.sign("release/one", image, key=False)
+    registry = workshop.registry
+    made = sigstore.signed_envelope(INSTANCE.leaf(), statement(image))
+    value = sigstore.bundle(made, [INSTANCE.first_entry(made.first_body())])
+    layer = bundle(b"")._replace(content=json.dumps(value).encode())
+    for subject in (image, other):
+        registry.push_blob("release/two", layer.content)
+        registry.push_manifest("release/two", bundle_manifest(layer, subject))
+    assert workshop.code("release/two", other) == "NS-2102"

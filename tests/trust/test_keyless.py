@@ -1,0 +1,240 @@
+"""Keyless signatures: whatever is wrong with one, it does not count."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agent.codec import dsse, sigstorebundle
+from agent.errors import Malformed
+from agent.trust import trustedroot_document
+from agent.trust.fulcio import Signer
+from agent.trust.keyless import Demands, Presented, check_signer, check_times
+from agent.trust.signeridentity import ANYWHERE, EXACT, WHOLE, Pattern, SignerIdentity
+from agent.trust.transparency import Signed
+from agent.trust.trustedroot import TrustedRoot
+from tests import signing_sigstore as sigstore
+from tests.signing import key
+from tests.sigstore_cases import CASES, DAY, EVIL, MINUTE, Made, signed
+from tests.trust.tokens import Token
+
+WANTED = SignerIdentity(Pattern(EXACT, sigstore.ISSUER), Pattern(EXACT, sigstore.SUBJECT))
+
+
+def read_root(value: dict[str, Any]) -> tuple[TrustedRoot, dict[str, bytes]]:
+    found = trustedroot_document.read("tests", json.dumps(value).encode(), "trusted_root.json")
+    assert found.root is not None and not found.problems
+    return TrustedRoot.from_json(json.loads(json.dumps(found.root.to_json()))), dict(found.material)
+
+
+def judged(
+    made: Made, instance: sigstore.Instance, identity: SignerIdentity = WANTED, demands: Demands | None = None
+) -> Signer:
+    root, material = read_root(instance.trusted_root(**made.windows))
+    bundle = sigstorebundle.parse(json.dumps(made.bundle).encode())
+    assert isinstance(bundle.content, dsse.Envelope)
+    (signature,), payload = bundle.content.signatures, bundle.content.payload
+    leaf, *attached = bundle.material.certificates
+    message = dsse.pae(bundle.content.payload_type, payload)
+    presented = Presented(
+        Signed(signature, message, payload, leaf), signature, tuple(attached), bundle.entries, bundle.timestamps
+    )
+    found = check_signer(presented, [identity], demands or made.demands, root, material, sigstore.now())
+    assert (found.until is not None) is (not bundle.timestamps and not any(each.promise for each in bundle.entries))
+    return found.signer
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(each, "P-256") for each in CASES] + [(each, "Ed25519") for each in CASES if "second" in each]
+)
+def test_signature_counts_if_all_of_its_evidence_does(name: str, kind: str) -> None:
+    instance, case = sigstore.instance(0, kind), CASES[name]
+    made = case.make(instance)
+    if case.counts:
+        assert judged(made, instance).subject == sigstore.SUBJECT
+        return
+    with pytest.raises(Malformed) as refused:
+        judged(made, instance)
+    assert refused.value.message.isprintable()
+
+
+def test_wrong_evidence_is_refused_for_what_is_wrong_with_it() -> None:
+    instance = sigstore.instance()
+    for name, reason in {
+        "second Rekor, no timestamp": "nothing proves when",
+        "promise in the future": "in the future",
+        "promise flipped": "signed entry timestamp does not hold",
+        "checkpoint by another key": "not signed with the log's key",
+        "second checkpoint renamed": "origin",
+        "root flipped": "another root hash",
+        "size changed": "too short|another root hash",
+        "proof too long": "too long",
+        "unknown log": "expected 1 different logs",
+        "entry twice": "stands twice",
+        "another signature": "another signature",
+        "another payload": "other content",
+        "second: dsse 0.0.2": "got type dsse 0.0.2",
+        "kind is not what was logged": "kindVersion",
+        "timestamp of other bytes": "of other bytes",
+        "another subject": "identity not trusted",
+        "issuers that differ": "two that differ",
+        "two subjects, the second as wanted": "got 2 subject alternative names",
+        "no SCT": "in 0 trusted certificate logs",
+        "not for signing code": "extended key usage",
+        "another certificate authority": "not trusted",
+        "certificate authority ended": "did not count at",
+        "second Rekor ended": "log's key did not count",
+    }.items():
+        with pytest.raises(Malformed, match=reason):
+            judged(CASES[name].make(instance), instance)
+
+
+def test_signature_has_to_hold() -> None:
+    instance = sigstore.instance()
+    genuine = signed(instance.leaf())
+    forged = genuine._replace(signature=sigstore.sign(key("P-256", 9001), genuine.message))
+    made = Made(sigstore.bundle(forged, [instance.first_entry(forged.first_body())]))
+    with pytest.raises(Malformed, match="does not hold under the signing certificate"):
+        judged(made, instance)
+
+
+def test_evidence_of_one_instance_is_nothing_in_another() -> None:
+    made = CASES["first Rekor, dsse"].make(sigstore.instance(1))
+    assert judged(made, sigstore.instance(1))
+    with pytest.raises(Malformed):
+        judged(made, sigstore.instance(2))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "counts"),
+    [
+        (Pattern(WHOLE, "https://github.com/acme/.*"), True),
+        (Pattern(WHOLE, "https://github.com/acme/"), False),
+        (Pattern(WHOLE, "github.com/acme/.*"), False),
+        (Pattern(ANYWHERE, "github.com/acme/"), True),
+        (Pattern(EXACT, sigstore.SUBJECT.upper()), False),
+        (Pattern(WHOLE, "(?i)" + sigstore.SUBJECT.upper()), True),
+    ],
+)
+def test_subject_is_matched_as_it_was_asked_for(pattern: Pattern, counts: bool) -> None:
+    instance = sigstore.instance()
+    made = CASES["first Rekor, dsse"].make(instance)
+    identity = WANTED._replace(subject=pattern)
+    if counts:
+        assert judged(made, instance, identity)
+    else:
+        with pytest.raises(Malformed, match="identity"):
+            judged(made, instance, identity)
+
+
+def test_what_stands_in_front_of_a_pattern_counts() -> None:
+    instance = sigstore.instance()
+    made = CASES["another subject"].make(instance)
+    with pytest.raises(Malformed):
+        judged(made, instance, WANTED._replace(subject=Pattern(WHOLE, "https://github.com/acme/.*")))
+    assert (
+        judged(made, instance, WANTED._replace(subject=Pattern(ANYWHERE, "https://github.com/acme/.*"))).subject == EVIL
+    )
+
+
+def test_claims_of_a_certificate_can_be_asked_for() -> None:
+    instance = sigstore.instance()
+    leaf = instance.leaf(claims={"12": "https://github.com/acme/app", "20": "push"})
+    envelope = signed(leaf)
+    made = Made(sigstore.bundle(envelope, [instance.first_entry(envelope.first_body())]))
+    wanted = {"sourceRepositoryURI": "https://github.com/acme/app", "buildTrigger": "push"}
+    assert judged(made, instance, WANTED._replace(claims=wanted)).claims == wanted
+    for other in (wanted | {"buildTrigger": "pull_request"}, wanted | {"buildConfigURI": "x"}):
+        with pytest.raises(Malformed, match="identity"):
+            judged(made, instance, WANTED._replace(claims=other))
+
+
+def test_two_logs_are_two_logs() -> None:
+    instance = sigstore.instance()
+    envelope = signed(instance.leaf())
+    first, second = instance.first_entry(envelope.first_body()), instance.second_entry(envelope.second_body())
+    again = instance.first_entry(envelope.first_body()) | {"logIndex": "1"}
+    promise = instance.promise(envelope.first_body(), int(again["integratedTime"]), 1)
+    again["inclusionPromise"] = {"signedEntryTimestamp": sigstore.b64(promise)}
+    assert judged(Made(sigstore.bundle(envelope, [first, second])), instance, demands=Demands(logs=2))
+    assert judged(Made(sigstore.bundle(envelope, [first, again])), instance, demands=Demands(logs=1))
+    with pytest.raises(Malformed, match="expected 2 different logs"):
+        judged(Made(sigstore.bundle(envelope, [first, again])), instance, demands=Demands(logs=2))
+
+
+def test_one_authority_is_one_however_often_it_stamps() -> None:
+    instance = sigstore.instance()
+    envelope = signed(instance.leaf())
+    stamps = [instance.timestamp(envelope.signature, Token(time=sigstore.now())) for _ in range(2)]
+    made = Made(sigstore.bundle(envelope, [instance.first_entry(envelope.first_body())], stamps))
+    assert judged(made, instance, demands=Demands(timestamps=1))
+    with pytest.raises(Malformed, match="timestamps of 1 trusted authorities; expected 2"):
+        judged(made, instance, demands=Demands(timestamps=2))
+
+
+def test_certificate_without_a_log_counts_where_none_is_asked_for() -> None:
+    instance = sigstore.instance()
+    assert judged(CASES["no SCT"].make(instance), instance, demands=Demands(certificate_logs=0))
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_key_of_ones_own_is_in_a_log_without_a_time(second: bool) -> None:
+    instance = sigstore.instance()
+    root, material = read_root(instance.trusted_root())
+    private = key("P-256", 8000)
+    payload = sigstore.statement("sha256:" + "5" * 64)
+    message = dsse.pae("application/vnd.in-toto+json", payload)
+    signature = sigstore.sign(private, message)
+    public = {"publicKey": {"rawBytes": sigstore.b64(sigstore.spki(private))}}
+    entry = (
+        instance.second_entry(sigstore.second_body(message, signature, public))
+        if second
+        else instance.first_entry(sigstore.dsse_body(payload, signature, sigstore.pem_of(private)))
+    )
+    value = sigstore.bundle(sigstore.Signed(payload, signature, message, instance.leaf()), [entry])
+    entries = sigstorebundle.parse(json.dumps(value).encode()).entries
+    of_key = Signed(signature, message, payload, key=sigstore.spki(private))
+    found = check_times(Presented(of_key, signature, entries=entries), Demands(), root, material, sigstore.now())
+    assert (found.logs, len(found.moments)) == (1, 0 if second else 1)
+    other = of_key._replace(key=sigstore.spki(key("P-256", 8001)))
+    with pytest.raises(Malformed, match="another signer"):
+        check_times(Presented(other, signature, entries=entries), Demands(), root, material, sigstore.now())
+    with pytest.raises(Malformed, match="expected 1 different logs"):
+        check_times(Presented(of_key, signature), Demands(), root, material, sigstore.now())
+
+
+def test_key_of_ones_own_needs_no_promise_where_there_is_a_proof() -> None:
+    instance = sigstore.instance()
+    root, material = read_root(instance.trusted_root())
+    private = key("P-256", 8000)
+    signature = sigstore.sign(private, b"message")
+    body = sigstore.intoto_body(b"payload", signature, sigstore.pem_of(private))
+    value = sigstore.bundle(
+        sigstore.Signed(b"", signature, b"message", instance.leaf()), [instance.first_entry(body, promised=False)]
+    )
+    entries = sigstorebundle.parse(json.dumps(value).encode()).entries
+    of_key = Signed(signature, b"message", b"payload", key=sigstore.spki(private))
+    found = check_times(Presented(of_key, signature, entries=entries), Demands(), root, material, sigstore.now())
+    assert (found.logs, found.moments) == (1, ())
+    bare = tuple(each._replace(proof=None) for each in entries)
+    with pytest.raises(Malformed, match="neither a promise nor a proof"):
+        check_times(Presented(of_key, signature, entries=bare), Demands(), root, material, sigstore.now())
+
+
+def test_log_that_ended_needs_a_time() -> None:
+    instance = sigstore.instance()
+    window = {"start": sigstore.rfc3339(instance.start), "end": sigstore.rfc3339(sigstore.now() + DAY)}
+    root, material = read_root(instance.trusted_root(rekor2=window))
+    private = key("P-256", 8000)
+    signature = sigstore.sign(private, b"message")
+    public = {"publicKey": {"rawBytes": sigstore.b64(sigstore.spki(private))}}
+    entry = instance.second_entry(sigstore.second_body(b"message", signature, public))
+    value = sigstore.bundle(sigstore.Signed(b"", signature, b"message", instance.leaf()), [entry])
+    entries = sigstorebundle.parse(json.dumps(value).encode()).entries
+    of_key = Signed(signature, b"message", None, key=sigstore.spki(private))
+    with pytest.raises(Malformed, match="has an end"):
+        check_times(Presented(of_key, signature, entries=entries), Demands(), root, material, sigstore.now())
+    stamps = (instance.timestamp(signature, Token(time=sigstore.now() - MINUTE)),)
+    stamped = Presented(of_key, signature, entries=entries, timestamps=stamps)
+    assert check_times(stamped, Demands(), root, material, sigstore.now() + timedelta(days=9)).logs == 1
