@@ -10,9 +10,9 @@ import pathlib
 import pytest
 
 from tests import signing_sigstore as sigstore
-from tests.commands import run
+from tests.commands import Done, run
 from tests.signing_cosign import manifest
-from tests.sigstore_cases import CASES, DIFFERENCES, DIGEST
+from tests.sigstore_cases import CASES, DIFFERENCES, DIGEST, Made
 from tests.sigstore_layers import LAYERS
 from tests.simulators.registry import RegistrySimulator
 from tests.testbed.tools import Tools, fetch, unavailable
@@ -38,19 +38,31 @@ def test_cosign_says_the_same_but_for_what_is_written_down(
     tools: Tools, tmp_path: pathlib.Path, name: str, kind: str
 ) -> None:
     instance, case = sigstore.instance(0, kind), CASES[name]
-    made = case.make(instance)
-    (tmp_path / "bundle.json").write_text(json.dumps(made.bundle))
-    (tmp_path / "root.json").write_text(json.dumps(instance.trusted_root(**made.windows)))
+    done = _asked(tools, tmp_path, instance, case.make(instance), "--certificate-identity", sigstore.SUBJECT)
+    assert (done.code == 0) is (case.counts != bool(case.difference)), done.err[-400:]
+
+
+def test_cosign_finds_an_expression_anywhere_in_a_subject(tools: Tools, tmp_path: pathlib.Path) -> None:
+    instance = sigstore.instance()
+    made = CASES["another subject"].make(instance)
+    words = ("--certificate-identity-regexp", "https://github.com/acme/.*")
+    assert _asked(tools, tmp_path, instance, made, *words).code == 0
+    assert "an expression covers the whole text" in DOCS.read_text()
+
+
+def _asked(tools: Tools, folder: pathlib.Path, instance: sigstore.Instance, made: Made, *identity: str) -> Done:
+    """What cosign says of a bundle."""
+    (folder / "bundle.json").write_text(json.dumps(made.bundle))
+    (folder / "root.json").write_text(json.dumps(instance.trusted_root(**made.windows)))
     words = [
         tools.program("cosign"), "verify-blob-attestation",
-        "--bundle", str(tmp_path / "bundle.json"), "--trusted-root", str(tmp_path / "root.json"),
-        "--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER,
+        "--bundle", str(folder / "bundle.json"), "--trusted-root", str(folder / "root.json"),
+        *identity, "--certificate-oidc-issuer", sigstore.ISSUER,
         "--type", sigstore.SIGNATURE_TYPE, "--digestAlg", "sha256", "--digest", DIGEST.partition(":")[2],
         *([] if made.demands.logs else ["--insecure-ignore-tlog"]),
         *(["--use-signed-timestamps"] if "timestampVerificationData" in made.bundle["verificationMaterial"] else []),
     ]  # fmt: skip
-    done = run(words, environment=_sealed(tools, tmp_path))
-    assert (done.code == 0) is (case.counts != bool(case.difference)), done.err[-400:]
+    return run(words, environment=_sealed(tools, folder))
 
 
 @pytest.mark.parametrize("name", LAYERS)
