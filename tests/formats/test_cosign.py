@@ -90,7 +90,9 @@ def test_any_of_the_keys_will_do_and_no_other(make: Making) -> None:
     assert "none of the keys made the signature" in stranger.message
 
 
-@pytest.mark.parametrize("wrong", [hint("P-384"), "", "not base64", "x" * 5000])
+@pytest.mark.parametrize(
+    "wrong", [hint("P-384"), "", "not base64", "x" * 5000], ids=["of another key", "none", "no base64", "long"]
+)
 def test_hint_only_says_which_key_is_tried_first(wrong: str) -> None:
     made = bundle(statement(SUBJECT), material={"publicKey": {"hint": wrong}})
     assert told(outcome_of(made, form=verifier(public_pem("P-384"), public_pem()))) == PASSED
