@@ -124,7 +124,12 @@ class MirroredRegistry:
 
 
 def _together(own: Listing, more: Listing) -> Listing:
-    """The registry's list with what a mirror has besides; what is wrong with it is the registry's to be told of."""
+    """The registry's list with what a mirror has besides; what is wrong with it is the registry's to be told of.
+
+    What the registry says of something counts, whatever a mirror says of the same: under another type it would not be
+    looked at.
+    """
     found = {each.digest: each for each in (*own.descriptors, *more.descriptors)}
+    found |= {each.digest: each for each in own.descriptors}
     reliable = own.types_are_reliable and more.types_are_reliable
     return own._replace(descriptors=tuple(found.values()), types_are_reliable=reliable)
