@@ -67,7 +67,7 @@ class Engine:
         cosign_tags = any(store.cosign_tags for store in self.config.seen_by(rule.owner).stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
         left, since = [MAX_NESTED], self._clock.monotonic()
-        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, depth=1, left=left, since=since)
+        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, left, tried=[0], since=since)
         return await self._verify(ask, rule)
 
     async def _verify(self, ask: Ask, rule: Rule) -> Verdict:

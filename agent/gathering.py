@@ -39,7 +39,7 @@ MAX_NESTING = 4
 """Most referrers in each other: an SBOM's signature is the second."""
 
 PATIENCE = 5.0
-"""Seconds after which no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were.
+"""Seconds after which no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were: referrers, or blobs of them.
 
 More signatures than can be looked at in our time are their authors' choice: not a deadline, which says "cannot tell".
 """
@@ -139,8 +139,8 @@ class Ask(NamedTuple):
     """One subject, and how it is asked about.
 
     `repository` is where its evidence lies.  `depth` is 1 for an image, 2 for its referrers' referrers.  `left` counts
-    down what may still be fetched, and `since` is when it began (the clock's monotonic seconds), both together with
-    whoever asks about the other subjects of one image.
+    down what may still be fetched, `tried` counts blobs that were verified, and `since` is when it began (the clock's
+    monotonic seconds), all together with whoever asks about the other subjects of one image.
     """
 
     request: PullRequest
@@ -151,6 +151,7 @@ class Ask(NamedTuple):
     cosign_tags: bool
     depth: int
     left: list[int]
+    tried: list[int]
     since: float
 
     def about(self, descriptor: Descriptor) -> "Ask":
@@ -235,7 +236,7 @@ class Gathering:
         async def look(descriptor: Descriptor) -> _Look:
             """One referrer, unless patience has run out."""
             looked_at = MAX_NESTED - self._ask.left[0]
-            if self._is_too_long(looked_at):
+            if self._is_too_long(max(looked_at, self._ask.tried[0])):
                 text = f"{listing.source}: looked at {looked_at} referrers in {PATIENCE:g} s"
                 return self._defect(descriptor.digest, LimitExceeded(f"{text}; expected fewer"))
             return await self._look_at(descriptor)
@@ -391,8 +392,12 @@ class Gathering:
         ask = self._ask
         try:
             blobs = await self._blobs(verifier.format, manifest)
+            # What was fetched at the same time may have taken long: each layer is a signature under every key.
+            if self._is_too_long(ask.tried[0]):
+                raise LimitExceeded(f"verified {ask.tried[0]} blobs in {PATIENCE:g} s; expected fewer")
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
+        ask.tried[0] += len(blobs)
         evidence = Evidence(descriptor.digest, manifest, blobs)
         return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.adapters.inline import SystemClock
 from agent.config.config import StoreSettings, VerifierSettings
 from agent.errors import Cause, Code, DigestMismatch, Malformed, Unavailable
 from agent.formats.cosign import BUNDLE_TYPE, LEGACY_TYPE, CosignFormat
@@ -13,6 +14,7 @@ from agent.gathering import LOOKED_AT_LEAST, MAX_EVIDENCE, PATIENCE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import EMPTY_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST
+from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import PolicySettings
 from tests.formats.cosigned import KeyDocuments
@@ -345,6 +347,41 @@ def test_layers_beyond_patience_are_not_fetched(registry: Cosigned) -> None:
     fetched = [each for each in registry.asked if each in {str(Digest.of(one.content)) for one in strange}]
     assert len(fetched) == LOOKED_AT_LEAST
     assert of(registry).decision is Decision.ALLOW
+
+
+def test_layers_are_pieces_too_of_what_may_be_looked_at(registry: Cosigned) -> None:
+    strange = [layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(LOOKED_AT_LEAST + 5)]
+    registry.refer(*strange)
+    late = registry.refer(good_bundle())
+    assert of(registry, clock=SlowClock(PATIENCE + 1)).decision is Decision.DENY
+    assert str(late.digest) not in registry.asked
+    assert of(registry).decision is Decision.ALLOW
+
+
+def test_what_was_fetched_before_patience_ran_out_is_not_verified_after() -> None:
+    seconds = [0.0]
+
+    class Clock(SystemClock):
+        """One that stands still until somebody moves it."""
+
+        def monotonic(self) -> float:
+            """See `ports.Clock`."""
+            return seconds[0]
+
+    class Late(Cosigned):
+        """Its bundles take long."""
+
+        async def blob(self, repository: Repository, descriptor: Descriptor, limit: int) -> bytes:
+            """See `ports.Registry`."""
+            seconds[0] += PATIENCE + 1 if "bundle" in descriptor.media_type else 0
+            return await super().blob(repository, descriptor, limit)
+
+    registry = Late()
+    registry.refer(*(layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(LOOKED_AT_LEAST)))
+    registry.refer(good_bundle())
+    assert of(registry, clock=Clock()).decision is Decision.DENY
+    del registry.listed[0]
+    assert of(registry, clock=Clock()).decision is Decision.ALLOW
 
 
 def test_layer_that_nobody_answers_for_is_a_doubt_and_no_denial(registry: Cosigned) -> None:
