@@ -150,6 +150,20 @@ def test_claims_of_a_certificate_can_be_asked_for() -> None:
             judged(made, instance, WANTED._replace(claims=other))
 
 
+@pytest.mark.parametrize("ends", [None, 1, 60 * 24, "9999-12-31T23:59:59-23:59"])
+def test_what_rests_on_now_ends_with_the_first_that_ends(ends: int | str | None) -> None:
+    instance, now = sigstore.instance(), sigstore.now().replace(microsecond=0)
+    leaf = instance.leaf(at=now)
+    sooner = now + MINUTE if ends == 1 else leaf.certificate.not_valid_after_utc
+    end = sigstore.rfc3339(now + MINUTE * ends) if isinstance(ends, int) else ends
+    window = {"start": sigstore.rfc3339(instance.start), **({"end": end} if end else {})}
+    root, material = read_root(instance.trusted_root(ca=window))
+    made = signed(leaf)
+    alone = Presented(Signed(made.signature, made.message, made.payload, leaf.der), made.signature)
+    demands = Demands(logs=0, now_counts=True)
+    assert check_signer(alone, [WANTED], demands, root, material, now).until == sooner
+
+
 def test_two_logs_are_two_logs() -> None:
     instance = sigstore.instance()
     envelope = signed(instance.leaf())
