@@ -19,7 +19,7 @@ from agent.formats import Format, format_class
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
-from agent.model.manifest import EMPTY_CONFIG, Manifest
+from agent.model.manifest import EMPTY_CONFIG, IMAGE_CONFIG, Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.report import Artifact, Report
@@ -334,7 +334,7 @@ class Gathering:
         artifact_type = descriptor.artifact_type or ""
         try:
             manifest = await self._manifest(descriptor)
-            artifact_type = self._tagged.get(descriptor.digest) or manifest.artifact_type
+            artifact_type = self._type(descriptor.digest, manifest)
             if not self._concerns(artifact_type):
                 self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
                 return _NOTHING
@@ -356,6 +356,12 @@ class Gathering:
             self._trace.step(f"verify {descriptor.digest}", outcome.verifier, told)
         artifact = Artifact(self._ask.request.identity, descriptor.digest, artifact_type, tuple(outcomes))
         return await self._with_nested(artifact, descriptor)
+
+    def _type(self, digest: Digest, manifest: Manifest) -> str:
+        """The one that counts: a tag's, but must not hide a referrer from those who look for what that says it is."""
+        tagged = self._tagged.get(digest)
+        refers = manifest.subject is not None and manifest.artifact_type != IMAGE_CONFIG
+        return manifest.artifact_type if not tagged or (refers and self._concerns(manifest.artifact_type)) else tagged
 
     async def _with_nested(self, artifact: Artifact, descriptor: Descriptor) -> _Look:
         """The artifact with what refers to it, as far as the policy or a verifier wants to know."""
@@ -392,9 +398,8 @@ class Gathering:
         ask = self._ask
         try:
             blobs = await self._blobs(verifier.format, manifest)
-            # What was fetched at the same time may have taken long: each layer is a signature under every key.
             if self._is_too_long(ask.tried[0]):
-                raise LimitExceeded(f"verified {ask.tried[0]} blobs in {PATIENCE:g} s; expected fewer")
+                raise LimitExceeded(f"verified {ask.tried[0]} blobs in {PATIENCE:g} s; expected fewer")  # by others
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
         ask.tried[0] += len(blobs)

@@ -429,6 +429,20 @@ def test_image_with_signatures_of_two_kinds(
         assert found is (Decision.ALLOW if allowed else Decision.DENY), policy
 
 
+def test_tag_hides_no_referrer_from_those_who_look_for_its_type(registry: Cosigned) -> None:
+    registry.sign(TRUSTED)
+    registry.refer(good_layer())
+    both = (notation("notation"), by_key())
+    policies = (ratifys(**{ARTIFACT_TYPE: "all", LEGACY_TYPE: "any"}), ours(2, "notation", "cosign"))
+    assert [of(registry, *both, policy=each).decision for each in policies] == [Decision.ALLOW] * 2
+    registry.tags[TAG] = registry.listed[0]._replace(artifact_type=None)
+    assert [of(registry, *both, policy=each).decision for each in policies] == [Decision.ALLOW] * 2
+    registry.sign(STRANGER)
+    assert of(registry, *both, policy=policies[0]).decision is Decision.DENY
+    registry.tags[TAG] = registry.listed[-1]._replace(artifact_type=None)
+    assert of(registry, *both, policy=policies[0]).decision is Decision.DENY
+
+
 def test_two_keys_under_a_threshold_count_once_each(registry: Cosigned) -> None:
     said = payload(SUBJECT)
     registry.tag(layer(said), layer(said, "P-256", 2))

@@ -23,7 +23,9 @@ def issued(
 ) -> x509.Certificate:
     """A certificate of `name`; `by` signs it in the name of `issuer`."""
     names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (name, issuer)]
-    made = x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key((own or key()).public_key())
+    made = (
+        x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key((own or key()).public_key())
+    )
     made = made.serial_number(x509.random_serial_number())
     return made.not_valid_before(NOW).not_valid_after(NOW + timedelta(1)).sign(by, hashes.SHA256())
 
