@@ -39,7 +39,7 @@ MAX_NESTING = 4
 """Most referrers in each other: an SBOM's signature is the second."""
 
 PATIENCE = 5.0
-"""Seconds after which no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were: referrers, or blobs of them.
+"""Most seconds until no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were: referrers, or their blobs.
 
 More signatures than can be looked at in our time are their authors' choice: not a deadline, which says "cannot tell".
 """
@@ -139,8 +139,8 @@ class Ask(NamedTuple):
     """One subject, and how it is asked about.
 
     `repository` is where its evidence lies.  `depth` is 1 for an image, 2 for its referrers' referrers.  `left` counts
-    down what may still be fetched, `tried` counts blobs that were verified, and `since` is when it began (the clock's
-    monotonic seconds), all together with whoever asks about the other subjects of one image.
+    down what may still be fetched, `tried` counts blobs that were verified, `since` is when it began (the clock's
+    monotonic seconds), and `patience` how long it may look: all of one image, with whoever asks about its referrers.
     """
 
     request: PullRequest
@@ -153,6 +153,7 @@ class Ask(NamedTuple):
     left: list[int]
     tried: list[int]
     since: float
+    patience: float
 
     def about(self, descriptor: Descriptor) -> "Ask":
         """The same about a referrer."""
@@ -237,7 +238,7 @@ class Gathering:
             """One referrer, unless patience has run out."""
             looked_at = MAX_NESTED - self._ask.left[0]
             if self._is_too_long(max(looked_at, self._ask.tried[0])):
-                text = f"{listing.source}: looked at {looked_at} referrers in {PATIENCE:g} s"
+                text = f"{listing.source}: looked at {looked_at} referrers in {self._ask.patience:g} s"
                 return self._defect(descriptor.digest, LimitExceeded(f"{text}; expected fewer"))
             return await self._look_at(descriptor)
 
@@ -308,7 +309,7 @@ class Gathering:
 
     def _is_too_long(self, looked_at: int) -> bool:
         """Whether patience has run out, after so many pieces."""
-        return looked_at >= LOOKED_AT_LEAST and self._ports.clock.monotonic() - self._ask.since > PATIENCE
+        return looked_at >= LOOKED_AT_LEAST and self._ports.clock.monotonic() - self._ask.since > self._ask.patience
 
     def _choose(self, listing: _Listed) -> tuple[list[Descriptor], Malformed | None]:
         """What is worth fetching: where listed types can't be relied on, everything, up to the limit."""
@@ -399,7 +400,7 @@ class Gathering:
         try:
             blobs = await self._blobs(verifier.format, manifest)
             if self._is_too_long(ask.tried[0]):
-                raise LimitExceeded(f"verified {ask.tried[0]} blobs in {PATIENCE:g} s; expected fewer")  # by others
+                raise LimitExceeded(f"verified {ask.tried[0]} blobs in {ask.patience:g} s; expected fewer")  # by others
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
         ask.tried[0] += len(blobs)
@@ -415,7 +416,7 @@ class Gathering:
                 continue
             try:
                 if form.each_blob_counts and self._is_too_long(len(found)):
-                    raise LimitExceeded(f"layers: looked at {len(found)} in {PATIENCE:g} s; expected fewer")
+                    raise LimitExceeded(f"layers: looked at {len(found)} in {self._ask.patience:g} s; expected fewer")
                 found[blob] = Blob(blob, await self._ports.registry.blob(self._ask.repository, blob, limit))
             except (Malformed, Unavailable) as error:
                 if not form.each_blob_counts:

@@ -384,6 +384,15 @@ def test_what_was_fetched_before_patience_ran_out_is_not_verified_after() -> Non
     assert of(registry, clock=Clock()).decision is Decision.ALLOW
 
 
+@pytest.mark.parametrize(("seconds", "decision"), [(25.0, Decision.ALLOW), (2.5, Decision.DENY), (-1.0, Decision.DENY)])
+def test_patience_ends_before_the_time_for_an_answer(registry: Cosigned, seconds: float, decision: Decision) -> None:
+    for i in range(LOOKED_AT_LEAST):
+        registry.refer(bundle(statement(SUBJECT, predicate={"n": i}), "P-256", 1))
+    registry.refer(good_bundle())
+    look = 2.0
+    assert of(registry, clock=SlowClock(look), deadline=look + seconds).decision is decision
+
+
 def test_layer_that_nobody_answers_for_is_a_doubt_and_no_denial(registry: Cosigned) -> None:
     one, two = good_layer(), layer(payload(SUBJECT, optional={"a": "b"}))
     registry.tag(one, two)

@@ -96,6 +96,7 @@ def verdict(
     *verifiers: Any,
     stores: Sequence[StoreSettings] = (),
     clock: Clock | None = None,
+    deadline: float | None = None,
     **rule: Any,
 ) -> Verdict:
     """What an engine makes of the image."""
@@ -105,7 +106,7 @@ def verdict(
         config._replace(stores=tuple(stores) or config.stores),
         registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(),
         clock=clock or SystemClock(),
-        trace=NoTrace(),
+        trace=NoTrace(), deadline=deadline,
     )  # fmt: skip
     return run(verdict_of(engine, request()))
 

@@ -15,8 +15,8 @@ def find(
 ) -> tuple[Certificate, ...]:
     """The shortest way, `certificate` first, the trusted one last; empty if there is none.
 
-    Looked for from what is trusted downwards, so that no key checks a signature that nobody trusted has signed: checking
-    costs what a key makes it cost, and a stranger's may cost a thousand times what usual ones do.
+    Looked for from what is trusted downwards, so that no signature is checked with a key that nobody trusted has
+    signed: checking costs what a key makes it cost, and a stranger's may cost a thousand times what usual ones do.
     """
     if certificate in trusted:
         return (certificate,)
