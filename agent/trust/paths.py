@@ -20,7 +20,7 @@ def find(
     """
     if certificate in trusted:
         return (certificate,)
-    ways = [(each,) for each in dict.fromkeys(trusted)]
+    ways: list[tuple[Certificate, ...]] = [(each,) for each in dict.fromkeys(trusted)]
     others = [each for each in dict.fromkeys((certificate, *attached)) if each not in trusted]
     checks_left = MAX_SIGNATURE_CHECKS
     for way in ways:  # which grows meanwhile
