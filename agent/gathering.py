@@ -24,7 +24,7 @@ from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.report import Artifact, Report
 from agent.model.request import PullRequest
-from agent.model.revocation import Confirmed, Fetched, Inquiry
+from agent.model.revocation import Confirmed, Fetched, Inquiry, Paused
 from agent.model.verdict import Decision, Verdict
 from agent.policies import Policy
 from agent.ports import Clock, Concurrent, Registry, RevocationSource, Trace
@@ -139,7 +139,7 @@ class Ask(NamedTuple):
     """One subject, and how it is asked about.
 
     `repository` is where its evidence lies.  `depth` is 1 for an image, 2 for its referrers' referrers.  `left` counts
-    down what may still be fetched, `tried` counts blobs that were verified, `since` is when it began (the clock's
+    down what may still be fetched, `tried` counts signatures that were verified, `since` is when it began (the clock's
     monotonic seconds), and `patience` how long it may look: all of one image, with whoever asks about its referrers.
     """
 
@@ -259,8 +259,8 @@ class Gathering:
             key=lambda artifact: (str(artifact.digest), artifact.outcomes[0].verifier if artifact.outcomes else ""),
         )
         defects = sorted((each for look in looks for each in look.defects), key=lambda each: str(each.digest))
-        whole = self._ask.policy.sees_everything
-        report = Report(self._ask.request.identity, tuple(artifacts), tuple(defects), seen_whole=whole)
+        identity, whole = self._ask.request.identity, self._ask.policy.sees_everything
+        report = Report(identity, tuple(artifacts), tuple(defects), seen_whole=whole)
         return Found(report, (*gaps, *(gap for look in looks for gap in look.gaps)), source)
 
     async def _listed(self) -> _Listed:
@@ -271,10 +271,7 @@ class Gathering:
         places = ("", *self._tags)
         heard = await self._ports.concurrent.map(self._heard, places, enough=lambda _: False)
         silent = (each.missing for each in heard if isinstance(each, Listing) and each.missing is not None)
-        gaps = (
-            *(each for each in heard if isinstance(each, Gap)),
-            *(Gap(each.cause, each.message) for each in silent),
-        )
+        gaps = [each for each in heard if isinstance(each, Gap)]
         listings = {place: each for place, each in zip(places, heard, strict=True) if isinstance(each, Listing)}
         listing = listings.pop("", None) or Listing((), "no listing", types_are_reliable=True)
         named = {
@@ -290,7 +287,7 @@ class Gathering:
             source=" and ".join((listing.source, *(f"tag *{end}" for end in self._tags))),
             types_are_reliable=listing.types_are_reliable,
             defect=next(defects, None),
-            gaps=gaps,
+            gaps=(*gaps, *(Gap(each.cause, each.message) for each in silent)),
         )
 
     async def _heard(self, place: str) -> Listing | Gap:
@@ -322,10 +319,8 @@ class Gathering:
         ]
         if len(chosen) <= MAX_EVIDENCE:
             return chosen, listing.defect
-        excess = LimitExceeded(
-            f"{listing.source}: got {len(chosen)} referrers to look at; expected at most {MAX_EVIDENCE}"
-        )
-        return chosen[:MAX_EVIDENCE], listing.defect or excess
+        got = f"{listing.source}: got {len(chosen)} referrers to look at"
+        return chosen[:MAX_EVIDENCE], listing.defect or LimitExceeded(f"{got}; expected at most {MAX_EVIDENCE}")
 
     async def _look_at(self, descriptor: Descriptor) -> _Look:
         """Fetch one referrer and verify it."""
@@ -399,13 +394,19 @@ class Gathering:
         ask = self._ask
         try:
             blobs = await self._blobs(verifier.format, manifest)
-            if self._is_too_long(ask.tried[0]):
-                raise LimitExceeded(f"verified {ask.tried[0]} blobs in {ask.patience:g} s; expected fewer")  # by others
+            await self._pause()
+            evidence = Evidence(descriptor.digest, manifest, blobs)
+            return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
-        ask.tried[0] += len(blobs)
-        evidence = Evidence(descriptor.digest, manifest, blobs)
-        return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
+
+    async def _pause(self) -> None:
+        """Let others go on, and count what is verified next.  Raises `LimitExceeded` if patience has run out."""
+        await self._ports.concurrent.pause()
+        tried = self._ask.tried
+        if self._is_too_long(tried[0]):
+            raise LimitExceeded(f"signatures: verified {tried[0]} in {self._ask.patience:g} s; expected fewer")
+        tried[0] += 1
 
     async def _blobs(self, form: Format, manifest: Manifest) -> tuple[Blob, ...]:
         """The manifest's blobs, each fetched once.  Raises `Malformed` or, unless each counts, `Unavailable`."""
@@ -430,8 +431,8 @@ class Gathering:
         try:
             step = next(inquiry)
             while True:
-                if isinstance(step, Confirmed):
-                    await source.keep(step)
+                if isinstance(step, Confirmed | Paused):
+                    await (source.keep(step) if isinstance(step, Confirmed) else self._pause())
                     step = inquiry.send(Fetched(b""))
                     continue
                 try:

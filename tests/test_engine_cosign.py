@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.inline import SystemClock
+from agent.adapters.inline import OneByOne, SystemClock
 from agent.config.config import StoreSettings, VerifierSettings
 from agent.errors import Cause, Code, DigestMismatch, Malformed, Unavailable
 from agent.formats.cosign import BUNDLE_TYPE, LEGACY_TYPE, CosignFormat
@@ -17,6 +17,7 @@ from agent.model.manifest import EMPTY_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST
 from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import PolicySettings
+from agent.trust.publickeys import PublicKey, holds
 from tests.formats.cosigned import KeyDocuments
 from tests.formats.support import SUBJECT
 from tests.signing import ARTIFACT_TYPE
@@ -391,6 +392,47 @@ def test_patience_ends_before_the_time_for_an_answer(registry: Cosigned, seconds
     registry.refer(good_bundle())
     look = 2.0
     assert of(registry, clock=SlowClock(look), deadline=look + seconds).decision is decision
+
+
+def test_verifying_layers_ends_once_patience_has_run_out(registry: Cosigned, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+
+    class Clock(SystemClock):
+        """As late as signatures were tried, a second each."""
+
+        def monotonic(self) -> float:
+            """See `ports.Clock`."""
+            return seconds[0]
+
+    def made(self: PublicKey, signature: bytes, signed: bytes) -> bool:
+        """Take a second."""
+        seconds[0] += 1
+        return holds(self.key, signature, signed)
+
+    monkeypatch.setattr(PublicKey, "made", made)
+    strange = [layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(60)]
+    registry.tag(*strange, good_layer())
+    found = of(registry, clock=Clock())
+    assert (found.decision, found.code) == (Decision.DENY, Code.EVIDENCE_LIMIT)
+    assert seconds[0] == LOOKED_AT_LEAST
+    registry.tag(*strange[: LOOKED_AT_LEAST - 1], good_layer())
+    seconds[0] = 0
+    assert of(registry, clock=Clock()).decision is Decision.ALLOW
+
+
+def test_others_go_on_between_the_signatures_of_a_manifest(registry: Cosigned) -> None:
+    pauses: list[None] = []
+
+    class Counting(OneByOne):
+        """Counts the pauses."""
+
+        async def pause(self) -> None:
+            """See `ports.Concurrent`."""
+            pauses.append(None)
+
+    registry.tag(*(layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(5)))
+    assert of(registry, concurrent=Counting()).decision is Decision.DENY
+    assert len(pauses) == 5
 
 
 def test_layer_that_nobody_answers_for_is_a_doubt_and_no_denial(registry: Cosigned) -> None:
