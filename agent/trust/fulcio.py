@@ -76,13 +76,14 @@ def check(
 
     Returns until when the chain holds, which ends with the first of its certificates, or with the authority's time.
 
-    `attached` certificates came along and may be on the way; what is trusted is in `root`, with its DER in `material`.
+    `attached` certificates came along, and may be on the way to an authority that names none on it: one that does has
+    said which of its root's issuers are meant.  What is trusted is in `root`, with its DER in `material`.
     Authorities may overlap in time: the first that fits is enough.  Raises `Malformed`.
     """
     failure: Malformed | None = None
     for authority in root.certificate_authorities:
         known = chains.parse_chain([material[name] for name in authority.certificates])
-        path = paths.find(leaf, [*known, *attached], known[-1:])
+        path = paths.find(leaf, known if len(known) > 1 else attached, known[-1:])
         if len(path) < 2:  # an authority is trusted to issue, not to sign
             continue
         try:
