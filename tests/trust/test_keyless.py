@@ -183,6 +183,13 @@ def test_issuer_that_comes_along_counts_where_the_authority_names_none() -> None
         check_signer(given._replace(attached=()), [WANTED], demands, *read_root(value), sigstore.now())
 
 
+def test_expression_that_is_none_covers_nobody_and_fails_nothing() -> None:
+    instance = sigstore.instance()
+    broken = WANTED._replace(subject=Pattern(WHOLE, "("))
+    with pytest.raises(Malformed, match="identity not trusted"):
+        judged(CASES["first Rekor, dsse"].make(instance), instance, broken)
+
+
 def test_two_logs_are_two_logs() -> None:
     instance = sigstore.instance()
     envelope = signed(instance.leaf())
