@@ -14,7 +14,7 @@ from typing import Mapping, Sequence
 from agent import RELEASED
 from agent.config.config import Config
 from agent.errors import Cause, Code, PolicyFault
-from agent.gathering import MAX_NESTED, Ask, Found, Gap, Gathering, Ports, Verifier
+from agent.gathering import MAX_NESTED, PATIENCE, Ask, Found, Gap, Gathering, Ports, Verifier
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
@@ -22,6 +22,9 @@ from agent.model.verdict import Decision, Verdict
 from agent.policies import Policy, policy_class
 from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Trace
 from agent.rules.rule import Rule
+
+_PATIENT = 5 / 8
+"""Share of the time for an answer after which patience has run out at the latest (`gathering.PATIENCE`)."""
 
 _NAMED = 2
 """Most artifact types that a denial names: containerd's line is short."""
@@ -41,9 +44,11 @@ class Engine:
         clock: Clock,
         trace: Trace,
         verifiers: Mapping[tuple[str, str], Verifier] | None = None,
+        deadline: float | None = None,
     ) -> None:
         """The ports are used as they are; `policies` runs those that are programs.
 
+        `deadline` is until when there has to be an answer, in the clock's monotonic seconds, None if nobody waits.
         `verifiers` are those of the same configuration (`verifiers_of`), from an engine before: formats that are loaded
         stay loaded.
         """
@@ -54,6 +59,7 @@ class Engine:
         self._clock = clock
         self._trace = trace
         self.verifiers = verifiers or verifiers_of(config)
+        self._deadline = deadline
 
     async def verify(self, request: PullRequest, rule: Rule) -> Verdict:
         """Steps 4 to 8 for one image under `rule`.  Raises nothing but bugs: everything foreseen is in the verdict."""
@@ -67,7 +73,8 @@ class Engine:
         cosign_tags = any(store.cosign_tags for store in self.config.seen_by(rule.owner).stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
         left, since = [MAX_NESTED], self._clock.monotonic()
-        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, depth=1, left=left, since=since)
+        patience = PATIENCE if self._deadline is None else min(PATIENCE, _PATIENT * (self._deadline - since))
+        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, left, [0], since, patience)
         return await self._verify(ask, rule)
 
     async def _verify(self, ask: Ask, rule: Rule) -> Verdict:

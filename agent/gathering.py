@@ -19,12 +19,12 @@ from agent.formats import Format, format_class
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
-from agent.model.manifest import EMPTY_CONFIG, Manifest
+from agent.model.manifest import EMPTY_CONFIG, IMAGE_CONFIG, Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.report import Artifact, Report
 from agent.model.request import PullRequest
-from agent.model.revocation import Confirmed, Fetched, Inquiry
+from agent.model.revocation import Confirmed, Fetched, Inquiry, Paused
 from agent.model.verdict import Decision, Verdict
 from agent.policies import Policy
 from agent.ports import Clock, Concurrent, Registry, RevocationSource, Trace
@@ -39,7 +39,7 @@ MAX_NESTING = 4
 """Most referrers in each other: an SBOM's signature is the second."""
 
 PATIENCE = 5.0
-"""Seconds after which no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were.
+"""Most seconds until no further evidence is looked at, once `LOOKED_AT_LEAST` pieces were: referrers, or their blobs.
 
 More signatures than can be looked at in our time are their authors' choice: not a deadline, which says "cannot tell".
 """
@@ -139,8 +139,8 @@ class Ask(NamedTuple):
     """One subject, and how it is asked about.
 
     `repository` is where its evidence lies.  `depth` is 1 for an image, 2 for its referrers' referrers.  `left` counts
-    down what may still be fetched, and `since` is when it began (the clock's monotonic seconds), both together with
-    whoever asks about the other subjects of one image.
+    down what may still be fetched, `tried` counts signatures that were verified, `since` is when it began (the clock's
+    monotonic seconds), and `patience` how long it may look: all of one image, with whoever asks about its referrers.
     """
 
     request: PullRequest
@@ -151,7 +151,9 @@ class Ask(NamedTuple):
     cosign_tags: bool
     depth: int
     left: list[int]
+    tried: list[int]
     since: float
+    patience: float
 
     def about(self, descriptor: Descriptor) -> "Ask":
         """The same about a referrer."""
@@ -235,8 +237,8 @@ class Gathering:
         async def look(descriptor: Descriptor) -> _Look:
             """One referrer, unless patience has run out."""
             looked_at = MAX_NESTED - self._ask.left[0]
-            if self._is_too_long(looked_at):
-                text = f"{listing.source}: looked at {looked_at} referrers in {PATIENCE:g} s"
+            if self._is_too_long(max(looked_at, self._ask.tried[0])):
+                text = f"{listing.source}: looked at {looked_at} referrers in {self._ask.patience:g} s"
                 return self._defect(descriptor.digest, LimitExceeded(f"{text}; expected fewer"))
             return await self._look_at(descriptor)
 
@@ -257,8 +259,8 @@ class Gathering:
             key=lambda artifact: (str(artifact.digest), artifact.outcomes[0].verifier if artifact.outcomes else ""),
         )
         defects = sorted((each for look in looks for each in look.defects), key=lambda each: str(each.digest))
-        whole = self._ask.policy.sees_everything
-        report = Report(self._ask.request.identity, tuple(artifacts), tuple(defects), seen_whole=whole)
+        identity, whole = self._ask.request.identity, self._ask.policy.sees_everything
+        report = Report(identity, tuple(artifacts), tuple(defects), seen_whole=whole)
         return Found(report, (*gaps, *(gap for look in looks for gap in look.gaps)), source)
 
     async def _listed(self) -> _Listed:
@@ -269,10 +271,7 @@ class Gathering:
         places = ("", *self._tags)
         heard = await self._ports.concurrent.map(self._heard, places, enough=lambda _: False)
         silent = (each.missing for each in heard if isinstance(each, Listing) and each.missing is not None)
-        gaps = (
-            *(each for each in heard if isinstance(each, Gap)),
-            *(Gap(each.cause, each.message) for each in silent),
-        )
+        gaps = [each for each in heard if isinstance(each, Gap)]
         listings = {place: each for place, each in zip(places, heard, strict=True) if isinstance(each, Listing)}
         listing = listings.pop("", None) or Listing((), "no listing", types_are_reliable=True)
         named = {
@@ -288,7 +287,7 @@ class Gathering:
             source=" and ".join((listing.source, *(f"tag *{end}" for end in self._tags))),
             types_are_reliable=listing.types_are_reliable,
             defect=next(defects, None),
-            gaps=gaps,
+            gaps=(*gaps, *(Gap(each.cause, each.message) for each in silent)),
         )
 
     async def _heard(self, place: str) -> Listing | Gap:
@@ -307,7 +306,7 @@ class Gathering:
 
     def _is_too_long(self, looked_at: int) -> bool:
         """Whether patience has run out, after so many pieces."""
-        return looked_at >= LOOKED_AT_LEAST and self._ports.clock.monotonic() - self._ask.since > PATIENCE
+        return looked_at >= LOOKED_AT_LEAST and self._ports.clock.monotonic() - self._ask.since > self._ask.patience
 
     def _choose(self, listing: _Listed) -> tuple[list[Descriptor], Malformed | None]:
         """What is worth fetching: where listed types can't be relied on, everything, up to the limit."""
@@ -320,10 +319,8 @@ class Gathering:
         ]
         if len(chosen) <= MAX_EVIDENCE:
             return chosen, listing.defect
-        excess = LimitExceeded(
-            f"{listing.source}: got {len(chosen)} referrers to look at; expected at most {MAX_EVIDENCE}"
-        )
-        return chosen[:MAX_EVIDENCE], listing.defect or excess
+        got = f"{listing.source}: got {len(chosen)} referrers to look at"
+        return chosen[:MAX_EVIDENCE], listing.defect or LimitExceeded(f"{got}; expected at most {MAX_EVIDENCE}")
 
     async def _look_at(self, descriptor: Descriptor) -> _Look:
         """Fetch one referrer and verify it."""
@@ -333,7 +330,7 @@ class Gathering:
         artifact_type = descriptor.artifact_type or ""
         try:
             manifest = await self._manifest(descriptor)
-            artifact_type = self._tagged.get(descriptor.digest) or manifest.artifact_type
+            artifact_type = self._type(descriptor.digest, manifest)
             if not self._concerns(artifact_type):
                 self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
                 return _NOTHING
@@ -355,6 +352,12 @@ class Gathering:
             self._trace.step(f"verify {descriptor.digest}", outcome.verifier, told)
         artifact = Artifact(self._ask.request.identity, descriptor.digest, artifact_type, tuple(outcomes))
         return await self._with_nested(artifact, descriptor)
+
+    def _type(self, digest: Digest, manifest: Manifest) -> str:
+        """The one that counts: a tag's, but must not hide a referrer from those who look for what that says it is."""
+        tagged = self._tagged.get(digest)
+        refers = manifest.subject is not None and manifest.artifact_type != IMAGE_CONFIG
+        return manifest.artifact_type if not tagged or (refers and self._concerns(manifest.artifact_type)) else tagged
 
     async def _with_nested(self, artifact: Artifact, descriptor: Descriptor) -> _Look:
         """The artifact with what refers to it, as far as the policy or a verifier wants to know."""
@@ -391,10 +394,19 @@ class Gathering:
         ask = self._ask
         try:
             blobs = await self._blobs(verifier.format, manifest)
+            await self._pause()
+            evidence = Evidence(descriptor.digest, manifest, blobs)
+            return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
-        evidence = Evidence(descriptor.digest, manifest, blobs)
-        return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
+
+    async def _pause(self) -> None:
+        """Let others go on, and count what is verified next.  Raises `LimitExceeded` if patience has run out."""
+        await self._ports.concurrent.pause()
+        tried = self._ask.tried
+        if self._is_too_long(tried[0]):
+            raise LimitExceeded(f"signatures: verified {tried[0]} in {self._ask.patience:g} s; expected fewer")
+        tried[0] += 1
 
     async def _blobs(self, form: Format, manifest: Manifest) -> tuple[Blob, ...]:
         """The manifest's blobs, each fetched once.  Raises `Malformed` or, unless each counts, `Unavailable`."""
@@ -405,7 +417,7 @@ class Gathering:
                 continue
             try:
                 if form.each_blob_counts and self._is_too_long(len(found)):
-                    raise LimitExceeded(f"layers: looked at {len(found)} in {PATIENCE:g} s; expected fewer")
+                    raise LimitExceeded(f"layers: looked at {len(found)} in {self._ask.patience:g} s; expected fewer")
                 found[blob] = Blob(blob, await self._ports.registry.blob(self._ask.repository, blob, limit))
             except (Malformed, Unavailable) as error:
                 if not form.each_blob_counts:
@@ -419,8 +431,8 @@ class Gathering:
         try:
             step = next(inquiry)
             while True:
-                if isinstance(step, Confirmed):
-                    await source.keep(step)
+                if isinstance(step, Confirmed | Paused):
+                    await (source.keep(step) if isinstance(step, Confirmed) else self._pause())
                     step = inquiry.send(Fetched(b""))
                     continue
                 try:

@@ -70,6 +70,10 @@ class Concurrent(Protocol):
         """
         ...
 
+    async def pause(self) -> None:
+        """Let whoever else runs go on, in the midst of long work."""
+        ...
+
 
 class PolicyRunner(Protocol):
     """Runs what can't be interrupted where it can be: a policy's evaluation, in bounded time and memory."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.adapters.inline import OneByOne, SystemClock
 from agent.config.config import StoreSettings, VerifierSettings
 from agent.errors import Cause, Code, DigestMismatch, Malformed, Unavailable
 from agent.formats.cosign import BUNDLE_TYPE, LEGACY_TYPE, CosignFormat
@@ -13,8 +14,10 @@ from agent.gathering import LOOKED_AT_LEAST, MAX_EVIDENCE, PATIENCE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import EMPTY_CONFIG, IMAGE_INDEX, IMAGE_MANIFEST
+from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import PolicySettings
+from agent.trust.publickeys import PublicKey, holds
 from tests.formats.cosigned import KeyDocuments
 from tests.formats.support import SUBJECT
 from tests.signing import ARTIFACT_TYPE
@@ -347,6 +350,91 @@ def test_layers_beyond_patience_are_not_fetched(registry: Cosigned) -> None:
     assert of(registry).decision is Decision.ALLOW
 
 
+def test_layers_are_pieces_too_of_what_may_be_looked_at(registry: Cosigned) -> None:
+    strange = [layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(LOOKED_AT_LEAST + 5)]
+    registry.refer(*strange)
+    late = registry.refer(good_bundle())
+    assert of(registry, clock=SlowClock(PATIENCE + 1)).decision is Decision.DENY
+    assert str(late.digest) not in registry.asked
+    assert of(registry).decision is Decision.ALLOW
+
+
+def test_what_was_fetched_before_patience_ran_out_is_not_verified_after() -> None:
+    seconds = [0.0]
+
+    class Clock(SystemClock):
+        """One that stands still until somebody moves it."""
+
+        def monotonic(self) -> float:
+            """See `ports.Clock`."""
+            return seconds[0]
+
+    class Late(Cosigned):
+        """Its bundles take long."""
+
+        async def blob(self, repository: Repository, descriptor: Descriptor, limit: int) -> bytes:
+            """See `ports.Registry`."""
+            seconds[0] += PATIENCE + 1 if "bundle" in descriptor.media_type else 0
+            return await super().blob(repository, descriptor, limit)
+
+    registry = Late()
+    registry.refer(*(layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(LOOKED_AT_LEAST)))
+    registry.refer(good_bundle())
+    assert of(registry, clock=Clock()).decision is Decision.DENY
+    del registry.listed[0]
+    assert of(registry, clock=Clock()).decision is Decision.ALLOW
+
+
+@pytest.mark.parametrize(("seconds", "decision"), [(25.0, Decision.ALLOW), (2.5, Decision.DENY), (-1.0, Decision.DENY)])
+def test_patience_ends_before_the_time_for_an_answer(registry: Cosigned, seconds: float, decision: Decision) -> None:
+    for i in range(LOOKED_AT_LEAST):
+        registry.refer(bundle(statement(SUBJECT, predicate={"n": i}), "P-256", 1))
+    registry.refer(good_bundle())
+    look = 2.0
+    assert of(registry, clock=SlowClock(look), deadline=look + seconds).decision is decision
+
+
+def test_verifying_layers_ends_once_patience_has_run_out(registry: Cosigned, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+
+    class Clock(SystemClock):
+        """As late as signatures were tried, a second each."""
+
+        def monotonic(self) -> float:
+            """See `ports.Clock`."""
+            return seconds[0]
+
+    def made(self: PublicKey, signature: bytes, signed: bytes) -> bool:
+        """Take a second."""
+        seconds[0] += 1
+        return holds(self.key, signature, signed)
+
+    monkeypatch.setattr(PublicKey, "made", made)
+    strange = [layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(60)]
+    registry.tag(*strange, good_layer())
+    found = of(registry, clock=Clock())
+    assert (found.decision, found.code) == (Decision.DENY, Code.EVIDENCE_LIMIT)
+    assert seconds[0] == LOOKED_AT_LEAST
+    registry.tag(*strange[: LOOKED_AT_LEAST - 1], good_layer())
+    seconds[0] = 0
+    assert of(registry, clock=Clock()).decision is Decision.ALLOW
+
+
+def test_others_go_on_between_the_signatures_of_a_manifest(registry: Cosigned) -> None:
+    pauses: list[None] = []
+
+    class Counting(OneByOne):
+        """Counts the pauses."""
+
+        async def pause(self) -> None:
+            """See `ports.Concurrent`."""
+            pauses.append(None)
+
+    registry.tag(*(layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(5)))
+    assert of(registry, concurrent=Counting()).decision is Decision.DENY
+    assert len(pauses) == 5
+
+
 def test_layer_that_nobody_answers_for_is_a_doubt_and_no_denial(registry: Cosigned) -> None:
     one, two = good_layer(), layer(payload(SUBJECT, optional={"a": "b"}))
     registry.tag(one, two)
@@ -390,6 +478,20 @@ def test_image_with_signatures_of_two_kinds(
     ):
         found = of(registry, *both, policy=policy).decision
         assert found is (Decision.ALLOW if allowed else Decision.DENY), policy
+
+
+def test_tag_hides_no_referrer_from_those_who_look_for_its_type(registry: Cosigned) -> None:
+    registry.sign(TRUSTED)
+    registry.refer(good_layer())
+    both = (notation("notation"), by_key())
+    policies = (ratifys(**{ARTIFACT_TYPE: "all", LEGACY_TYPE: "any"}), ours(2, "notation", "cosign"))
+    assert [of(registry, *both, policy=each).decision for each in policies] == [Decision.ALLOW] * 2
+    registry.tags[TAG] = registry.listed[0]._replace(artifact_type=None)
+    assert [of(registry, *both, policy=each).decision for each in policies] == [Decision.ALLOW] * 2
+    registry.sign(STRANGER)
+    assert of(registry, *both, policy=policies[0]).decision is Decision.DENY
+    registry.tags[TAG] = registry.listed[-1]._replace(artifact_type=None)
+    assert of(registry, *both, policy=policies[0]).decision is Decision.DENY
 
 
 def test_two_keys_under_a_threshold_count_once_each(registry: Cosigned) -> None:

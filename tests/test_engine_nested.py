@@ -19,7 +19,7 @@ from agent.model.evidence import Listing
 from agent.model.manifest import IMAGE_MANIFEST
 from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
-from agent.ports import Clock, Registry
+from agent.ports import Clock, Concurrent, Registry
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings
 from tests.engines import OnTheSpot, one_rule, verdict_of
@@ -96,6 +96,8 @@ def verdict(
     *verifiers: Any,
     stores: Sequence[StoreSettings] = (),
     clock: Clock | None = None,
+    deadline: float | None = None,
+    concurrent: Concurrent | None = None,
     **rule: Any,
 ) -> Verdict:
     """What an engine makes of the image."""
@@ -103,9 +105,9 @@ def verdict(
     config = one_rule(policy, [each for each, _ in verifiers], certificates, **rule)
     engine = Engine(
         config._replace(stores=tuple(stores) or config.stores),
-        registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(),
+        registry=registry, revocation=Answers(), concurrent=concurrent or OneByOne(), policies=OnTheSpot(),
         clock=clock or SystemClock(),
-        trace=NoTrace(),
+        trace=NoTrace(), deadline=deadline,
     )  # fmt: skip
     return run(verdict_of(engine, request()))
 

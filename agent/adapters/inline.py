@@ -41,6 +41,9 @@ class OneByOne:
                 break
         return results
 
+    async def pause(self) -> None:
+        """See `ports.Concurrent.pause`.  Nobody else runs."""
+
 
 class SystemClock:
     """`ports.Clock` over the system's clock."""

@@ -124,7 +124,14 @@ class MirroredRegistry:
 
 
 def _together(own: Listing, more: Listing) -> Listing:
-    """The registry's list with what a mirror has besides; what is wrong with it is the registry's to be told of."""
-    found = {each.digest: each for each in (*own.descriptors, *more.descriptors)}
-    reliable = own.types_are_reliable and more.types_are_reliable
-    return own._replace(descriptors=tuple(found.values()), types_are_reliable=reliable)
+    """The registry's list with what a mirror has besides; what is wrong with it is the registry's to be told of.
+
+    What the registry says of something counts, whatever a mirror says of the same: under another type it would not be
+    looked at.  Where a mirror can't tell types, its own entries have none, so that all of the registry's others need
+    not be looked at.
+    """
+    known = {each.digest for each in own.descriptors}
+    others = [each for each in more.descriptors if each.digest not in known]
+    if not more.types_are_reliable:
+        others = [each._replace(artifact_type=None) for each in others]
+    return own._replace(descriptors=(*own.descriptors, *others))

@@ -26,7 +26,7 @@ from agent.formats.cosign_signers import Keys, Signers
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence
 from agent.model.outcome import Action, Check, CheckResult, Status
-from agent.model.revocation import Inquiry
+from agent.model.revocation import Inquiry, Paused
 from agent.trust import publickeys
 from agent.trust.signingpolicy import SigningPolicy
 
@@ -54,10 +54,11 @@ def verify(
 
     `material` is the DER of keys and certificates by their SHA-256.
     """
-    yield from ()
     believed = _believed(policy, material, now)
-    found = []
+    found: list[Finding] = []
     for blob, annotations in zip(evidence.blobs, evidence.manifest.annotations, strict=True):
+        if found:
+            yield Paused()
         finding = _judged(policy, believed, subject, evidence.manifest.artifact_type, blob, annotations)
         if finding.status is Status.PASSED:
             return finding

@@ -13,6 +13,9 @@ IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 IMAGE_INDEX = "application/vnd.oci.image.index.v1+json"
 ARTIFACT_MANIFEST = "application/vnd.oci.artifact.manifest.v1+json"
 EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
+IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
+"""An image's config; that of cosign's older signatures has this type as well."""
+
 MAX_BLOBS = 64
 """Most blobs that a referrer may list; signatures have one, attestations a few."""
 

@@ -34,8 +34,12 @@ class Confirmed(NamedTuple):
     content: bytes
 
 
-Inquiry = Generator[RevocationQuery | Confirmed, Fetched, Result]
+class Paused(NamedTuple):
+    """One of several signatures was verified: whoever runs the check may let others go on, or end it."""
+
+
+Inquiry = Generator[RevocationQuery | Confirmed | Paused, Fetched, Result]
 """A check that has to ask: yields queries and is sent answers; what fails is thrown into it.
 
-What it is sent for a `Confirmed` means nothing.
+What it is sent for a `Confirmed`, or a `Paused`, means nothing.
 """

@@ -90,6 +90,7 @@ def ask(
             policies=ForkedWorker(),
             clock=SystemClock(),
             trace=trace,
+            deadline=deadline,
         )
         try:
             subject, judgement = run(_resolve_and_judge(name, reference, engine, trace, standing, verdicts))

@@ -16,8 +16,9 @@ from agent.adapters import containerd, hostfacts
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
 from agent.adapters.snapshots import SnapshotStore
+from agent.codec import strictjson
 from agent.config.bootstrap import LONGEST_DEADLINE
-from agent.errors import Exit, HostError, Unavailable, UsageError
+from agent.errors import Exit, HostError, Malformed, Unavailable, UsageError
 from agent.model.answer import printable
 from agent.modes import place, reconcile, redaction, turns
 from agent.modes.daemonunit import Served
@@ -342,11 +343,29 @@ def difference(host: HostFiles, step: Step) -> str:
         return ""
     if max(len(before), len(after)) > _SHOWN:
         return ""
-    old, new = (each.decode("utf-8", "replace").splitlines(keepends=True) for each in (before, after))
     if isinstance(step, Write) and not step.mode & 0o044:  # others may not read it: nor what is shown of it
-        old, new = ([f"{redaction.text(line)}\n" for line in lines] for lines in (old, new))
+        before, after = _without_secrets(before), _without_secrets(after)
+    old, new = (each.decode("utf-8", "replace").splitlines(keepends=True) for each in (before, after))
     lines = difflib.unified_diff(old, new, path if before else "/dev/null", path)
     return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
+
+
+def _without_secrets(content: bytes) -> bytes:
+    """A document in JSON as it may be shown; nothing of anything else, which may be a key."""
+    try:
+        document = _without_headers(strictjson.decode(content, "document", limit=_SHOWN))
+    except Malformed:
+        return b""
+    lines = json.dumps(document, indent=2, ensure_ascii=False).splitlines()
+    return "".join(f"{redaction.text(line)}\n" for line in lines).encode()
+
+
+def _without_headers(value: object) -> object:
+    """What hosts are told in headers of one's own is as secret as a password."""
+    if isinstance(value, dict):
+        hidden = {"headers": redaction.BLACKED}
+        return {key: hidden[key] if key in hidden else _without_headers(each) for key, each in value.items()}
+    return [_without_headers(each) for each in value] if isinstance(value, list) else value
 
 
 def as_value(outcome: Outcome) -> dict[str, object]:

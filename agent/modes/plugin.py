@@ -312,6 +312,7 @@ def _verified(
             policies=ForkedWorker(),
             clock=SystemClock(),
             trace=NoTrace(),
+            deadline=deadline,
         )
         judgement = run(judge(case, engine, verdicts))
     return judgement.answer, judgement.until

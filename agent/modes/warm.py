@@ -325,6 +325,7 @@ class WarmDoor:
             clock=SystemClock(),
             trace=NoTrace(),
             verifiers=state.verifiers,
+            deadline=deadline,
         )
 
 

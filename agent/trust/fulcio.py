@@ -6,7 +6,7 @@ well, GHSA-wfqv-66vq-46rm).
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from cryptography.x509 import ObjectIdentifier
 from agent.errors import Code, Malformed
 from agent.trust import chain as chains
 from agent.trust import paths, sct
-from agent.trust.trustedroot import TrustedRoot
+from agent.trust.trustedroot import TrustedRoot, Window
 
 MAX_TEXT = 2048
 """Longest identity or claim taken, in characters: an address of a workflow has 200."""
@@ -71,16 +71,19 @@ def check(
     material: Mapping[str, bytes],
     moments: Sequence[datetime],
     certificate_logs: int,
-) -> None:
+) -> datetime:
     """Check the chain of `leaf` at each of `moments`, and that it is in `certificate_logs` distinct logs.
 
-    `attached` certificates came along and may be on the way; what is trusted is in `root`, with its DER in `material`.
+    Returns until when the chain holds, which ends with the first of its certificates, or with the authority's time.
+
+    `attached` certificates came along, and may be on the way to an authority that names none on it: one that does has
+    said which of its root's issuers are meant.  What is trusted is in `root`, with its DER in `material`.
     Authorities may overlap in time: the first that fits is enough.  Raises `Malformed`.
     """
     failure: Malformed | None = None
     for authority in root.certificate_authorities:
         known = chains.parse_chain([material[name] for name in authority.certificates])
-        path = paths.find(leaf, [*known, *attached], known[-1:])
+        path = paths.find(leaf, known if len(known) > 1 else attached, known[-1:])
         if len(path) < 2:  # an authority is trusted to issue, not to sign
             continue
         try:
@@ -95,11 +98,18 @@ def check(
             if len(logs) < certificate_logs:
                 got, expected = len(logs), certificate_logs
                 raise sct.SctInvalid(f"certificate: is in {got} trusted certificate logs; expected {expected} (SCT)")
-            return
+            return _end(path, authority.window)
         except Malformed as error:
             failure = failure or error
     issuer = ascii(leaf.issuer.rfc4514_string())[1:-1][:120]
     raise failure or NotTrusted(f"signer not trusted: the certificate's issuer ({issuer}) is not in {root.name}")
+
+
+def _end(path: Sequence[x509.Certificate], window: Window) -> datetime:
+    end = min(each.not_valid_after_utc for each in path)
+    if window.end is None or window.end >= end.timestamp():  # which may be beyond all calendars
+        return end
+    return datetime.fromtimestamp(window.end, timezone.utc)
 
 
 def signer_of(leaf: x509.Certificate) -> Signer:

@@ -71,7 +71,7 @@ class Presented(NamedTuple):
 
 
 class Recognised(NamedTuple):
-    """Who signed; and until when that holds, if it rests on a certificate that is valid now and on nothing else."""
+    """Who signed; and until when that holds, if it rests on certificates that are valid now and on nothing else."""
 
     signer: Signer
     until: datetime | None
@@ -103,13 +103,13 @@ def check_signer(
         expected = "a log's promise (signed entry timestamp) or an RFC 3161 timestamp"
         raise Insufficient(f"nothing proves when the image was signed{times.refused}; expected {expected}")
     leaf, *attached = chains.parse_chain([presented.signed.certificate, *presented.attached])
-    fulcio.check(leaf, attached, root, material, moments, demands.certificate_logs)  # (3)
+    end = fulcio.check(leaf, attached, root, material, moments, demands.certificate_logs)  # (3)
     signer = fulcio.signer_of(leaf)
     signeridentity.check(identities, signer)
     key = publickeys.load(publickeys.spki(leaf))
     if not key.made(presented.signed.signature, presented.signed.message):  # (4)
         raise NotHolding("signature: does not hold under the signing certificate's key")
-    return Recognised(signer, None if times.moments else leaf.not_valid_after_utc)
+    return Recognised(signer, None if times.moments else end)
 
 
 def check_times(

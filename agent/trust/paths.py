@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
 from agent.trust import chain as chains
@@ -14,27 +13,28 @@ MAX_SIGNATURE_CHECKS = 64
 def find(
     certificate: Certificate, attached: Sequence[Certificate], trusted: Sequence[Certificate]
 ) -> tuple[Certificate, ...]:
-    """The first way found, `certificate` first, the trusted one last; empty if there is none."""
-    return _Search(attached, trusted).path(certificate)
+    """The shortest way, `certificate` first, the trusted one last; empty if there is none.
 
-
-class _Search:
-    def __init__(self, attached: Sequence[Certificate], trusted: Sequence[Certificate]) -> None:
-        self._candidates = [*trusted, *attached]
-        self._trusted = {certificate.public_bytes(Encoding.DER) for certificate in trusted}
-        self._checks_left = MAX_SIGNATURE_CHECKS
-
-    def path(self, certificate: Certificate, depth: int = 1) -> tuple[Certificate, ...]:
-        if certificate.public_bytes(Encoding.DER) in self._trusted:
-            return (certificate,)
-        for candidate in self._candidates:
-            if candidate.subject != certificate.issuer or depth >= chains.MAX_CERTIFICATES or candidate == certificate:
-                continue
-            if not self._checks_left:
+    Looked for from what is trusted downwards, so that no signature is checked with a key that nobody trusted has
+    signed: checking costs what a key makes it cost, and a stranger's may cost a thousand times what usual ones do.
+    """
+    if certificate in trusted:
+        return (certificate,)
+    ways: list[tuple[Certificate, ...]] = [(each,) for each in dict.fromkeys(trusted)]
+    others = [each for each in dict.fromkeys((certificate, *attached)) if each not in trusted]
+    checks_left = MAX_SIGNATURE_CHECKS
+    for way in ways:  # which grows meanwhile
+        if len(way) >= chains.MAX_CERTIFICATES:
+            break
+        for candidate in [each for each in others if each.issuer == way[0].subject]:
+            if not checks_left:
                 return ()
-            self._checks_left -= 1
-            if chains.is_issued_by(certificate, candidate):
-                rest = self.path(candidate, depth + 1)
-                if rest:
-                    return (certificate, *rest)
-        return ()
+            checks_left -= 1
+            if not chains.is_issued_by(candidate, way[0]):
+                continue
+            found = (candidate, *way)
+            if candidate == certificate:
+                return found
+            others.remove(candidate)
+            ways.append(found)
+    return ()

@@ -36,6 +36,8 @@ class Pattern(NamedTuple):
         if self.kind == EXACT:
             return given == self.text
         compiled = _compiled(self.text)
+        if compiled is None:  # another version published it, whose RE2 took it
+            return False
         return (compiled.fullmatch(given) if self.kind == WHOLE else compiled.search(given)) is not None
 
 
@@ -78,13 +80,7 @@ def defect(pattern: Pattern) -> str:
         return ""
     if len(pattern.text) > MAX_PATTERN:
         return f"a regular expression of {len(pattern.text)} characters, more than {MAX_PATTERN}"
-    import re2
-
-    try:
-        _compiled(pattern.text)
-    except re2.error:
-        return f"{pattern.text[:80]!r}, which RE2 does not take"
-    return ""
+    return "" if _compiled(pattern.text) is not None else f"{pattern.text[:80]!r}, which RE2 does not take"
 
 
 def is_for_all(pattern: Pattern) -> bool:
@@ -93,9 +89,13 @@ def is_for_all(pattern: Pattern) -> bool:
 
 
 def _compiled(pattern: str) -> Any:
+    """None for what RE2 does not take."""
     import re2
 
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY
-    return re2.compile(pattern, options=options)
+    try:
+        return re2.compile(pattern, options=options)
+    except re2.error:
+        return None

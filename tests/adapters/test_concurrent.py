@@ -116,3 +116,21 @@ def test_whoever_waits_can_give_up() -> None:
 
     assert anyio.run(impatient)
     assert sorted(job.cancelled) == [0, 1]
+
+
+def test_pause_lets_others_go_on() -> None:
+    turns: list[int] = []
+
+    async def work(item: int) -> None:
+        """Long work with pauses."""
+        for _ in range(3):
+            turns.append(item)
+            await SideBySide().pause()
+
+    async def both() -> None:
+        """Two at once."""
+        await SideBySide().map(work, (1, 2), enough=lambda _: False)
+
+    anyio.run(both)
+    assert sorted(turns) != turns
+    run(OneByOne().pause())

@@ -103,6 +103,20 @@ def test_mirror_that_may_lack_something_is_not_the_whole(types: Sequence[str]) -
     assert alone.missing == GONE
 
 
+def test_mirror_gives_no_other_type_to_what_the_registry_lists() -> None:
+    disguised, large = described(b"s", "application/x-other"), S._replace(size=2**40)
+    for lie in (disguised, large):
+        assert listed(listing(lie, B), LIST, types=(SIGNATURE, "application/x")).descriptors == (S, B)
+    assert listed(listing(OTHER_S, B), LIST, types=()).descriptors == (S, OTHER_S, B)  # the registry's come first
+
+
+def test_mirror_that_can_not_tell_types_spoils_none_of_the_registrys() -> None:
+    told = listed(Listing((OTHER_S, S), "referrers tag", types_are_reliable=False), LIST, types=())
+    assert told == listing(S, OTHER_S._replace(artifact_type=None))
+    vague = LIST._replace(types_are_reliable=False)
+    assert not listed(listing(B), vague).types_are_reliable
+
+
 @pytest.mark.parametrize("mirror", [NOTHING, ABSENT, GONE, REFUSED], ids=str)
 def test_registrys_own_word_and_silence_are_the_last(mirror: object) -> None:
     assert listed(mirror, NOTHING) == NOTHING  # nothing there: no mirror makes "cannot tell" of it

@@ -215,6 +215,24 @@ def test_no_output_and_no_other_file_has_the_proxys_password(host: Host, run: Ru
     assert stat.S_IMODE((host.root / DOCUMENT).stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_no_output_has_a_clients_key_or_a_header_of_certs_d(host: Host, run: Run, spoilt: bool) -> None:  # noqa: F811
+    certs = "etc/containerd/certs.d"
+    host.write(MAIN, f"version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/{certs}'\n")
+    host.write(f"{certs}/r.example/hosts.toml", f"client = 'c.pem'\n[header]\nX-Tenant = '{SECRET}'\n")
+    secret = "".join(("MHcCAQEE", "IKeyOfTheClient"))  # as a line of a key is
+    host.write(f"{certs}/r.example/c.pem", f"-----BEGIN EC PRIVATE KEY-----\n{secret}\n-----END EC PRIVATE KEY-----\n")
+    if spoilt:
+        host.write(DOCUMENT, f'{{"host": "{SECRET}"')
+    said = "".join(run("install", *words)[1] for words in (["--dry-run"], ["--dry-run", "--format", "json"]))
+    assert not run("install")[0]
+    host.write(f"{certs}/r.example/hosts.toml", f"[header]\nX-Tenant = 'other-{SECRET}'\nX-New = '1'\n")
+    said += "".join(run("install", *words)[1] for words in (["--dry-run"], ["--format", "json"]))
+    assert "bootstrap.json" in said or spoilt
+    assert SECRET not in said
+    assert secret not in said
+
+
 def test_the_process_that_runs_goes_before_its_files(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     from agent.adapters import hostfacts
     from agent.wiring.facts import Facts, Process

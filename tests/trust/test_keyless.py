@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.codec import dsse, sigstorebundle
 from agent.errors import Malformed
@@ -15,7 +17,7 @@ from agent.trust.signeridentity import ANYWHERE, EXACT, WHOLE, Pattern, SignerId
 from agent.trust.transparency import Signed
 from agent.trust.trustedroot import TrustedRoot
 from tests import signing_sigstore as sigstore
-from tests.signing import key
+from tests.signing import ca_profile, certificate, key
 from tests.sigstore_cases import CASES, DAY, EVIL, MINUTE, Made, signed
 from tests.trust.tokens import Token
 
@@ -148,6 +150,44 @@ def test_claims_of_a_certificate_can_be_asked_for() -> None:
     for other in (wanted | {"buildTrigger": "pull_request"}, wanted | {"buildConfigURI": "x"}):
         with pytest.raises(Malformed, match="identity"):
             judged(made, instance, WANTED._replace(claims=other))
+
+
+@pytest.mark.parametrize("ends", [None, 1, 60 * 24, "9999-12-31T23:59:59-23:59"])
+def test_what_rests_on_now_ends_with_the_first_that_ends(ends: int | str | None) -> None:
+    instance, now = sigstore.instance(), sigstore.now().replace(microsecond=0)
+    leaf = instance.leaf(at=now)
+    sooner = now + MINUTE if ends == 1 else leaf.certificate.not_valid_after_utc
+    end = sigstore.rfc3339(now + MINUTE * ends) if isinstance(ends, int) else ends
+    window = {"start": sigstore.rfc3339(instance.start), **({"end": end} if end else {})}
+    root, material = read_root(instance.trusted_root(ca=window))
+    made = signed(leaf)
+    alone = Presented(Signed(made.signature, made.message, made.payload, leaf.der), made.signature)
+    demands = Demands(logs=0, now_counts=True)
+    assert check_signer(alone, [WANTED], demands, root, material, now).until == sooner
+
+
+def test_issuer_that_comes_along_counts_where_the_authority_names_none() -> None:
+    instance = sigstore.instance()
+    other = ca_profile("Another department", kind="P-384", path_length=0, key_number=9003)
+    other = other._replace(purposes=(ExtendedKeyUsageOID.CODE_SIGNING,))
+    leaf = instance.leaf(issued_by=(other, other.subject))
+    made = signed(leaf)
+    attached = (certificate(other, instance.root_profile).public_bytes(Encoding.DER),)
+    given = Presented(Signed(made.signature, made.message, made.payload, leaf.der), made.signature, attached)
+    value, demands = instance.trusted_root(), Demands(logs=0, now_counts=True)
+    with pytest.raises(Malformed, match="signer not trusted"):
+        check_signer(given, [WANTED], demands, *read_root(value), sigstore.now())
+    del value["certificateAuthorities"][0]["certChain"]["certificates"][0]  # which leaves the root
+    assert check_signer(given, [WANTED], demands, *read_root(value), sigstore.now())
+    with pytest.raises(Malformed, match="signer not trusted"):
+        check_signer(given._replace(attached=()), [WANTED], demands, *read_root(value), sigstore.now())
+
+
+def test_expression_that_is_none_covers_nobody_and_fails_nothing() -> None:
+    instance = sigstore.instance()
+    broken = WANTED._replace(subject=Pattern(WHOLE, "("))
+    with pytest.raises(Malformed, match="identity not trusted"):
+        judged(CASES["first Rekor, dsse"].make(instance), instance, broken)
 
 
 def test_two_logs_are_two_logs() -> None:

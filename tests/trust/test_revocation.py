@@ -62,6 +62,7 @@ class Run:
                     self.confirmed.append(step.query.url)
                     step = check.send(Fetched(b""))
                     continue
+                assert isinstance(step, RevocationQuery)
                 self.asked.append(step)
                 queue = left.get(step.url, [Unavailable("nobody there", cause=Cause.REGISTRY_UNAVAILABLE)])
                 answer = queue[0]
