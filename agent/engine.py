@@ -169,7 +169,7 @@ class _Conclusion:
             why = skipped[0].message if skipped else f"rule {self._rule.name} allows images without evidence"
             return Verdict(Decision.ALLOW, Code.NOT_VERIFIED, f"not verified: {why}", report=report)
         first = passed[0]
-        signer = first.extensions.get("SN", "") or first.extensions.get("Key", "")
+        signer = first.extensions.get("SN") or first.extensions.get("Key")
         signed_by = f" by {signer}" if signer else ""
         all_of_them = max(len(report.outcomes), len(passed))
         text = f"{len(passed)} of {all_of_them} signatures verified{signed_by} ({first.verifier})"

@@ -339,7 +339,8 @@ class Gathering:
                 return _NOTHING
             self._check_subject(manifest, descriptor.digest)
             evidence = manifest._replace(artifact_type=artifact_type)
-            outcomes = [await self._verified(each, descriptor, evidence) for each in self._handlers(artifact_type)]
+            handlers, fetched = self._handlers(artifact_type), dict[Descriptor, bytes]()
+            outcomes = [await self._verified(each, descriptor, evidence, fetched) for each in handlers]
         except Unavailable as error:
             self._trace.step(f"fetch {descriptor.digest}", "manifest and blob", f"{error.cause.value}: {error.message}")
             return _Look(gaps=(Gap(error.cause, error.message),))
@@ -386,18 +387,23 @@ class Gathering:
                 f"the signature's manifest points at another image ({manifest.subject and manifest.subject.digest})"
             )
 
-    async def _verified(self, verifier: Verifier, descriptor: Descriptor, manifest: Manifest) -> Outcome:
-        """What one verifier says of a referrer.  Raises `Unavailable`."""
+    async def _verified(
+        self, verifier: Verifier, descriptor: Descriptor, manifest: Manifest, fetched: dict[Descriptor, bytes]
+    ) -> Outcome:
+        """What one verifier says of a referrer, of which `fetched` is known.  Raises `Unavailable`."""
         ask = self._ask
         try:
-            blobs = await self._blobs(verifier.format, manifest)
+            blobs = await self._blobs(verifier.format, manifest, fetched)
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
         evidence = Evidence(descriptor.digest, manifest, blobs)
         return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
 
-    async def _blobs(self, form: Format, manifest: Manifest) -> tuple[Blob, ...]:
-        """The manifest's blobs, each fetched once.  Raises `Malformed` or, unless each counts, `Unavailable`."""
+    async def _blobs(self, form: Format, manifest: Manifest, fetched: dict[Descriptor, bytes]) -> tuple[Blob, ...]:
+        """The manifest's blobs, each fetched once for all verifiers, which `fetched` is for.
+
+        Raises `Malformed` or, unless each counts, `Unavailable`.
+        """
         limit = form.blob_limit(manifest)
         found: dict[Descriptor, Blob] = {}
         for blob in manifest.blobs:
@@ -406,7 +412,9 @@ class Gathering:
             try:
                 if form.each_blob_counts and self._is_too_long(len(found)):
                     raise LimitExceeded(f"layers: looked at {len(found)} in {PATIENCE:g} s; expected fewer")
-                found[blob] = Blob(blob, await self._ports.registry.blob(self._ask.repository, blob, limit))
+                if blob not in fetched or blob.size > limit:
+                    fetched[blob] = await self._ports.registry.blob(self._ask.repository, blob, limit)
+                found[blob] = Blob(blob, fetched[blob])
             except (Malformed, Unavailable) as error:
                 if not form.each_blob_counts:
                     raise

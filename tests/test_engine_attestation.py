@@ -1,0 +1,204 @@
+"""How attestations are found and what comes of them beside signatures, on a registry in memory."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from agent.config.config import VerifierSettings
+from agent.errors import Cause, Code, Unavailable
+from agent.formats.attestation import LAYERS_TYPE, AttestationFormat
+from agent.judgement import Judgement
+from agent.model.answer import Answer
+from agent.model.descriptor import Descriptor
+from agent.model.manifest import EMPTY_CONFIG
+from agent.model.verdict import Decision, Verdict
+from agent.modes import rendering
+from agent.policies import ratifyreport
+from agent.rules.rule import PolicySettings
+from tests import signing_sigstore as sigstore
+from tests.formats.cosigned import KeyDocuments
+from tests.formats.support import SUBJECT
+from tests.formats.test_attestation import I, keyed_bundle
+from tests.signing_cosign import (
+    PROVENANCE,
+    Layer,
+    attestation,
+    bundle,
+    envelope,
+    layer,
+    manifest,
+    payload,
+    public_pem,
+    statement,
+)
+from tests.test_engine_cosign import ALLOWED, OTHER, Cosigned, Nested, by_key, ours
+from tests.test_engine_nested import rego, verdict
+
+SPDX = "https://spdx.dev/Document"
+ATT = f"sha256-{SUBJECT.digest.encoded}.att"
+
+
+def attested(name: str = "provenance", predicate_type: str = PROVENANCE, number: int = 0, **options: Any) -> Any:
+    """A verifier of attestations that trusts one key, and its keys."""
+    root = json.dumps(I.trusted_root()).encode()
+    documents = KeyDocuments({"k.pub": public_pem(number=number), "trusted_root.json": root})
+    parsed = AttestationFormat.parse({"keys": ["k.pub"], "predicateType": predicate_type, **options}, documents, "v")
+    assert not parsed.problems
+    settings = VerifierSettings(name, "attestation", AttestationFormat.artifact_types, parsed.settings)
+    return settings, dict(parsed.certificates)
+
+
+def tag(registry: Cosigned, *layers: Layer) -> Descriptor:
+    """Make layers what cosign's tag for attestations names."""
+    registry.tags[ATT] = registry.put(manifest(layers), *layers)
+    return registry.tags[ATT]
+
+
+def refer(registry: Cosigned, *layers: Layer) -> Descriptor:
+    """Make layers a referrer, as cosign's experimental mode does."""
+    raw = manifest(layers, SUBJECT, artifact_type=LAYERS_TYPE)
+    registry.listed.append(registry.put(raw, *layers)._replace(artifact_type=LAYERS_TYPE))
+    return registry.listed[-1]
+
+
+def of(registry: Cosigned, *verifiers: Any, policy: PolicySettings | None = None) -> Verdict:
+    """The verdict under `all` of the verifiers."""
+    names = [settings.name for settings, _ in verifiers]
+    return verdict(registry, policy or ours(len(names), *names), *verifiers)
+
+
+def short(found: Verdict) -> tuple[Decision, Code]:
+    """Its short form."""
+    return found.decision, found.code
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        lambda registry: tag(registry, envelope(attestation(SUBJECT))),
+        lambda registry: refer(registry, envelope(attestation(SUBJECT))),
+        lambda registry: registry.refer(bundle(attestation(SUBJECT))),
+        lambda registry: registry.refer(bundle(attestation(SUBJECT)), said=EMPTY_CONFIG),
+    ],
+)
+def test_each_layout_is_found_where_it_lies(arrange: Callable[[Cosigned], Descriptor]) -> None:
+    registry = Cosigned()
+    where = arrange(registry)
+    found = of(registry, attested())
+    assert short(found) == ALLOWED
+    assert found.report is not None
+    assert [each.digest for each in found.report.artifacts] == [where.digest]
+
+
+def test_image_without_any_is_told_where_it_was_looked_for() -> None:
+    found = of(Cosigned(), attested())
+    assert short(found) == (Decision.DENY, Code.NO_EVIDENCE)
+    assert found.message.endswith("by referrers API and tag *.att)")
+
+
+def test_signature_and_attestation_are_each_wanted_and_neither_does_for_the_other() -> None:
+    signed, built = bundle(statement(SUBJECT)), bundle(attestation(SUBJECT))
+    for made, code in (
+        ((signed, built), Code.VERIFIED),
+        ((signed,), Code.PREDICATE_TYPE_DIFFERS),
+        ((built,), Code.NO_SIGNATURE),
+        ((signed, signed), Code.PREDICATE_TYPE_DIFFERS),
+    ):
+        registry = Cosigned()
+        for each in made:
+            registry.refer(each)
+        found = of(registry, by_key("key"), attested())
+        assert found.code is code
+        assert (found.decision is Decision.ALLOW) is (code is Code.VERIFIED)
+
+
+def test_older_layouts_of_both_lie_under_tags_of_their_own() -> None:
+    registry = Cosigned()
+    registry.tag(layer(payload(SUBJECT)))
+    assert short(of(registry, by_key("key"), attested())) == (Decision.DENY, Code.POLICY_NOT_SATISFIED)
+    tag(registry, envelope(attestation(SUBJECT)))
+    assert short(of(registry, by_key("key"), attested())) == ALLOWED
+    registry.tags[ATT], registry.tags[ATT[:-4] + ".sig"] = registry.tags[ATT[:-4] + ".sig"], registry.tags[ATT]
+    assert of(registry, by_key("key"), attested()).decision is Decision.DENY
+
+
+def test_two_types_are_two_requirements_and_any_valid_one_of_a_type_is_enough() -> None:
+    registry = Cosigned()
+    registry.refer(bundle(attestation(SUBJECT), "P-256", 1))
+    registry.refer(bundle(attestation(OTHER)))
+    registry.refer(bundle(attestation(SUBJECT)))
+    both = (attested(), attested("sbom", SPDX))
+    assert short(of(registry, attested())) == ALLOWED
+    assert short(of(registry, *both)) == (Decision.DENY, Code.PREDICATE_TYPE_DIFFERS)
+    tag(registry, envelope(attestation(SUBJECT, predicateType="x:y")), envelope(attestation(SUBJECT, predicateType=SPDX)))
+    assert short(of(registry, *both)) == ALLOWED
+
+
+def test_place_that_nobody_answers_for_is_not_known() -> None:
+    registry = Cosigned()
+    registry.broken[f"tag {ATT}"] = Unavailable("away", cause=Cause.REGISTRY_UNAVAILABLE)
+    assert of(registry, attested()).decision is Decision.CANNOT_TELL
+    registry.refer(bundle(attestation(SUBJECT)))
+    assert short(of(registry, attested())) == ALLOWED
+
+
+def test_several_verifiers_fetch_a_blob_once() -> None:
+    registry = Cosigned()
+    made = bundle(attestation(SUBJECT, predicateType=SPDX))
+    where = registry.refer(made)
+    of(registry, by_key("key"), attested(), attested("sbom", SPDX))
+    blob = json.loads(registry.content[str(where.digest)])["layers"][0]["digest"]
+    assert registry.asked.count(blob) == 1
+
+
+def test_verdict_ends_with_the_age_of_what_it_rests_on() -> None:
+    registry, at = Cosigned(), sigstore.now() - timedelta(days=3)
+    registry.refer(keyed_bundle(at=at))
+    found = of(registry, attested(trustRoot="trusted_root.json", maximumAge="4d"))
+    assert short(found) == ALLOWED
+    assert found.usable_until == datetime.fromtimestamp(int(at.timestamp()), timezone.utc) + timedelta(days=4)
+    old = of(registry, attested(trustRoot="trusted_root.json", maximumAge="2d"))
+    assert short(old) == (Decision.DENY, Code.ATTESTATION_TOO_OLD)
+
+
+POLICY = """package ratify.policy
+default valid := false
+valid {
+  some i, j
+  found := input.verifierReports[i].verifierReports[j]
+  found.isSuccess
+  found.verifierName == "provenance"
+  found.extensions.predicateType == "https://slsa.dev/provenance/v1"
+  found.extensions.predicate.runDetails.builder.id == "b"
+}
+"""
+
+
+def test_program_sees_the_predicate_of_what_was_verified_and_of_nothing_else() -> None:
+    for made, verified, allowed in (
+        (bundle(attestation(SUBJECT)), True, True),
+        (bundle(attestation(SUBJECT, predicate={"runDetails": {"builder": {"id": "evil"}}})), True, False),
+        (bundle(attestation(SUBJECT), "P-256", 1), False, False),
+        (bundle(attestation(OTHER)), False, False),
+    ):
+        registry = Nested()
+        registry.refer(made)
+        found = of(registry, attested(), policy=rego(POLICY))
+        assert (found.decision is Decision.ALLOW) is allowed
+        assert found.report is not None
+        told = json.dumps(ratifyreport.policy_input(found.report))
+        assert ('"predicate"' in told) is verified
+
+
+@pytest.mark.parametrize("policy", [ours(1, "provenance"), rego(POLICY)])
+def test_report_has_the_predicate_as_json(policy: PolicySettings) -> None:
+    registry = Nested()
+    registry.refer(bundle(attestation(SUBJECT)))
+    found = of(registry, attested(), policy=policy)
+    answer = Answer(Exit.ALLOW, found.code, "t", found.message)
+    value = rendering.as_json("r.example/a@sha256:0", Judgement(answer, found), "", ())
+    text = json.dumps(value["verifierReports"])
+    assert '"predicate": {"runDetails": {"builder": {"id": "b"}}}' in text
