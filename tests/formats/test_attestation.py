@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from agent.codec import dsse
+from agent.config.trusted import entries
 from agent.errors import Cause, Code, LimitExceeded, Malformed, Unavailable
 from agent.formats import ParsedOptions
 from agent.formats.attestation import LAYERS_TYPE, MAX_SIZE, MAX_TOTAL, AttestationFormat
@@ -21,9 +25,11 @@ from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_MANIFEST, Manifest
 from agent.model.outcome import Check, Outcome, Status
+from agent.modes import supportparts
 from tests import signing_sigstore as sigstore
 from tests.formats.cosigned import KeyDocuments, evidence_of, outcome_of
 from tests.formats.support import SUBJECT, decided, request
+from tests.formats.test_cosign_options import ground, own, ratifys, read
 from tests.formats.test_cosign_sigstore import IDENTITY
 from tests.signing import key
 from tests.signing_cosign import (
@@ -367,3 +373,70 @@ def test_short_name_is_the_uri_that_cosign_has_for_it(name: str, uri: str) -> No
 def test_option_that_can_not_be_meant_is_told(options: dict[str, Any], place: str, got: str) -> None:
     fatal = {each.path: each.got for each in parse(**{"keys": ["shop.pub"]} | options).problems if each.fatal}
     assert got in fatal[place]
+
+
+def test_configuration_of_our_own_may_name_it() -> None:
+    config, problems = read(own(type="attestation", keys=["shop.pub"], predicateType="vuln"))
+    assert problems == {}
+    (settings,) = config.verifiers
+    assert settings.artifact_types == AttestationFormat.artifact_types
+    assert settings.settings["predicateType"] == PREDICATE_TYPES["vuln"]
+    assert [each.what for each in entries(config)] == [f"key {Digest.of(public_der()).encoded} (verifier shop-key)"]
+    shown = supportparts._CONFIGURATION["verifiers"]["settings"]  # type: ignore[index]
+    assert set(settings.settings) <= set(shown)
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "expected"),
+    [
+        ({"predicateType": None}, ".predicateType", "What the attestation must be"),
+        ({"predicateType": "provenance"}, ".predicateType", "a URI, or one of custom"),
+        ({"predicateType": ""}, ".predicateType", "a URI, or one of custom"),
+        ({"predicateType": "x:y z"}, ".predicateType", "a URI, or one of custom"),
+        ({"maximumAge": "30"}, ".maximumAge", 'a length of time like "30d"'),
+        ({"maximumAge": 30}, ".maximumAge", 'a length of time like "30d"'),
+        ({"annotations": {}}, ".annotations", "an unknown key"),
+        ({"keys": None}, "", "keys or identities"),
+    ],
+)
+def test_form_of_the_options_is_checked(changes: dict[str, Any], place: str, expected: str) -> None:
+    usual = {"type": "attestation", "keys": ["shop.pub"], "predicateType": "vuln"} | changes
+    config, problems = read(own(**{name: value for name, value in usual.items() if value is not None}))
+    assert config is None
+    assert any(at.startswith(f"nodeseal.verifiers[0]{place}") and expected in text for at, text in problems.items())
+
+
+def test_verdicts_rest_on_type_and_age() -> None:
+    usual = {"type": "attestation", "keys": ["shop.pub"], "predicateType": "slsaprovenance"}
+    assert ground(own(**usual)) == ground(own(**usual | {"predicateType": "slsaprovenance02"}))
+    assert ground(own(**usual)) != ground(own(**usual | {"predicateType": "vuln"}))
+    with_age = parse(keys=["shop.pub"], trustRoot="trusted_root.json", maximumAge="30d")
+    assert with_age.settings["maximumAge"] == 30 * 86400
+    assert parse(keys=["shop.pub"], trustRoot="trusted_root.json").settings["maximumAge"] is None
+
+
+def test_ratify_has_no_such_verifier() -> None:
+    config, problems = read(ratifys(type="attestation", name="provenance", key="shop.pub", predicateType="vuln"))
+    assert config is None
+    assert problems["verifier.plugins[0].type"].endswith(
+        "one of cosign, notation: no other type of verifier is supported"
+    )
+
+
+def test_verifier_costs_an_image_without_its_evidence_next_to_nothing() -> None:
+    script = """
+import sys
+from agent.modes.lean import without_openssh
+without_openssh()
+import agent.modes.plugin, agent.modes.registry_access, agent.engine, agent.policies.threshold
+before = set(sys.modules)
+from agent.formats import format_class
+policy = {"name": "", "scopes": ["*"], "keys": ["0" * 64], "annotations": {}}
+settings = {"policies": [policy], "predicateType": "x:y", "maximumAge": 60}
+form = format_class("attestation").load("provenance", settings, {"0" * 64: b""})
+assert form.tags and form.exemption(None) is None
+print(sorted(set(sys.modules) - before - {"agent.trust"}))
+"""
+    code = f"import sys\nsys.path.insert(0, {os.getcwd()!r})\n{script}"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, env={})
+    assert done.stdout == "['agent.formats.attestation', 'agent.formats.cosign', 'agent.trust.signingpolicy']\n"
