@@ -186,15 +186,16 @@ valid {
   found.isSuccess
   found.verifierName == "provenance"
   found.extensions.predicateType == "https://slsa.dev/provenance/v1"
-  found.extensions.predicate.runDetails.builder.id == "b"
+  found.extensions.attestations[_].predicate.runDetails.builder.id == "b"
 }
 """
 
 
 def test_program_sees_the_predicate_of_what_was_verified_and_of_nothing_else() -> None:
+    evil = attestation(SUBJECT, predicate={"runDetails": {"builder": {"id": "evil"}}})
     for made, verified, allowed in (
         (bundle(attestation(SUBJECT)), True, True),
-        (bundle(attestation(SUBJECT, predicate={"runDetails": {"builder": {"id": "evil"}}})), True, False),
+        (bundle(evil), True, False),
         (bundle(attestation(SUBJECT), "P-256", 1), False, False),
         (bundle(attestation(OTHER)), False, False),
     ):
@@ -205,6 +206,9 @@ def test_program_sees_the_predicate_of_what_was_verified_and_of_nothing_else() -
         assert found.report is not None
         told = json.dumps(ratifyreport.policy_input(found.report))
         assert ('"predicate"' in told) is verified
+    registry = Nested()
+    tag(registry, envelope(evil), envelope(attestation(SUBJECT)))
+    assert of(registry, attested(), policy=rego(POLICY)).decision is Decision.ALLOW
 
 
 @pytest.mark.parametrize("policy", [ours(1, "provenance"), rego(POLICY)])

@@ -36,7 +36,7 @@ from agent.trust.signingpolicy import SigningPolicy
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 MAX_TOLD = 512 * 1024
-"""Largest statement whose predicate is told in the report, in bytes: a policy's program copies all of them."""
+"""Most bytes of statements whose predicates are told in one outcome: a policy's program copies all of them."""
 
 
 class Attestation(NamedTuple):
@@ -50,7 +50,8 @@ class Finding(NamedTuple):
     """What the steps came to.
 
     `code` is set if it failed, `cause` if it is inconclusive.  `said` is what is told in the report: whose signature it
-    is, and an attestation's predicate.  If the signature counts only for a while, that is until `valid_until`.
+    is, and attestations' predicates.  If the signature counts only for a while, that is until `valid_until`.
+    `attested` is what was signed, of one attestation.
     """
 
     status: Status
@@ -60,6 +61,7 @@ class Finding(NamedTuple):
     checks: tuple[CheckResult, ...] = ()
     said: Mapping[str, object] = MappingProxyType({})
     valid_until: datetime | None = None
+    attested: Said | None = None
 
 
 class _Wanted(NamedTuple):
@@ -83,16 +85,23 @@ def verify(
     """What the evidence's signatures come to together: see the module's docstring.
 
     `material` is the DER of keys and certificates by their SHA-256.  With `attestation` they are not signatures of an
-    image that are looked for.
+    image that are looked for; and all that are good are told, as a policy may want to read them.
     """
     yield from ()
     wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation)
     found: list[Finding] = []
+    good: list[Finding] = []
     for blob, annotations in zip(evidence.blobs, evidence.manifest.annotations, strict=True):
         for finding in _judged(wanted, evidence.manifest.artifact_type, blob, annotations):
-            if finding.status is Status.PASSED:
+            if finding.status is not Status.PASSED:
+                found.append(finding)
+            elif attestation is None:
                 return finding
-            found.append(finding)
+            else:
+                good.append(finding)
+                break
+    if attestation is not None and good:
+        return _attested(attestation.predicate_type, good)
     return _together(found)
 
 
@@ -151,16 +160,25 @@ def _checked(wanted: _Wanted, signature: Signature) -> Finding:
         message = f"cosign signature verified {signer.who}"
         return Finding(Status.PASSED, message, checks=tuple(checks), said=signer.said, valid_until=until)
     message = f"attestation of the type {attestation.predicate_type} verified {signer.who}"
-    told = {**signer.said, **_told(attestation.predicate_type, said)}
-    return Finding(Status.PASSED, message, checks=tuple(checks), said=told, valid_until=until)
+    return Finding(Status.PASSED, message, checks=tuple(checks), said=signer.said, valid_until=until, attested=said)
 
 
-def _told(predicate_type: str, said: Said) -> dict[str, object]:
-    """What a report has of an attestation, for people and policies."""
-    if said.size > MAX_TOLD:
-        left_out = f"a statement of {said.size} bytes; told up to {MAX_TOLD}"
-        return {"predicateType": predicate_type, "predicateLeftOut": left_out}
-    return {"predicateType": predicate_type, "predicate": said.predicate}
+def _attested(predicate_type: str, good: Sequence[Finding]) -> Finding:
+    """Attestations that passed, with what each says, and who does, as far as there is room in a report.
+
+    A policy may rest on any of them: together they count for as long as the first that ends.
+    """
+    left, told = MAX_TOLD, []
+    for each in good:
+        said = each.attested or Said(())
+        if said.size <= left:
+            left -= said.size
+            told.append({**each.said, "predicate": said.predicate})
+        else:
+            told.append({**each.said, "predicateLeftOut": f"a statement of {said.size} bytes, with room for {left}"})
+    ends = [each.valid_until for each in good if each.valid_until is not None]
+    told_together = {**good[0].said, "predicateType": predicate_type, "attestations": told}
+    return good[0]._replace(said=told_together, valid_until=min(ends, default=None), attested=None)
 
 
 def _read(

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.codec import dsse
 from agent.config.trusted import entries
@@ -91,7 +92,7 @@ def test_good_attestation_passes_and_says_whose_it_is_and_what_it_says(make: Mak
     assert dict(outcome.extensions) == {
         "Key": f"sha256:{fingerprint}",
         "predicateType": PROVENANCE,
-        "predicate": {"runDetails": {"builder": {"id": "b"}}},
+        "attestations": [{"Key": f"sha256:{fingerprint}", "predicate": {"runDetails": {"builder": {"id": "b"}}}}],
     }
     assert (outcome.verifier, outcome.verifier_type, outcome.valid_until) == ("provenance", "attestation", None)
 
@@ -149,7 +150,8 @@ def test_attestation_is_no_signature_whichever_layout_it_has() -> None:
 def test_annotation_with_the_predicate_type_proves_nothing() -> None:
     lying = envelope(attestation(SUBJECT, predicateType="https://example.com/x"), beside={"predicateType": PROVENANCE})
     assert told(found(lying)) == (Status.FAILED, Code.PREDICATE_TYPE_DIFFERS)
-    for beside in ({"predicateType": "https://example.com/x"}, {}, {"predicateType": 7}, [], None):
+    others: list[Any] = [{"predicateType": "https://example.com/x"}, {}, {"predicateType": 7}, [], None]
+    for beside in others:
         assert told(found(envelope(attestation(SUBJECT), beside=beside))) == PASSED
 
 
@@ -211,8 +213,29 @@ def test_layer_that_nobody_answers_for_is_not_known() -> None:
 def test_predicate_that_is_large_is_left_out_of_the_report_and_passes(make: Making) -> None:
     outcome = found(make(attestation(SUBJECT, predicate={"packages": ["x" * 100] * (MAX_TOLD // 100)})))
     assert told(outcome) == PASSED
-    assert "predicate" not in outcome.extensions
-    assert str(outcome.extensions["predicateLeftOut"]).endswith(f"told up to {MAX_TOLD}")
+    (one,) = cast("list[dict[str, str]]", outcome.extensions["attestations"])
+    assert "predicate" not in one
+    assert one["predicateLeftOut"].endswith(f" bytes, with room for {MAX_TOLD}")
+
+
+def test_every_good_layer_is_told_with_who_signed_it_as_far_as_there_is_room() -> None:
+    large = envelope(attestation(SUBJECT, predicate="x" * (MAX_TOLD // 2)))
+    one, two = envelope(attestation(SUBJECT, predicate=1)), envelope(attestation(SUBJECT, predicate=2), ("P-384", 0))
+    strange = envelope(attestation(SUBJECT, predicate=3), ("P-256", 1))
+    twice = envelope(attestation(SUBJECT, predicate=4), ("P-256", 0), ("P-384", 0))
+    outcome = found(one, large, strange, large, two, twice, keys=["shop.pub", "team.pub"])
+    ours, team = (f"sha256:{Digest.of(public_der(kind)).encoded}" for kind in ("P-256", "P-384"))
+    told_of = [(each["Key"], str(each.get("predicate"))[:1]) for each in outcome.extensions["attestations"]]  # type: ignore[attr-defined]
+    assert told_of == [(ours, "1"), (ours, "x"), (ours, "N"), (team, "2"), (ours, "4")]
+
+
+def test_outcome_ends_with_the_first_of_the_layers_that_does() -> None:
+    late, early = sigstore.now() - DAY, sigstore.now() - 3 * DAY
+    layers = [keyless_layer(I.leaf(at=at - timedelta(minutes=1)), at=at) for at in (late, early)]
+    outcome = found(*layers, identities=[IDENTITY], maximumAge="4d")
+    assert outcome.valid_until == early.replace(microsecond=0) + 4 * DAY
+    young = found(*layers, identities=[IDENTITY], maximumAge="2d")
+    assert young.valid_until == late.replace(microsecond=0) + 2 * DAY
 
 
 def test_size_and_number_of_layers_have_bounds() -> None:
@@ -247,7 +270,7 @@ def keyless_layer(leaf: Leaf | None = None, *, at: datetime | None = None, stamp
     }
     content = json.dumps(value).encode()
     annotations = {CERTIFICATE: leaf.pem.decode()}
-    chain = [each.public_bytes(sigstore.Encoding.PEM).decode() for each in (I.issuer, I.root)]
+    chain = [each.public_bytes(Encoding.PEM).decode() for each in (I.issuer, I.root)]
     annotations["dev.sigstore.cosign/chain"] = "".join(chain)
     if stamped is not None:
         token = I.timestamp(content if stamped == b"envelope" else made.signature, Token(time=at or sigstore.now()))

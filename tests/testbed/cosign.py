@@ -60,15 +60,16 @@ class Cosign:
     def attest(
         self, image: str, predicate: pathlib.Path, *, kind: str = "slsaprovenance1", layout: str = BUNDLE
     ) -> None:
-        """Attest something of an image, usually how it was built; `kind` is what cosign calls the predicate's type."""
+        """Attest something of an image, usually how it was built; `kind` is what cosign calls the predicate's type.
+
+        In a bundle, or under the tag: for attestations there is no third layout.
+        """
         words = ["attest", "--yes", "--key", str(self.key), "--allow-http-registry"]
         said = ["--type", kind, "--predicate", str(predicate), image]
         if layout == BUNDLE:
             self._must(*words, "--signing-config", str(self._services), *said)
-        elif layout == TAG:
-            self._must(*words, *_OLD, *said)
         else:
-            self._must(*words, *_OLD, "--registry-referrers-mode", "oci-1-1", *said, more=_EXPERIMENTAL)
+            self._must(*words, *_OLD, *said)
 
     def accepts_attestation(self, image: str, kind: str, *, key: pathlib.Path | None = None) -> bool:
         """What `cosign verify-attestation` says of an image, by this key if no other is given."""
