@@ -234,12 +234,12 @@ def test_bundle_hides_no_older_attestation(court: Court) -> None:
 def test_what_the_real_cosign_attests_is_accepted_and_counts_for_what_it_says(court: Court, layout: str) -> None:
     """Wanted alone, beside another type and a signature, and by a program that reads the predicate."""
     cosign = court.cosign
-    images = {name: court.image(f"{name}/{layout}") for name in ("real", "made", "all", "rego")}
-    named = {name: court.named(f"{name}/{layout}", image) for name, image in images.items()}
+    images = {name: court.image(f"{name}/real-{layout}") for name in ("real", "made", "all", "rego")}
+    named = {name: court.named(f"{name}/real-{layout}", image) for name, image in images.items()}
 
     def answer(name: str) -> str:
         court.program.forget()
-        return court.ours(f"{name}/{layout}", images[name])
+        return court.ours(f"{name}/real-{layout}", images[name])
 
     for name in ("real", "made", "all"):
         cosign.attest(named[name], predicate(court), layout=layout)
@@ -257,7 +257,14 @@ def test_what_the_real_cosign_attests_is_accepted_and_counts_for_what_it_says(co
     cosign.attest(named["all"], court.folder / "sbom.json", kind="spdxjson", layout=layout)
     assert answer("all") == ""
     cosign.attest(named["rego"], predicate(court), layout=layout)
-    words = ("verify", "--root", str(court.program.root), "--format", "json", f"{court.registry.host}/rego/{layout}:1")
+    words = (
+        "verify",
+        "--root",
+        str(court.program.root),
+        "--format",
+        "json",
+        f"{court.registry.host}/rego/real-{layout}:1",
+    )
     report = json.loads(court.program.person(*words).out)
     found = [outcome["extensions"] for item in report["verifierReports"] for outcome in item["verifierReports"]]
     said = [each["predicate"]["runDetails"]["builder"]["id"] for one in found for each in one["attestations"]]
