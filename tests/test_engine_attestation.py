@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from agent.config.config import VerifierSettings
-from agent.errors import Cause, Code, Exit, Unavailable
+from agent.errors import Cause, Code, Exit, LimitExceeded, Unavailable
 from agent.formats.attestation import LAYERS_TYPE, AttestationFormat
+from agent.formats.cosign import MAX_BUNDLE_SIZE
 from agent.judgement import Judgement
 from agent.model.answer import Answer, Ground
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import EMPTY_CONFIG
+from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
 from agent.modes import rendering
 from agent.policies import ratifyreport
@@ -166,6 +168,27 @@ def test_several_verifiers_fetch_a_blob_once() -> None:
     of(registry, by_key("key"), attested(), attested("sbom", SPDX))
     blob = json.loads(registry.content[str(where.digest)])["layers"][0]["digest"]
     assert registry.asked.count(blob) == 1
+
+
+class Strict(Cosigned):
+    """A registry that heeds limits."""
+
+    async def blob(self, repository: Repository, descriptor: Descriptor, limit: int) -> bytes:
+        """As the real one."""
+        if descriptor.size > limit:
+            raise LimitExceeded(f"blob: got {descriptor.size} bytes; expected at most {limit}")
+        return await super().blob(repository, descriptor, limit)
+
+
+def test_what_is_too_large_for_one_verifier_and_not_for_another_stays_too_large() -> None:
+    registry = Strict()
+    registry.refer(bundle(attestation(SUBJECT, predicate="x" * MAX_BUNDLE_SIZE)))
+    found = of(registry, attested(), by_key("key"))
+    assert found.report is not None
+    assert [(each.verifier, each.code) for each in found.report.outcomes] == [
+        ("provenance", None),
+        ("key", Code.EVIDENCE_LIMIT),
+    ]
 
 
 def test_verdict_ends_with_the_age_of_what_it_rests_on() -> None:
