@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
-from agent.errors import Cause, Code, Malformed, Unavailable
+from agent.errors import Cause, Code, LimitExceeded, Malformed, Unavailable
 from agent.formats.cosign import BUNDLE_TYPES
 from agent.formats.cosign_signature import Claim, Said, Signature, Unsupported
 from agent.formats.cosign_signers import Keys, Signer, Signers
@@ -37,6 +37,9 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 MAX_TOLD = 512 * 1024
 """Most bytes of statements whose predicates are told in one outcome: a policy's program copies all of them."""
+
+MAX_SIGNATURES = 64
+"""Most signatures looked at in one manifest: as many as it has layers, though envelopes may hold several each."""
 
 
 class Attestation(NamedTuple):
@@ -91,15 +94,17 @@ def verify(
     wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation)
     found: list[Finding] = []
     good: list[Finding] = []
-    for blob, annotations in zip(evidence.blobs, evidence.manifest.annotations, strict=True):
-        for finding in _judged(wanted, evidence.manifest.artifact_type, blob, annotations):
-            if finding.status is not Status.PASSED:
-                found.append(finding)
-            elif attestation is None:
-                return finding
-            else:
-                good.append(finding)
-                break
+    for number, finding in enumerate(_all(wanted, evidence)):
+        if number >= MAX_SIGNATURES:
+            text = f"manifest: got more than {MAX_SIGNATURES} signatures in its layers; expected fewer"
+            found = [_failed([], Check.INTEGRITY, LimitExceeded(text))]
+            break
+        if finding.status is not Status.PASSED:
+            found.append(finding)
+        elif attestation is None:
+            return finding
+        else:
+            good.append(finding)
     if attestation is not None and good:
         return _attested(attestation.predicate_type, good)
     return _together(found)
@@ -124,8 +129,14 @@ def _together(found: Sequence[Finding]) -> Finding:
     return nearest._replace(message=f"{nearest.message}{others}")
 
 
+def _all(wanted: _Wanted, evidence: Evidence) -> Iterator[Finding]:
+    """All signatures, one after the other."""
+    for blob, annotations in zip(evidence.blobs, evidence.manifest.annotations, strict=True):
+        yield from _judged(wanted, evidence.manifest.artifact_type, blob, annotations)
+
+
 def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object) -> Iterator[Finding]:
-    """The signatures of one blob, one after the other."""
+    """The signatures of one blob, one after the other, until one is good."""
     if isinstance(blob.failure, Unavailable):
         yield Finding(Status.INCONCLUSIVE, blob.failure.message, cause=blob.failure.cause)
         return
@@ -135,7 +146,10 @@ def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object
         yield _failed([], Check.INTEGRITY, error)
         return
     for signature in signatures:
-        yield _checked(wanted, signature)
+        finding = _checked(wanted, signature)
+        yield finding
+        if finding.status is Status.PASSED:
+            return
 
 
 def _checked(wanted: _Wanted, signature: Signature) -> Finding:

@@ -20,7 +20,7 @@ from agent.formats.attestation import LAYERS_TYPE, MAX_SIZE, MAX_TOTAL, Attestat
 from agent.formats.attestation_options import PREDICATE_TYPES
 from agent.formats.cosign import BUNDLE_TYPE
 from agent.formats.cosign_bundle import PREDICATE_TYPE
-from agent.formats.cosign_steps import MAX_TOLD
+from agent.formats.cosign_steps import MAX_SIGNATURES, MAX_TOLD
 from agent.formats.cosign_vouchers import CERTIFICATE, LOG_ENTRY, TIMESTAMP
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -186,6 +186,16 @@ def test_one_of_an_envelope_s_signatures_is_enough() -> None:
         assert told(found(envelope(attestation(SUBJECT), *signers), keys=["shop.pub", "team.pub"])) == PASSED
     two = found(envelope(attestation(SUBJECT), strange, ("P-384", 1)))
     assert told(two) == (Status.FAILED, Code.SIGNER_NOT_TRUSTED)
+
+
+def test_number_of_signatures_in_one_manifest_has_a_bound() -> None:
+    bad = envelope(attestation(OTHER), *[("P-256", 1)] * dsse.MAX_SIGNATURES)
+    good = envelope(attestation(SUBJECT))
+    full = [bad] * (MAX_SIGNATURES // dsse.MAX_SIGNATURES)
+    assert told(found(*full, good)) == (Status.FAILED, Code.EVIDENCE_LIMIT)
+    assert told(found(*full[1:], good, bad)) == PASSED
+    assert told(found(*full)) == (Status.FAILED, Code.SIGNER_NOT_TRUSTED)
+    assert told(found(good, *full)) == PASSED
 
 
 def test_each_layer_counts_for_itself() -> None:
