@@ -14,7 +14,7 @@ from typing import Mapping, Sequence
 from agent import RELEASED
 from agent.config.config import Config
 from agent.errors import Cause, Code, PolicyFault
-from agent.gathering import MAX_NESTED, PATIENCE, Ask, Found, Gap, Gathering, Ports, Verifier
+from agent.gathering import MAX_NESTED, PATIENCE, Ask, Found, Gap, Gathering, Ports
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
@@ -22,6 +22,7 @@ from agent.model.verdict import Decision, Verdict
 from agent.policies import Policy, policy_class
 from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Trace
 from agent.rules.rule import Rule
+from agent.verifier import Verifier
 
 _PATIENT = 5 / 8
 """Share of the time for an answer after which patience has run out at the latest (`gathering.PATIENCE`)."""
@@ -176,7 +177,7 @@ class _Conclusion:
             why = skipped[0].message if skipped else f"rule {self._rule.name} allows images without evidence"
             return Verdict(Decision.ALLOW, Code.NOT_VERIFIED, f"not verified: {why}", report=report)
         first = passed[0]
-        signer = first.extensions.get("SN", "") or first.extensions.get("Key", "")
+        signer = first.extensions.get("SN") or first.extensions.get("Key")
         signed_by = f" by {signer}" if signer else ""
         all_of_them = max(len(report.outcomes), len(passed))
         text = f"{len(passed)} of {all_of_them} signatures verified{signed_by} ({first.verifier})"
@@ -207,7 +208,12 @@ class _Conclusion:
             return Verdict(Decision.DENY, Code.NO_EVIDENCE, text, report=report)
         if not failed:
             return Verdict(Decision.DENY, Code.POLICY_NOT_SATISFIED, self._policy.refusal(report), report=report)
-        nearest = max(failed, key=lambda outcome: (len(outcome.checks), outcome.code is Code.EVIDENCE_LIMIT))
+        # Where all verifiers look at everything, one that verified something failed beside it for no harm.
+        content = set() if self._policy.one_verifier else {each.verifier for each in report.with_status(Status.PASSED)}
+        nearest = max(
+            failed,
+            key=lambda each: (each.verifier not in content, len(each.checks), each.code is Code.EVIDENCE_LIMIT),
+        )
         others = f" (nearest of {len(failed)} that failed)" if len(failed) > 1 else ""
         code = nearest.code or Code.POLICY_NOT_SATISFIED
         return Verdict(Decision.DENY, code, f"{nearest.message}{others}", report=report)

@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence, cast
 
 from agent.codec import strictjson
-from agent.config.config import VerifierSettings
 from agent.errors import Cause, Code, LimitExceeded, Malformed, NodesealError, Unavailable
-from agent.formats import Format, format_class
+from agent.formats import Format
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
@@ -28,6 +27,7 @@ from agent.model.revocation import Confirmed, Fetched, Inquiry, Paused
 from agent.model.verdict import Decision, Verdict
 from agent.policies import Policy
 from agent.ports import Clock, Concurrent, Registry, RevocationSource, Trace
+from agent.verifier import ALL_TYPES, Verifier
 
 MAX_EVIDENCE = 50
 """Most referrers fetched for one subject.  `notation` stops at 100 by default; each costs two requests."""
@@ -54,60 +54,6 @@ COSIGN_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
 
 COSIGN_TAG = ".sig"
 """What cosign's tag of an image ends with."""
-
-_ALL_TYPES = "*"
-
-
-class Verifier:
-    """A configured verifier: what it looks for, and the format that verifies it.
-
-    The format is loaded when there is evidence for it: its cryptography costs an unsigned image nothing.
-    """
-
-    __slots__ = ("_certificates", "_format", "_settings")
-
-    def __init__(self, settings: VerifierSettings, certificates: Mapping[str, bytes]) -> None:
-        """Keep the settings, and the certificates that they refer to."""
-        self._settings = settings
-        self._certificates = certificates
-        self._format: Format | None = None
-
-    @property
-    def name(self) -> str:
-        """The verifier's name in messages."""
-        return self._settings.name
-
-    @property
-    def type(self) -> str:
-        """Its format, a key of `agent.formats.FORMATS`."""
-        return self._settings.type
-
-    @property
-    def artifact_types(self) -> tuple[str, ...]:
-        """What it looks for."""
-        return self._settings.artifact_types
-
-    @property
-    def format(self) -> Format:
-        """Its format, loaded on first use."""
-        if self._format is None:
-            kind = format_class(self._settings.type)
-            self._format = kind.load(self._settings.name, self._settings.settings, self._certificates)
-        return self._format
-
-    @property
-    def nested(self) -> bool:
-        """Whether what refers to its evidence must be verified too."""
-        return self._settings.nested
-
-    def handles(self, artifact_type: str) -> bool:
-        """Whether evidence of this type is for this verifier."""
-        return artifact_type in self.artifact_types or _ALL_TYPES in self.artifact_types
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """The tags that it wants to know of: see `Format.tags`."""
-        return {end: kind for end, kind in self.format.tags.items() if self.handles(kind)}
 
 
 class Gap(NamedTuple):
@@ -207,9 +153,9 @@ class Gathering:
                     self._exemptions += self._exempted(verifier, exemption)
         asked = [each for each in ask.verifiers if each not in self._exempting]
         kinds = tuple(dict.fromkeys(kind for each in asked for kind in each.artifact_types))
-        self.wanted = (_ALL_TYPES,) if kinds and ask.policy.sees_everything else kinds
+        self.wanted = (ALL_TYPES,) if kinds and ask.policy.sees_everything else kinds
         self._tags = {end: kind for each in asked for end, kind in each.tags.items()}
-        if ask.cosign_tags and {COSIGN_TYPE, _ALL_TYPES} & set(self.wanted):
+        if ask.cosign_tags and {COSIGN_TYPE, ALL_TYPES} & set(self.wanted):
             self._tags[COSIGN_TAG] = COSIGN_TYPE
 
     async def gather(self) -> Found:
@@ -336,7 +282,8 @@ class Gathering:
                 return _NOTHING
             self._check_subject(manifest, descriptor.digest)
             evidence = manifest._replace(artifact_type=artifact_type)
-            outcomes = [await self._verified(each, descriptor, evidence) for each in self._handlers(artifact_type)]
+            handlers, fetched = self._handlers(artifact_type), dict[Descriptor, bytes]()
+            outcomes = [await self._verified(each, descriptor, evidence, fetched) for each in handlers]
         except Unavailable as error:
             self._trace.step(f"fetch {descriptor.digest}", "manifest and blob", f"{error.cause.value}: {error.message}")
             return _Look(gaps=(Gap(error.cause, error.message),))
@@ -389,11 +336,13 @@ class Gathering:
                 f"the signature's manifest points at another image ({manifest.subject and manifest.subject.digest})"
             )
 
-    async def _verified(self, verifier: Verifier, descriptor: Descriptor, manifest: Manifest) -> Outcome:
-        """What one verifier says of a referrer.  Raises `Unavailable`."""
+    async def _verified(
+        self, verifier: Verifier, descriptor: Descriptor, manifest: Manifest, fetched: dict[Descriptor, bytes]
+    ) -> Outcome:
+        """What one verifier says of a referrer, of which `fetched` is known.  Raises `Unavailable`."""
         ask = self._ask
         try:
-            blobs = await self._blobs(verifier.format, manifest)
+            blobs = await self._blobs(verifier.format, manifest, fetched)
             await self._pause()
             evidence = Evidence(descriptor.digest, manifest, blobs)
             return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
@@ -408,8 +357,11 @@ class Gathering:
             raise LimitExceeded(f"signatures: verified {tried[0]} in {self._ask.patience:g} s; expected fewer")
         tried[0] += 1
 
-    async def _blobs(self, form: Format, manifest: Manifest) -> tuple[Blob, ...]:
-        """The manifest's blobs, each fetched once.  Raises `Malformed` or, unless each counts, `Unavailable`."""
+    async def _blobs(self, form: Format, manifest: Manifest, fetched: dict[Descriptor, bytes]) -> tuple[Blob, ...]:
+        """The manifest's blobs, each fetched once for all verifiers, which `fetched` is for.
+
+        Raises `Malformed` or, unless each counts, `Unavailable`.
+        """
         limit = form.blob_limit(manifest)
         found: dict[Descriptor, Blob] = {}
         for blob in manifest.blobs:
@@ -418,7 +370,9 @@ class Gathering:
             try:
                 if form.each_blob_counts and self._is_too_long(len(found)):
                     raise LimitExceeded(f"layers: looked at {len(found)} in {self._ask.patience:g} s; expected fewer")
-                found[blob] = Blob(blob, await self._ports.registry.blob(self._ask.repository, blob, limit))
+                if blob not in fetched or blob.size > limit:
+                    fetched[blob] = await self._ports.registry.blob(self._ask.repository, blob, limit)
+                found[blob] = Blob(blob, fetched[blob])
             except (Malformed, Unavailable) as error:
                 if not form.each_blob_counts:
                     raise
@@ -460,7 +414,7 @@ class Gathering:
 
     def _exempted(self, verifier: Verifier, exemption: Outcome) -> list[Artifact]:
         """What stands in the report for evidence that is not looked for: one artifact for each type."""
-        kinds = [exemption.artifact_type if kind == _ALL_TYPES else kind for kind in verifier.artifact_types]
+        kinds = [exemption.artifact_type if kind == ALL_TYPES else kind for kind in verifier.artifact_types]
         identity = self._ask.request.identity
         return [
             Artifact(identity, self._subject, kind, (exemption._replace(artifact_type=kind),))

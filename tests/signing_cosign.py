@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.codec import dsse
 from agent.formats.cosign import BUNDLE_TYPE, LEGACY_TYPE
+from agent.formats.cosign_attested import MEDIA_TYPE as ENVELOPE_TYPE
 from agent.formats.cosign_bundle import PREDICATE_TYPE
 from agent.formats.cosign_layer import MEDIA_TYPE, PAYLOAD_KIND, SIGNATURE
 from agent.model.descriptor import Descriptor
@@ -22,6 +23,7 @@ from tests.signing import EMPTY_DIGEST, descriptor_json, key
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+PROVENANCE = "https://slsa.dev/provenance/v1"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _SHA = {"SHA-256": hashes.SHA256(), "SHA-384": hashes.SHA384(), "SHA-512": hashes.SHA512()}
 
@@ -122,6 +124,31 @@ def bundle(
     }
     content = json.dumps({name: each for name, each in (value | changes).items() if each is not None}).encode()
     return Layer(content, None, media_type)
+
+
+def attestation(subject: Descriptor | str, /, **changes: Any) -> bytes:
+    """A statement of how an image was built; `changes` replace members."""
+    return statement(
+        subject, **{"predicateType": PROVENANCE, "predicate": {"runDetails": {"builder": {"id": "b"}}}} | changes
+    )
+
+
+def envelope(
+    said: bytes,
+    *signers: tuple[str, int],
+    payload_type: str = PAYLOAD_TYPE,
+    beside: object = None,
+    media_type: str = ENVELOPE_TYPE,
+) -> Layer:
+    """An attestation as cosign until version 2 stores it, by one signer or several; `beside` are annotations."""
+    made = [raw_signature(dsse.pae(payload_type, said), kind, number) for kind, number in signers or (("P-256", 0),)]
+    value = {
+        "payloadType": payload_type,
+        "payload": base64.b64encode(said).decode(),
+        "signatures": [{"keyid": "", "sig": base64.b64encode(each).decode()} for each in made],
+    }
+    usual = {SIGNATURE: "", "predicateType": json.loads(said)["predicateType"] if said[:1] == b"{" else ""}
+    return Layer(json.dumps(value).encode(), usual if beside is None else beside, media_type)
 
 
 def descriptor_of(one: Layer) -> Descriptor:

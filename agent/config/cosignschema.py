@@ -4,6 +4,7 @@ What needs more than form - scopes that overlap, keys, what of Ratify's is not s
 `agent.formats.cosign_options`.
 """
 
+from agent.config.times import LENGTH_PATTERN
 from agent.config.words import Schema, strict_obj, text
 
 _SCOPE = r"^[a-z0-9.\-:@\/_]*\*?$"
@@ -123,6 +124,44 @@ OWN_COSIGN: Schema = {
     "x-expected": "keys or identities",
 }
 """What holds for such a verifier beside its keys."""
+
+_TYPES = (
+    "custom", "cyclonedx", "link", "openvex", "slsaprovenance", "slsaprovenance02", "slsaprovenance1", "spdx",
+    "spdxjson", "vuln",
+)  # fmt: skip
+
+ATTESTATION_KEYS: Schema = {
+    **{name: value for name, value in OWN_COSIGN_KEYS.items() if name != "annotations"},
+    "predicateType": text(
+        "Predicate type",
+        "What the attestation must be: a short name of `cosign attest --type`, or a URI, which counts to the letter.",
+        pattern=rf"^({'|'.join(_TYPES)}|[A-Za-z][A-Za-z0-9+.-]*:[!-~]+)$",
+        maxLength=1024,
+        examples=["slsaprovenance1", "https://example.com/tested/v1"],
+    )
+    | {"x-expected": f"a URI, or one of {', '.join(_TYPES)}"},
+    "maximumAge": text(
+        "Greatest age",
+        "How long an attestation counts, from the earliest time that a log's promise or an RFC 3161 timestamp proves.  "
+        "What nothing proves the time of does not count.  As long as it likes if it is missing.",
+        pattern=LENGTH_PATTERN,
+        examples=["30d"],
+    )
+    | {"x-expected": 'a length of time like "30d": a number and s, m, h or d'},
+}
+"""The options of a verifier `attestation`."""
+
+ATTESTATION: Schema = {
+    "title": "Attestation verifier",
+    "description": "Verifies attestations of one predicate type, in every layout.",
+    "required": ["predicateType"],
+    "anyOf": OWN_COSIGN["anyOf"],
+    "x-expected": "keys or identities",
+}
+"""What holds for such a verifier beside its keys."""
+
+OWN_VERIFIERS = (("cosign", OWN_COSIGN, OWN_COSIGN_KEYS), ("attestation", ATTESTATION, ATTESTATION_KEYS))
+"""Verifiers of our own: type, what holds for one, its options."""
 
 _KEY = strict_obj(
     "Key",

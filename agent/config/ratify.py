@@ -25,7 +25,7 @@ from agent.config.plugins import Object, VerifierEntry, at, is_spoilt, read_veri
 from agent.config.schema import MAX_VERIFIERS, PART_SCHEMA, SCHEMA
 from agent.config.sources import SECTION, VerifierSources, is_named, read_providers
 from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
-from agent.formats import FORMATS, Format
+from agent.formats import FORMATS, OURS_ALONE, Format
 from agent.model.documents import Document, Documents
 from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
@@ -132,8 +132,9 @@ class _Reading:
         key_problems: list[Problem] = []
         fetched = keysources.read(root, self._documents, findings, key_problems)
         unknown = self._fetched(fetched, providers, key_problems)
+        known = {name: each for name, each in self._formats.items() if name not in OURS_ALONE}
         ratifys = read_verifiers(
-            at(root, "verifier", "plugins"), ("verifier", "plugins"), self._formats, findings, MAX_VERIFIERS
+            at(root, "verifier", "plugins"), ("verifier", "plugins"), known, findings, MAX_VERIFIERS
         )
         own = read_verifiers(
             at(root, dialect.SECTION, "verifiers"),

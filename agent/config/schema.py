@@ -13,7 +13,7 @@ Plain data: nothing is checked here.
 from collections.abc import Mapping
 from typing import cast
 
-from agent.config.cosignschema import COSIGN_VERIFIER, COSIGN_VERIFIER_KEYS, OWN_COSIGN, OWN_COSIGN_KEYS
+from agent.config.cosignschema import COSIGN_VERIFIER, COSIGN_VERIFIER_KEYS, OWN_VERIFIERS
 from agent.config.dialectschema import DIALECT
 from agent.config.verifierschema import NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS
 from agent.config.words import Schema, not_supported, obj, server_only, text
@@ -461,7 +461,9 @@ SCHEMA: Mapping[str, object] = {
             "type": "object",
             "properties": {
                 "name": _VERIFIER_PROPERTIES["name"],
-                "type": text("Type", "Kind of the verifier: `notation` or `cosign`.", examples=["cosign"]),
+                "type": text(
+                    "Type", "Kind of the verifier: `notation`, `cosign` or `attestation`.", examples=["cosign"]
+                ),
                 "artifactTypes": _VERIFIER_PROPERTIES["artifactTypes"],
             },
             "required": ["name", "type"],
@@ -474,10 +476,7 @@ SCHEMA: Mapping[str, object] = {
                         "additionalProperties": False,
                     },
                 }
-                for kind, verifier, keys in (
-                    ("notation", NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS),
-                    ("cosign", OWN_COSIGN, OWN_COSIGN_KEYS),
-                )
+                for kind, verifier, keys in (("notation", NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS), *OWN_VERIFIERS)
             ],
         },
     },

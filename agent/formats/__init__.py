@@ -17,9 +17,13 @@ from agent.model.request import PullRequest
 from agent.model.revocation import Inquiry
 
 FORMATS: Mapping[str, str] = {
+    "attestation": "agent.formats.attestation:AttestationFormat",
     "cosign": "agent.formats.cosign:CosignFormat",
     "notation": "agent.formats.notation:NotationFormat",
 }
+
+OURS_ALONE = ("attestation",)
+"""Those that only a configuration of our own can name: Ratify has no such verifier, and would refuse it."""
 
 
 class ParsedOptions(NamedTuple):

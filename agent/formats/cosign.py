@@ -106,7 +106,7 @@ class CosignFormat:
             code=found.code,
             cause=found.cause,
             checks=found.checks,
-            extensions=found.signer,
+            extensions=found.said,
             valid_until=found.valid_until,
         )
 

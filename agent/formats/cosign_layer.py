@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from agent.codec import simplesigning
 from agent.codec.jose import base64_standard
 from agent.errors import Malformed
-from agent.formats.cosign_signature import Claim, NoSignature, Signature, Unsupported, Vouchers
+from agent.formats.cosign_signature import Claim, NoSignature, Said, Signature, Unsupported, Vouchers
 from agent.model.evidence import Blob
 
 MEDIA_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -32,15 +32,15 @@ def read(blob: Blob, annotations: object) -> Signature:
         raise Malformed(f"layer: {SIGNATURE}: got {len(text)} characters; expected 1 to {_MAX_SIGNATURE_LENGTH}")
     payload = blob.content
     signature = base64_standard(text, f"layer: {SIGNATURE}")
-    return Signature(signature, payload, lambda: _claims(payload), lambda: _vouchers(annotations))
+    return Signature(signature, payload, lambda: _said(payload), lambda: _vouchers(annotations))
 
 
-def _claims(payload: bytes) -> tuple[Claim, ...]:
+def _said(payload: bytes) -> Said:
     said = simplesigning.parse(payload)
     if said.type != PAYLOAD_KIND:
         raise NoSignature(f"signed payload: type: got {ascii(said.type)[:60]}; expected {PAYLOAD_KIND!r}")
     algorithm, _, encoded = said.digest.partition(":")
-    return (Claim({algorithm: encoded}, said.optional),)
+    return Said((Claim({algorithm: encoded}, said.optional),))
 
 
 def _vouchers(annotations: Mapping[str, str]) -> Vouchers:

@@ -30,6 +30,17 @@ class Claim(NamedTuple):
     annotations: Mapping[str, object]
 
 
+class Said(NamedTuple):
+    """What was signed: what is claimed of which things and, if it is a statement, its predicate (any JSON).
+
+    `size` is that of the statement, in bytes.
+    """
+
+    claims: tuple[Claim, ...]
+    predicate: object = None
+    size: int = 0
+
+
 class Vouchers(NamedTuple):
     """What came with a signature: certificates (DER, the signer's first), log entries, RFC 3161 responses (DER)."""
 
@@ -44,12 +55,14 @@ class Signature(NamedTuple):
     `read` gives what was signed, from the very bytes that `signed` covers, and `vouchers` what came with it; both raise
     `Malformed`.  `payload` is an envelope's, None where there is no envelope.  `hint` is what the signature calls its
     key, which proves nothing, and may be empty; `has_certificate`: it names no key, but comes with a certificate.
+    `stamped` is what its timestamps are over, if not the signature itself.
     """
 
     signature: bytes
     signed: bytes
-    read: Callable[[], tuple[Claim, ...]]
+    read: Callable[[], Said]
     vouchers: Callable[[], Vouchers]
     payload: bytes | None = None
     hint: str = ""
     has_certificate: bool = False
+    stamped: bytes | None = None

@@ -27,12 +27,17 @@ class Altered(Malformed):
 
 
 class Signer(NamedTuple):
-    """Who signed, in three ways: for the list of checks, for the message, for whoever evaluates the report."""
+    """Who signed, in three ways: for the list of checks, for the message, for whoever evaluates the report.
+
+    `until` is as in `agent.trust.keyless.Recognised`; `times` are those at which others knew the signature, each
+    verified, none if nobody vouches for one.
+    """
 
     how: str
     who: str
     said: Mapping[str, str]
     until: datetime | None = None
+    times: tuple[datetime, ...] = ()
 
 
 class Signers(Protocol):

@@ -32,10 +32,12 @@ class Sigstore:
         key = self._keys.key(signature)
         vouchers = signature.vouchers()
         signed = Signed(signature.signature, signature.signed, signature.payload, key=publickeys.encoded(key.key))
-        presented = Presented(signed, signature.signature, (), vouchers.entries, vouchers.timestamps)
-        logs = self._demands.check_logged(presented, self._material, self._now).logs
+        presented = Presented(signed, _stamped(signature), (), vouchers.entries, vouchers.timestamps)
+        times = self._demands.check_logged(presented, self._material, self._now)
         found = self._keys.signer(signature)
-        return found._replace(how=f"{found.how}, and logged ({logs})", who=f"{found.who}, and logged")
+        return found._replace(
+            how=f"{found.how}, and logged ({times.logs})", who=f"{found.who}, and logged", times=times.moments
+        )
 
     def _identified(self, signature: Signature) -> Signer:
         vouchers = signature.vouchers()
@@ -43,8 +45,12 @@ class Sigstore:
             raise NotTrusted("signer not trusted: signed with a key; expected a certificate of one of the identities")
         leaf, *attached = vouchers.certificates
         signed = Signed(signature.signature, signature.signed, signature.payload, certificate=leaf)
-        presented = Presented(signed, signature.signature, tuple(attached), vouchers.entries, vouchers.timestamps)
-        signer, until = self._demands.recognise(presented, self._material, self._now)
+        presented = Presented(signed, _stamped(signature), tuple(attached), vouchers.entries, vouchers.timestamps)
+        signer, until, times = self._demands.recognise(presented, self._material, self._now)
         subject, issuer = (ascii(text)[1:-1] for text in (signer.subject, signer.issuer))
         said = {"Subject": signer.subject, "Issuer": signer.issuer, **signer.claims}
-        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, until)
+        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, until, times)
+
+
+def _stamped(signature: Signature) -> bytes:
+    return signature.signature if signature.stamped is None else signature.stamped

@@ -1,28 +1,31 @@
 """The steps of verifying one piece of cosign's evidence, which may hold several signatures: one that is good is enough.
 
+Signatures of images, and attestations, are verified alike; what is said here of the first holds for the others.
+
 For each signature, in this order; the first that fails ends it:
 
-1. read the layout: one blob is one signature
+1. read the layout: one blob is one signature; an attestation's envelope may have several
 2. who signed: the signature holds under a key of the statement; or under a certificate of one of its Sigstore
    instances, for an identity that the statement names (`agent.trust.keyless`)
-3. what was signed is what says that an image is signed, and can be read
+3. what was signed is what says that an image is signed, and can be read; or is a statement of the type that is wanted
 4. it is about the very image that is being verified: its digest, and nothing else, says so
 5. every annotation that is wanted is there
+6. an attestation is not older than it may be
 
 A key needs neither a log nor a time, unless the statement asks for a log.  Where it does not, log entries, timestamps
 and certificates that come along prove nothing, and nothing is taken from them.  Loaded when there is a signature, and
 `cryptography` with it.  Pure.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
 
-from agent.errors import Cause, Code, Malformed, Unavailable
+from agent.errors import Cause, Code, LimitExceeded, Malformed, Unavailable
 from agent.formats.cosign import BUNDLE_TYPES
-from agent.formats.cosign_signature import Claim, Signature, Unsupported
-from agent.formats.cosign_signers import Keys, Signers
+from agent.formats.cosign_signature import Claim, Said, Signature, Unsupported
+from agent.formats.cosign_signers import Keys, Signer, Signers
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence
 from agent.model.outcome import Action, Check, CheckResult, Status
@@ -30,12 +33,28 @@ from agent.model.revocation import Inquiry, Paused
 from agent.trust import publickeys
 from agent.trust.signingpolicy import SigningPolicy
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+MAX_TOLD = 512 * 1024
+"""Most bytes of statements whose predicates are told in one outcome: a policy's program copies all of them."""
+
+MAX_SIGNATURES = 64
+"""Most signatures looked at in one manifest: as many as it has layers, though envelopes may hold several each."""
+
+
+class Attestation(NamedTuple):
+    """What an attestation must be: the predicate type of its statement, and its greatest age, None for any."""
+
+    predicate_type: str
+    maximum_age: timedelta | None = None
+
 
 class Finding(NamedTuple):
     """What the steps came to.
 
-    `code` is set if it failed, `cause` if it is inconclusive.  `signer` says whose signature it is, for people; if the
-    signature counts only for a while, that is until `valid_until`.
+    `code` is set if it failed, `cause` if it is inconclusive.  `said` is what is told in the report: whose signature it
+    is, and attestations' predicates.  If the signature counts only for a while, that is until `valid_until`.
+    `attested` is what was signed, of one attestation.
     """
 
     status: Status
@@ -43,26 +62,53 @@ class Finding(NamedTuple):
     code: Code | None = None
     cause: Cause | None = None
     checks: tuple[CheckResult, ...] = ()
-    signer: Mapping[str, str] = MappingProxyType({})
+    said: Mapping[str, object] = MappingProxyType({})
     valid_until: datetime | None = None
+    attested: Said | None = None
+
+
+class _Wanted(NamedTuple):
+    """What must be true of a signature that counts."""
+
+    policy: SigningPolicy
+    believed: Signers
+    subject: Digest
+    now: datetime
+    attestation: Attestation | None
 
 
 def verify(
-    policy: SigningPolicy, material: Mapping[str, bytes], subject: Digest, evidence: Evidence, now: datetime
+    policy: SigningPolicy,
+    material: Mapping[str, bytes],
+    subject: Digest,
+    evidence: Evidence,
+    now: datetime,
+    attestation: Attestation | None = None,
 ) -> Inquiry[Finding]:
     """What the evidence's signatures come to together: see the module's docstring.
 
-    `material` is the DER of keys and certificates by their SHA-256.
+    `material` is the DER of keys and certificates by their SHA-256.  With `attestation` they are not signatures of an
+    image that are looked for; and all that are good are told, as a policy may want to read them.
     """
-    believed = _believed(policy, material, now)
+    wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation)
     found: list[Finding] = []
-    for blob, annotations in zip(evidence.blobs, evidence.manifest.annotations, strict=True):
-        if found:
-            yield Paused()
-        finding = _judged(policy, believed, subject, evidence.manifest.artifact_type, blob, annotations)
-        if finding.status is Status.PASSED:
+    good: list[Finding] = []
+    for finding in _all(wanted, evidence):
+        if isinstance(finding, Paused):
+            yield finding
+            continue
+        if len(found) + len(good) >= MAX_SIGNATURES:
+            text = f"manifest: got more than {MAX_SIGNATURES} signatures in its layers; expected fewer"
+            found = [_failed([], Check.INTEGRITY, LimitExceeded(text))]
+            break
+        if finding.status is not Status.PASSED:
+            found.append(finding)
+        elif attestation is None:
             return finding
-        found.append(finding)
+        else:
+            good.append(finding)
+    if attestation is not None and good:
+        return _attested(attestation.predicate_type, good)
     return _together(found)
 
 
@@ -85,36 +131,79 @@ def _together(found: Sequence[Finding]) -> Finding:
     return nearest._replace(message=f"{nearest.message}{others}")
 
 
-def _judged(
-    policy: SigningPolicy,
-    believed: Signers,
-    subject: Digest,
-    artifact_type: str,
-    blob: Blob,
-    annotations: object,
-) -> Finding:
-    """One signature."""
+def _all(wanted: _Wanted, evidence: Evidence) -> Iterator[Finding | Paused]:
+    """All signatures, one after the other, with a pause between two."""
+    for i, (blob, annotations) in enumerate(zip(evidence.blobs, evidence.manifest.annotations, strict=True)):
+        if i:
+            yield Paused()
+        yield from _judged(wanted, evidence.manifest.artifact_type, blob, annotations)
+
+
+def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object) -> Iterator[Finding | Paused]:
+    """The signatures of one blob, one after the other, until one is good; with a pause between two."""
     if isinstance(blob.failure, Unavailable):
-        return Finding(Status.INCONCLUSIVE, blob.failure.message, cause=blob.failure.cause)
-    checks: list[CheckResult] = []
-    check = Check.INTEGRITY
+        yield Finding(Status.INCONCLUSIVE, blob.failure.message, cause=blob.failure.cause)
+        return
     try:
-        signature = _read(artifact_type, blob, annotations)  # (1)
-        checks.append(_passed(check, f"a signature of {len(signature.signature)} bytes"))
-        check = Check.AUTHENTICITY
-        signer = believed.signer(signature)  # (2)
-        claims = signature.read()  # (3)
-        _check_image(claims, subject)  # (4)
-        _check_annotations(claims, subject, policy.annotations)  # (5)
+        signatures = _read(artifact_type, blob, annotations, wanted.attestation)  # (1)
     except Malformed as error:
-        checks.append(CheckResult(check, Action.ENFORCE, Status.FAILED, error.message, error.code))
-        return Finding(Status.FAILED, error.message, error.code, checks=tuple(checks))
-    checks.append(_passed(check, signer.how))
-    message = f"cosign signature verified {signer.who}"
-    return Finding(Status.PASSED, message, checks=tuple(checks), signer=signer.said, valid_until=signer.until)
+        yield _failed([], Check.INTEGRITY, error)
+        return
+    for i, signature in enumerate(signatures):
+        if i:
+            yield Paused()
+        finding = _checked(wanted, signature)
+        yield finding
+        if finding.status is Status.PASSED:
+            return
 
 
-def _read(artifact_type: str, blob: Blob, annotations: object) -> Signature:
+def _checked(wanted: _Wanted, signature: Signature) -> Finding:
+    """One signature."""
+    attestation = wanted.attestation
+    checks = [_passed(Check.INTEGRITY, f"a signature of {len(signature.signature)} bytes")]
+    check = Check.AUTHENTICITY
+    try:
+        signer = wanted.believed.signer(signature)  # (2)
+        said = signature.read()  # (3)
+        _check_image(said.claims, wanted.subject)  # (4)
+        _check_annotations(said.claims, wanted.subject, wanted.policy.annotations)  # (5)
+        checks.append(_passed(check, signer.how))
+        check, until = Check.EXPIRY, signer.until
+        if attestation is not None and attestation.maximum_age is not None:
+            made, end = _lifetime(signer, attestation.maximum_age, wanted.now)  # (6)
+            checks.append(_passed(check, f"known since {made:{_TIME}}; it counts until {end:{_TIME}}"))
+            until = end if until is None else min(until, end)
+    except Malformed as error:
+        return _failed(checks, check, error)
+    if attestation is None:
+        message = f"cosign signature verified {signer.who}"
+        return Finding(Status.PASSED, message, checks=tuple(checks), said=signer.said, valid_until=until)
+    message = f"attestation of the type {attestation.predicate_type} verified {signer.who}"
+    return Finding(Status.PASSED, message, checks=tuple(checks), said=signer.said, valid_until=until, attested=said)
+
+
+def _attested(predicate_type: str, good: Sequence[Finding]) -> Finding:
+    """Attestations that passed, with what each says, and who does, as far as there is room in a report.
+
+    A policy may rest on any of them: together they count for as long as the first that ends.
+    """
+    left, told = MAX_TOLD, []
+    for each in good:
+        said = each.attested or Said(())
+        if said.size <= left:
+            left -= said.size
+            told.append({**each.said, "predicate": said.predicate})
+        else:
+            told.append({**each.said, "predicateLeftOut": f"a statement of {said.size} bytes, with room for {left}"})
+    ends = [each.valid_until for each in good if each.valid_until is not None]
+    told_together = {**good[0].said, "predicateType": predicate_type, "attestations": told}
+    return good[0]._replace(said=told_together, valid_until=min(ends, default=None), attested=None)
+
+
+def _read(
+    artifact_type: str, blob: Blob, annotations: object, attestation: Attestation | None
+) -> tuple[Signature, ...]:
     """(1).  A layout is imported when there is one of it."""
     if blob.failure is not None:
         raise blob.failure
@@ -125,11 +214,33 @@ def _read(artifact_type: str, blob: Blob, annotations: object) -> Signature:
 
         from agent.formats import cosign_bundle
 
-        return cosign_bundle.read(blob)
+        if attestation is None:
+            return (cosign_bundle.read(blob),)
+        return (cosign_bundle.read(blob, attestation.predicate_type),)
+
+    if attestation is not None:
+        from agent.formats import cosign_attested
+
+        return cosign_attested.read(blob, annotations, attestation.predicate_type)
 
     from agent.formats import cosign_layer
 
-    return cosign_layer.read(blob, annotations)
+    return (cosign_layer.read(blob, annotations),)
+
+
+def _lifetime(signer: Signer, maximum_age: timedelta, now: datetime) -> tuple[datetime, datetime]:
+    """(6): since when the signature is known, of which the earliest counts, and until when it does.
+
+    Raises `Malformed`.
+    """
+    if not signer.times:
+        expected = "a log's promise (signed entry timestamp) or an RFC 3161 timestamp, as it has a maximumAge"
+        raise _TooOld(f"nothing proves how old the attestation is; expected {expected}")
+    made = min(signer.times)
+    end = made + maximum_age
+    if now >= end:
+        raise _TooOld(f"the attestation is of {made:{_TIME}}; it counted until {end:{_TIME}}")
+    return made, end
 
 
 def _check_image(claims: Sequence[Claim], subject: Digest) -> None:
@@ -154,6 +265,12 @@ def _is_about(claim: Claim, subject: Digest) -> bool:
     return claim.digests.get(subject.algorithm) == subject.encoded
 
 
+class _TooOld(Malformed):
+    """An attestation that is older than it may be, or of which nobody knows how old it is."""
+
+    code = Code.ATTESTATION_TOO_OLD
+
+
 class _AnotherImage(Malformed):
     """What was signed is not this image."""
 
@@ -164,6 +281,12 @@ class _AnnotationsDiffer(Malformed):
     """What was signed lacks what the configuration asks for."""
 
     code = Code.ANNOTATIONS_DIFFER
+
+
+def _failed(checks: Sequence[CheckResult], check: Check, error: Malformed) -> Finding:
+    """What ended with an error, after `checks` that passed."""
+    last = CheckResult(check, Action.ENFORCE, Status.FAILED, error.message, error.code)
+    return Finding(Status.FAILED, error.message, error.code, checks=(*checks, last))
 
 
 def _passed(check: Check, message: str) -> CheckResult:

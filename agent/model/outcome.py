@@ -59,9 +59,10 @@ class Outcome(NamedTuple):
     """What one verifier found about one piece of evidence.
 
     `status` is passed, failed (then `code` says how) or inconclusive (then `cause` says why).  `extensions` is what the
-    format adds to the report for people and policies, for example issuer and subject of the signer.  `valid_until` is
-    the moment from which the same checks would no longer pass, as far as the evidence tells: None if it names no end.
-    `told_until` is the moment at which others (who tell of revocation) may say something new: None if nobody was asked.
+    format adds to the report for people and policies, for example issuer and subject of the signer, or what an
+    attestation says: JSON values, bounded by the format.  `valid_until` is the moment from which the same checks would
+    no longer pass, as far as the evidence tells: None if it names no end.  `told_until` is the moment at which others
+    (who tell of revocation) may say something new: None if nobody was asked.
     """
 
     digest: Digest
@@ -73,6 +74,6 @@ class Outcome(NamedTuple):
     code: Code | None = None
     cause: Cause | None = None
     checks: tuple[CheckResult, ...] = ()
-    extensions: Mapping[str, str] = MappingProxyType({})
+    extensions: Mapping[str, object] = MappingProxyType({})
     valid_until: datetime | None = None
     told_until: datetime | None = None

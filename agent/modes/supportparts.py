@@ -75,7 +75,7 @@ _CONFIGURATION: Allowed = {
             "trustPolicies": _TRUST_POLICY,
             "trustStores": {EVERY: KEEP},
             "policies": {**dict.fromkeys(("keys", "name", "scopes", "sigstore"), KEEP), "annotations": {EVERY: KEEP}},
-            "tags": KEEP,
+            **dict.fromkeys(("maximumAge", "predicateType", "tags"), KEEP),
         },
     },
 }

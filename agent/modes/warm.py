@@ -38,7 +38,6 @@ from agent.codec import strictjson
 from agent.config.config import Config
 from agent.engine import Engine, verifiers_of
 from agent.errors import Cause, Malformed, Unavailable, UsageError
-from agent.gathering import Verifier
 from agent.judgement import Case, Judgement, Verifies, early_until, judge, opened
 from agent.model.answer import Answer
 from agent.model.descriptor import Descriptor
@@ -55,6 +54,7 @@ from agent.modes.warm_access import Connections
 from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
 from agent.rules.precedence import Standing
+from agent.verifier import Verifier
 
 DOOR = "daemon"
 """What the spool calls it."""

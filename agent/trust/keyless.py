@@ -71,10 +71,14 @@ class Presented(NamedTuple):
 
 
 class Recognised(NamedTuple):
-    """Who signed; and until when that holds, if it rests on certificates that are valid now and on nothing else."""
+    """Who signed; and until when that holds, if it rests on certificates that are valid now and on nothing else.
+
+    `times` are all that are known of when it was signed.
+    """
 
     signer: Signer
     until: datetime | None
+    times: tuple[datetime, ...] = ()
 
 
 class Times(NamedTuple):
@@ -109,7 +113,7 @@ def check_signer(
     key = publickeys.load(publickeys.spki(leaf))
     if not key.made(presented.signed.signature, presented.signed.message):  # (4)
         raise NotHolding("signature: does not hold under the signing certificate's key")
-    return Recognised(signer, None if times.moments else end)
+    return Recognised(signer, None if times.moments else end, times.moments)
 
 
 def check_times(

@@ -34,7 +34,15 @@ from agent.codec import (
 )
 from agent.config import canonical
 from agent.errors import Malformed, Unavailable, UsageError
-from agent.formats import cosign_bundle, cosign_layer, cosign_vouchers, notation_cose, notation_envelope, notation_jws
+from agent.formats import (
+    cosign_attested,
+    cosign_bundle,
+    cosign_layer,
+    cosign_vouchers,
+    notation_cose,
+    notation_envelope,
+    notation_jws,
+)
 from agent.formats.cosign import BUNDLE_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -126,6 +134,23 @@ def _cosign_evidence() -> list[bytes]:
         layer.content + _CUT + json.dumps(layer.annotations).encode(),
         signing_cosign.bundle(signing_cosign.statement(_IMAGE)).content,
     ]
+
+
+def _attested(data: bytes) -> None:
+    """A layer with an attestation, and its annotations: whose it is, what vouches for it, and what it says."""
+    content, cut, beside = data.partition(_CUT)
+    annotations = strictjson.decode(beside, "fuzz", limit=LIMIT) if cut else None
+    one = signing_cosign.Layer(content, annotations, cosign_attested.MEDIA_TYPE)
+    blob = Blob(signing_cosign.descriptor_of(one), content)
+    for signature in cosign_attested.read(blob, annotations, signing_cosign.PROVENANCE):
+        publickeys.load(signing_cosign.public_der()).made(signature.signature, signature.signed)
+        signature.read()
+        signature.vouchers()
+
+
+def _attested_layers() -> list[bytes]:
+    layer = signing_cosign.envelope(signing_cosign.attestation(_IMAGE), ("P-256", 0), ("P-256", 1))
+    return [layer.content, layer.content + _CUT + json.dumps(layer.annotations).encode()]
 
 
 def _public_keys(data: bytes) -> None:
@@ -375,6 +400,7 @@ TARGETS: Mapping[str, Target] = {
         lambda: [signing_cosign.payload("sha256:" + "0" * 64, optional={"env": "prod", "n": [1]})],
     ),
     "cosign": Target(_cosign, (Malformed,), _cosign_evidence),
+    "cosign-attested": Target(_attested, (Malformed,), _attested_layers),
     "public-keys": Target(
         _public_keys, (Malformed,),
         lambda: [_public_key(kind).replace(b"\n", b"\r\n") * 2 for kind in ("P-384", "RSA-2048")],

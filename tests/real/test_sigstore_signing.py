@@ -1,4 +1,4 @@
-"""Images that the real cosign signed without a key, or with one whose signatures a log keeps.
+"""Images that the real cosign signed, or attested, without a key, or with one whose signatures a log keeps.
 
 Nodeseal is asked as containerd asks it.  Sigstore's services are the tests' own, on this machine's loopback; cosign
 itself verifies what it signed.
@@ -35,6 +35,12 @@ VERIFIERS: list[dict[str, Any]] = [
     {"name": "key", "type": "cosign", "keys": ["own.pub"]},
 ]
 
+_YOUNG = {"type": "attestation", "predicateType": "slsaprovenance1", "maximumAge": "1h"}
+ATTESTED: list[dict[str, Any]] = [
+    {"name": "built", **_YOUNG, "identities": [IDENTITY]},
+    {"name": "built-by-key", **_YOUNG, "keys": ["own.pub"], "trustRoot": "trusted_root.json"},
+]
+
 
 class Workshop(NamedTuple):
     """A registry, the program under rules for it, and the real cosign with services."""
@@ -46,15 +52,15 @@ class Workshop(NamedTuple):
 
     def image(self, name: str) -> Descriptor:
         """An image in a repository of each verifier's, all with one digest."""
-        for verifier in VERIFIERS:
+        for verifier in (*VERIFIERS, *ATTESTED):
             image = self.registry.push_image(f"{verifier['name']}/{name}", "1", salt=name)
         return image
 
-    def sign(self, repository: str, image: Descriptor, *words: str, key: bool) -> None:
-        """Sign it, with everything that the services give."""
+    def sign(self, repository: str, image: Descriptor, *words: str, key: bool, verb: str = "sign") -> None:
+        """Sign it, or `attest` something of it, with everything that the services give."""
         key_words = ["--key", str(self.cosign.key)] if key else ["--identity-token", identity_token()]
         self.cosign.run(
-            "sign", "--yes", *key_words, "--signing-config", str(self.folder / "services.json"),
+            verb, "--yes", *key_words, "--signing-config", str(self.folder / "services.json"),
             "--trusted-root", str(self.folder / "trusted_root.json"), "--allow-http-registry", *words,
             f"{self.registry.host}/{repository}@{image.digest}",
         )  # fmt: skip
@@ -95,7 +101,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
         section = {
             "apiVersion": "nodeseal.dev/v1alpha1",
             "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
-            "verifiers": VERIFIERS,
+            "verifiers": [*VERIFIERS, *ATTESTED],
             "rules": [
                 {
                     "name": str(each["name"]),
@@ -103,7 +109,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
                     "verifiers": [each["name"]],
                     "policy": {"any": [each["name"]]},
                 }
-                for each in VERIFIERS
+                for each in (*VERIFIERS, *ATTESTED)
             ],
         }
         store = {"plugins": [{"name": "oras", "useHttp": True}]}
@@ -141,6 +147,22 @@ def test_image_signed_with_a_key_is_pulled_if_a_log_keeps_the_signature(workshop
     for name in ("logged", "key"):
         workshop.cosign.sign(f"{workshop.registry.host}/{name}/quiet@{quiet.digest}")
     assert [workshop.code(f"{name}/quiet", quiet) for name in ("logged", "key")] == ["NS-2114", ""]
+
+
+def test_attestation_that_a_timestamp_proves_the_age_of_is_enough_where_an_age_is_asked_for(workshop: Workshop) -> None:
+    image = workshop.image("attested")
+    predicate = workshop.folder / "predicate.json"
+    predicate.write_text('{"buildDefinition": {"buildType": "x"}, "runDetails": {"builder": {"id": "y"}}}')
+    words = ("--type", "slsaprovenance1", "--predicate", str(predicate))
+    for name, key in (("built", False), ("built-by-key", True), ("release", False), ("logged", True)):
+        workshop.sign(f"{name}/attested", image, *words, key=key, verb="attest")
+    names = ("built", "built-by-key", "release", "logged")
+    codes = {name: workshop.code(f"{name}/attested", image) for name in names}
+    assert codes == {"built": "", "built-by-key": "", "release": "NS-2112", "logged": "NS-2112"}
+    name = f"{workshop.registry.host}/built/attested@{image.digest}"
+    shown = workshop.program.person("verify", "--root", str(workshop.program.root), "--explain", name)
+    assert shown.code == 0, shown.out
+    assert "expiry (enforce): known since " in shown.out
 
 
 def test_evidence_of_another_image_is_none(workshop: Workshop) -> None:

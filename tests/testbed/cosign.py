@@ -57,12 +57,24 @@ class Cosign:
         else:
             self._must(*words, *_OLD, "--registry-referrers-mode", "oci-1-1", image, more=_EXPERIMENTAL)
 
-    def attest(self, image: str, predicate: pathlib.Path) -> None:
-        """Attest that an image was built in some way, as cosign 3 does."""
-        self._must(
-            "attest", "--yes", "--key", str(self.key), "--allow-http-registry", "--signing-config", str(self._services),
-            "--type", "slsaprovenance1", "--predicate", str(predicate), image,
-        )  # fmt: skip
+    def attest(
+        self, image: str, predicate: pathlib.Path, *, kind: str = "slsaprovenance1", layout: str = BUNDLE
+    ) -> None:
+        """Attest something of an image, usually how it was built; `kind` is what cosign calls the predicate's type.
+
+        In a bundle, or under the tag: for attestations there is no third layout.
+        """
+        words = ["attest", "--yes", "--key", str(self.key), "--allow-http-registry"]
+        said = ["--type", kind, "--predicate", str(predicate), image]
+        if layout == BUNDLE:
+            self._must(*words, "--signing-config", str(self._services), *said)
+        else:
+            self._must(*words, *_OLD, *said)
+
+    def accepts_attestation(self, image: str, kind: str, *, key: pathlib.Path | None = None) -> bool:
+        """What `cosign verify-attestation` says of an image, by this key if no other is given."""
+        words = ["--key", str(key or self.public), "--insecure-ignore-tlog", "--allow-http-registry", "--type", kind]
+        return self._run("verify-attestation", *words, image).code == 0
 
     def accepts(self, image: str, *options: str, key: pathlib.Path | None = None, layout: str = BUNDLE) -> bool:
         """What `cosign verify` says of an image, by this key if no other is given.

@@ -1,0 +1,61 @@
+"""Verifiers as they are configured, each with its format.  Used by the steps of a verification (`agent.gathering`)."""
+
+from typing import Mapping
+
+from agent.config.config import VerifierSettings
+from agent.formats import Format, format_class
+
+ALL_TYPES = "*"
+"""The artifact type that stands for every other."""
+
+
+class Verifier:
+    """A configured verifier: what it looks for, and the format that verifies it.
+
+    The format is loaded when there is evidence for it: its cryptography costs an unsigned image nothing.
+    """
+
+    __slots__ = ("_certificates", "_format", "_settings")
+
+    def __init__(self, settings: VerifierSettings, certificates: Mapping[str, bytes]) -> None:
+        """Keep the settings, and the certificates that they refer to."""
+        self._settings = settings
+        self._certificates = certificates
+        self._format: Format | None = None
+
+    @property
+    def name(self) -> str:
+        """The verifier's name in messages."""
+        return self._settings.name
+
+    @property
+    def type(self) -> str:
+        """Its format, a key of `agent.formats.FORMATS`."""
+        return self._settings.type
+
+    @property
+    def artifact_types(self) -> tuple[str, ...]:
+        """What it looks for."""
+        return self._settings.artifact_types
+
+    @property
+    def format(self) -> Format:
+        """Its format, loaded on first use."""
+        if self._format is None:
+            kind = format_class(self._settings.type)
+            self._format = kind.load(self._settings.name, self._settings.settings, self._certificates)
+        return self._format
+
+    @property
+    def nested(self) -> bool:
+        """Whether what refers to its evidence must be verified too."""
+        return self._settings.nested
+
+    def handles(self, artifact_type: str) -> bool:
+        """Whether evidence of this type is for this verifier."""
+        return artifact_type in self.artifact_types or ALL_TYPES in self.artifact_types
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """The tags that it wants to know of: see `Format.tags`."""
+        return {end: kind for end, kind in self.format.tags.items() if self.handles(kind)}
