@@ -35,6 +35,8 @@ class Sigstore:
         presented = Presented(signed, signature.signature, (), vouchers.entries, vouchers.timestamps)
         logs = self._demands.check_logged(presented, self._material, self._now).logs
         found = self._keys.signer(signature)
+        if not logs:  # none was asked for, and none has it
+            return found
         return found._replace(how=f"{found.how}, and logged ({logs})", who=f"{found.who}, and logged")
 
     def _identified(self, signature: Signature) -> Signer:
