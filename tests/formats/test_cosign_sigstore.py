@@ -6,6 +6,7 @@ from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.codec import dsse
 from agent.errors import Code
@@ -90,6 +91,55 @@ def test_second_rekor_with_a_timestamp_passes() -> None:
     untimed = outcome_of(bundled(sigstore.bundle(made, [entry])), form=verifier(I))
     assert told(untimed) == (Status.FAILED, Code.TIMESTAMP_INVALID)
     assert untimed.message.startswith("nothing proves when the image was signed; expected")
+
+
+def _older(version: int, *without: str, beside: tuple[bytes, ...] = (), form: str = "x509CertificateChain") -> Layer:
+    """A keyless signature in an older bundle; `without` are members of the log entry."""
+    made = sigstore.signed_envelope(I.leaf(), sigstore.statement(IMAGE))
+    entry = {name: each for name, each in I.first_entry(made.first_body()).items() if name not in without}
+    chain = {"certificates": [{"rawBytes": b64(each)} for each in (made.leaf.der, *beside)]}
+    certificates = {form: chain if form == "x509CertificateChain" else {"rawBytes": b64(made.leaf.der)}}
+    kind = f"application/vnd.dev.sigstore.bundle+json;version=0.{version}"
+    value = sigstore.bundle(made, mediaType=kind, verificationMaterial={**certificates, "tlogEntries": [entry]})
+    return Layer(json.dumps(value).encode(), None, kind)
+
+
+_CHAIN = tuple(each.public_bytes(Encoding.DER) for each in (I.issuer, I.root))
+
+
+@pytest.mark.parametrize(
+    ("made", "code"),
+    [
+        (_older(1), None),
+        (_older(1, beside=_CHAIN), None),
+        (_older(1, "inclusionProof"), None),
+        (_older(1, "inclusionPromise"), Code.EVIDENCE_MALFORMED),
+        (_older(1, form="certificate"), Code.EVIDENCE_MALFORMED),
+        (_older(2), None),
+        (_older(2, beside=_CHAIN), None),
+        (_older(2, "inclusionProof"), Code.EVIDENCE_MALFORMED),
+        (_older(2, "inclusionPromise"), Code.TIMESTAMP_INVALID),
+        (_older(2, form="certificate"), Code.EVIDENCE_MALFORMED),
+        (_older(3), Code.EVIDENCE_MALFORMED),
+        (_older(3, form="certificate"), None),
+    ],
+)
+def test_each_version_of_a_bundle_has_rules_of_its_own(made: Layer, code: Code | None) -> None:
+    assert outcome_of(made, form=verifier(I)).code is code
+
+
+def test_certificates_that_came_in_a_chain_are_no_roots() -> None:
+    other = sigstore.instance(4)
+    made = sigstore.signed_envelope(other.leaf(), sigstore.statement(IMAGE))
+    ders = [made.leaf.der, *(each.public_bytes(Encoding.DER) for each in (other.issuer, other.root))]
+    material = {
+        "x509CertificateChain": {"certificates": [{"rawBytes": b64(each)} for each in ders]},
+        "tlogEntries": [I.first_entry(made.first_body())],
+    }
+    kind = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+    value = sigstore.bundle(made, mediaType=kind, verificationMaterial=material)
+    refused = outcome_of(Layer(json.dumps(value).encode(), None, kind), form=verifier(I))
+    assert told(refused) == (Status.FAILED, Code.SIGNER_NOT_TRUSTED)
 
 
 @pytest.mark.parametrize("make", [by_bundle, of_layer])
