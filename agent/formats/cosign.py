@@ -109,6 +109,7 @@ class CosignFormat:
             checks=found.checks,
             extensions=found.signer,
             valid_until=found.valid_until,
+            signers=found.names,
         )
 
     def _outcome(self, evidence: Evidence, status: Status, message: str) -> Outcome:

@@ -27,11 +27,12 @@ class Altered(Malformed):
 
 
 class Signer(NamedTuple):
-    """Who signed, in three ways: for the list of checks, for the message, for whoever evaluates the report."""
+    """Who signed, in four ways: for the list of checks, for the message, for people, and as one name for one signer."""
 
     how: str
     who: str
     said: Mapping[str, str]
+    name: str
     until: datetime | None = None
 
 
@@ -57,6 +58,7 @@ class Keys:
             f"signed with the key {key.fingerprint}",
             f"with the key {_shown(key)}",
             {"Key": f"sha256:{key.fingerprint}"},
+            f"sha256:{key.fingerprint}",
         )
 
     def key(self, signature: Signature) -> PublicKey:

@@ -7,6 +7,7 @@ for it.
 from collections.abc import Mapping
 from datetime import datetime
 
+from agent.codec import strictjson
 from agent.formats.cosign_signature import Signature
 from agent.formats.cosign_signers import Keys, NotTrusted, Signer
 from agent.trust import publickeys
@@ -49,4 +50,5 @@ class Sigstore:
         signer, until = self._demands.recognise(presented, self._material, self._now)
         subject, issuer = (ascii(text)[1:-1] for text in (signer.subject, signer.issuer))
         said = {"Subject": signer.subject, "Issuer": signer.issuer, **signer.claims}
-        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, until)
+        name = strictjson.canonical([signer.issuer, signer.subject]).decode("ascii")
+        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, name, until)

@@ -1,5 +1,7 @@
 """The steps of verifying one piece of cosign's evidence, which may hold several signatures: one that is good is enough.
 
+Where several signers are wanted, signatures are looked at until so many different ones are found.
+
 For each signature, in this order; the first that fails ends it:
 
 1. read the layout: one blob is one signature
@@ -35,7 +37,7 @@ class Finding(NamedTuple):
     """What the steps came to.
 
     `code` is set if it failed, `cause` if it is inconclusive.  `signer` says whose signature it is, for people; if the
-    signature counts only for a while, that is until `valid_until`.
+    signature counts only for a while, that is until `valid_until`.  `names` tell signers apart.
     """
 
     status: Status
@@ -45,6 +47,7 @@ class Finding(NamedTuple):
     checks: tuple[CheckResult, ...] = ()
     signer: Mapping[str, str] = MappingProxyType({})
     valid_until: datetime | None = None
+    names: tuple[str, ...] = ()
 
 
 def verify(
@@ -56,13 +59,26 @@ def verify(
     """
     yield from ()
     believed = _believed(policy, material, now)
-    found = []
+    found: list[Finding] = []
+    passed: dict[str, Finding] = {}
     for blob, annotations in zip(evidence.blobs, evidence.manifest.annotations, strict=True):
         finding = _judged(policy, believed, subject, evidence.manifest.artifact_type, blob, annotations)
-        if finding.status is Status.PASSED:
-            return finding
         found.append(finding)
-    return _together(found)
+        for name in finding.names:
+            passed.setdefault(name, finding)
+        if len(passed) >= policy.threshold:
+            return _passed_together(list(passed.values()))
+    unknown = any(each.status is Status.INCONCLUSIVE for each in found)
+    return _together(found) if unknown or not passed else _passed_together(list(passed.values()))
+
+
+def _passed_together(found: Sequence[Finding]) -> Finding:
+    """Signatures of different signers, as one."""
+    first, *others = found
+    ends = [each.valid_until for each in found if each.valid_until is not None]
+    more = f", and {len(others)} more signers'" if others else ""
+    names = tuple(sorted(name for each in found for name in each.names))
+    return first._replace(message=f"{first.message}{more}", valid_until=min(ends, default=None), names=names)
 
 
 def _believed(policy: SigningPolicy, material: Mapping[str, bytes], now: datetime) -> Signers:
@@ -110,7 +126,14 @@ def _judged(
         return Finding(Status.FAILED, error.message, error.code, checks=tuple(checks))
     checks.append(_passed(check, signer.how))
     message = f"cosign signature verified {signer.who}"
-    return Finding(Status.PASSED, message, checks=tuple(checks), signer=signer.said, valid_until=signer.until)
+    return Finding(
+        Status.PASSED,
+        message,
+        checks=tuple(checks),
+        signer=signer.said,
+        valid_until=signer.until,
+        names=(signer.name,),
+    )
 
 
 def _read(artifact_type: str, blob: Blob, annotations: object) -> Signature:
