@@ -40,7 +40,7 @@ class Signers(Protocol):
     """All whose signatures count."""
 
     def signer(self, signature: Signature) -> Signer:
-        """Which of them made the signature.  Raises `Malformed`."""
+        """Which of them made the signature.  Raises `Malformed`; `Unavailable` if nobody can tell."""
         ...
 
 

@@ -124,6 +124,9 @@ def _judged(
     except Malformed as error:
         checks.append(CheckResult(check, Action.ENFORCE, Status.FAILED, error.message, error.code))
         return Finding(Status.FAILED, error.message, error.code, checks=tuple(checks))
+    except Unavailable as error:
+        checks.append(CheckResult(check, Action.ENFORCE, Status.INCONCLUSIVE, error.message, cause=error.cause))
+        return Finding(Status.INCONCLUSIVE, error.message, cause=error.cause, checks=tuple(checks))
     checks.append(_passed(check, signer.how))
     message = f"cosign signature verified {signer.who}"
     return Finding(
