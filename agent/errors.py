@@ -57,6 +57,7 @@ class Cause(str, Enum):
     CONFIGURATION_STALE = "configurationStale"
     CLOCK_IMPLAUSIBLE = "clockImplausible"
     KEY_PROVIDER = "keyProvider"
+    TRUST_ROOT_STALE = "trustRootStale"
 
 
 class Code(str, Enum):
@@ -108,6 +109,7 @@ class Code(str, Enum):
     CREDENTIALS_UNAVAILABLE = "NS-3009"
     CONFIGURATION_STALE = "NS-3010"
     KEY_PROVIDER = "NS-3011"
+    TRUST_ROOT_STALE = "NS-3012"
 
     BUG = "NS-9001"
 

@@ -93,6 +93,16 @@ OWN_COSIGN_KEYS: Schema = {
         "x-expected": "the path of a trusted root, or a list of 1 to 4",
         "examples": ["trusted_root.json"],
     },
+    "threshold": {
+        "title": "Threshold",
+        "description": "How many different ones of them must have signed: different keys, or different pairs of issuer "
+        "and subject.",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 16,
+        "default": 1,
+        "x-expected": "a whole number from 1 to 16",
+    },
     "transparencyLogs": _number("Transparency logs", "How many different logs must have the signature.", 1),
     "timestamps": _number("Timestamps", "Of how many different authorities there must be a timestamp (RFC 3161).", 0),
     "certificateLogs": _number("Certificate logs", "In how many different logs the certificate must be (SCT).", 1),

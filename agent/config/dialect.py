@@ -6,7 +6,7 @@ that are used, patterns, rules that contradict each other, versions, and what is
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import combinations
 from typing import NamedTuple, cast
@@ -149,12 +149,16 @@ def read_rules(
                 got = f"{checking.shown(each)}, which no verifier is called"
                 findings.append(Finding((*path, "verifiers", j), got, near))
         wanted_policy = at(given, "policy")
+        signers = {name: number for name, number in signers_wanted(verifiers).items() if name in wanted}
         if isinstance(wanted_policy, str):
+            findings += refused_thresholds(verifiers, signers)
             if wanted_policy not in compiled:
                 compiled[wanted_policy] = _program(wanted_policy, documents, place.text((*path, "policy")), problems)
             policy = compiled[wanted_policy]
         else:
             policy = _counted(cast("Mapping[str, object]", wanted_policy), wanted, (*path, "policy"), findings)
+            if signers := {name: number for name, number in signers.items() if name in policy.settings["of"]}:  # type: ignore[operator]
+                policy = policy._replace(settings={**policy.settings, "signers": signers})
         repository = _repository(at(given, "evidenceRepository"), (*path, "evidenceRepository"), findings)
         in_order = tuple(verifier.name for verifier in verifiers if verifier.name in wanted)
         lenient = at(given, "allowWithoutEvidence") is True
@@ -184,6 +188,20 @@ def read_rules(
     else:
         findings += _ties(patterns)
     return tuple(rules)
+
+
+def signers_wanted(verifiers: Sequence[VerifierEntry]) -> dict[str, int]:
+    """How many different signers a verifier of our own asks for, by its name, where that is more than one."""
+    ours = {each.name: each.options.get("threshold") for each in verifiers if each.path[:1] == (SECTION,)}
+    return {name: number for name, number in ours.items() if isinstance(number, int) and number > 1}
+
+
+def refused_thresholds(verifiers: Sequence[VerifierEntry], names: Container[str]) -> Iterator[Finding]:
+    """What is wrong with verifiers that ask for several signers under a policy that can't count them."""
+    for each in verifiers:
+        if each.name in names and each.name in signers_wanted([each]):
+            expected = "1 here, as this policy does not count signers; or any, all or of a threshold in a rule's policy"
+            yield Finding((*each.path, "threshold"), str(each.options["threshold"]), expected)
 
 
 class Placing:

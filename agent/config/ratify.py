@@ -255,6 +255,7 @@ class _Reading:
         if policy.name == "configpolicy" and not any(finding.fatal for finding in findings):
             findings += _listed_in_vain(policy, ratifys)  # else a verifier may be missing that a person did write
         names = tuple(each.name for each in verifiers)
+        findings += dialect.refused_thresholds(verifiers, names)
         only = Rule(DEFAULT_RULE, (EVERYTHING,), names, policy, enforcement=default.enforcement)
         return (only._replace(failure_policy=default.failure_policy),)
 

@@ -2,7 +2,8 @@
 
 Three layouts, one verification (`agent.formats.cosign_steps`):
 
-- a Sigstore bundle that refers to the image (cosign 3): artifact type and layer `...sigstore.bundle.v0.3+json`
+- a Sigstore bundle that refers to the image (cosign 3): artifact type and layer `...sigstore.bundle.v0.3+json`,
+  or an older one
 - layers of a manifest that the tag `ALGORITHM-HEX.sig` names (cosign until version 2), one signature in each
 - the same layers in a manifest that refers to the image (cosign's experimental OCI 1.1 mode)
 
@@ -108,6 +109,7 @@ class CosignFormat:
             checks=found.checks,
             extensions=found.said,
             valid_until=found.valid_until,
+            signers=found.names,
         )
 
     def _outcome(self, evidence: Evidence, status: Status, message: str) -> Outcome:

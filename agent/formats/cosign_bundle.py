@@ -1,4 +1,4 @@
-"""The layout of cosign 3: a Sigstore bundle with a signed in-toto statement.
+"""The layout of cosign 3: a Sigstore bundle with a signed in-toto statement, in any version of the specification's.
 
 A statement is a signature if its predicate type says so, and nothing else is: whoever may attest something of an image
 (a scanner, a builder) has not released it.  cosign itself takes any predicate type here.  Where an attestation is
@@ -13,8 +13,6 @@ from agent.model.evidence import Blob
 PREDICATE_TYPE = "https://sigstore.dev/cosign/sign/v1"
 """What cosign calls the statement that an image is signed."""
 
-_OLD = (sigstorebundle.V01, sigstorebundle.V02)
-
 
 class AnotherPredicate(Malformed):
     """A statement, which says something else than what is wanted."""
@@ -25,8 +23,6 @@ class AnotherPredicate(Malformed):
 def read(blob: Blob, wanted: str = PREDICATE_TYPE) -> Signature:
     """The signature in a bundle, over a statement of the predicate type `wanted`.  Raises `Malformed`."""
     bundle = sigstorebundle.parse(blob.content)
-    if bundle.media_type in _OLD:
-        raise Unsupported(f"bundle: got {bundle.media_type}; expected version 0.3, which cosign has for images")
     envelope = bundle.content
     if not isinstance(envelope, dsse.Envelope):
         raise Unsupported("bundle: got a message signature; expected a signed statement (dsseEnvelope)")

@@ -1,8 +1,9 @@
 """The options of a `cosign` verifier: checked when a configuration is published, never on a pull.
 
-Three forms.  Our own: `keys` or `identities`, and `annotations` that must be in what was signed; it looks at cosign's
-tags by itself.  Ratify's: `trustPolicies`, which say which keys or identities count for which images.  Ratify's older
-one: `key`.  Under both of Ratify's it is the store's `cosignEnabled` that says whether tags are looked at.
+Three forms.  Our own: `keys` or `identities`, how many of them, and `annotations` that must be in what was signed; it
+looks at cosign's tags by itself.  Ratify's: `trustPolicies`, which say which keys or identities count for which
+images.  Ratify's older one: `key`.  Under both of Ratify's it is the store's `cosignEnabled` that says whether tags are
+looked at.
 
 No log is asked over the network: what one promised, and signed, comes with a signature.  What that is checked with is a
 trusted root (`agent.formats.cosign_sigstore_options`).  Every problem is collected.
@@ -19,7 +20,7 @@ from agent.model.documents import Document, Sources
 from agent.trust import publickeys
 from agent.trust.signingpolicy import EVERYTHING, SigningPolicy, overlap
 
-KEYS, ANNOTATIONS = "keys", "annotations"
+KEYS, ANNOTATIONS, THRESHOLD = "keys", "annotations", "threshold"
 KEY, REKOR, TRUST_POLICIES = "key", "rekorURL", "trustPolicies"
 TLOG, KEYLESS, SCOPES = "tLogVerify", "keyless", "scopes"
 
@@ -68,7 +69,19 @@ class _Reading:
         keys = self._together(listed, at) if KEYS in options else ()
         wanted = options.get(ANNOTATIONS)
         annotations = dict(wanted) if isinstance(wanted, dict) else {}
-        return [SigningPolicy("", (EVERYTHING,), keys, annotations, self._sigstore.own(options, self._where))]
+        sigstore = self._sigstore.own(options, self._where)
+        return [SigningPolicy("", (EVERYTHING,), keys, annotations, sigstore, self._threshold(options, keys))]
+
+    def _threshold(self, options: Object, keys: Sequence[str]) -> int:
+        """How many different signers are wanted; more than there can be is an error."""
+        threshold = cast("int", options.get(THRESHOLD, 1))
+        identities = cast("Sequence[Object]", options.get(IDENTITIES, []))
+        exact = all("issuer" in each and "subject" in each for each in identities)
+        most = len(identities) if identities else len(keys)
+        if exact and most and threshold > most:
+            expected = f"at most {most}, as many as can sign"
+            self.problems.append(Problem(f"{self._where}.{THRESHOLD}", str(threshold), expected))
+        return threshold
 
     def old(self, options: Object) -> list[SigningPolicy]:
         """`key` alone.  Ratify asks for a log if `rekorURL` is there, and takes anybody's certificate without a key."""

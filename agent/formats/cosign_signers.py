@@ -27,15 +27,16 @@ class Altered(Malformed):
 
 
 class Signer(NamedTuple):
-    """Who signed, in three ways: for the list of checks, for the message, for whoever evaluates the report.
+    """Who signed, in four ways: for the list of checks, for the message, for whoever evaluates the report, and `name`.
 
-    `until` is as in `agent.trust.keyless.Recognised`; `times` are those at which others knew the signature, each
-    verified, none if nobody vouches for one.
+    `name` is one name for one signer.  `until` is as in `agent.trust.keyless.Recognised`; `times` are those at which
+    others knew the signature, each verified, none if nobody vouches for one.
     """
 
     how: str
     who: str
     said: Mapping[str, str]
+    name: str
     until: datetime | None = None
     times: tuple[datetime, ...] = ()
 
@@ -44,7 +45,7 @@ class Signers(Protocol):
     """All whose signatures count."""
 
     def signer(self, signature: Signature) -> Signer:
-        """Which of them made the signature.  Raises `Malformed`."""
+        """Which of them made the signature.  Raises `Malformed`; `Unavailable` if nobody can tell."""
         ...
 
 
@@ -62,6 +63,7 @@ class Keys:
             f"signed with the key {key.fingerprint}",
             f"with the key {_shown(key)}",
             {"Key": f"sha256:{key.fingerprint}"},
+            f"sha256:{key.fingerprint}",
         )
 
     def key(self, signature: Signature) -> PublicKey:

@@ -7,6 +7,7 @@ for it.
 from collections.abc import Mapping
 from datetime import datetime
 
+from agent.codec import strictjson
 from agent.formats.cosign_signature import Signature
 from agent.formats.cosign_signers import Keys, NotTrusted, Signer
 from agent.trust import publickeys
@@ -35,6 +36,8 @@ class Sigstore:
         presented = Presented(signed, _stamped(signature), (), vouchers.entries, vouchers.timestamps)
         times = self._demands.check_logged(presented, self._material, self._now)
         found = self._keys.signer(signature)
+        if not times.logs:  # none was asked for, and none has it
+            return found._replace(times=times.moments)
         return found._replace(
             how=f"{found.how}, and logged ({times.logs})", who=f"{found.who}, and logged", times=times.moments
         )
@@ -49,7 +52,8 @@ class Sigstore:
         signer, until, times = self._demands.recognise(presented, self._material, self._now)
         subject, issuer = (ascii(text)[1:-1] for text in (signer.subject, signer.issuer))
         said = {"Subject": signer.subject, "Issuer": signer.issuer, **signer.claims}
-        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, until, times)
+        name = strictjson.canonical([signer.issuer, signer.subject]).decode("ascii")
+        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, name, until, times)
 
 
 def _stamped(signature: Signature) -> bytes:

@@ -1,6 +1,7 @@
 """The steps of verifying one piece of cosign's evidence, which may hold several signatures: one that is good is enough.
 
 Signatures of images, and attestations, are verified alike; what is said here of the first holds for the others.
+Where several signers are wanted, signatures are looked at until so many different ones are found.
 
 For each signature, in this order; the first that fails ends it:
 
@@ -54,7 +55,7 @@ class Finding(NamedTuple):
 
     `code` is set if it failed, `cause` if it is inconclusive.  `said` is what is told in the report: whose signature it
     is, and attestations' predicates.  If the signature counts only for a while, that is until `valid_until`.
-    `attested` is what was signed, of one attestation.
+    `attested` is what was signed, of one attestation.  `names` tell signers apart.
     """
 
     status: Status
@@ -65,6 +66,7 @@ class Finding(NamedTuple):
     said: Mapping[str, object] = MappingProxyType({})
     valid_until: datetime | None = None
     attested: Said | None = None
+    names: tuple[str, ...] = ()
 
 
 class _Wanted(NamedTuple):
@@ -101,15 +103,33 @@ def verify(
             text = f"manifest: got more than {MAX_SIGNATURES} signatures in its layers; expected fewer"
             found = [_failed([], Check.INTEGRITY, LimitExceeded(text))]
             break
-        if finding.status is not Status.PASSED:
-            found.append(finding)
-        elif attestation is None:
-            return finding
-        else:
-            good.append(finding)
-    if attestation is not None and good:
+        (good if finding.status is Status.PASSED else found).append(finding)
+        if attestation is None and len(_by_signer(good)) >= policy.threshold:
+            return _passed_together(_by_signer(good))
+    if not good:
+        return _together(found)
+    if attestation is not None:
         return _attested(attestation.predicate_type, good)
-    return _together(found)
+    unknown = any(each.status is Status.INCONCLUSIVE for each in found)  # it may be a signer's that is lacking
+    return _together(found) if unknown else _passed_together(_by_signer(good))
+
+
+def _by_signer(good: Sequence[Finding]) -> list[Finding]:
+    """The first signature of each signer."""
+    found: dict[str, Finding] = {}
+    for each in good:
+        for name in each.names:
+            found.setdefault(name, each)
+    return list(found.values())
+
+
+def _passed_together(found: Sequence[Finding]) -> Finding:
+    """Signatures of different signers, as one."""
+    first, *others = found
+    ends = [each.valid_until for each in found if each.valid_until is not None]
+    more = f", and {len(others)} more signers'" if others else ""
+    names = tuple(sorted(name for each in found for name in each.names))
+    return first._replace(message=f"{first.message}{more}", valid_until=min(ends, default=None), names=names)
 
 
 def _believed(policy: SigningPolicy, material: Mapping[str, bytes], now: datetime) -> Signers:
@@ -176,11 +196,19 @@ def _checked(wanted: _Wanted, signature: Signature) -> Finding:
             until = end if until is None else min(until, end)
     except Malformed as error:
         return _failed(checks, check, error)
-    if attestation is None:
-        message = f"cosign signature verified {signer.who}"
-        return Finding(Status.PASSED, message, checks=tuple(checks), said=signer.said, valid_until=until)
-    message = f"attestation of the type {attestation.predicate_type} verified {signer.who}"
-    return Finding(Status.PASSED, message, checks=tuple(checks), said=signer.said, valid_until=until, attested=said)
+    except Unavailable as error:
+        checks.append(CheckResult(check, Action.ENFORCE, Status.INCONCLUSIVE, error.message, cause=error.cause))
+        return Finding(Status.INCONCLUSIVE, error.message, cause=error.cause, checks=tuple(checks))
+    what = "cosign signature" if attestation is None else f"attestation of the type {attestation.predicate_type}"
+    return Finding(
+        Status.PASSED,
+        f"{what} verified {signer.who}",
+        checks=tuple(checks),
+        said=signer.said,
+        valid_until=until,
+        attested=None if attestation is None else said,
+        names=(signer.name,),
+    )
 
 
 def _attested(predicate_type: str, good: Sequence[Finding]) -> Finding:

@@ -63,6 +63,7 @@ class Outcome(NamedTuple):
     attestation says: JSON values, bounded by the format.  `valid_until` is the moment from which the same checks would
     no longer pass, as far as the evidence tells: None if it names no end.  `told_until` is the moment at which others
     (who tell of revocation) may say something new: None if nobody was asked.
+    `signers` are names of those who signed, each the same wherever it signs; empty where a format does not tell them.
     """
 
     digest: Digest
@@ -77,3 +78,4 @@ class Outcome(NamedTuple):
     extensions: Mapping[str, object] = MappingProxyType({})
     valid_until: datetime | None = None
     told_until: datetime | None = None
+    signers: tuple[str, ...] = ()

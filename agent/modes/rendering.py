@@ -63,6 +63,7 @@ REMEDIES: dict[Code, str] = {
     Code.CLOCK_IMPLAUSIBLE: "set this host's clock",
     Code.CONFIGURATION_STALE: "let this node's daemon reach its API server again, see nodeseal status",
     Code.KEY_PROVIDER: "make the key provider's address reachable from this host, see nodeseal status",
+    Code.TRUST_ROOT_STALE: "publish a configuration with the present trusted root of the Sigstore instance",
     Code.CREDENTIALS_UNAVAILABLE: "correct the registry's entry in /etc/nodeseal/docker-config.json",
 }
 

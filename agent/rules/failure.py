@@ -6,8 +6,8 @@ decides.
 
 Limits: what somebody can bring about from afar never lets an image pass that was not verified before, whatever is
 written.  That is `deadline` and `throttled` for everybody, `configurationStale` and `keyProvider` (whoever cuts a node
-off waits for them), and the registry's causes where a rule's pattern does not name the host: who names an image chooses
-its registry there.
+off waits for them), `trustRootStale` (anybody can sign as somebody whom the root does not know), and the registry's
+causes where a rule's pattern does not name the host: who names an image chooses its registry there.
 
 What was verified under a configuration that is too old, or with keys that are, is never stale itself, (1): what it
 rests on is what nobody can vouch for.
@@ -23,7 +23,7 @@ from agent.rules.rule import ACTIONS, FailureAction, FailurePolicy
 from agent.rules.ruleset import Staleness
 
 REGISTRY_CAUSES = (Cause.REGISTRY_UNAVAILABLE, Cause.UNAUTHORIZED, Cause.CREDENTIALS_UNAVAILABLE)
-NEVER_UNSEEN = (Cause.DEADLINE, Cause.THROTTLED, Cause.CONFIGURATION_STALE, Cause.KEY_PROVIDER)
+NEVER_UNSEEN = (Cause.DEADLINE, Cause.THROTTLED, Cause.CONFIGURATION_STALE, Cause.KEY_PROVIDER, Cause.TRUST_ROOT_STALE)
 """Causes under which `Ignore` means `IgnoreIfVerifiedBefore`, in every rule."""
 
 _STALE_BY_REGISTRY = (*REGISTRY_CAUSES, Cause.DEADLINE, Cause.THROTTLED)

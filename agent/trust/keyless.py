@@ -31,6 +31,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 Unknown = (fulcio.NotTrusted, transparency.NotLogged)
 """What is raised of a signature that another instance may know."""
 
+Newer = (fulcio.NotTrusted, transparency.UnknownLog)
+"""What is raised of a signature that the same instance may know by now."""
+
 
 class Insufficient(Malformed):
     """A signature that holds as far as can be told, and lacks a log entry or a time that is asked for."""
@@ -128,7 +131,10 @@ def check_times(
     logged = transparency.verify(presented.entries, presented.signed, root.transparency_logs, material, stamps)
     if len(logged.logs) < demands.logs:
         known = f"{len(logged.logs)} of {len(presented.entries)} log entries are of a log of {root.name}"
-        raise transparency.NotLogged(f"{known}; expected {demands.logs} different logs")
+        unknown = len(presented.entries) > len(logged.logs)
+        raise (transparency.UnknownLog if unknown else transparency.NotLogged)(
+            f"{known}; expected {demands.logs} different logs"
+        )
     moments = (*stamps, *logged.times)
     for moment in moments:
         if moment > now + CLOCK_SKEW:

@@ -20,7 +20,7 @@ class SigningPolicy(NamedTuple):
     `scopes` are `*` (where no other statement is for an image), a beginning with `*` behind it, `HOST/REPOSITORY`, or
     that with `@DIGEST`.  `keys` are fingerprints (`agent.trust.publickeys`), one of which must have signed;
     `annotations` must all stand in what was signed.  `sigstore` is what Sigstore must vouch for, in its JSON form;
-    empty for nothing.
+    empty for nothing.  `threshold` is how many different signers are wanted: who counts them is the rule's policy.
     """
 
     name: str
@@ -28,6 +28,7 @@ class SigningPolicy(NamedTuple):
     keys: tuple[str, ...]
     annotations: Mapping[str, str] = MappingProxyType({})
     sigstore: Mapping[str, object] = MappingProxyType({})
+    threshold: int = 1
 
     def to_json(self) -> dict[str, object]:
         """The JSON form that a snapshot holds."""
@@ -37,6 +38,7 @@ class SigningPolicy(NamedTuple):
             "keys": list(self.keys),
             "annotations": dict(self.annotations),
             **({"sigstore": dict(self.sigstore)} if self.sigstore else {}),
+            **({"threshold": self.threshold} if self.threshold > 1 else {}),
         }
 
     @classmethod

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
-from agent.errors import Malformed
+from agent.errors import Cause, Malformed, Unavailable
 from agent.trust import keyless
 from agent.trust.keyless import Demands, Presented, Recognised, Times
 from agent.trust.signeridentity import SignerIdentity
-from agent.trust.trustedroot import TrustedRoot
+from agent.trust.trustedroot import Authority, Log, TrustedRoot
 
 
 class SigstoreDemands(NamedTuple):
@@ -40,24 +40,49 @@ class SigstoreDemands(NamedTuple):
         )
 
     def recognise(self, presented: Presented, material: Mapping[str, bytes], now: datetime) -> Recognised:
-        """Who made a keyless signature, wholly within one instance.  Raises `Malformed`."""
+        """Who made a keyless signature, wholly within one instance.
+
+        Raises `Malformed`; `Unavailable` if none knows the signature, and one has ended.
+        """
         failures: list[Malformed] = []
         for root in self.roots:
             try:
                 return keyless.check_signer(presented, self.identities, self.demands, root, material, now)
             except Malformed as error:
                 failures.append(error)
-        raise _nearest(failures)
+        raise self._why(failures, now)
 
     def check_logged(self, presented: Presented, material: Mapping[str, bytes], now: datetime) -> Times:
-        """That a signature with a key is in as many logs as are asked for.  Raises `Malformed`."""
+        """That a signature with a key is in as many logs as are asked for.  Raises as `recognise` does."""
         failures: list[Malformed] = []
         for root in self.roots:
             try:
                 return keyless.check_times(presented, self.demands, root, material, now)
             except Malformed as error:
                 failures.append(error)
-        raise _nearest(failures)
+        raise self._why(failures, now)
+
+    def _why(self, failures: Sequence[Malformed], now: datetime) -> Malformed | Unavailable:
+        """What is wrong.  What no instance knows, an instance that has ended may have been too old to know."""
+        nearest = _nearest(failures)
+        if isinstance(nearest, keyless.Newer):
+            for root in self.roots:
+                ended = self._ended(root, now)
+                if ended:
+                    text = f"too few of the {ended} of {root.name} count at {now:%Y-%m-%dT%H:%M:%SZ}"
+                    return Unavailable(f"{text}; expected a newer trusted root", cause=Cause.TRUST_ROOT_STALE)
+        return nearest
+
+    def _ended(self, root: TrustedRoot, now: datetime) -> str:
+        """Of what too little in a root has not ended for anything new to count; empty if there is enough of all."""
+        asked: tuple[tuple[str, Sequence[Log | Authority], int], ...] = (
+            ("transparency logs", root.transparency_logs, self.demands.logs),
+            ("timestamp authorities", root.timestamp_authorities, self.demands.timestamps),
+            ("certificate logs", root.certificate_logs, self.demands.certificate_logs),
+            ("certificate authorities", root.certificate_authorities, int(bool(self.identities))),
+        )
+        few = (name for name, given, wanted in asked if sum(not each.window.is_over(now) for each in given) < wanted)
+        return next(few, "")
 
 
 def _nearest(failures: Sequence[Malformed]) -> Malformed:

@@ -35,6 +35,10 @@ class NotLogged(Malformed):
     code = Code.NOT_LOGGED
 
 
+class UnknownLog(NotLogged):
+    """It may be in a log that nobody here knows."""
+
+
 class Signed(NamedTuple):
     """What an entry must be about.
 

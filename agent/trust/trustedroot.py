@@ -19,7 +19,11 @@ class Window(NamedTuple):
     def holds(self, moment: datetime) -> bool:
         """Whether `moment` lies in it."""
         at = moment.timestamp()
-        return self.start <= at and (self.end is None or at <= self.end)
+        return self.start <= at and not self.is_over(moment)
+
+    def is_over(self, moment: datetime) -> bool:
+        """Whether it ended before `moment`."""
+        return self.end is not None and moment.timestamp() > self.end
 
 
 class Log(NamedTuple):

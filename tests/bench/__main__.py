@@ -13,7 +13,7 @@ from tests.bench.stage import Stage
 from tests.testbed.node import Node
 from tests.testbed.tools import fetch, unavailable
 
-FAMILIES = ("child", "delay", "pulls", "pods", "daemon", "change")
+FAMILIES = ("child", "cosigned", "delay", "pulls", "pods", "daemon", "change")
 """Each is a module with a function `section`."""
 
 

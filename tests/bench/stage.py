@@ -76,23 +76,50 @@ class Stage:
         copy = image._replace(repository=f"{image.repository}-cosigned")
         names = [f"{REGISTRY}/{each.repository}:1" for each in (image, copy)]
         self.node.must(["oras", "cp", "--from-plain-http", "--to-plain-http", *names])
-        self._sign_with_cosign(copy)
+        self._sign_with_cosign([copy])
         return copy
 
-    def _sign_with_cosign(self, image: Image) -> None:
-        cosign, folder = self.node.tools.program("cosign"), str(self.node.work)
-        environment = {"COSIGN_PASSWORD": ""}
-        name = f"{REGISTRY}/{image.repository}@{image.digest}"
+    def cosigned(self, repository: str, count: int) -> list[Image]:
+        """New small images of one repository, each signed by the real `cosign` alone, with a key and in no log."""
+        images = self.images(repository, count, signed=False, together=True)
+        self._sign_with_cosign(images)
+        return images
+
+    def _sign_with_cosign(self, images: Sequence[Image]) -> None:
+        folder = str(self.node.work)
         without_services = f"{folder}/no-services.json"
-        for words in (
-            ["generate-key-pair", "--output-key-prefix", f"{folder}/cosign"],
-            ["signing-config", "create", "--out", without_services],
-            ["sign", "--yes", "--key", f"{folder}/cosign.key", "--signing-config", without_services,
-             "--allow-http-registry", name],
-        ):  # fmt: skip
-            done = self.node.run([cosign, *words], environment=environment)
-            if done.code:
-                raise AssertionError(f"cosign {words[0]}: {done.code}: {done.err}")
+        if not (self.node.work / "cosign.pub").exists():
+            self._cosign("generate-key-pair", "--output-key-prefix", f"{folder}/cosign")
+            self._cosign("signing-config", "create", "--out", without_services)
+        for image in images:
+            self._cosign(
+                "sign", "--yes", "--key", f"{folder}/cosign.key", "--signing-config", without_services,
+                "--allow-http-registry", f"{REGISTRY}/{image.repository}@{image.digest}",
+            )  # fmt: skip
+
+    def _cosign(self, *words: str) -> None:
+        done = self.node.run([self.node.tools.program("cosign"), *words], environment={"COSIGN_PASSWORD": ""})
+        if done.code:
+            raise AssertionError(f"cosign {words[0]}: {done.code}: {done.err}")
+
+    def program_for_cosign(self) -> Program:
+        """The program under a root of its own, with a configuration that trusts the key of `cosigned`."""
+        self._roots += 1
+        program = Program(self.node.work / f"root-{self._roots}")
+        folder = self.node.work / f"config-{self._roots}"
+        folder.mkdir()
+        (folder / "cosign.pub").write_bytes((self.node.work / "cosign.pub").read_bytes())
+        rule = {"name": "all", "match": ["**"], "verifiers": ["cosign"], "policy": {"any": ["cosign"]}}
+        section = {
+            "apiVersion": "nodeseal.dev/v1alpha1",
+            "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
+            "verifiers": [{"name": "cosign", "type": "cosign", "keys": ["cosign.pub"]}],
+            "rules": [rule],
+        }
+        store = {"plugins": [{"name": "oras", "useHttp": True}]}
+        (folder / "nodeseal.json").write_text(json.dumps({"store": store, "nodeseal": section}))
+        program.apply(folder)
+        return program
 
     def cosign(self, image: Image, registry: str = NEAR) -> Command:
         """`cosign verify` of an image with the key that `copy_for_cosign` made."""

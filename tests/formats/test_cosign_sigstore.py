@@ -6,9 +6,10 @@ from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.codec import dsse
-from agent.errors import Code
+from agent.errors import Cause, Code
 from agent.formats.cosign import BUNDLE_TYPE, CosignFormat
 from agent.formats.cosign_layer import SIGNATURE
 from agent.formats.cosign_vouchers import CERTIFICATE, CHAIN, LOG_ENTRY, TIMESTAMP
@@ -90,6 +91,55 @@ def test_second_rekor_with_a_timestamp_passes() -> None:
     untimed = outcome_of(bundled(sigstore.bundle(made, [entry])), form=verifier(I))
     assert told(untimed) == (Status.FAILED, Code.TIMESTAMP_INVALID)
     assert untimed.message.startswith("nothing proves when the image was signed; expected")
+
+
+def _older(version: int, *without: str, beside: tuple[bytes, ...] = (), form: str = "x509CertificateChain") -> Layer:
+    """A keyless signature in an older bundle; `without` are members of the log entry."""
+    made = sigstore.signed_envelope(I.leaf(), sigstore.statement(IMAGE))
+    entry = {name: each for name, each in I.first_entry(made.first_body()).items() if name not in without}
+    chain = {"certificates": [{"rawBytes": b64(each)} for each in (made.leaf.der, *beside)]}
+    certificates = {form: chain if form == "x509CertificateChain" else {"rawBytes": b64(made.leaf.der)}}
+    kind = f"application/vnd.dev.sigstore.bundle+json;version=0.{version}"
+    value = sigstore.bundle(made, mediaType=kind, verificationMaterial={**certificates, "tlogEntries": [entry]})
+    return Layer(json.dumps(value).encode(), None, kind)
+
+
+_CHAIN = tuple(each.public_bytes(Encoding.DER) for each in (I.issuer, I.root))
+
+
+@pytest.mark.parametrize(
+    ("made", "code"),
+    [
+        (_older(1), None),
+        (_older(1, beside=_CHAIN), None),
+        (_older(1, "inclusionProof"), None),
+        (_older(1, "inclusionPromise"), Code.EVIDENCE_MALFORMED),
+        (_older(1, form="certificate"), Code.EVIDENCE_MALFORMED),
+        (_older(2), None),
+        (_older(2, beside=_CHAIN), None),
+        (_older(2, "inclusionProof"), Code.EVIDENCE_MALFORMED),
+        (_older(2, "inclusionPromise"), Code.TIMESTAMP_INVALID),
+        (_older(2, form="certificate"), Code.EVIDENCE_MALFORMED),
+        (_older(3), Code.EVIDENCE_MALFORMED),
+        (_older(3, form="certificate"), None),
+    ],
+)
+def test_each_version_of_a_bundle_has_rules_of_its_own(made: Layer, code: Code | None) -> None:
+    assert outcome_of(made, form=verifier(I)).code is code
+
+
+def test_certificates_that_came_in_a_chain_are_no_roots() -> None:
+    other = sigstore.instance(4)
+    made = sigstore.signed_envelope(other.leaf(), sigstore.statement(IMAGE))
+    ders = [made.leaf.der, *(each.public_bytes(Encoding.DER) for each in (other.issuer, other.root))]
+    material = {
+        "x509CertificateChain": {"certificates": [{"rawBytes": b64(each)} for each in ders]},
+        "tlogEntries": [I.first_entry(made.first_body())],
+    }
+    kind = "application/vnd.dev.sigstore.bundle+json;version=0.1"
+    value = sigstore.bundle(made, mediaType=kind, verificationMaterial=material)
+    refused = outcome_of(Layer(json.dumps(value).encode(), None, kind), form=verifier(I))
+    assert told(refused) == (Status.FAILED, Code.SIGNER_NOT_TRUSTED)
 
 
 @pytest.mark.parametrize("make", [by_bundle, of_layer])
@@ -214,8 +264,84 @@ def test_signature_with_a_key_has_to_be_in_the_log_that_is_asked_for(second: boo
     unlogged = outcome_of(bundle(statement(SUBJECT)), form=form)
     assert unlogged.status is Status.FAILED
     assert "0 of 0 log entries are of a log of 0.json; expected 1 different logs" in unlogged.message
+    unasked = outcome_of(bundle(statement(SUBJECT)), form=verifier(I, keys=["shop.pub"], transparencyLogs=0))
+    assert told(unasked) == PASSED
+    assert "logged" not in unasked.message
     elsewhere = outcome_of(_keyed_bundle(second), form=verifier(sigstore.instance(3), keys=["shop.pub"]))
     assert elsewhere.status is Status.FAILED
+
+
+# --- a root that ages
+
+_OVER = {"start": sigstore.rfc3339(I.start), "end": sigstore.rfc3339(sigstore.now() - DAY)}
+_ALL_LOGS = {"rekor1": _OVER, "rekor2": _OVER}
+STALE = (Status.INCONCLUSIVE, Cause.TRUST_ROOT_STALE)
+REFUSED = (Status.FAILED, None)
+
+
+def _aged(windows: dict[str, dict[str, str]], **options: Any) -> CosignFormat:
+    """A verifier under a root of which something has ended."""
+    content = json.dumps(I.trusted_root(**windows)).encode()
+    documents = KeyDocuments({"old.json": content, "shop.pub": public_pem()})
+    usual = {} if "keys" in options else {"identities": [IDENTITY]}
+    parsed = CosignFormat.parse({"trustRoot": "old.json"} | usual | options, documents, "verifier")
+    return CosignFormat.load("cosign", json.loads(json.dumps(parsed.settings)), parsed.certificates)
+
+
+def _old() -> Layer:
+    """A signature from before anything ended."""
+    at = sigstore.now() - 3 * DAY
+    made = sigstore.signed_envelope(I.leaf(at=at), sigstore.statement(IMAGE))
+    return bundled(sigstore.bundle(made, [I.first_entry(made.first_body(), at + MINUTE)]))
+
+
+def _in_a_newer_log() -> Layer:
+    """A certificate of the same authority, in a log of another instance."""
+    made = sigstore.signed_envelope(I.leaf(), sigstore.statement(IMAGE))
+    return bundled(sigstore.bundle(made, [sigstore.instance(4).first_entry(made.first_body())]))
+
+
+def _unlogged() -> Layer:
+    return bundled(sigstore.bundle(sigstore.signed_envelope(I.leaf(), sigstore.statement(IMAGE))))
+
+
+@pytest.mark.parametrize(
+    ("windows", "make", "options", "expected"),
+    [
+        (_ALL_LOGS, _in_a_newer_log, {}, STALE),
+        ({"rekor1": _OVER}, _in_a_newer_log, {}, REFUSED),
+        ({"rekor1": _OVER}, _in_a_newer_log, {"transparencyLogs": 2}, STALE),
+        ({"rekor1": _OVER}, lambda: by_bundle(sigstore.instance(4)), {"timestamps": 1}, REFUSED),
+        ({"ca": _OVER}, lambda: by_bundle(sigstore.instance(4), leaf=I.leaf()), {}, STALE),
+        (_ALL_LOGS, _old, {}, (Status.PASSED, None)),
+        (_ALL_LOGS, lambda: by_bundle(I), {}, REFUSED),
+        (_ALL_LOGS, _unlogged, {}, REFUSED),
+        (_ALL_LOGS, lambda: by_bundle(sigstore.instance(4), b"rubbish"), {}, STALE),
+        (_ALL_LOGS, lambda: _keyed_bundle(False), {"keys": ["shop.pub"]}, REFUSED),
+        ({"ca": _OVER}, lambda: _keyed_bundle(False), {"keys": ["shop.pub"]}, (Status.PASSED, None)),
+    ],
+)
+def test_what_a_root_does_not_know_it_may_be_too_old_to_know(
+    windows: dict[str, dict[str, str]], make: Callable[[], Layer], options: dict[str, Any], expected: Any
+) -> None:
+    outcome = outcome_of(make(), form=_aged(windows, **options))
+    assert (outcome.status, outcome.cause) == expected
+    if outcome.cause:
+        assert "of old.json count at " in outcome.message
+        assert outcome.message.endswith("; expected a newer trusted root")
+
+
+def test_another_root_that_knows_the_signature_is_enough() -> None:
+    content = json.dumps(sigstore.instance(3).trusted_root(rekor1=_OVER, rekor2=_OVER)).encode()
+    documents = KeyDocuments({"old.json": content, "new.json": json.dumps(I.trusted_root()).encode()})
+    parsed = CosignFormat.parse(
+        {"trustRoot": ["old.json", "new.json"], "identities": [IDENTITY]}, documents, "verifier"
+    )
+    form = CosignFormat.load("cosign", json.loads(json.dumps(parsed.settings)), parsed.certificates)
+    assert told(outcome_of(by_bundle(I), form=form)) == PASSED
+    stranger = outcome_of(by_bundle(I, leaf=I.leaf(issuer="https://evil.example")), form=form)
+    assert told(stranger) == (Status.FAILED, Code.IDENTITY_NOT_TRUSTED)
+    assert outcome_of(by_bundle(sigstore.instance(4)), form=form).cause is Cause.TRUST_ROOT_STALE
 
 
 def test_layer_with_a_key_has_to_be_in_the_log_that_is_asked_for() -> None:

@@ -62,3 +62,44 @@ def test_refusal_counts_what_was_verified_and_what_is_asked_for() -> None:
     policy = policy_class("nodeseal").load({"threshold": 2, "of": ["a", "b"]})
     assert policy.refusal(report(("a", P), ("b", F))) == "verified by 1 (by a); the rule asks for 2 of a, b"
     assert policy.refusal(report()) == "verified by 0; the rule asks for 2 of a, b"
+
+
+def signed(*found: tuple[str, Status, tuple[str, ...]]) -> Report:
+    """One artifact for each outcome of a verifier, with who signed it."""
+    artifacts = []
+    for i, (verifier, status, signers) in enumerate(found):
+        made = artifact(i, verifier, status)
+        artifacts.append(made._replace(outcomes=(made.outcomes[0]._replace(signers=signers),)))
+    return Report("r/x@sha256:0", tuple(artifacts))
+
+
+@pytest.mark.parametrize(
+    ("found", "allowed", "perhaps"),
+    [
+        ([("a", P, ("x",))], False, False),
+        ([("a", P, ("x",)), ("a", P, ("x",))], False, False),
+        ([("a", P, ("x",)), ("a", P, ("y",))], True, True),
+        ([("a", P, ("x", "y"))], True, True),
+        ([("a", P, ("x",)), ("a", F, ("y",))], False, False),
+        ([("a", P, ("x",)), ("a", I, ("y",))], False, True),
+        ([("a", P, ("x",)), ("b", P, ("y",))], False, False),
+        ([("a", P, ("x",)), ("b", I, ())], False, False),
+        ([("a", I, ())], False, True),
+        ([("a", P, ())], False, False),
+        ([("a", S, ())], True, True),
+        ([], False, False),
+    ],
+    ids=str,
+)
+def test_verifier_that_asks_for_two_signers_counts_with_two_different_ones(
+    found: list[tuple[str, Status, tuple[str, ...]]], allowed: bool, perhaps: bool
+) -> None:
+    policy = ThresholdPolicy.load({"threshold": 1, "of": ["a"], "signers": {"a": 2}})
+    assert policy.evaluate(signed(*found), inconclusive_passes=False, now=NOW) is allowed
+    assert policy.evaluate(signed(*found), inconclusive_passes=True, now=NOW) is perhaps
+
+
+def test_refusal_says_how_many_signers_there_were() -> None:
+    policy = ThresholdPolicy(2, ["a", "b"], {"a": 3})
+    said = policy.refusal(signed(("a", P, ("x",)), ("a", P, ("y",)), ("b", P, ("x",))))
+    assert said == "verified by 1 (by b); the rule asks for 2 of a, b; a found 2 of 3 different signers"

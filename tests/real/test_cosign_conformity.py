@@ -46,6 +46,7 @@ DIFFERENCES = {
     "statement type": "a statement of an unknown `_type` is refused",
     "unknown member": "an unknown member of a statement is passed over",
     "version": "a bundle's media type is one of a list",
+    "older": "bundles of the versions 0.1 and 0.2 count for images too",
     "raw": "an ECDSA signature is DER",
     "hash": "P-384 and P-521 with the hash of their curve",
     "hidden": "a bundle hides no older signature",
@@ -186,7 +187,8 @@ CASES = [
     Case("bundle v0.3.1", lambda i: bundle(statement(i), mediaType=BUNDLE_TYPE.replace("0.3", "0.3.1")), "NS-2002",
          "version"),
     Case("bundle no version", lambda i: bundle(statement(i), mediaType=""), "NS-2002"),
-    Case("bundle v0.1", lambda i: bundle(statement(i), mediaType=sigstorebundle.V01), "NS-2005"),
+    Case("bundle v0.1", lambda i: bundle(statement(i), media_type=sigstorebundle.V01), "", "older"),
+    Case("bundle v0.2", lambda i: bundle(statement(i), media_type=sigstorebundle.V02), "", "older"),
 ]  # fmt: skip
 
 

@@ -22,10 +22,13 @@ from agent.adapters.verdicts import VerdictFolder
 from agent.config.bootstrap import API_VERSION
 from agent.engine import Engine
 from agent.errors import Cause, Code, Unavailable
+from agent.formats.cosign import BUNDLE_TYPE
 from agent.judgement import Judgement, judge, opened
 from agent.model.answer import Answer
+from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Listing
+from agent.model.manifest import IMAGE_MANIFEST
 from agent.model.reference import Reference, Repository
 from agent.model.request import STDIN_MEDIA_TYPE
 from agent.model.verdict import NOTHING, Decision, Memory, Remembered, Verdict
@@ -48,11 +51,13 @@ from tests.rules.settings import (
     config_of,
     fetched_of,
     glass_of,
+    in_a_newer_log,
     memory_of,
     request_of,
     standing_of,
 )
 from tests.signing import descriptor_json
+from tests.signing_cosign import bundle_manifest
 from tests.test_engine import FixedClock, MemoryRegistry
 
 Replace = Callable[[object, str, object], None]
@@ -71,10 +76,19 @@ class Situated(MemoryRegistry):
         self._before_listing = before_listing
         if setting.situation == Cause.REVOCATION_UNKNOWN:
             self.sign(ASKS)
+        elif setting.situation == Cause.TRUST_ROOT_STALE:
+            self._sign_with_cosign()
         elif setting.situation != matrix.DENIED:
             self.sign(TRUSTED)
         if setting.situation in SAID_BY_THE_REGISTRY:
             self.broken["listing" if resolves else "resolve"] = Unavailable("said", cause=Cause(setting.situation))
+
+    def _sign_with_cosign(self) -> None:
+        """Add a bundle that an old trusted root can't know."""
+        layer = in_a_newer_log()
+        raw = bundle_manifest(layer, SUBJECT)
+        self.content |= {str(Digest.of(each)): each for each in (raw, layer.content)}
+        self.listed.append(Descriptor(IMAGE_MANIFEST, Digest.of(raw), len(raw), BUNDLE_TYPE))
 
     async def resolve(self, reference: Reference) -> object:  # type: ignore[override]
         """The one image."""

@@ -103,9 +103,10 @@ _CODES = {
     "credentialsUnavailable": "NS-3009",
     "configurationStale": "NS-3010",
     "keyProvider": "NS-3011",
+    "trustRootStale": "NS-3012",
 }
 _REGISTRY = ("registryUnavailable", "unauthorized", "credentialsUnavailable")
-_FROM_AFAR = ("deadline", "throttled", "configurationStale", "keyProvider")
+_FROM_AFAR = ("deadline", "throttled", "configurationStale", "keyProvider", "trustRootStale")
 _STALE_FOR_A_DAY = (*_REGISTRY, "deadline", "throttled")  # it did not answer, or not in time; `revocation` is 0 s
 
 

@@ -7,7 +7,8 @@ break-glass and memory differ by repository, so that all images of a setting are
 
 import functools
 import itertools
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from agent import RELEASED
 from agent.config.canonical import with_grounds
 from agent.config.config import Config, VerifierSettings
 from agent.errors import Cause
+from agent.formats.cosign import BUNDLE_TYPE, CosignFormat
 from agent.formats.notation import NotationFormat
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
@@ -24,11 +26,14 @@ from agent.rules.floor import STRICTEST, Floor
 from agent.rules.precedence import Standing
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy, KeysUsed, PolicySettings
 from agent.rules.ruleset import Allowed, ConfiguredBreakGlass, Denied, Exemption, RuleSet
+from tests import signing_sigstore as sigstore
 from tests.engines import one_rule
+from tests.formats.cosigned import KeyDocuments
 from tests.formats.support import SUBJECT, GivenDocuments
 from tests.rules import matrix
 from tests.rules.matrix import Row
 from tests.signing import ARTIFACT_TYPE, trust_policy, usual_signer
+from tests.signing_cosign import Layer
 from tests.trust.answers import OCSP_URL, asked_at, chain_with
 
 NOW = datetime.now(timezone.utc)
@@ -106,11 +111,9 @@ def request_of(row: Row) -> PullRequest:
 
 def config_of(setting: Setting) -> Config:
     """The configuration of a setting."""
-    options = {"verificationCerts": ["x"], "trustPolicyDoc": trust_policy()}
-    parsed = NotationFormat.parse(options, GivenDocuments(TRUSTED.root_pem, ASKS.root_pem), "v")
-    verifier = VerifierSettings("notation", "notation", (ARTIFACT_TYPE,), parsed.settings)
-    policy = PolicySettings("configpolicy", {"artifactVerificationPolicies": {ARTIFACT_TYPE: "any"}})
-    config = one_rule(policy, (verifier,), parsed.certificates)
+    verifier, certificates = _verifier(setting)
+    policy = PolicySettings("configpolicy", {"artifactVerificationPolicies": {verifier.artifact_types[0]: "any"}})
+    config = one_rule(policy, (verifier,), certificates)
     rule = config.rules[0]._replace(
         enforcement=Enforcement(setting.enforcement), failure_policy=_failure_policy(setting)
     )
@@ -124,6 +127,34 @@ def config_of(setting: Setting) -> Config:
     if setting.cause is Cause.KEY_PROVIDER:
         ruleset = ruleset._replace(rules=tuple(each._replace(keys=(KEYS,)) for each in ruleset.rules))
     return with_grounds(config._replace(ruleset=ruleset))
+
+
+def _verifier(setting: Setting) -> tuple[VerifierSettings, Mapping[str, bytes]]:
+    """Who verifies, and the certificates for that."""
+    if setting.cause is Cause.TRUST_ROOT_STALE:
+        return _under_an_ended_root()
+    options = {"verificationCerts": ["x"], "trustPolicyDoc": trust_policy()}
+    parsed = NotationFormat.parse(options, GivenDocuments(TRUSTED.root_pem, ASKS.root_pem), "v")
+    return VerifierSettings("notation", "notation", (ARTIFACT_TYPE,), parsed.settings), parsed.certificates
+
+
+@functools.cache
+def _under_an_ended_root() -> tuple[VerifierSettings, Mapping[str, bytes]]:
+    """A verifier under a trusted root whose logs have ended."""
+    instance = sigstore.instance()
+    over = {"start": sigstore.rfc3339(instance.start), "end": sigstore.rfc3339(NOW - DAY)}
+    root = json.dumps(instance.trusted_root(rekor1=over, rekor2=over)).encode()
+    options = {"identities": [{"issuer": sigstore.ISSUER, "subject": sigstore.SUBJECT}]}
+    parsed = CosignFormat.parse(options, KeyDocuments({"trusted_root.json": root}), "v")
+    return VerifierSettings("cosign", "cosign", (BUNDLE_TYPE,), parsed.settings), parsed.certificates
+
+
+@functools.cache
+def in_a_newer_log() -> Layer:
+    """A signature that such a root can't know."""
+    made = sigstore.signed_envelope(sigstore.instance().leaf(), sigstore.statement(DIGEST))
+    entry = sigstore.instance(4).first_entry(made.first_body())
+    return Layer(json.dumps(sigstore.bundle(made, [entry])).encode(), None, BUNDLE_TYPE)
 
 
 def memory_of(setting: Setting, row: Row) -> Remembered | None:

@@ -38,7 +38,9 @@ def test_limit_of_one_cause_holds_for_all_that_come_with_it() -> None:
 @pytest.mark.parametrize("exact_host", [True, False])
 def test_limits_are_these_and_raise_only_what_ignores(cause: Cause, exact_host: bool) -> None:
     by_registry = (Cause.REGISTRY_UNAVAILABLE, Cause.UNAUTHORIZED, Cause.CREDENTIALS_UNAVAILABLE)
-    from_afar = (Cause.DEADLINE, Cause.THROTTLED, Cause.CONFIGURATION_STALE, Cause.KEY_PROVIDER)
+    from_afar = (
+        Cause.DEADLINE, Cause.THROTTLED, Cause.CONFIGURATION_STALE, Cause.KEY_PROVIDER, Cause.TRUST_ROOT_STALE,
+    )  # fmt: skip
     limited = cause in from_afar or (cause in by_registry and not exact_host)
     found = {action: failure.limited(cause, action, exact_host=exact_host) for action in ACTIONS}
     assert found == {IGNORE: IF_BEFORE if limited else IGNORE, IF_BEFORE: IF_BEFORE, FAIL: FAIL}

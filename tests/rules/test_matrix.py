@@ -15,7 +15,7 @@ from tests.rules import doors, matrix, settings
 from tests.rules.matrix import MAIN_GLASS, MAIN_HOSTS, MAIN_LISTS, Expected, Row
 
 SITUATIONS = pytest.mark.parametrize(("situation", "floor"), matrix.SITUATIONS)
-ROWS = 12_156
+ROWS = 12_786
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Nodeseal's verification behind the command line of a public conformance suite."""
