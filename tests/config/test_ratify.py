@@ -392,9 +392,9 @@ def test_places_with_odd_keys_stay_readable() -> None:
 )
 def test_a_hostile_document_is_refused_quickly(value: object) -> None:
     assert len(json.dumps(value, separators=(",", ":"))) < 1_050_000
-    before = time.monotonic()
+    before = time.process_time()
     found = problems(json.dumps(value, separators=(",", ":")).encode())
-    assert time.monotonic() - before < 5
+    assert time.process_time() - before < 5
     assert len(found) < checking.MAX_FINDINGS + 200
     assert any(problem.fatal for problem in found)
 

@@ -191,7 +191,7 @@ def test_every_door_answers_within_the_recorded_deadline(site: Site) -> None:
         code, line = door(site, root, {})
         assert code == 11, line
         assert "NS-3005" in line, line
-        assert time.monotonic() - begun < 2.6
+        assert time.monotonic() - begun < 6  # of the usual eight
 
 
 def test_without_a_record_the_environment_says_where_the_proxy_is(site: Site) -> None:
