@@ -10,10 +10,12 @@ import pathlib
 
 import pytest
 
+from agent.modes.recording import BOOTSTRAP
 from agent.wiring import findings, planning
 from agent.wiring.findings import Severity
 from agent.wiring.planning import Changes
 from agent.wiring.proof import State
+from agent.wiring.steps import Prove, Write
 from tests.modes.hosts import Host, make_host
 
 MAIN = "etc/containerd/config.toml"
@@ -72,14 +74,20 @@ def install(host: Host) -> State:
 
 
 def nothing_to_do(host: Host) -> None:
-    """It verifies, and installing again finds nothing to do but to prove it."""
+    """It verifies; installing again finds nothing to do but to prove it, and to record what containerd goes by now."""
     assert errors(host) == []
-    before = host.tree()
+    before = {path: host.read(path) for path in (MAIN, DROP_IN)}
+    outcome = host.install(changes=Changes.PULL_PATH, bin_dir=VERIFIERS)
+    assert [step for step in outcome.steps if not isinstance(step, Prove)] == [
+        step for step in outcome.steps if isinstance(step, Write) and step.path == BOOTSTRAP
+    ]
+    assert {path: host.read(path) for path in (MAIN, DROP_IN)} == before
+    recorded = host.tree()
     outcome = host.install(changes=Changes.PULL_PATH, bin_dir=VERIFIERS)
     assert [type(step).__name__ for step in outcome.steps] == ["Prove"]
     assert outcome.proof is not None
     assert outcome.proof.is_enforcing
-    assert (host.tree(), host.world.restarts) == (before, [])
+    assert (host.tree(), host.world.restarts) == (recorded, [])
 
 
 @pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
