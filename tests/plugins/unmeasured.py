@@ -5,6 +5,7 @@ times need not pay that for each, if others measure them.  Processes that such a
 of them may be the one that later tests are forked from (`tests.forked`).
 """
 
+import os
 import sys
 from typing import Generator
 
@@ -21,8 +22,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     measuring = Coverage.current()
     if measuring is None:
         return (yield)
+    at_exit = os._exit
     measuring.stop()
     try:
         return (yield)
     finally:
         measuring.start()
+        os._exit = at_exit  # each start wraps it once more, and a child would save as often when it ends
