@@ -9,6 +9,7 @@ What is simply not there is no miss of this kind.  Imported where there is one; 
 counted is not counted.
 """
 
+import fcntl
 import os
 import stat
 from collections import Counter
@@ -41,7 +42,7 @@ def note(root: str, store: str, reason: str) -> None:
                 if files.foreign(found) or not stat.S_ISREG(found.st_mode):
                     return
                 if found.st_size >= MAX_SIZE:
-                    _turn(found, folder)
+                    _turn(descriptor, found, folder)
                 os.write(descriptor, f"{store} {reason}\n".encode("ascii"))
             finally:
                 os.close(descriptor)
@@ -49,8 +50,15 @@ def note(root: str, store: str, reason: str) -> None:
         return
 
 
-def _turn(found: os.stat_result, folder: int) -> None:
-    """Begin a new file, unless somebody else just did.  Raises `OSError`."""
+def _turn(descriptor: int, found: os.stat_result, folder: int) -> None:
+    """Begin a new file, unless somebody else does or just did.  Raises `OSError`.
+
+    Whoever holds the full file's lock looks and renames: between the two nobody else begins one.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
     if os.path.samestat(found, os.stat(CURRENT, dir_fd=folder, follow_symlinks=False)):
         os.rename(CURRENT, BEFORE, src_dir_fd=folder, dst_dir_fd=folder)
 
