@@ -29,6 +29,10 @@ class OnTheSpot:
         """See `ports.PolicyRunner.run`."""
         return evaluate()
 
+    def within(self, seconds: float) -> "OnTheSpot":
+        """See `agent.adapters.policy_thread.ThreadedWorker.within`."""
+        return self
+
 
 def one_rule(
     policy: PolicySettings, verifiers: Sequence[VerifierSettings], certificates: Mapping[str, bytes], **rule: object

@@ -6,7 +6,7 @@ import anyio
 from anyio import to_thread
 
 from agent.adapters.inline import run
-from agent.adapters.policy_worker import ForkedWorker
+from agent.adapters.policy_worker import SECONDS, ForkedWorker, longest
 
 AT_ONCE = 4
 """Evaluations at once; each is a process."""
@@ -15,10 +15,14 @@ AT_ONCE = 4
 class ThreadedWorker:
     """Evaluates each policy in a process of its own, and lets everything else go on meanwhile."""
 
-    def __init__(self) -> None:
-        """Made in the event loop."""
-        self._worker = ForkedWorker()
-        self._limiter = anyio.CapacityLimiter(AT_ONCE)
+    def __init__(self, seconds: float = SECONDS, limiter: anyio.CapacityLimiter | None = None) -> None:
+        """Made in the event loop.  `limiter` is shared by those that are to count together."""
+        self._worker = ForkedWorker(seconds=seconds)
+        self._limiter = limiter or anyio.CapacityLimiter(AT_ONCE)
+
+    def within(self, seconds: float) -> "ThreadedWorker":
+        """The same for pulls that are answered within so many seconds."""
+        return ThreadedWorker(longest(seconds), self._limiter)
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`."""

@@ -16,7 +16,9 @@ from collections.abc import Callable
 from agent.errors import PolicyFault
 
 SECONDS = 3.0
-"""Longest evaluation.  Two may be needed within a pull's deadline of 8 s."""
+"""Longest evaluation, where a pull has its usual 8 s.  Two may be needed."""
+
+_SHARE = 3 / 8
 
 MEMORY = 512 * 1024 * 1024
 """Most bytes of memory on top of what this process has mapped."""
@@ -26,6 +28,14 @@ MAX_DEPTH = 5_000
 
 _YES, _NO, _FAULT = b"+", b"-", b"!"
 _MAX_MESSAGE = 4096
+
+
+def longest(within: float | None) -> float:
+    """Longest evaluation (s) for a pull that is answered within so many seconds, None for the usual ones.
+
+    A policy that is too slow must end as its fault before that: a deadline is "cannot tell".
+    """
+    return SECONDS if within is None else min(SECONDS, within * _SHARE)
 
 
 class ForkedWorker:

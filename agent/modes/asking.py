@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
-from agent.adapters.policy_worker import ForkedWorker
+from agent.adapters.policy_worker import ForkedWorker, longest
 from agent.adapters.verdicts import NoVerdicts, VerdictFolder
 from agent.config.config import Config
 from agent.engine import Engine
@@ -87,7 +87,7 @@ def ask(
             # A person's own configuration is tried without the node's cache.
             revocation=LateRevocation(environment, deadline, None if asker.personal else asker.root, host=host),
             concurrent=OneByOne(),
-            policies=ForkedWorker(),
+            policies=ForkedWorker(seconds=longest(seconds)),
             clock=SystemClock(),
             trace=trace,
             deadline=deadline,

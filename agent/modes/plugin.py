@@ -296,7 +296,7 @@ def _verified(
 
     without_openssh()
     from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
-    from agent.adapters.policy_worker import ForkedWorker
+    from agent.adapters.policy_worker import ForkedWorker, longest
     from agent.engine import Engine
     from agent.judgement import judge
     from agent.modes.registry_access import open_registry
@@ -309,7 +309,7 @@ def _verified(
             registry=registry,
             revocation=LateRevocation(environment, deadline, root, host=host),
             concurrent=OneByOne(),
-            policies=ForkedWorker(),
+            policies=ForkedWorker(seconds=longest(host.deadline)),
             clock=SystemClock(),
             trace=NoTrace(),
             deadline=deadline,

@@ -321,7 +321,7 @@ class WarmDoor:
             registry=registry,
             revocation=self._connections.revocation(deadline),
             concurrent=SideBySide(),
-            policies=self._policies,
+            policies=self._policies.within(_seconds(state)),
             clock=SystemClock(),
             trace=NoTrace(),
             verifiers=state.verifiers,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.adapters.inline import run
-from agent.adapters.policy_worker import ForkedWorker
+from agent.adapters.policy_worker import SECONDS, ForkedWorker, longest
 from agent.errors import PolicyFault
 from agent.ports import PolicyRunner
 from tests.engines import OnTheSpot
@@ -162,3 +162,8 @@ def test_other_threads_do_not_disturb() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_two_evaluations_are_over_before_any_deadline() -> None:
+    assert [longest(within) for within in (None, 8.0, 25.0)] == [SECONDS] * 3
+    assert all(2 * longest(within) < within for within in (1.0, 2.0, 5.0))

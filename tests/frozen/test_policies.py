@@ -10,6 +10,7 @@ import pytest
 from agent.model.descriptor import Descriptor
 from tests.commands import Done
 from tests.frozen.program import Program
+from tests.modes.test_node import write_bootstrap
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators.registry import RegistrySimulator
 
@@ -101,6 +102,13 @@ def test_policy_that_does_not_end_is_killed_and_denies(tmp_path: pathlib.Path, i
     assert answer.code == 10, answer
     assert "deny NS-2008 rule=default: no answer of the policy" in answer.out
     assert answer.seconds < 9.5
+
+
+def test_policy_that_does_not_end_denies_within_a_short_deadline_too(tmp_path: pathlib.Path, images: Images) -> None:
+    program = under(tmp_path, images, NEVER_ENDING)
+    write_bootstrap(program.root, found={"version": 1, "deadline": "3s"})
+    answer = images.pull(program, "signed")
+    assert (answer.code, answer.out[:12]) == (10, "deny NS-2008"), "a deadline would be cannot tell"
 
 
 OWN = """nodeseal:
