@@ -84,4 +84,5 @@ def test_how_settings_are_written(text: str, expected: dict[str, str]) -> None:
 
 @given(st.text(st.sampled_from("[Service]\n=\\'\"%N AB#;-/Environment")))
 def test_nothing_that_is_written_there_is_an_error(text: str) -> None:
-    environment({LIB: "[Service]\n" + text, "/e": text, PROXY: f"[Service]\nEnvironmentFile=/e\n{text}"})
+    found = environment({LIB: "[Service]\n" + text, "/e": text, PROXY: f"[Service]\nEnvironmentFile=/e\n{text}"})
+    assert found is None or all(name.isidentifier() for name in found)
