@@ -4,11 +4,11 @@ Splits an envelope into its parts and says what its signatures are made over; wh
 say.  What is verified and what is read further are the same decoded bytes.
 """
 
-from typing import Mapping, NamedTuple
+from typing import NamedTuple
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.codec.jose import base64_either
-from agent.errors import LimitExceeded, Malformed
+from agent.errors import LimitExceeded
 
 MAX_SIZE = 4 * 1024 * 1024
 """Largest envelope taken, in bytes: it may hold a whole bill of materials."""
@@ -21,6 +21,8 @@ MAX_SIGNATURE_SIZE = 4096
 
 MAX_TYPE_LENGTH = 256
 """Longest payload type taken, in characters; it is a media type."""
+
+_OBJECT = "a DSSE object"
 
 
 class Envelope(NamedTuple):
@@ -41,18 +43,14 @@ def parse(data: bytes, where: str) -> Envelope:
 
 def from_json(value: object, where: str) -> Envelope:
     """Read an envelope that stands in other JSON.  Unknown members are ignored, as DSSE demands."""
-    envelope = _object(value, where)
-    payload_type = _text(envelope, "payloadType", where)
+    envelope = members.of(value, where, expected=_OBJECT)
+    payload_type = members.text(envelope, "payloadType", where)
     if len(payload_type) > MAX_TYPE_LENGTH:
         raise LimitExceeded(f"{where}: payloadType: got {len(payload_type)} characters; at most {MAX_TYPE_LENGTH}")
-    signatures = envelope.get("signatures")
-    if not isinstance(signatures, list) or not signatures:
-        raise Malformed(f"{where}: signatures: got none; expected a list with at least one")
-    if len(signatures) > MAX_SIGNATURES:
-        raise LimitExceeded(f"{where}: got {len(signatures)} signatures; expected at most {MAX_SIGNATURES}")
+    signatures = members.array(envelope, "signatures", where, most=MAX_SIGNATURES, of_what="signatures")
     return Envelope(
         payload_type=payload_type,
-        payload=base64_either(_text(envelope, "payload", where), f"{where}: payload"),
+        payload=base64_either(members.text(envelope, "payload", where), f"{where}: payload"),
         signatures=tuple(_signature(each, f"{where}: signatures[{i}]") for i, each in enumerate(signatures)),
     )
 
@@ -64,20 +62,8 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 
 def _signature(value: object, where: str) -> bytes:
-    signature = base64_either(_text(_object(value, where), "sig", where), f"{where}: sig")
+    text = members.text(members.of(value, where, expected=_OBJECT), "sig", where)
+    signature = base64_either(text, f"{where}: sig")
     if not 0 < len(signature) <= MAX_SIGNATURE_SIZE:
         raise LimitExceeded(f"{where}: got a signature of {len(signature)} bytes; expected 1 to {MAX_SIGNATURE_SIZE}")
     return signature
-
-
-def _object(value: object, where: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected a DSSE object")
-    return value
-
-
-def _text(value: Mapping[str, object], name: str, where: str) -> str:
-    text = value.get(name)
-    if not isinstance(text, str):
-        raise Malformed(f"{where}: {name}: got {type(text).__name__}; expected a string")
-    return text

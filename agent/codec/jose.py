@@ -6,11 +6,12 @@ Splits an envelope into its parts and checks its form; whether the signature hol
 import binascii
 from typing import Mapping, NamedTuple
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.errors import Malformed
 
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _FORBIDDEN = frozenset(b"+/=")
+_ENVELOPE = "signature envelope"
 
 
 class Jws(NamedTuple):
@@ -29,26 +30,21 @@ class Jws(NamedTuple):
 
 def parse(data: bytes, *, limit: int) -> Jws:
     """Read an envelope of at most `limit` bytes.  Raises `Malformed` or `LimitExceeded`."""
-    value = strictjson.decode(data, "signature envelope", limit=limit)
-    if not isinstance(value, dict):
-        raise Malformed(f"signature envelope: got {type(value).__name__}; expected a JWS object")
+    value = members.of(strictjson.decode(data, _ENVELOPE, limit=limit), _ENVELOPE, expected="a JWS object")
     if "signatures" in value:
-        raise Malformed("signature envelope: got the general JWS serialisation; expected the flattened one")
-    protected_text, payload_text = _text(value, "protected"), _text(value, "payload")
-    protected = strictjson.decode(base64url(protected_text, "protected header"), "protected header", limit=limit)
-    if not isinstance(protected, dict):
-        raise Malformed(f"protected header: got {type(protected).__name__}; expected an object")
-    unprotected = value.get("header", {})
-    if not isinstance(unprotected, dict):
-        raise Malformed(f"unprotected header: got {type(unprotected).__name__}; expected an object")
+        raise Malformed(f"{_ENVELOPE}: got the general JWS serialisation; expected the flattened one")
+    protected_text, payload_text = (members.text(value, name, _ENVELOPE) for name in ("protected", "payload"))
+    header = strictjson.decode(base64url(protected_text, "protected header"), "protected header", limit=limit)
+    protected = members.of(header, "protected header")
+    unprotected = members.of(value.get("header", {}), "unprotected header")
     twice = sorted(set(protected) & set(unprotected))
     if twice:  # RFC 7515, section 7.2.1: the names must be disjoint
-        raise Malformed(f"signature envelope: header {ascii(twice[0])[:60]} stands in both headers; expected it in one")
+        raise Malformed(f"{_ENVELOPE}: header {ascii(twice[0])[:60]} stands in both headers; expected it in one")
     return Jws(
         protected=protected,
         unprotected=unprotected,
         payload=base64url(payload_text, "payload"),
-        signature=base64url(_text(value, "signature"), "signature"),
+        signature=base64url(members.text(value, "signature", _ENVELOPE), "signature"),
         signing_input=f"{protected_text}.{payload_text}".encode("ascii"),
     )
 
@@ -92,10 +88,3 @@ def _decode(padded: bytes, bare: bytes, where: str) -> bytes:
     if binascii.b2a_base64(decoded, newline=False).rstrip(b"=") != bare:
         raise Malformed(f"{where}: got base64 with stray bits; expected its one canonical spelling")
     return decoded
-
-
-def _text(value: Mapping[str, object], name: str) -> str:
-    text = value.get(name)
-    if not isinstance(text, str):
-        raise Malformed(f"signature envelope: {name}: got {type(text).__name__}; expected a string")
-    return text

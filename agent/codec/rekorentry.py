@@ -8,9 +8,9 @@ that a body is in a log is for `agent.trust.transparency` to say.
 
 from typing import Mapping, NamedTuple, Sequence
 
-from agent.codec import pem, strictjson
+from agent.codec import members, pem, strictjson
 from agent.codec.jose import base64_standard
-from agent.errors import Code, LimitExceeded, Malformed
+from agent.errors import Code, Malformed
 
 MAX_SIZE = 128 * 1024
 """Largest body taken, in bytes: usual ones have one to five KiB, most of it a certificate."""
@@ -18,6 +18,7 @@ MAX_SIZE = 128 * 1024
 MAX_SIGNATURES = 16
 """Most signatures in one body; nearly all have one."""
 
+_WHERE = "log entry"
 _HASHES = {"sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
 _HASHES_OF_V2 = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 
@@ -53,14 +54,14 @@ class Body(NamedTuple):
 
 def parse(data: bytes) -> Body:
     """Read a body.  Raises `Malformed` or `LimitExceeded`; `Unsupported` for other types."""
-    body = _object(strictjson.decode(data, "log entry", limit=MAX_SIZE), "body")
-    kind, version = _text(body, "kind"), _text(body, "apiVersion")
-    spec = _object(body.get("spec"), "spec")
+    body = members.of(strictjson.decode(data, _WHERE, limit=MAX_SIZE), f"{_WHERE}: body")
+    kind, version = members.text(body, "kind", _WHERE), members.text(body, "apiVersion", _WHERE)
+    spec = members.nested(body, "spec", _WHERE)
     match kind, version:
         case "hashedrekord", "0.0.1":
-            algorithm, digest = _hash(_object(spec.get("data"), "data").get("hash"))
-            signature = _object(spec.get("signature"), "signature")
-            key = _object(signature.get("publicKey"), "publicKey")
+            algorithm, digest = _hash(members.nested(spec, "data", _WHERE).get("hash"))
+            signature = members.nested(spec, "signature", _WHERE)
+            key = members.nested(signature, "publicKey", _WHERE)
             found = (_recorded(_bytes(signature, "content"), _bytes(key, "content")),)
             return Body(kind, version, algorithm, digest, False, found)
         case "dsse", "0.0.1":
@@ -68,25 +69,25 @@ def parse(data: bytes) -> Body:
             pairs = [(_bytes(each, "signature"), _bytes(each, "verifier")) for each in _signatures(spec)]
             return Body(kind, version, algorithm, digest, True, tuple(_recorded(*pair) for pair in pairs))
         case "intoto", "0.0.2":
-            content = _object(spec.get("content"), "content")
+            content = members.nested(spec, "content", _WHERE)
             algorithm, digest = _hash(content.get("payloadHash"))
-            given = _signatures(_object(content.get("envelope"), "envelope"))
+            given = _signatures(members.nested(content, "envelope", _WHERE))
             # The signature is in base64 twice: Rekor encodes the envelope's text once more.
             return Body(kind, version, algorithm, digest, True, tuple(map(_twice_encoded, given)))
         case "hashedrekord", "0.0.2":
-            return _second_version(kind, version, _object(spec.get("hashedRekordV002"), "hashedRekordV002"))
+            return _second_version(kind, version, members.nested(spec, "hashedRekordV002", _WHERE))
     got = f"{ascii(kind)[1:-1][:40]} {ascii(version)[1:-1][:20]}"
-    raise Unsupported(f"log entry: got type {got}; expected hashedrekord 0.0.1 or 0.0.2, dsse 0.0.1 or intoto 0.0.2")
+    raise Unsupported(f"{_WHERE}: got type {got}; expected hashedrekord 0.0.1 or 0.0.2, dsse 0.0.1 or intoto 0.0.2")
 
 
 def _second_version(kind: str, version: str, spec: Mapping[str, object]) -> Body:
-    data = _object(spec.get("data"), "data")
-    signature = _object(spec.get("signature"), "signature")
-    verifier = _object(signature.get("verifier"), "verifier")
+    data = members.nested(spec, "data", _WHERE)
+    signature = members.nested(spec, "signature", _WHERE)
+    verifier = members.nested(signature, "verifier", _WHERE)
     names = [name for name in ("x509Certificate", "publicKey") if name in verifier]
     if len(names) != 1:
-        raise Malformed(f"log entry: verifier: got {len(names)} of x509Certificate and publicKey; expected one")
-    der = _bytes(_object(verifier[names[0]], names[0]), "rawBytes")
+        raise Malformed(f"{_WHERE}: verifier: got {len(names)} of x509Certificate and publicKey; expected one")
+    der = _bytes(members.nested(verifier, names[0], _WHERE), "rawBytes")
     content = _bytes(signature, "content")
     certificate, key = (der, b"") if names[0] == "x509Certificate" else (b"", der)
     algorithm = _algorithm(data, _HASHES_OF_V2)
@@ -95,7 +96,7 @@ def _second_version(kind: str, version: str, spec: Mapping[str, object]) -> Body
 
 def _twice_encoded(given: Mapping[str, object]) -> Recorded:
     inner = _bytes(given, "sig").decode("ascii", "replace")
-    return _recorded(base64_standard(inner, "log entry: sig"), _bytes(given, "publicKey"))
+    return _recorded(base64_standard(inner, f"{_WHERE}: sig"), _bytes(given, "publicKey"))
 
 
 def _recorded(signature: bytes, verifier: bytes) -> Recorded:
@@ -105,45 +106,22 @@ def _recorded(signature: bytes, verifier: bytes) -> Recorded:
 
 
 def _hash(value: object) -> tuple[str, bytes]:
-    found = _object(value, "hash")
-    text = _text(found, "value")
-    try:
-        digest = bytes.fromhex(text)
-    except ValueError:
-        digest = b""
-    if not digest or digest.hex() != text:
-        raise Malformed(f"log entry: hash: got {ascii(text)[:80]}; expected lower-case hexadecimal")
+    found = members.of(value, f"{_WHERE}: hash")
+    digest = members.hexadecimal(members.text(found, "value", _WHERE), f"{_WHERE}: hash")
     return _algorithm(found, _HASHES), digest
 
 
 def _algorithm(value: Mapping[str, object], known: Mapping[str, str]) -> str:
-    name = _text(value, "algorithm")
+    name = members.text(value, "algorithm", _WHERE)
     if name not in known:
-        raise Malformed(f"log entry: algorithm: got {ascii(name)[:40]}; expected one of {', '.join(known)}")
+        raise Malformed(f"{_WHERE}: algorithm: got {ascii(name)[:40]}; expected one of {', '.join(known)}")
     return known[name]
 
 
 def _signatures(value: Mapping[str, object]) -> Sequence[Mapping[str, object]]:
-    found = value.get("signatures")
-    if not isinstance(found, list) or not found:
-        raise Malformed("log entry: signatures: got none; expected a list with at least one")
-    if len(found) > MAX_SIGNATURES:
-        raise LimitExceeded(f"log entry: got {len(found)} signatures; expected at most {MAX_SIGNATURES}")
-    return [_object(each, "signatures") for each in found]
-
-
-def _object(value: object, name: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise Malformed(f"log entry: {name}: got {type(value).__name__}; expected an object")
-    return value
-
-
-def _text(value: Mapping[str, object], name: str) -> str:
-    text = value.get(name)
-    if not isinstance(text, str):
-        raise Malformed(f"log entry: {name}: got {type(text).__name__}; expected a string")
-    return text
+    found = members.array(value, "signatures", _WHERE, most=MAX_SIGNATURES, of_what="signatures")
+    return [members.of(each, f"{_WHERE}: signatures") for each in found]
 
 
 def _bytes(value: Mapping[str, object], name: str) -> bytes:
-    return base64_standard(_text(value, name), f"log entry: {name}")
+    return base64_standard(members.text(value, name, _WHERE), f"{_WHERE}: {name}")

@@ -8,7 +8,7 @@ are kept here; whether any of it can be believed is for `agent.trust` to say.
 
 from typing import Mapping, NamedTuple, Sequence
 
-from agent.codec import dsse, strictjson
+from agent.codec import dsse, members, strictjson
 from agent.codec.jose import base64_either
 from agent.errors import LimitExceeded, Malformed
 
@@ -192,12 +192,11 @@ def _timestamps(material: Mapping[str, object]) -> tuple[bytes, ...]:
 
 def _message(value: object, where: str, names: Sequence[str]) -> dict[str, object]:
     """The members of a message; null is how this form writes a member that is not there."""
-    if not isinstance(value, dict):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected an object")
-    for name in value:
+    found = members.of(value, where)
+    for name in found:
         if name not in names:
             raise Malformed(f"{where}: got the unknown member {ascii(name)[:60]}; expected {', '.join(names)}")
-    return {name: each for name, each in value.items() if each is not None}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def _one_of(value: Mapping[str, object], names: Sequence[str], where: str) -> str:
@@ -217,10 +216,7 @@ def _list(value: Mapping[str, object], name: str, where: str, most: int) -> Sequ
 
 
 def _text(value: Mapping[str, object], name: str, where: str) -> str:
-    text = value.get(name, "")
-    if not isinstance(text, str):
-        raise Malformed(f"{where}: {name}: got {type(text).__name__}; expected a string")
-    return text
+    return members.text(value, name, where, default="")
 
 
 def _bytes(value: Mapping[str, object], name: str, where: str) -> bytes:

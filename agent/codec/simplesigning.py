@@ -8,7 +8,7 @@ image lies, and cosign does not look at it either.
 
 from typing import Mapping, NamedTuple
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.errors import Malformed
 
 MAX_SIZE = 64 * 1024
@@ -31,14 +31,14 @@ class SimpleSigning(NamedTuple):
 
 def parse(payload: bytes) -> SimpleSigning:
     """Read a payload.  Raises `Malformed` or `LimitExceeded`."""
-    value = _object(strictjson.decode(payload, "signed payload", limit=MAX_SIZE), "signed payload")
-    critical = _object(_member(value, "critical", "signed payload"), "critical")
-    image = _object(_member(critical, "image", "critical"), "critical.image")
+    value = members.of(strictjson.decode(payload, "signed payload", limit=MAX_SIZE), "signed payload")
+    critical = members.of(_member(value, "critical", "signed payload"), "critical")
+    image = members.of(_member(critical, "image", "critical"), "critical.image")
     optional = _member(value, "optional", "signed payload")
     return SimpleSigning(
-        type=_text(_member(critical, "type", "critical"), "critical.type"),
-        digest=_text(_member(image, _DIGEST, "critical.image"), f"critical.image.{_DIGEST}"),
-        optional={} if optional is None else _object(optional, "optional"),
+        type=members.string(_member(critical, "type", "critical"), "critical.type"),
+        digest=members.string(_member(image, _DIGEST, "critical.image"), f"critical.image.{_DIGEST}"),
+        optional={} if optional is None else members.of(optional, "optional"),
     )
 
 
@@ -48,15 +48,3 @@ def _member(value: Mapping[str, object], name: str, where: str) -> object:
         if other != name and other.casefold() == name:
             raise Malformed(f"{where}: got the member {ascii(other)[:60]}; expected {name}")
     return value.get(name)
-
-
-def _object(value: object, where: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected an object")
-    return value
-
-
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected a string")
-    return value

@@ -7,7 +7,7 @@ and whether it is about an image, is for others to say.
 
 from typing import Mapping, NamedTuple
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.errors import LimitExceeded, Malformed
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -49,39 +49,25 @@ class Statement(NamedTuple):
 
 def parse(payload: bytes) -> Statement:
     """Read a statement.  Raises `Malformed` or `LimitExceeded`."""
-    value = strictjson.decode(payload, "statement", limit=MAX_SIZE, most=MAX_VALUES)
-    if not isinstance(value, dict):
-        raise Malformed(f"statement: got {type(value).__name__}; expected an object")
+    value = members.of(strictjson.decode(payload, "statement", limit=MAX_SIZE, most=MAX_VALUES), "statement")
     kind = value.get("_type")
     if kind not in TYPES:
         raise Malformed(f"statement: _type: got {ascii(kind)[:80]}; expected one of {', '.join(TYPES)}")
     predicate_type = value.get("predicateType")
     if not isinstance(predicate_type, str) or not predicate_type:
         raise Malformed(f"statement: predicateType: got {ascii(predicate_type)[:80]}; expected a URI")
-    subjects = value.get("subject")
-    if not isinstance(subjects, list) or not subjects:
-        raise Malformed("statement: subject: got none; expected a list with at least one")
-    if len(subjects) > MAX_SUBJECTS:
-        raise LimitExceeded(f"statement: got {len(subjects)} subjects; expected at most {MAX_SUBJECTS}")
+    subjects = members.array(value, "subject", "statement", most=MAX_SUBJECTS, of_what="subjects")
     found = tuple(_subject(each, f"statement: subject[{i}]") for i, each in enumerate(subjects))
     return Statement(predicate_type, found, value.get("predicate"))
 
 
 def _subject(value: object, where: str) -> Subject:
-    subject = _object(value, where)
-    name = subject.get("name", "")
-    if not isinstance(name, str):
-        raise Malformed(f"{where}: name: got {type(name).__name__}; expected a string")
-    digests = _object(subject.get("digest", {}), f"{where}: digest")
+    subject = members.of(value, where)
+    name = members.text(subject, "name", where, default="")
+    digests = members.of(subject.get("digest", {}), f"{where}: digest")
     if len(digests) > MAX_DIGESTS:
         raise LimitExceeded(f"{where}: got {len(digests)} digests; expected at most {MAX_DIGESTS}")
     texts = {algorithm: each for algorithm, each in digests.items() if isinstance(each, str)}
     if len(texts) != len(digests):
         raise Malformed(f"{where}: digest: got a value that is no string; expected hexadecimal digests")
-    return Subject(name, texts, _object(subject.get("annotations", {}), f"{where}: annotations"))
-
-
-def _object(value: object, where: str) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected an object")
-    return value
+    return Subject(name, texts, members.of(subject.get("annotations", {}), f"{where}: annotations"))

@@ -6,7 +6,7 @@ is in the log.
 
 from collections.abc import Mapping
 
-from agent.codec import pem, rekorentry, strictjson
+from agent.codec import members, pem, rekorentry, strictjson
 from agent.codec.jose import base64_standard
 from agent.codec.sigstorebundle import LogEntry
 from agent.errors import Malformed
@@ -48,49 +48,34 @@ def _entry(text: str) -> LogEntry:
     """What the log promised when it took the signature; there is no proof in this layout."""
     where = f"layer: {LOG_ENTRY}"
     value = _object(text, where)
-    payload = value.get("Payload")
-    if not isinstance(payload, dict):
-        raise Malformed(f"{where}: Payload: got {type(payload).__name__}; expected an object")
-    body = base64_standard(_text(payload, "body", where), f"{where}: body")
-    log_id = _text(payload, "logID", where)
-    integers = [payload.get("logIndex"), payload.get("integratedTime")]
-    if not all(
-        isinstance(each, int) and not isinstance(each, bool) and 0 <= each <= _LAST_INTEGER for each in integers
-    ):
-        raise Malformed(f"{where}: logIndex, integratedTime: got no integers from 0 to 2^63 - 1")
-    try:
-        log = bytes.fromhex(log_id)
-    except ValueError:
-        log = b""
-    if not log or log.hex() != log_id:
-        raise Malformed(f"{where}: logID: got {ascii(log_id)[:80]}; expected lower-case hexadecimal")
+    payload = members.nested(value, "Payload", where)
+    body = base64_standard(members.text(payload, "body", where), f"{where}: body")
+    log_id = members.text(payload, "logID", where)
+    log_index, integrated_time = (_integer(payload.get(name), where) for name in ("logIndex", "integratedTime"))
+    log = members.hexadecimal(log_id, f"{where}: logID")
     read = rekorentry.parse(body)
     return LogEntry(
         log_id=log,
-        log_index=payload["logIndex"],
-        integrated_time=payload["integratedTime"],
+        log_index=log_index,
+        integrated_time=integrated_time,
         kind=read.kind,
         version=read.version,
         body=body,
-        promise=base64_standard(_text(value, "SignedEntryTimestamp", where), f"{where}: SignedEntryTimestamp"),
+        promise=base64_standard(members.text(value, "SignedEntryTimestamp", where), f"{where}: SignedEntryTimestamp"),
         proof=None,
     )
 
 
 def _timestamp(text: str) -> bytes:
     where = f"layer: {TIMESTAMP}"
-    return base64_standard(_text(_object(text, where), "SignedRFC3161Timestamp", where), where)
+    return base64_standard(members.text(_object(text, where), "SignedRFC3161Timestamp", where), where)
 
 
-def _object(text: str, where: str) -> Mapping[str, object]:
-    value = strictjson.decode(text.encode(), where, limit=_MAX_ANNOTATION_LENGTH)
-    if not isinstance(value, dict):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected an object")
+def _integer(value: object, where: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LAST_INTEGER:
+        raise Malformed(f"{where}: logIndex, integratedTime: got no integers from 0 to 2^63 - 1")
     return value
 
 
-def _text(value: Mapping[str, object], name: str, where: str) -> str:
-    text = value.get(name)
-    if not isinstance(text, str):
-        raise Malformed(f"{where}: {name}: got {type(text).__name__}; expected a string")
-    return text
+def _object(text: str, where: str) -> Mapping[str, object]:
+    return members.of(strictjson.decode(text.encode(), where, limit=_MAX_ANNOTATION_LENGTH), where)

@@ -7,7 +7,7 @@ reads its own encoding into `Attributes`; the checks that hold for all formats a
 from datetime import datetime
 from typing import Mapping, NamedTuple, Sequence
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.errors import Code, Malformed
 from agent.model.descriptor import Descriptor
 
@@ -108,9 +108,7 @@ def checked(attributes: Attributes) -> Envelope:
 
 def target_artifact(payload: bytes) -> Descriptor:
     """The image that a payload was signed for.  Raises `Malformed`."""
-    value = strictjson.decode(payload, "signed payload", limit=MAX_ENVELOPE_SIZE)
-    if not isinstance(value, dict):
-        raise Malformed(f"signed payload: got {type(value).__name__}; expected an object")
+    value = members.of(strictjson.decode(payload, "signed payload", limit=MAX_ENVELOPE_SIZE), "signed payload")
     return Descriptor.from_json(value.get("targetArtifact"), "signed payload: targetArtifact")
 
 

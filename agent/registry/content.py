@@ -3,7 +3,7 @@
 OCI distribution specification 1.1, "Pulling manifests" and "Pulling blobs".  No I/O: see `agent.registry.messages`.
 """
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.errors import DigestMismatch, LimitExceeded, Malformed, UsageError
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -90,9 +90,7 @@ def document(response: Response, where: str) -> tuple[str, dict[str, object]]:
     What it is stands in the header, in itself, or in both.  Two different statements are refused: one document must
     not be an image to one reader and an index to another (the class of CVE-2021-41190).
     """
-    value = strictjson.decode(response.body, where, limit=MAX_MANIFEST_SIZE)
-    if not isinstance(value, dict):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected an object")
+    value = members.of(strictjson.decode(response.body, where, limit=MAX_MANIFEST_SIZE), where)
     said = value.get("mediaType", response.media_type)
     if not isinstance(said, str) or said not in MANIFEST_TYPES:
         raise Malformed(f"{where}: got media type {ascii(said)[:80]}; expected one of {_ACCEPT_MANIFEST}")

@@ -12,7 +12,7 @@ if there is such a file and a registry asks for authentication.
 import binascii
 from typing import Mapping, NamedTuple, Sequence
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.errors import LimitExceeded, Malformed
 from agent.model.reference import Repository
 from agent.registry.limits import MAX_CREDENTIALS_ENTRIES, MAX_CREDENTIALS_FILE, MAX_TOKEN_LENGTH, MAX_USER_LENGTH
@@ -167,11 +167,10 @@ def _decoded(data: bytes, source: str) -> object:
 
 
 def _object(value: object, where: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise Malformed(f"{where}: got {type(value).__name__}; expected an object")
-    if len(value) > MAX_CREDENTIALS_ENTRIES:
-        raise LimitExceeded(f"{where}: got {len(value)} keys; expected at most {MAX_CREDENTIALS_ENTRIES}")
-    return value
+    found = members.of(value, where)
+    if len(found) > MAX_CREDENTIALS_ENTRIES:
+        raise LimitExceeded(f"{where}: got {len(found)} keys; expected at most {MAX_CREDENTIALS_ENTRIES}")
+    return found
 
 
 def _table(value: dict[str, object], name: str, source: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ does not know that.  The realm is the registry's choice and is judged as an atta
 import binascii
 from typing import TYPE_CHECKING, NamedTuple
 
-from agent.codec import strictjson
+from agent.codec import members, strictjson
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry import addresses, realms, status
 from agent.registry.limits import DEFAULT_TOKEN_SECONDS, MAX_TOKEN_ANSWER, MAX_TOKEN_LENGTH, MAX_TOKEN_SECONDS
@@ -165,9 +165,7 @@ def _answer(response: Response, request: Request) -> Answer:
 
 
 def _token(response: Response, request: Request) -> Answer:
-    value = strictjson.decode(response.body, request.what, limit=MAX_TOKEN_ANSWER)
-    if not isinstance(value, dict):
-        raise Malformed(f"{request.what}: got {type(value).__name__}; expected an object")
+    value = members.of(strictjson.decode(response.body, request.what, limit=MAX_TOKEN_ANSWER), request.what)
     token = value.get("token") or value.get("access_token")
     if not isinstance(token, str):
         raise Malformed(f"{request.what}: got an answer without a token")
