@@ -444,7 +444,7 @@ TARGETS: Mapping[str, Target] = {
 
 MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
-    "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
+    "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines", "members": "log-entry",
     "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
     "signednote": "checkpoint", "rekorentry": "log-entry",
 }  # fmt: skip
