@@ -1,4 +1,4 @@
-"""What the process says that keeps a node wired up (`install --reconcile`), for people's commands.
+"""What the process says that keeps a node wired up (`install --reconcile`), for people's commands and the daemon.
 
 ::
 
@@ -8,7 +8,9 @@
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from enum import Enum
 from typing import NamedTuple
 
 from agent.adapters import files
@@ -17,9 +19,6 @@ from agent.errors import HostError
 
 PATH = "/run/nodeseal/reconcile.json"
 
-GAVE_UP = "gaveUp"
-"""The state in which nothing is tried any more."""
-
 BELIEVED = 7200.0
 """Seconds after which what was said is out of date: at the least once an hour something is."""
 
@@ -27,14 +26,44 @@ _MAX_SIZE = 64 * 1024
 _MAX_TEXT = 1000
 _MOST_PATHS = 32
 _LATEST = 2.0**36  # seconds: what has a date
+_MOST_ATTEMPTS = 2**53
+
+
+class State(Enum):
+    """How the wiring stands."""
+
+    SETTLED = "settled"
+    """Nothing is to be done, and pulls are verified, if there is a containerd that can be asked."""
+    LEFT = "left"
+    """Pulls are not verified, and what was allowed can't mend it: a person has to."""
+    PENDING = "restartPending"
+    """containerd has yet to be restarted."""
+    WAITING = "waiting"
+    """Something is to be mended, and it is not time yet, or not this node's turn."""
+    FAILED = "failed"
+    GAVE_UP = "gaveUp"
+    """Nothing is tried until the node is otherwise."""
+    UNSUPPORTED = "unsupported"
+    UNINSTALLED = "uninstalled"
+
+
+class Attempt(Enum):
+    """What an attempt to mend came to."""
+
+    MENDED = "mended"
+    FAILED = "failed"
+    """It was taken back."""
+    NO_TURN = "noTurn"
+    """This node's turn to restart containerd did not come, so nothing was written."""
 
 
 class Reconciled(NamedTuple):
     """How the wiring stands.
 
-    `state` is a word of `agent.modes.reconciling.State`, `message` one line.  `since` is when the state became what it
-    is, `looked` when it was looked at last: seconds since 1970.  `contested` are paths that somebody else writes again
-    and again; `failures` is how many attempts in a row were in vain.
+    `state` is a word of `State`, `message` one line.  `since` is when the state became what it is, `looked` when it was
+    looked at last: seconds since 1970.  `contested` are paths that somebody else writes again and again; `failures` is
+    how many attempts in a row were in vain, `attempts` how many there were since the process began, by a word of
+    `Attempt`.
     """
 
     state: str
@@ -43,6 +72,11 @@ class Reconciled(NamedTuple):
     looked: float
     contested: tuple[str, ...] = ()
     failures: int = 0
+    attempts: Mapping[str, int] = {}
+
+    def is_recent(self, now: float) -> bool:
+        """Whether it still counts: who says it speaks at least once an hour."""
+        return now - self.looked < BELIEVED
 
     @property
     def trouble(self) -> str:
@@ -51,7 +85,7 @@ class Reconciled(NamedTuple):
             return (
                 f"somebody else writes {', '.join(self.contested)} again and again, and it is mended ever more slowly"
             )
-        return f"mending was given up: {self.message}" if self.state == GAVE_UP else ""
+        return f"mending was given up: {self.message}" if self.state == State.GAVE_UP.value else ""
 
 
 def write(host: HostFiles, what: Reconciled) -> None:
@@ -78,12 +112,16 @@ def read(root: str) -> Reconciled | None:
             return None
         texts = str(value["state"])[:_MAX_TEXT], str(value["message"])[:_MAX_TEXT]
         contested = tuple(str(each)[:_MAX_TEXT] for each in list(value["contested"])[:_MOST_PATHS])
-        return Reconciled(*texts, *times, contested, int(value["failures"]))
-    except (HostError, OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        attempts = dict(value.get("attempts", {}))
+        counts = {each.value: int(attempts[each.value]) for each in Attempt if each.value in attempts}
+        if not all(0 <= each < _MOST_ATTEMPTS for each in counts.values()):
+            return None
+        return Reconciled(*texts, *times, contested, int(value["failures"]), counts)
+    except (HostError, OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 
 def trouble(root: str) -> str:
     """What somebody has to do something about under a root, empty if nothing, or if nobody has said so lately."""
     said = read(root)
-    return said.trouble if said is not None and time.time() - said.looked < BELIEVED else ""
+    return said.trouble if said is not None and said.is_recent(time.time()) else ""

@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent import __version__
+from agent.adapters.reconciled import Attempt, Reconciled
+from agent.adapters.reconciled import State as Wiring
 from agent.cluster.troubles import Trouble
 from agent.config.config import Config
 from agent.errors import Cause, Unavailable
@@ -92,7 +94,7 @@ class Sight(NamedTuple):
     """All that was seen: `state` is None if it can't be read now, `since` when what is in force was put there.
 
     `standing` is what holds now.  `is_refused` is whether the folder's newest configuration can't be used, None if no
-    folder is followed; `proving` is None where no canary is pulled.
+    folder is followed; `proving` is None where no canary is pulled, `wiring` where nobody keeps the node wired up.
     """
 
     now: Moment
@@ -105,12 +107,14 @@ class Sight(NamedTuple):
     following: Following | None
     standing: Standing | None = None
     proving: Proving | None = None
+    wiring: Reconciled | None = None
 
 
 def families(sight: Sight) -> Iterator[Family]:
     """All metrics, also those that have no sample now."""
     yield Family("nodeseal_build", _INFO, "The program's version.", ("version",), {(__version__,): 1})
     yield from _of_enforcement(sight.proving)
+    yield from _of_wiring(sight.wiring, sight.now)
     yield from _of_answers(sight.answered)
     yield from _of_work(sight.working)
     yield from _of_configuration(sight)
@@ -140,6 +144,21 @@ def _of_enforcement(seen: Proving | None) -> Iterator[Family]:
     yield _one("nodeseal_enforcing_last_proof_timestamp_seconds", _GAUGE, text, proved.last if proved else None)
     counts = {each.value: float(seen.counts.get(each, 0)) for each in Enforcement} if seen else {}
     yield _by("nodeseal_canaries", _COUNTER, "Canaries, by what they proved.", "state", counts)
+
+
+def _of_wiring(told: Reconciled | None, now: Moment) -> Iterator[Family]:
+    """What is out of date has no sample, but for when it was last looked."""
+    recent = told if told is not None and told.is_recent(now.wall.timestamp()) else None
+    states = {each.value: float(each.value == recent.state) for each in Wiring} if recent else {}
+    text = "How containerd's wiring stands, as install --reconcile says: 1 for the state that it is."
+    yield _by("nodeseal_wiring", _GAUGE, text, "state", states)
+    text = "When install --reconcile last looked at the node."
+    yield _one("nodeseal_wiring_last_look_timestamp_seconds", _GAUGE, text, told.looked if told else None)
+    text = "Files that somebody else writes again and again, and install --reconcile mends."
+    yield _one("nodeseal_wiring_contested_files", _GAUGE, text, len(recent.contested) if recent else None)
+    counts = {each.value: float(recent.attempts.get(each.value, 0)) for each in Attempt} if recent else {}
+    text = "Attempts of install --reconcile to mend the node, by what they came to."
+    yield _by("nodeseal_wiring_attempts", _COUNTER, text, "outcome", counts)
 
 
 def _of_answers(seen: Answered) -> Iterator[Family]:

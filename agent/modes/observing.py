@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from agent.adapters import http_server, ipc
+from agent.adapters import http_server, ipc, reconciled
 from agent.adapters.exposition import CONTENT_TYPE, Exposition
 from agent.adapters.http_server import HttpServer, Page
 from agent.adapters.ipc_server import Server
@@ -140,7 +140,8 @@ class Observing:
     def _rendered(self, sight: Sight) -> bytes:
         since = SnapshotStore(self._parts.door.root).in_force_since()
         standing = self._parts.door.now(sight.state.node.standing) if sight.state else None
-        return self._exposition.render(list(families(sight._replace(since=since, standing=standing))))
+        wiring = reconciled.read(self._parts.door.root)
+        return self._exposition.render(list(families(sight._replace(since=since, standing=standing, wiring=wiring))))
 
     def _sight(self, state: State | None, *, is_ready: bool) -> Sight:
         """What is seen now: a copy of all that changes."""

@@ -13,19 +13,21 @@ Whoever uninstalls is not worked against: what is gone as a whole, record and al
 import hashlib
 import random as chance
 import time
-from collections.abc import Callable
-from enum import Enum
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from agent.adapters import changes, reconciled, state
 from agent.adapters.containerd import Told
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
-from agent.adapters.reconciled import Reconciled
+from agent.adapters.reconciled import Attempt, Reconciled, State
 from agent.errors import HostError, NodesealError
 from agent.modes import turns
 from agent.modes.installing import Asked, Installer, Outcome, still_set, unsupported
 from agent.modes.recording import BOOTSTRAP
-from agent.modes.turns import NoTurn, Taken
+from agent.modes.turns import Confirm, NoTurn, Taken, Tell
 from agent.modes.world import World
 from agent.ports import Log
 from agent.wiring import bindir, facts, known, pacing, planning, steps
@@ -44,24 +46,6 @@ AGAIN = 60.0
 
 _SPREAD = 0.1
 _MOST_DOUBLINGS = 8
-
-
-class State(Enum):
-    """How the wiring stands."""
-
-    SETTLED = "settled"
-    """Nothing is to be done, and pulls are verified, if there is a containerd that can be asked."""
-    LEFT = "left"
-    """Pulls are not verified, and what was allowed can't mend it: a person has to."""
-    PENDING = "restartPending"
-    """containerd has yet to be restarted."""
-    WAITING = "waiting"
-    """Something is to be mended, and it is not time yet, or not this node's turn."""
-    FAILED = "failed"
-    GAVE_UP = reconciled.GAVE_UP
-    """Nothing is tried until the node is otherwise."""
-    UNSUPPORTED = "unsupported"
-    UNINSTALLED = "uninstalled"
 
 
 _FINE = frozenset({State.SETTLED, State.UNSUPPORTED, State.UNINSTALLED})
@@ -103,6 +87,7 @@ class Reconciler:
         self._was_installed = False
         self._troubles = 0
         self._disputed: dict[str, int] = {}
+        self._attempts: Counter[Attempt] = Counter()
         self.stands: Reconciled | None = None
         """How the wiring stands, None until it was looked at."""
 
@@ -209,9 +194,11 @@ class Reconciler:
         if work:
             self._log.warning("mending", paths=list(paths), restart=any(isinstance(step, Restart) for step in work))
         try:
-            outcome = turns.installed_so(self._host, self._world, self._asked, self._say, self._taken, todo)
+            taken = partial(self._in_turn, self._taken) if self._taken else None
+            outcome = turns.installed_so(self._host, self._world, self._asked, self._say, taken, todo)
         except NoTurn:
             self._pace.note(self._clock(), ())
+            self._attempts[Attempt.NO_TURN] += 1
             raise
         except NodesealError as error:
             if work:
@@ -220,12 +207,29 @@ class Reconciler:
         self._was_installed = self._was_installed or outcome.installed
         if work and not is_new:
             self._pace.note(self._clock(), paths)
+            self._attempts[Attempt.MENDED] += 1
             self._dispute()
         self._came_to(outcome, told)
+
+    @contextmanager
+    def _in_turn(self, taken: Taken, tell: Tell) -> Iterator[Confirm]:
+        """This node's turn; until it has come, what is told of it is how the wiring stands.  Raises as `taken`."""
+        has_come = False
+
+        def told(line: str) -> None:
+            """Tell it."""
+            tell(line)
+            if not has_come:
+                self._stand(State.WAITING, line)
+
+        with taken(told) as confirm:
+            has_come = True
+            yield confirm
 
     def _failed(self, paths: tuple[str, ...], error: NodesealError) -> _Vain:
         """What an attempt comes to that was taken back."""
         self._pace.note(self._clock(), paths, failed=True)
+        self._attempts[Attempt.FAILED] += 1
         self._dispute()
         self._unsettle()
         is_last = self._pace.give_up(self._seen(self._world.facts()))
@@ -288,8 +292,8 @@ class Reconciler:
         self._disputed = self._pace.contested(self._clock())
         is_same = before is not None and (before.state, before.message) == (what.value, message)
         since = before.since if before is not None and before.state == what.value else now
-        contested = tuple(self._disputed)
-        self.stands = Reconciled(what.value, message, since, now, contested, self._pace.failures)
+        contested, attempts = tuple(self._disputed), {each.value: self._attempts[each] for each in Attempt}
+        self.stands = Reconciled(what.value, message, since, now, contested, self._pace.failures, attempts)
         if not is_same:
             tell = self._log.info if what in _FINE else self._log.warning if what in _PASSING else self._log.error
             tell("wiring", state=what.value, message=message, contested=list(contested))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO, cast
 from agent.adapters import ipc, reconciled
 from agent.adapters.folding import Behind, SpoolReader
 from agent.adapters.pull_secrets import READY
-from agent.adapters.reconciled import Reconciled
+from agent.adapters.reconciled import Attempt, Reconciled
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool, Told
 from agent.config.config import Config
@@ -224,6 +224,9 @@ def _wiring_lines(wiring: Reconciled | None, now: datetime) -> list[str]:
         return []
     since, looked = (about(max(now.timestamp() - when, 0)) for when in (wiring.since, wiring.looked))
     lines = [f"wiring         {wiring.state} for {since}, looked at {looked} ago: {wiring.message}"]
+    if any(wiring.attempts.values()):
+        mended, failed, turnless = (wiring.attempts.get(each.value, 0) for each in Attempt)
+        lines.append(f"  mended {mended} times, {failed} in vain, {turnless} without a turn to restart")
     return [*lines, *(f"  {path} is written by somebody else, again and again" for path in wiring.contested)]
 
 

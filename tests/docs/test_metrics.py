@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from agent.adapters import ipc
+from agent.adapters import ipc, reconciled
+from agent.adapters.hostfiles import HostFiles
+from agent.adapters.reconciled import Attempt, Reconciled
 from agent.modes import watch
 from tests.docs.test_docs import ROOT, anchor, anchors, prose
 from tests.modes.test_clustering import SECONDS, daemon, platform, put
@@ -47,7 +49,7 @@ NOT_FILLED = {
 
 @pytest.fixture(scope="module")
 def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What a daemon exposes that follows a cluster, and proves that it is asked."""
+    """What a daemon exposes that follows a cluster, and proves that it is asked, on a node that is kept wired up."""
     root = tmp_path_factory.mktemp("scrape")
     cri = tmp_path_factory.mktemp("cri") / "cri.sock"
 
@@ -55,6 +57,8 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=20) or b"{}")
         return (said.get("metrics") or {}).get("address") or ""
 
+    said = Reconciled("settled", "well", time.time(), time.time(), (), 0, {each.value: 0 for each in Attempt})
+    reconciled.write(HostFiles(str(root)), said)
     with KubeSimulator() as server, CriSimulator(cri):
         put(server, "platform", platform())
         proving = ("--prove", "--cri-socket", str(cri), "--pods")

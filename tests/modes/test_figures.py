@@ -2,16 +2,20 @@
 
 import pathlib
 from collections import Counter
+from datetime import datetime, timezone
 
 import pytest
 
 from agent.adapters.pull_secrets import READY
+from agent.adapters.reconciled import BELIEVED, Reconciled
+from agent.adapters.reconciled import State as Wiring
 from agent.model.counters import OTHER
 from agent.model.metrics import Family
 from agent.modes import figures
 from agent.modes.figures import Proving
 from agent.modes.proofs import Proved
 from agent.modes.secrets import Secrets
+from agent.rules.breakglass import Moment
 from agent.rules.precedence import Standing
 from agent.rules.rule import KeysUsed
 from agent.wiring.proof import Proof, Reason, State
@@ -80,6 +84,21 @@ def test_providers_are_told_apart_up_to_a_number(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(figures, "MOST_PROVIDERS", 2)
     found = list(figures._of_age(keyed(*(KeysUsed(str(i), f"p{i}", DAY) for i in range(5)))))
     assert set(values(found, "nodeseal_fetched_keys_left_seconds")) == {"p0", "p1", OTHER}
+
+
+def test_wiring_is_what_was_said_lately_of_it() -> None:
+    now = Moment(datetime.fromtimestamp(1e9, timezone.utc), 0.0, "boot")
+    said = Reconciled("gaveUp", "no room", 1.0, 1e9 - 60, ("/a", "/b"), 5, {"mended": 4, "failed": 5, "noTurn": 1})
+    found = list(figures._of_wiring(said, now))
+    states = values(found, "nodeseal_wiring")
+    assert {name for name, value in states.items() if value} == {"gaveUp"}
+    assert set(states) == {each.value for each in Wiring}
+    assert values(found, "nodeseal_wiring_last_look_timestamp_seconds") == {"": 1e9 - 60}
+    assert values(found, "nodeseal_wiring_contested_files") == {"": 2}
+    assert values(found, "nodeseal_wiring_attempts") == {"mended": 4, "failed": 5, "noTurn": 1}
+    left = list(figures._of_wiring(said._replace(looked=1e9 - BELIEVED), now))
+    assert [each.name for each in left if each.samples] == ["nodeseal_wiring_last_look_timestamp_seconds"]
+    assert not any(family.samples for family in figures._of_wiring(None, now))
 
 
 def test_secrets_are_counted_by_what_is_known_of_them(tmp_path: pathlib.Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from agent.adapters import reconciled, state
 from agent.adapters.hostfiles import HostFiles
+from agent.adapters.reconciled import State
 from agent.errors import HostError
 from agent.modes import reconciling, turns
-from agent.modes.reconciling import THOROUGH, Reconciler, State
+from agent.modes.reconciling import THOROUGH, Reconciler
 from agent.modes.turns import Confirm, NoTurn, Taken, Tell
 from agent.wiring import pacing, steps
 from agent.wiring.planning import Changes
@@ -27,6 +28,7 @@ TRIGGER = f"version = 3\n{IN_V3['discard_unpacked_layers']}"
 NONE_ARE_RUN = "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n"
 HOUR = 3600.0
 DATED = '{"state": "settled", "message": "", "since": 1e300, "looked": 1, "contested": [], "failures": 0}'
+COUNTED = DATED.replace("1e300", "1").replace("}", ', "attempts": {"mended": -1}}')
 
 
 @pytest.fixture(autouse=True)
@@ -282,6 +284,8 @@ def test_failures_are_tried_again_ever_more_slowly_and_given_up_until_the_node_i
     keeping.until(20000)
     assert len(keeping.mended) == pacing.GIVE_UP
     assert keeping.states[-1] == "gaveUp"
+    assert keeping.keeper.stands
+    assert keeping.keeper.stands.attempts == {"mended": 0, "failed": pacing.GIVE_UP, "noTurn": 0}
     assert "5 attempts failed, and no more are made until the node is otherwise" in keeping.said()
     assert "which every pod needs" in keeping.said()
     assert not (host.root / LINK).is_symlink()
@@ -423,6 +427,28 @@ def test_restarts_are_in_turn_and_a_turn_that_does_not_come_is_no_failure(
     keeping.until(30000)
     assert seen == ["taken", "confirmed", "given back"]
     assert keeping.states[-1] == "settled"
+    assert keeping.keeper.stands
+    assert keeping.keeper.stands.attempts == {"mended": 1, "failed": 0, "noTurn": 6}
+
+
+def test_turn_that_is_waited_for_is_what_is_said_meanwhile(host: Host) -> None:
+    said: list[reconciled.Reconciled | None] = []
+
+    @contextmanager
+    def taken(tell: Tell) -> Iterator[Confirm]:
+        tell("waiting for this node's turn to restart: n2 has it")
+        said.append(reconciled.read(str(host.root)))
+        yield lambda: None
+        tell("the turn could not be given back")
+
+    keeping = Keeping(host, taken=taken)
+    keeping.at(10, rewrite(host, restart=True))
+    keeping.until(60)
+    (meanwhile,) = said
+    assert meanwhile
+    assert (meanwhile.state, meanwhile.message) == ("waiting", "waiting for this node's turn to restart: n2 has it")
+    assert keeping.states == ["settled", "waiting", "settled"]
+    assert {"said": "the turn could not be given back"} in keeping.log.of("install")
 
 
 def test_k0s_whose_files_restart_it_is_not_written_before_an_hour_is_over(tmp_path: pathlib.Path) -> None:
@@ -476,7 +502,9 @@ def test_trouble_is_what_somebody_has_to_do_something_about(
     assert reconciled.trouble(str(tmp_path)) == ""
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"state": 1}', "[" * 10000, DATED])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"state": 1}', "[" * 10000, DATED, COUNTED, COUNTED.replace("-1", "[]")]
+)
 def test_damaged_word_is_none(tmp_path: pathlib.Path, content: str) -> None:
     path = tmp_path / reconciled.PATH.lstrip("/")
     path.parent.mkdir(parents=True, mode=0o700)

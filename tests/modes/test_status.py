@@ -61,13 +61,17 @@ def test_what_keeps_the_node_wired_up_is_shown(tmp_path: Path, status: Any) -> N
     assert "wiring" not in status()
     assert json.loads(status("--format", "json"))["wiring"] is None
     now = time.time()
-    said = reconciled.Reconciled("waiting", "in a moment", now - 7200, now - 60, ("/etc/containerd/config.toml",), 2)
+    attempts = {"mended": 5, "failed": 2, "noTurn": 1}
+    contested = ("/etc/containerd/config.toml",)
+    said = reconciled.Reconciled("waiting", "in a moment", now - 7200, now - 60, contested, 2, attempts)
     reconciled.write(HostFiles(str(tmp_path)), said)
     text = status()
     assert "wiring         waiting for 2 h 0 min, looked at 1 min ago: in a moment\n" in text
+    assert "  mended 5 times, 2 in vain, 1 without a turn to restart\n" in text
     assert "  /etc/containerd/config.toml is written by somebody else, again and again\n" in text
     told = json.loads(status("--format", "json"))["wiring"]
     assert (told["state"], told["contested"], told["failures"]) == ("waiting", list(said.contested), 2)
+    assert told["attempts"] == attempts
     assert datetime.fromisoformat(told["looked"]).timestamp() == int(now - 60)
 
 
