@@ -1,4 +1,4 @@
-"""What the daemon reads of containerd's configuration: to say why a canary was not refused, and to notice changes.
+"""What the daemon reads of containerd's configuration: why a canary was not refused, what to watch, whom to call.
 
 A pod sees of its host what is mounted in it.  What it can't see is not known, which is no error; a version that no
 program tells is asked of the runtime.
@@ -15,8 +15,9 @@ from agent.adapters.unary import RpcError
 from agent.errors import NodesealError
 from agent.modes import proving
 from agent.modes.proofs import Looked, unread
-from agent.wiring import planning
+from agent.wiring import bindir, planning
 from agent.wiring.known import known, watched
+from agent.wiring.planning import Node
 
 
 def look(root: str, cri_socket: str = "") -> Looked:
@@ -35,7 +36,15 @@ def look(root: str, cri_socket: str = "") -> Looked:
         node = planning.node(told.facts)
     except (NodesealError, OSError):
         return unread(root)
-    return Looked(known(node, whole=False), tuple(os.path.join(host, each.lstrip("/")) for each in watched(node)))
+    files = tuple(os.path.join(host, each.lstrip("/")) for each in watched(node))
+    return Looked(known(node, whole=False), files, host, _entry(node))
+
+
+def _entry(node: Node) -> str:
+    """What containerd calls us by, wherever that leads; empty if it is not seen."""
+    folder = node.facts.folder
+    own = bindir.ours(bindir.judge(folder, -1)) if folder else None
+    return f"{folder.path}/{own.entry.name}" if folder and own else ""
 
 
 async def _version(socket: str) -> str:

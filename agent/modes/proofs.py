@@ -17,6 +17,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from agent import __version__
+from agent.adapters.hostroot import HostRoot
 from agent.modes import place, proving
 from agent.modes.tasks import Proving
 from agent.ports import Log
@@ -37,7 +38,7 @@ THOROUGH = 3600.0
 """Seconds after which the program is called by hand again, which leaves a line in the spool, though nothing changed."""
 
 PROGRAM = "opt/nodeseal/current/nodeseal"
-"""What containerd calls, below the root."""
+"""What containerd usually calls, below the root: for where the folder of verifiers is not seen, as in a pod."""
 
 READING = 30.0
 """Seconds that reading containerd's configuration may take; what hangs explains nothing."""
@@ -53,10 +54,15 @@ Stamps = tuple[object, ...]
 
 
 class Looked(NamedTuple):
-    """What was read of containerd's configuration, and the files and folders that it came from."""
+    """What was read of containerd's configuration, and the files and folders that it came from.
+
+    `entry` is our entry in the folder of verifiers, as the host under `host` has it; empty where that is not seen.
+    """
 
     known: Known
     files: tuple[str, ...]
+    host: str = "/"
+    entry: str = ""
 
 
 def unread(root: str) -> Looked:
@@ -158,7 +164,7 @@ class Proofs:
     async def once(self, looked: Looked, *, anew: bool) -> None:
         """One canary; `anew` if something could have changed since the one before."""
         thorough = anew or not self.proved.proof.is_enforcing or self._is_long_ago()
-        program = self._program() if thorough else ""
+        program = self._program(looked) if thorough else ""
         found = await self._prove(self.socket, looked.known, program=program, port=self._port)
         if program and found.is_enforcing:
             self._thorough = self._clock()
@@ -184,11 +190,18 @@ class Proofs:
     def _is_long_ago(self) -> bool:
         return self._thorough is None or self._clock() - self._thorough >= THOROUGH
 
-    def _program(self) -> str:
-        """The program that containerd calls under this root; empty if there is none, or others could have written it.
+    def _program(self, looked: Looked) -> str:
+        """The program that containerd calls; empty if there is none, or others could have written it.
 
         Whoever could write it is no verifier of ours, and is not started by us.
         """
+        if looked.entry:
+            try:
+                with HostRoot(looked.host).reached(looked.entry) as reached:
+                    program = os.path.join(looked.host, reached.path.lstrip("/"))
+                    return "" if reached.unsafe or place.unsafe(program) else program
+            except OSError:
+                return ""
         for path in (PROGRAM, f"opt/nodeseal/{__version__}/nodeseal"):
             program = os.path.join(self._root, path)
             try:

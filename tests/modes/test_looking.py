@@ -33,7 +33,19 @@ def test_triggers_and_what_to_watch_are_read_of_the_host(tmp_path: pathlib.Path)
     write(tmp_path, "etc/containerd/conf.d/a.toml", f"version = 3\n{IN_V3[TRIGGER]}")
     conf = "/etc/containerd"
     files = below(tmp_path, f"{conf}/config.toml", BIN_DIR, f"{conf}/conf.d/a.toml", f"{conf}/conf.d")
-    assert look(str(tmp_path)) == Looked(Known((TRIGGER,), installed=False), files)
+    assert look(str(tmp_path)) == Looked(Known((TRIGGER,), installed=False), files, str(tmp_path))
+
+
+def test_program_that_containerd_calls_is_seen_wherever_it_was_placed(tmp_path: pathlib.Path) -> None:
+    write_program(tmp_path, "v2.1.9")
+    write(tmp_path, "etc/containerd/config.toml", "version = 3\n")
+    write(tmp_path, "usr/local/lib/nodeseal/9/nodeseal", "")
+    (tmp_path / "usr/local/lib/nodeseal/9/nodeseal").chmod(0o755)
+    (tmp_path / "usr/local/lib/nodeseal/current").symlink_to("9")
+    (tmp_path / BIN_DIR[1:]).mkdir(parents=True)
+    assert look(str(tmp_path)).entry == ""
+    (tmp_path / BIN_DIR[1:] / "00-nodeseal").symlink_to("/usr/local/lib/nodeseal/current/nodeseal")
+    assert (look(str(tmp_path)).host, look(str(tmp_path)).entry) == (str(tmp_path), f"{BIN_DIR}/00-nodeseal")
 
 
 def test_version_is_asked_of_the_runtime_where_no_program_tells_it(

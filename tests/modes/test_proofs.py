@@ -42,11 +42,13 @@ class World:
         self.until = 10_000.0
         self.log = Told()
         self.files = (str(root / "bin"), str(root / "config.toml"))
+        self.entry = ""
+        """What the folder of verifiers has of ours."""
         self.proofs = Proofs(
             str(root),
             Proving(str(root / "cri.sock")),
             self.log,
-            look=lambda: Looked(Known(("x",)), self.files),
+            look=lambda: Looked(Known(("x",)), self.files, str(root), self.entry),
             prove=self._prove,
             clock=lambda: self.at,
             now=lambda: self.at + 1e9,
@@ -148,6 +150,34 @@ def test_the_program_is_called_after_changes_and_once_an_hour(tmp_path: pathlib.
     world = World(tmp_path, GOOD)
     world.run(2)
     assert world.proved == [(0, "")]
+
+
+def test_the_program_that_is_called_is_the_one_that_containerd_calls(tmp_path: pathlib.Path) -> None:
+    for place in ("opt/nodeseal/1", "usr/local/lib/nodeseal/1", "usr/local/lib/nodeseal/2"):
+        (tmp_path / place / "_internal").mkdir(parents=True)
+        (tmp_path / place / "nodeseal").touch(mode=0o755)
+    (tmp_path / "opt/nodeseal/current").symlink_to("1")
+    current = tmp_path / "usr/local/lib/nodeseal/current"
+    current.symlink_to("1")
+    entry = tmp_path / "bin/00-nodeseal"
+    entry.parent.mkdir()
+    entry.symlink_to("/usr/local/lib/nodeseal/current/nodeseal")  # of the host's, whose root is elsewhere for us
+    world = World(tmp_path, GOOD)
+    world.entry = "/bin/00-nodeseal"
+
+    def upgrade() -> None:
+        current.unlink()
+        current.symlink_to("2")
+
+    world.happens = {5: upgrade}
+    world.run(4000)
+    placed = tmp_path / "usr/local/lib/nodeseal"
+    assert [called for _, called in world.proved if called] == [f"{placed}/1/nodeseal", f"{placed}/2/nodeseal"]
+    entry.unlink()
+    world = World(tmp_path, GOOD)
+    world.entry = "/bin/00-nodeseal"
+    world.run(2)
+    assert world.proved == [(0, "")], "and never another one instead"
 
 
 def test_configuration_is_read_again_only_after_changes_and_while_something_is_wrong(tmp_path: pathlib.Path) -> None:
