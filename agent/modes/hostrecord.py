@@ -16,7 +16,7 @@ from agent.rules.floor import HostFacts
 from agent.wiring.findings import Finding, Severity
 from agent.wiring.planning import Plan, node
 
-_AGAIN = "record it: nodeseal install"
+_AGAIN = "record it: nodeseal doctor --fix, or nodeseal install"
 
 
 def of_host(asked: Asked, root: str, told: Told) -> Iterator[Finding]:

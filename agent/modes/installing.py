@@ -281,14 +281,14 @@ class Installer:
 
     def _files(self, told: Told, plan: Plan) -> tuple[Write, ...]:
         asked = self._asked
-        said = recording.Asked(asked.node_name, asked.image, asked.host)
+        said = recording.Asked(asked.node_name, asked.image, asked.host, asked.anew)
         return recording.files(self._journal, told, plan, said)
 
     def _is_wanted(self, file: Write) -> bool:
         """Whether a file is missing, or is as an earlier installation wrote it and would be otherwise now."""
         now = self._journal.host.read_bounded(file.path, len(file.content) + 65536)
-        if now is None or self._asked.anew:  # whoever mends does not know all that the installation was told
-            return now is None
+        if now is None:
+            return True
         return now != file.content and (file.theirs or self._journal.wrote(file.path, now))
 
     def _own_entry(self, told: Told) -> tuple[str, str]:

@@ -38,11 +38,15 @@ _TIMEOUT = ("plugins", VERIFIER, "per_verifier_timeout")
 
 
 class Asked(NamedTuple):
-    """What is to be written of a node: its name, the image that installs, and what of `host` somebody chose."""
+    """What is to be written of a node: its name, the image that installs, and what of `host` somebody chose.
+
+    `anew` is whether a document that is there keeps all but what is found: whoever mends was not told the rest.
+    """
 
     node_name: str = ""
     image: str = ""
     host: Mapping[str, object] = {}
+    anew: bool = False
 
 
 class Found(NamedTuple):
@@ -95,7 +99,10 @@ def files(journal: Journal, told: Told, plan: Plan, asked: Asked) -> tuple[Write
     there = found(journal.host, told, plan, written)
     copies = {**({BUNDLE: there.bundle} if there.bundle else {}), **there.files}
     beside = tuple(Write(path, content, 0o600, Role.STATE) for path, content in copies.items())
-    if now is not None and not _is_ours(journal, now):
+    is_ours = _is_ours(journal, now)
+    if now is not None and before is not None and is_ours and asked.anew:
+        return (*beside, Write(BOOTSTRAP, encoded({**before, "found": there.value}), 0o600, Role.STATE))
+    if now is not None and not is_ours:
         if before is None:  # what can't be read is a person's to correct, and `doctor` says so
             return beside
         after = {**before, **({"host": written} if written else {}), "found": there.value}
@@ -106,10 +113,10 @@ def files(journal: Journal, told: Told, plan: Plan, asked: Asked) -> tuple[Write
     return (*beside, Write(BOOTSTRAP, shipped(asked.node_name, needs, written, there.value), 0o600, Role.STATE))
 
 
-def _is_ours(journal: Journal, now: bytes) -> bool:
+def _is_ours(journal: Journal, now: bytes | None) -> bool:
     """Whether a document was first written by an installation, and by nobody since."""
     entry = journal.manifest.entry(BOOTSTRAP)
-    return entry is not None and not entry.before and journal.wrote(BOOTSTRAP, now)
+    return now is not None and entry is not None and not entry.before and journal.wrote(BOOTSTRAP, now)
 
 
 def _is_recorded(journal: Journal, now: bytes, before: Mapping[str, object]) -> bool:

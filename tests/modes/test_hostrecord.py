@@ -8,7 +8,9 @@ import pytest
 
 from agent import cli
 from agent.adapters import containerd
+from agent.adapters.hostfiles import HostFiles
 from agent.modes import hostrecord, recording
+from agent.modes.mending import Mended, Mender
 from agent.wiring import findings, planning
 from agent.wiring.facts import MAIN
 from tests.modes.hosts import Host
@@ -105,3 +107,34 @@ def test_the_doctor_says_it_and_goes_by_the_recorded_deadline(
     assert "verifier.timeout" not in ids()
     host.write(MAIN, "version = 3\n" + TIMEOUT.format("4s"))
     assert "verifier.timeout" in ids()
+
+
+def mend(host: Host) -> Mended:
+    return Mender(HostFiles(str(host.root)), host.world, lambda line: None).run()
+
+
+def test_mending_leaves_the_record_as_installing_would(host: Host) -> None:
+    image = "registry.example.com/nodeseal@sha256:" + "a" * 64
+    host.install(image=image, node_name="worker-1")
+    assert not mend(host).steps
+    host.write(DROP_IN, f"[Service]\nEnvironment=HTTP_PROXY=http://x:{SECRET}@y\n")
+    host.write(BUNDLE, "others")
+    done = mend(host)
+    assert {f"write {recording.BOOTSTRAP}", f"write {recording.BUNDLE}"} <= set(done.steps)
+    assert SECRET not in str(done)
+    assert (told(host), done.restarted) == ([], False)
+    mended = host.tree()
+    host.install(image=image, node_name="worker-1")
+    assert host.tree() == mended
+    assert not mend(host).steps
+
+
+def test_mending_leaves_a_document_of_somebody_elses_to_him_but_for_what_is_found(host: Host) -> None:
+    host.install()
+    document = json.loads(host.read(DOCUMENT)) | {"untilFirstSnapshot": "Enforce", "host": {"deadline": "3s"}}
+    host.write(DOCUMENT, json.dumps(document))
+    host.write(DROP_IN, f"[Service]\nEnvironment=HTTP_PROXY=http://x:{SECRET}@y\n")
+    mend(host)
+    after = json.loads(host.read(DOCUMENT))
+    assert (told(host), after.pop("found") == document.pop("found")) == ([], False)
+    assert after == document
