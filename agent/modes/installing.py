@@ -4,24 +4,19 @@ What it asks of the host beyond files is a `World`; the order of the steps is `a
 """
 
 import hashlib
-import json
 import posixpath
-import secrets
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from agent.adapters import programs, state
 from agent.adapters.containerd import Told
-from agent.adapters.host import Done
 from agent.adapters.journal import Journal
 from agent.adapters.state import Tried
-from agent.errors import ConfigurationError, Exit, HostError
-from agent.model.request import STDIN_MEDIA_TYPE
-from agent.modes import place, recording
+from agent.errors import ConfigurationError, HostError
+from agent.modes import place, recording, trying
 from agent.modes.daemonunit import DaemonUnit, Served
 from agent.modes.world import World
-from agent.rules.lists import BUILT_IN
-from agent.wiring import bindir, distributions, paths, planning, proof, steps, triggers
+from agent.wiring import bindir, distributions, paths, planning, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.edits import Link
 from agent.wiring.manifest import Kind, Manifest, Role
@@ -40,12 +35,9 @@ _SAME_START = 0.5
 """Seconds by which two readings of one process's start may differ: it is counted back from now."""
 
 _HOSTS_PROGRAM = "/bin/sh"
+_KERNELS = "/proc/version"  # what a root lacks that was not booted, and in which nothing is mounted
 _KEPT_IN = ("/var/cache", "/var/log", "/run")  # a root that is being built may lack them
 _BIN_DIR = ("plugins", VERIFIER, "bin_dir")
-_PAUSE = "registry.k8s.io/pause:3.10.2"
-_PAUSE_DIGEST = BUILT_IN[0].digests[-1]
-_MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_SIZE = 512
 
 
 class Asked(NamedTuple):
@@ -327,8 +319,7 @@ class Installer:
             journal.edit(step.path, step.before, step.after, import_pattern(plan.placed.drop_in))
             self._tell(f"added an import to {step.path}")
         elif isinstance(step, steps.Check):
-            check(self._world, step.program)
-            self._tell("the program refuses the canary, and lets a sandbox image pass")
+            self._tell(trying.tried(self._world, step.program, whole=self._journal.host.exists(_KERNELS)))
         elif isinstance(step, steps.Switch):
             self._switched_from = journal.host.stands(step.path).target
             journal.link(step.path, step.target, Role.CURRENT)
@@ -472,29 +463,3 @@ def still_set(told: Told, plan: Plan) -> tuple[str, ...]:
     """Names of the settings that send pulls past the verifier, and that a plan leaves."""
     found = triggers.find(planning.node(told.facts).effective)
     return tuple(each.trigger.name for each in found if each.trigger.name not in plan.removes)
-
-
-def check(world: World, program: str) -> None:
-    """Have a program refuse the canary and let a sandbox image pass.  Raises `HostError`."""
-    nonce = secrets.token_hex(16)
-    canary = proof.Canary(5000, nonce)
-    done = _called(world, program, canary.image, canary.digest)
-    line = done.stdout.decode("utf-8", "replace").strip()
-    if done.code != Exit.DENY or not line.startswith("deny NS-1001 ") or nonce not in line:
-        raise HostError(
-            f"{program}: got exit code {done.code} for the canary: {line[:200] or done.said}; expected it to refuse it"
-        )
-    done = _called(world, program, _PAUSE, _PAUSE_DIGEST)
-    if done.code != 0:
-        line = done.stdout.decode("utf-8", "replace").strip()
-        raise HostError(
-            f"{program}: got exit code {done.code} for {_PAUSE}, which every pod needs: {line[:200] or done.said}; "
-            "expected it to let it pass",
-            hint="exempt it in the configuration, or let the floor allow that",
-        )
-
-
-def _called(world: World, program: str, name: str, digest: str) -> Done:
-    descriptor = json.dumps({"mediaType": _MANIFEST_TYPE, "digest": digest, "size": _SIZE}).encode() + b"\n"
-    words = ("-name", name, "-digest", digest, "-stdin-media-type", STDIN_MEDIA_TYPE)
-    return world.call(program, words, descriptor)

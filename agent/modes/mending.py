@@ -118,8 +118,10 @@ class Mender:
     def _current(self) -> str:
         """The link to the program that containerd runs."""
         manifest = Journal(self._host).store.read()
-        placed = manifest.of(Role.CURRENT) if manifest else ()
-        return placed[-1].path if placed else f"{steps.PROGRAMS}/{steps.CURRENT}"
+        placed = [entry.path for entry in manifest.of(Role.CURRENT)] if manifest else []
+        called = {entry.said for entry in manifest.of(Role.VERIFIER)} if manifest else set()
+        known = [path for path in placed if f"{path}/{steps.EXECUTABLE}" in called] or placed
+        return known[-1] if known else f"{steps.PROGRAMS}/{steps.CURRENT}"
 
     def _files(self, told: Told, *, dry: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Files of ours: what is done to them, and what is not, and why."""

@@ -98,6 +98,8 @@ def content(daemon: Daemon) -> bytes:
         "Nice=-5",
         f"LimitNOFILE={DESCRIPTORS}",
         f"MemoryMax={MEMORY}",
+        "# Of what takes too much, that process ends: a policy that is evaluated, and not the daemon with it.",
+        "OOMPolicy=continue",
         f"TasksMax={_TASKS}",
         "",
         "# Its folders, made where they are missing, and the only ones that it writes.",

@@ -170,8 +170,9 @@ def make_host(folder: pathlib.Path, name: str = "debian") -> Host:
     for each in root.rglob("*"):
         each.chmod(0o755 if each.is_dir() else 0o644)
     root.chmod(0o755)
-    for path in ("run", "var/lib"):
+    for path in ("run", "var/lib", "proc"):
         (root / path).mkdir(parents=True, exist_ok=True)
+    (root / "proc/version").touch()
     for path, text in MEMBERS.items():
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(text)

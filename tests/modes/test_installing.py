@@ -101,6 +101,20 @@ def test_nothing_leads_to_the_program_before_it_was_seen_to_work(host: Host) -> 
     assert pause[1].startswith("registry.k8s.io/pause:")
 
 
+def test_root_without_the_kernels_files_is_one_in_which_the_program_is_tried_as_far_as_it_can_be(host: Host) -> None:
+    (host.root / "proc/version").unlink()
+    before = host.tree()
+    host.world.runs = False
+    host.world.allows_canary = True
+    with pytest.raises(RolledBack, match="expected it to refuse it"):
+        host.install()
+    assert host.tree() == before
+    host.world.allows_canary, host.world.refuses_pause = False, True  # it does not know where it is itself
+    host.world.calls.clear()
+    assert host.install().installed
+    assert ["nodeseal-canary" in words[2] for words in host.world.calls] == [True]
+
+
 def test_twenty_installations_are_one(host: Host) -> None:
     host.install(bin_dir=ELSEWHERE)
     once = host.tree()

@@ -129,6 +129,18 @@ def test_what_is_to_be_taken_out_by_hand_is_left(host: Host, trigger: str) -> No
     assert host.tree() == before
 
 
+def test_who_mends_leaves_the_program_where_it_was_installed_last(host: Host) -> None:
+    for folder in ("/opt/nodeseal", "/usr/local/lib/nodeseal", "/opt/nodeseal"):
+        host.install(programs=folder)
+    (host.root / VERIFIERS / LINK).unlink()
+    mend(host)
+    assert os.readlink(host.root / VERIFIERS / LINK) == "/opt/nodeseal/current/nodeseal"
+    host.install(programs="/usr/local/lib/nodeseal")
+    (host.root / VERIFIERS / LINK).unlink()
+    mend(host)
+    assert os.readlink(host.root / VERIFIERS / LINK) == "/usr/local/lib/nodeseal/current/nodeseal"
+
+
 def test_host_without_a_program_of_ours_is_left_alone(host: Host) -> None:
     host.write(MAIN, f"version = 3\n{TRIGGER}")
     before = host.tree()

@@ -49,6 +49,22 @@ def status(host: BootedHost) -> dict[str, str]:
     return {line.partition(":")[0]: line.partition(":")[2].strip() for line in text.splitlines()}
 
 
+def limited(host: BootedHost) -> tuple[int, int, int]:
+    """What the daemon's control group may have of memory, as the kernel says; how often that was hit before, and after.
+
+    What hits it is a process that is put beside the daemon, and wants 400 MiB.
+    """
+    group = host.shows(unit.NAME, "ControlGroup")
+    folder = f"/sys/fs/cgroup/memory{group}"
+    most, hits = "memory.limit_in_bytes", "cat memory.failcnt"
+    if host.run("test", "-e", f"/sys/fs/cgroup{group}/memory.max").code == 0:
+        folder = f"/sys/fs/cgroup{group}"
+        most, hits = "memory.max", "sed -n 's/^max //p' memory.events"
+    greedy = "(echo 0 > cgroup.procs && exec dd if=/dev/zero of=/dev/null bs=400M count=1) >&2"
+    said = host.must("sh", "-c", f"cd {folder} && cat {most} && {hits} && {{ {greedy}; {hits}; }}").split()
+    return int(said[0]), int(said[1]), int(said[2])
+
+
 def proved(host: BootedHost) -> dict[str, Any]:
     """What `status` says once the daemon, which was there before containerd was restarted, has proved it anew."""
     end = time.monotonic() + 60
@@ -108,6 +124,10 @@ def test_unit_of_a_host_that_booted_is_installed_serves_and_goes(node: Node, hos
     assert again["steps"] == ["prove by the pull of a canary that pulls are verified"]
 
     first = host.shows(unit.NAME, "MainPID")
+    most, before_it, after_it = limited(host)
+    assert host.shows(unit.NAME, "MemoryMax") == str(most) == str(256 * 1024 * 1024)
+    assert after_it > before_it, "the kernel holds it to that"
+    assert host.shows(unit.NAME, "MainPID") == first, "and of what takes too much, the greedy one ends"
     host.must("kill", "-KILL", first)
     host.must("sh", "-c", f"until test $(systemctl show --value -p MainPID {unit.NAME}) -gt 0; do sleep 0.1; done")
     assert host.shows(unit.NAME, "MainPID") != first, "it is started again"

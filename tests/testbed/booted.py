@@ -1,7 +1,7 @@
 """A host that booted: the real systemd is the first process of its namespaces, and runs the real containerd.
 
-In a node's network, so that its registry can be reached; with a control group of its own, below which systemd makes
-its units'.  What is mounted is mounted in its mount namespace alone: from outside its root holds what is the host's.
+In a node's network, so that its registry can be reached; with control groups of its own, below which systemd makes its
+units'.  What is mounted is mounted in its mount namespace alone: from outside its root holds what is the host's.
 """
 
 import os
@@ -37,8 +37,29 @@ Type=notify
 WantedBy=multi-user.target
 """
 
-# Its own /dev, since journald links in it; the kernel's settings are the machine's, and stay as they are; then a
-# control group of its own, whose root this namespace takes for all.
+# Control groups as systemd has them: version 2 alone, or each hierarchy of version 1 beside it where these have the
+# memory controller.  `tops` names the roots of what `groups` mounted.
+_GROUPS = r"""
+groups() {
+  mount -t cgroup2 cgroup2 "$1"
+  if grep -qw memory "$1/cgroup.controllers"; then return; fi
+  umount "$1"
+  mount -t tmpfs -o mode=755 tmpfs "$1"
+  mkdir "$1/unified"
+  mount -t cgroup2 cgroup2 "$1/unified"
+  for each in $(sed -n "s/^[1-9][0-9]*:\([^:]*\):.*/\1/p" /proc/self/cgroup); do
+    mkdir "$1/${each#name=}"
+    case $each in name=*) options=none,$each;; *) options=$each;; esac
+    mount -t cgroup -o "$options" cgroup "$1/${each#name=}"
+  done
+}
+tops() {
+  if [ -e "$1/cgroup.procs" ]; then echo "$1"; else ls -d "$1"/*; fi
+}
+"""
+
+# Its own /dev, since journald links in it; the kernel's settings are the machine's, and stay as they are; then
+# control groups of its own, whose roots this namespace takes for all.
 _BOOT = """
 set -e
 cd "$1"
@@ -55,22 +76,29 @@ for name in null zero full random urandom tty; do : > "dev/$name"; mount --bind 
 ln -s pts/ptmx dev/ptmx
 mkdir dev/shm dev/pts built && mount -t tmpfs tmpfs dev/shm && mount -t devpts -o newinstance devpts dev/pts
 mount --bind "$4" built
-mount -t cgroup2 cgroup2 sys/fs/cgroup
-mkdir "sys/fs/cgroup/$5"
-echo 0 > "sys/fs/cgroup/$5/cgroup.procs"
-umount sys/fs/cgroup
-exec unshare --cgroup sh -c '
+groups sys/fs/cgroup
+for top in $(tops sys/fs/cgroup); do
+  mkdir "$top/$5"
+  for name in cpus mems; do
+    if [ -e "$top/cpuset.$name" ]; then cat "$top/cpuset.$name" > "$top/$5/cpuset.$name"; fi
+  done
+  echo 0 > "$top/$5/cgroup.procs"
+done
+umount --recursive sys/fs/cgroup
+exec unshare --cgroup sh -c "$6"'
 set -e
-mount -t cgroup2 cgroup2 sys/fs/cgroup
+groups sys/fs/cgroup
 mkdir old && pivot_root . old && umount -l old && rmdir old
 exec env -i container=nodeseal PATH=/usr/sbin:/usr/bin /usr/lib/systemd/systemd --log-target=console
 '
 """
 # Processes that were killed leave their groups a moment later.
 _FORGET = """
-mount -t cgroup2 cgroup2 /mnt && cd /mnt
+groups /mnt
 for turn in 1 2 3 4 5 6 7 8 9 10; do
-  find "$1" -depth -type d -exec rmdir {} + 2>/dev/null && exit
+  left=$(for top in $(tops /mnt); do find "$top/$1" -depth -type d; done 2>/dev/null)
+  if [ -z "$left" ]; then exit; fi
+  rmdir $left 2>/dev/null
   sleep 0.2
 done
 """
@@ -134,10 +162,12 @@ def booted_host(node: Node, built: pathlib.Path) -> Iterator[BootedHost]:
     (system / "default.target").symlink_to("/usr/lib/systemd/system/multi-user.target")
     (system / "multi-user.target.wants").mkdir()
     (system / "multi-user.target.wants/containerd.service").symlink_to("../containerd.service")
-    arguments = [str(root), str(service_manager()), str(node.tools.root), str(built), group]
+    arguments = [str(root), str(service_manager()), str(node.tools.root), str(built), group, _GROUPS]
     start = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private"]
     try:
-        with node.started([*start, "sh", "-c", _BOOT, "boot", *arguments], log=node.work / f"{group}.log") as running:
+        with node.started(
+            [*start, "sh", "-c", _GROUPS + _BOOT, "boot", *arguments], log=node.work / f"{group}.log"
+        ) as running:
             pid = _first_process(running.pid)
             images = ImageService(f"/proc/{pid}/root/run/containerd/containerd.sock")
             host = BootedHost(root, pid, images)
@@ -149,7 +179,7 @@ def booted_host(node: Node, built: pathlib.Path) -> Iterator[BootedHost]:
                 os.kill(running.pid, signal.SIGKILL)  # and with it everything in its process namespace
     finally:
         run(
-            ["unshare", "--mount", "sh", "-c", _FORGET, "forget", group],
+            ["unshare", "--mount", "sh", "-c", _GROUPS + _FORGET, "forget", group],
             environment={"PATH": "/usr/sbin:/usr/bin:/bin"},
         )
 
