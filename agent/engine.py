@@ -93,7 +93,9 @@ class Engine:
 
 def verifiers_of(config: Config) -> dict[tuple[str, str], Verifier]:
     """The verifiers of a configuration by owner and name."""
-    return {(each.owner, each.name): Verifier(each, config.certificates) for each in config.verifiers}
+    return {
+        (each.owner, each.name): Verifier(each, config.certificates, config.denied_signers) for each in config.verifiers
+    }
 
 
 def _with_ends(verdict: Verdict, ask: Ask) -> Verdict:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson, strictyaml
-from agent.config import canonical, checking, dialect, keysources, lockoutcheck, loopback, programs
+from agent.config import canonical, checking, dialect, keysources, lockoutcheck, loopback, programs, signerlist
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
@@ -27,6 +27,7 @@ from agent.config.sources import SECTION, VerifierSources, is_named, read_provid
 from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
 from agent.formats import FORMATS, OURS_ALONE, Format
 from agent.model.documents import Document, Documents
+from agent.model.signer import DeniedSigner
 from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
 from agent.rules.floor import Floor
@@ -97,6 +98,11 @@ def denied(value: object) -> tuple[Denied, ...]:
     return Lists(section, (), [], now=NO_NODE.now, floor=None, use_http=False).deny()
 
 
+def denied_signers(value: object) -> tuple[DeniedSigner, ...]:
+    """The signers that what `decoded` gave denies, as far as can be read, whatever else is wrong."""
+    return signerlist.read(at(value, dialect.SECTION), (), [])
+
+
 class _Reading:
     """Reads one configuration; `problems` is everything told so far."""
 
@@ -152,6 +158,7 @@ class _Reading:
         stores, cas, apart = self._stores()
         use_http = any(store.use_http for store in stores)
         ruleset = dialect.read_lists(root, rules, default, self._node, findings, use_http=use_http)
+        denied = signerlist.read(at(root, dialect.SECTION), (dialect.SECTION,), findings)
         findings += dialect.below_the_floor(root, rules, self._node)
         if not use_http and not cas:
             findings += loopback.names(root)
@@ -172,7 +179,7 @@ class _Reading:
         ruleset = ruleset._replace(rules=tuple(rule._replace(keys=tuple(each)) for rule, each in used))
         if cas.keys() & certificates.keys():
             self.problems.append(self._place.problem(_SHARED_CA))
-        return canonical.with_grounds(Config("", stores, settings, ruleset, certificates | cas))
+        return canonical.with_grounds(Config("", stores, settings, ruleset, certificates | cas, denied))
 
     def _fetched(
         self, sources: Mapping[str, KeySource], providers: dict[str, Document], told: list[Problem]
