@@ -188,7 +188,7 @@ class _Reader:
 
     def last_good(self, accepted: Accepted) -> Reading:
         """A version that was accepted: under any floor, for what is in force counts no lower than that anyhow."""
-        return self._read(accepted.name, accepted.documents, self._node._replace(floor=None), None)
+        return self._read(accepted.name, accepted.documents, self._node._replace(floor=None, trial=None), None)
 
     def _read(self, name: str, documents: Mapping[str, bytes], node: Node, judge: Judge | None) -> Reading:
         key = sha256(f"{name}\n{node.floor is None}\n".encode() + self._node_has)

@@ -14,7 +14,18 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson, strictyaml
-from agent.config import canonical, checking, dialect, keysources, lockoutcheck, loopback, programs, signerlist
+from agent.config import (
+    absence,
+    canonical,
+    checking,
+    dialect,
+    keysources,
+    lockoutcheck,
+    loopback,
+    programs,
+    rootages,
+    signerlist,
+)
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
@@ -170,11 +181,17 @@ class _Reading:
             return None
         self.problems += sources.problems()
         node = self._node
+        aged = rootages.findings(settings, {each.name: each.path for each in verifiers}, certificates, node.now)
+        self.problems += [self._place.problem(finding) for finding in aged]
         if node.needs is not None and not self._is_part:  # of several, all together are looked at
             found = lockoutcheck.of_one(root, ruleset, node.floor or Floor(), node.now, node.needs)
             self.problems += [self._place.problem(finding) for finding in found]
         if len(settings) < len(verifiers):
             return None  # what they trust is not known here
+        if node.trial is not None:
+            paths = [(*dialect.RULES, i, "policy") if has_rules else _POLICY for i in range(len(rules))]
+            lacking = absence.findings(rules, settings, paths, node.trial)
+            self.problems += [self._place.problem(finding) for finding in lacking]
         used = ((rule, sorted({each for name in rule.verifiers for each in keys.get(name, ())})) for rule in rules)
         ruleset = ruleset._replace(rules=tuple(rule._replace(keys=tuple(each)) for rule, each in used))
         if cas.keys() & certificates.keys():

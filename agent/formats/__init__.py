@@ -27,6 +27,13 @@ OURS_ALONE = ("attestation",)
 """Those that only a configuration of our own can name: Ratify has no such verifier, and would refuse it."""
 
 
+SIGNATURES = ("cosign", "notation")
+"""Those whose evidence is that somebody signed the image."""
+
+EVIDENCE = tuple(kind for kind in FORMATS if kind not in SIGNATURES)
+"""Those whose evidence says something of the image."""
+
+
 class ParsedOptions(NamedTuple):
     """What a format made of its options in a configuration.
 
