@@ -102,8 +102,11 @@ class Ask(NamedTuple):
     patience: float
 
     def about(self, descriptor: Descriptor) -> "Ask":
-        """The same about a referrer."""
-        reference = Reference(self.repository, None, descriptor.digest)
+        """The same about a referrer.
+
+        It belongs to the image, wherever it lies: scopes of trust policies name the image's repository.
+        """
+        reference = Reference(self.request.repository, None, descriptor.digest)
         return self._replace(request=PullRequest(str(reference), reference, descriptor), depth=self.depth + 1)
 
 

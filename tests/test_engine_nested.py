@@ -11,6 +11,7 @@ from agent.adapters.union import UnionRegistry
 from agent.config.config import StoreSettings, VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code, DigestMismatch, Malformed, Unavailable
+from agent.formats.cosign import BUNDLE_TYPE, CosignFormat
 from agent.formats.notation import NotationFormat
 from agent.gathering import COSIGN_TYPE, LOOKED_AT_LEAST, MAX_EVIDENCE, MAX_NESTED, MAX_NESTING, PATIENCE
 from agent.model.descriptor import Descriptor
@@ -23,8 +24,10 @@ from agent.ports import Clock, Concurrent, Registry
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings
 from tests.engines import OnTheSpot, one_rule, verdict_of
+from tests.formats.cosigned import KeyDocuments
 from tests.formats.support import SUBJECT, Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, Signer, trust_policy
+from tests.signing_cosign import bundle, bundle_manifest, public_pem, statement
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE, MemoryRegistry
 from tests.test_engine_unseen import SlowClock
 
@@ -386,6 +389,40 @@ def test_evidence_may_lie_in_another_repository(registry: Tree) -> None:
     found = verdict(elsewhere, ratifys(), verifier("v"), evidence_repository="registry.example.com/signatures")
     assert found.decision is Decision.ALLOW
     assert asked == ["registry.example.com/signatures"]
+
+
+def _scoped_notation(scope: str, registry: Tree, subject: Descriptor) -> Any:
+    """A verifier whose trust policy is for one repository, with its evidence of `subject` in the registry."""
+    registry.sign(TRUSTED, subject)
+    options = {"verificationCerts": ["x"], "trustPolicyDoc": trust_policy(registryScopes=[scope])}
+    parsed = NotationFormat.parse(options, GivenDocuments(TRUSTED.root_pem), "v")
+    return VerifierSettings("v", "notation", (ARTIFACT_TYPE,), parsed.settings), dict(parsed.certificates)
+
+
+def _scoped_cosign(scope: str, registry: Tree, subject: Descriptor) -> Any:
+    """The same of Ratify's cosign."""
+    one = bundle(statement(subject))
+    raw = bundle_manifest(one, subject)
+    registry.content |= {str(Digest.of(each)): each for each in (one.content, raw)}
+    registry.listed.append(Descriptor(IMAGE_MANIFEST, Digest.of(raw), len(raw), artifact_type=BUNDLE_TYPE))
+    policy = {"name": "p", "scopes": [scope], "keys": [{"file": "k.pub"}], "tLogVerify": False}
+    parsed = CosignFormat.parse({"trustPolicies": [policy]}, KeyDocuments({"k.pub": public_pem()}), "v")
+    return VerifierSettings("v", "cosign", (BUNDLE_TYPE,), parsed.settings), dict(parsed.certificates)
+
+
+@pytest.mark.parametrize("make", [_scoped_notation, _scoped_cosign])
+def test_scopes_name_the_images_repository_wherever_its_evidence_lies(
+    registry: Tree, make: Callable[[str, Tree, Descriptor], Any]
+) -> None:
+    sbom, elsewhere = registry.attach(), "registry.example.com/signatures"
+    for scope, decision in (("registry.example.com/shop/cart", Decision.ALLOW), (elsewhere, Decision.DENY)):
+        del registry.listed[1:]
+        signed = make(scope, registry, sbom)
+        found = verdict(registry, rego(SIGNED_SBOM), signed, evidence_repository=elsewhere)
+        assert found.decision is decision
+        assert found.report is not None
+        (artifact,) = found.report.artifacts
+        assert [each.subject for each in artifact.nested] == [f"registry.example.com/shop/cart@{sbom.digest}"]
 
 
 # --- cosign's tag, several stores
