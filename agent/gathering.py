@@ -193,9 +193,9 @@ class Gathering:
 
         def enough(results: Sequence[_Look]) -> bool:
             """Whether no further referrer can change the answer."""
-            policy = self._ask.policy
-            return policy.allow_stands(self.wanted) and policy.evaluate(
-                self._found(results, (), "").report, inconclusive_passes=False, now=self._ask.now
+            policy, report = self._ask.policy, self._found(results, (), "").report
+            return policy.allow_stands(report, self.wanted) and policy.evaluate(
+                report, inconclusive_passes=False, now=self._ask.now
             )
 
         results = await self._ports.concurrent.map(look, chosen, enough=enough)

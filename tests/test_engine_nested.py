@@ -425,6 +425,49 @@ def test_scopes_name_the_images_repository_wherever_its_evidence_lies(
         assert [each.subject for each in artifact.nested] == [f"registry.example.com/shop/cart@{sbom.digest}"]
 
 
+# --- two types under Ratify's config policy
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["the good one first", "the bad one first"])
+@pytest.mark.parametrize(
+    "requirements",
+    [
+        {"default": "any"},
+        {ARTIFACT_TYPE: "any", "default": "any"},
+        {ARTIFACT_TYPE: "any", SBOM: "any"},
+        {ARTIFACT_TYPE: "any", "default": "all"},
+    ],
+    ids=str,
+)
+def test_bad_evidence_of_another_type_counts_in_whatever_order_it_is_listed(
+    registry: Tree, requirements: dict[str, str], is_first: bool
+) -> None:
+    """Ratify looks at all of it; a type that is there must be satisfied, whether it is listed or not."""
+    registry.sign(TRUSTED)
+    bad = registry.sign(STRANGER, config={"mediaType": SBOM, "digest": EMPTY_DIGEST, "size": 2})
+    registry.listed[1] = bad._replace(artifact_type=SBOM)
+    if not is_first:
+        registry.listed.reverse()
+    verifiers = verifier("signature", ARTIFACT_TYPE), verifier("sbom", SBOM)
+    assert verdict(registry, ratifys(**requirements), *verifiers).decision is Decision.DENY
+    good = registry.sign(TRUSTED, config={"mediaType": SBOM, "digest": EMPTY_DIGEST, "size": 2})
+    registry.listed[2] = good._replace(artifact_type=SBOM)
+    expected = Decision.DENY if requirements.get("default") == "all" else Decision.ALLOW
+    assert verdict(registry, ratifys(**requirements), *verifiers).decision is expected
+
+
+def test_while_a_type_may_be_there_that_nobody_saw_a_yes_under_any_is_no_answer(registry: Tree) -> None:
+    registry.sign(TRUSTED)
+    gone = registry.sign(STRANGER, config={"mediaType": SBOM, "digest": EMPTY_DIGEST, "size": 2})
+    registry.listed[1] = gone._replace(artifact_type=SBOM)
+    registry.broken[str(gone.digest)] = UNREACHABLE
+    both = verifier("signature", ARTIFACT_TYPE), verifier("sbom", SBOM)
+    assert verdict(registry, ratifys(default="any"), *both).decision is Decision.CANNOT_TELL
+    assert verdict(registry, ratifys(default="any"), both[0]).decision is Decision.ALLOW
+    ours = PolicySettings("nodeseal", {"threshold": 1, "of": ["signature", "sbom"]})
+    assert verdict(registry, ours, *both).decision is Decision.ALLOW
+
+
 # --- cosign's tag, several stores
 
 
