@@ -93,7 +93,9 @@ class Engine:
 
 def verifiers_of(config: Config) -> dict[tuple[str, str], Verifier]:
     """The verifiers of a configuration by owner and name."""
-    return {(each.owner, each.name): Verifier(each, config.certificates) for each in config.verifiers}
+    return {
+        (each.owner, each.name): Verifier(each, config.certificates, config.denied_signers) for each in config.verifiers
+    }
 
 
 def _with_ends(verdict: Verdict, ask: Ask) -> Verdict:
@@ -136,11 +138,11 @@ class _Conclusion:
         in_doubt = [outcome.artifact_type for outcome in self._inconclusive] + unseen
         try:
             allowed = await self._allows(inconclusive_passes=False)
-            if allowed and self._policy.allow_stands(in_doubt):
+            if allowed and self._policy.allow_stands(report, in_doubt):
                 return self._allowance()
             if gaps:
                 return self._cannot_tell()
-            if report.defects and not self._policy.allow_stands(self._wanted):
+            if report.defects and not self._policy.allow_stands(report, self._wanted):
                 return self._denial()
             if allowed or (self._inconclusive and await self._allows(inconclusive_passes=True)):
                 return self._cannot_tell()

@@ -102,8 +102,11 @@ class Ask(NamedTuple):
     patience: float
 
     def about(self, descriptor: Descriptor) -> "Ask":
-        """The same about a referrer."""
-        reference = Reference(self.repository, None, descriptor.digest)
+        """The same about a referrer.
+
+        It belongs to the image, wherever it lies: scopes of trust policies name the image's repository.
+        """
+        reference = Reference(self.request.repository, None, descriptor.digest)
         return self._replace(request=PullRequest(str(reference), reference, descriptor), depth=self.depth + 1)
 
 
@@ -190,9 +193,9 @@ class Gathering:
 
         def enough(results: Sequence[_Look]) -> bool:
             """Whether no further referrer can change the answer."""
-            policy = self._ask.policy
-            return policy.allow_stands(self.wanted) and policy.evaluate(
-                self._found(results, (), "").report, inconclusive_passes=False, now=self._ask.now
+            policy, report = self._ask.policy, self._found(results, (), "").report
+            return policy.allow_stands(report, self.wanted) and policy.evaluate(
+                report, inconclusive_passes=False, now=self._ask.now
             )
 
         results = await self._ports.concurrent.map(look, chosen, enough=enough)

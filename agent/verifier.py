@@ -1,9 +1,10 @@
 """Verifiers as they are configured, each with its format.  Used by the steps of a verification (`agent.gathering`)."""
 
-from typing import Mapping
+from typing import Mapping, Sequence
 
 from agent.config.config import VerifierSettings
 from agent.formats import Format, format_class
+from agent.model.signer import DeniedSigner
 
 ALL_TYPES = "*"
 """The artifact type that stands for every other."""
@@ -15,12 +16,18 @@ class Verifier:
     The format is loaded when there is evidence for it: its cryptography costs an unsigned image nothing.
     """
 
-    __slots__ = ("_certificates", "_format", "_settings")
+    __slots__ = ("_certificates", "_denied", "_format", "_settings")
 
-    def __init__(self, settings: VerifierSettings, certificates: Mapping[str, bytes]) -> None:
-        """Keep the settings, and the certificates that they refer to."""
+    def __init__(
+        self,
+        settings: VerifierSettings,
+        certificates: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+    ) -> None:
+        """Keep the settings, the certificates that they refer to, and who is denied."""
         self._settings = settings
         self._certificates = certificates
+        self._denied = denied
         self._format: Format | None = None
 
     @property
@@ -43,7 +50,7 @@ class Verifier:
         """Its format, loaded on first use."""
         if self._format is None:
             kind = format_class(self._settings.type)
-            self._format = kind.load(self._settings.name, self._settings.settings, self._certificates)
+            self._format = kind.load(self._settings.name, self._settings.settings, self._certificates, self._denied)
         return self._format
 
     @property

@@ -11,6 +11,7 @@ from agent.adapters.union import UnionRegistry
 from agent.config.config import StoreSettings, VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code, DigestMismatch, Malformed, Unavailable
+from agent.formats.cosign import BUNDLE_TYPE, CosignFormat
 from agent.formats.notation import NotationFormat
 from agent.gathering import COSIGN_TYPE, LOOKED_AT_LEAST, MAX_EVIDENCE, MAX_NESTED, MAX_NESTING, PATIENCE
 from agent.model.descriptor import Descriptor
@@ -23,8 +24,10 @@ from agent.ports import Clock, Concurrent, Registry
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings
 from tests.engines import OnTheSpot, one_rule, verdict_of
+from tests.formats.cosigned import KeyDocuments
 from tests.formats.support import SUBJECT, Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, Signer, trust_policy
+from tests.signing_cosign import bundle, bundle_manifest, public_pem, statement
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE, MemoryRegistry
 from tests.test_engine_unseen import SlowClock
 
@@ -386,6 +389,83 @@ def test_evidence_may_lie_in_another_repository(registry: Tree) -> None:
     found = verdict(elsewhere, ratifys(), verifier("v"), evidence_repository="registry.example.com/signatures")
     assert found.decision is Decision.ALLOW
     assert asked == ["registry.example.com/signatures"]
+
+
+def _scoped_notation(scope: str, registry: Tree, subject: Descriptor) -> Any:
+    """A verifier whose trust policy is for one repository, with its evidence of `subject` in the registry."""
+    registry.sign(TRUSTED, subject)
+    options = {"verificationCerts": ["x"], "trustPolicyDoc": trust_policy(registryScopes=[scope])}
+    parsed = NotationFormat.parse(options, GivenDocuments(TRUSTED.root_pem), "v")
+    return VerifierSettings("v", "notation", (ARTIFACT_TYPE,), parsed.settings), dict(parsed.certificates)
+
+
+def _scoped_cosign(scope: str, registry: Tree, subject: Descriptor) -> Any:
+    """The same of Ratify's cosign."""
+    one = bundle(statement(subject))
+    raw = bundle_manifest(one, subject)
+    registry.content |= {str(Digest.of(each)): each for each in (one.content, raw)}
+    registry.listed.append(Descriptor(IMAGE_MANIFEST, Digest.of(raw), len(raw), artifact_type=BUNDLE_TYPE))
+    policy = {"name": "p", "scopes": [scope], "keys": [{"file": "k.pub"}], "tLogVerify": False}
+    parsed = CosignFormat.parse({"trustPolicies": [policy]}, KeyDocuments({"k.pub": public_pem()}), "v")
+    return VerifierSettings("v", "cosign", (BUNDLE_TYPE,), parsed.settings), dict(parsed.certificates)
+
+
+@pytest.mark.parametrize("make", [_scoped_notation, _scoped_cosign])
+def test_scopes_name_the_images_repository_wherever_its_evidence_lies(
+    registry: Tree, make: Callable[[str, Tree, Descriptor], Any]
+) -> None:
+    sbom, elsewhere = registry.attach(), "registry.example.com/signatures"
+    for scope, decision in (("registry.example.com/shop/cart", Decision.ALLOW), (elsewhere, Decision.DENY)):
+        del registry.listed[1:]
+        signed = make(scope, registry, sbom)
+        found = verdict(registry, rego(SIGNED_SBOM), signed, evidence_repository=elsewhere)
+        assert found.decision is decision
+        assert found.report is not None
+        (artifact,) = found.report.artifacts
+        assert [each.subject for each in artifact.nested] == [f"registry.example.com/shop/cart@{sbom.digest}"]
+
+
+# --- two types under Ratify's config policy
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["the good one first", "the bad one first"])
+@pytest.mark.parametrize(
+    "requirements",
+    [
+        {"default": "any"},
+        {ARTIFACT_TYPE: "any", "default": "any"},
+        {ARTIFACT_TYPE: "any", SBOM: "any"},
+        {ARTIFACT_TYPE: "any", "default": "all"},
+    ],
+    ids=str,
+)
+def test_bad_evidence_of_another_type_counts_in_whatever_order_it_is_listed(
+    registry: Tree, requirements: dict[str, str], is_first: bool
+) -> None:
+    """Ratify looks at all of it; a type that is there must be satisfied, whether it is listed or not."""
+    registry.sign(TRUSTED)
+    bad = registry.sign(STRANGER, config={"mediaType": SBOM, "digest": EMPTY_DIGEST, "size": 2})
+    registry.listed[1] = bad._replace(artifact_type=SBOM)
+    if not is_first:
+        registry.listed.reverse()
+    verifiers = verifier("signature", ARTIFACT_TYPE), verifier("sbom", SBOM)
+    assert verdict(registry, ratifys(**requirements), *verifiers).decision is Decision.DENY
+    good = registry.sign(TRUSTED, config={"mediaType": SBOM, "digest": EMPTY_DIGEST, "size": 2})
+    registry.listed[2] = good._replace(artifact_type=SBOM)
+    expected = Decision.DENY if requirements.get("default") == "all" else Decision.ALLOW
+    assert verdict(registry, ratifys(**requirements), *verifiers).decision is expected
+
+
+def test_while_a_type_may_be_there_that_nobody_saw_a_yes_under_any_is_no_answer(registry: Tree) -> None:
+    registry.sign(TRUSTED)
+    gone = registry.sign(STRANGER, config={"mediaType": SBOM, "digest": EMPTY_DIGEST, "size": 2})
+    registry.listed[1] = gone._replace(artifact_type=SBOM)
+    registry.broken[str(gone.digest)] = UNREACHABLE
+    both = verifier("signature", ARTIFACT_TYPE), verifier("sbom", SBOM)
+    assert verdict(registry, ratifys(default="any"), *both).decision is Decision.CANNOT_TELL
+    assert verdict(registry, ratifys(default="any"), both[0]).decision is Decision.ALLOW
+    ours = PolicySettings("nodeseal", {"threshold": 1, "of": ["signature", "sbom"]})
+    assert verdict(registry, ours, *both).decision is Decision.ALLOW
 
 
 # --- cosign's tag, several stores

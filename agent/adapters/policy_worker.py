@@ -13,12 +13,16 @@ import sys
 import time
 from collections.abc import Callable
 
+from agent.adapters.inline import run
 from agent.errors import PolicyFault
 
 SECONDS = 3.0
 """Longest evaluation, where a pull has its usual 8 s.  Two may be needed."""
 
 _SHARE = 3 / 8
+
+TRIAL_SECONDS = 1.0
+"""Longest evaluation where nobody waits for an image."""
 
 MEMORY = 512 * 1024 * 1024
 """Most bytes of memory on top of what this process has mapped."""
@@ -36,6 +40,11 @@ def longest(within: float | None) -> float:
     A policy that is too slow must end as its fault before that: a deadline is "cannot tell".
     """
     return SECONDS if within is None else min(SECONDS, within * _SHARE)
+
+
+def tried(evaluate: Callable[[], bool]) -> bool:
+    """What a policy says that is tried out while a configuration is checked.  Raises `PolicyFault`."""
+    return run(ForkedWorker(seconds=TRIAL_SECONDS).run(evaluate))
 
 
 class ForkedWorker:

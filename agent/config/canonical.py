@@ -13,9 +13,10 @@ from agent.codec import strictjson
 from agent.config import rulesetform
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.errors import Malformed
+from agent.model.signer import DeniedSigner
 from agent.rules.rule import PolicySettings, Rule
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Version of the form.  A reader refuses any other."""
 
 GROUND_VERSION = 1
@@ -47,6 +48,7 @@ def encode(config: Config) -> bytes:
             "policies": [policy._asdict() for policy in policies.values()],
             "ruleset": ruleset,
             "certificates": sorted(config.certificates),
+            "deniedSigners": [list(each) for each in config.denied_signers],
         }
     )
 
@@ -64,6 +66,8 @@ def with_grounds(config: Config) -> Config:
         for owner in {rule.owner for rule in config.rules}
     }
 
+    denied = {"deniedSigners": sorted(map(list, config.denied_signers))} if config.denied_signers else {}
+
     def named(rule: Rule) -> Rule:
         rests_on = {
             "groundVersion": GROUND_VERSION,
@@ -72,6 +76,7 @@ def with_grounds(config: Config) -> Config:
             "policy": policies[id(rule.policy)],
             "allowWithoutEvidence": rule.allow_without_evidence,
             "evidenceRepository": rule.evidence_repository,
+            **denied,
         }
         return rule._replace(ground=_hash(rests_on))
 
@@ -118,6 +123,7 @@ def _config(value: Mapping[str, object], generation: str, certificate: Callable[
         tuple(_verifier(**verifier) for verifier in verifiers),  # type: ignore[arg-type]
         rulesetform.from_json(cast("Mapping[str, Any]", value["ruleset"]), policies.__getitem__),
         {name: certificate(name) for name in names},
+        tuple(DeniedSigner(*each) for each in cast("list[list[str]]", value["deniedSigners"])),
     )
 
 

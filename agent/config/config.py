@@ -6,6 +6,7 @@ Behind the pull path: plain `NamedTuple`s, no schema, no YAML, no PEM.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from agent.model.signer import DeniedSigner
 from agent.rules.rule import Rule
 from agent.rules.ruleset import RuleSet
 
@@ -47,7 +48,8 @@ class VerifierSettings(NamedTuple):
 class Config(NamedTuple):
     """One configuration.  `generation` names it: the SHA-256 of its canonical form.
 
-    `certificates` maps SHA-256 (hexadecimal) to DER bytes.
+    `certificates` maps SHA-256 (hexadecimal) to DER bytes.  `denied_signers` have no owner: what one document says of a
+    signer holds for the images of all.
     """
 
     generation: str
@@ -55,6 +57,7 @@ class Config(NamedTuple):
     verifiers: tuple[VerifierSettings, ...]
     ruleset: RuleSet
     certificates: Mapping[str, bytes]
+    denied_signers: tuple[DeniedSigner, ...] = ()
 
     def seen_by(self, owner: str) -> "Config":
         """The configuration as it is for images whose rule, or default, is an owner's: his stores, no others.

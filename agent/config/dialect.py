@@ -6,7 +6,7 @@ that are used, patterns, rules that contradict each other, versions, and what is
 """
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import combinations
 from typing import NamedTuple, cast
@@ -43,17 +43,22 @@ def check_version(root: Mapping[str, object], findings: list[Finding]) -> None:
             findings.append(Finding((SECTION, "requires"), checking.shown(required), f"at most >={__version__}"))
 
 
+Trial = Callable[[Callable[[], bool]], bool]
+
+
 class Node(NamedTuple):
     """What is known of the node that a configuration is for: its floor (None if nobody asks), and the time.
 
     `fetched` is what it has of key providers' sources: the content, or why there is none; None where nobody fetches.
-    `needs` are the images that it needs to come up, None if nobody asks.
+    `needs` are the images that it needs to come up, None if nobody asks.  `trial` evaluates a policy where it can be
+    killed, and raises `PolicyFault`; None where nobody tries policies out.
     """
 
     floor: Floor | None
     now: datetime
     fetched: Mapping[str, bytes | str] | None = None
     needs: Needs | None = None
+    trial: Trial | None = None
 
 
 def read_default(root: Mapping[str, object], findings: list[Finding]) -> Default:

@@ -44,6 +44,9 @@ MAX_LISTED_LENGTH = 700
 LEAST_AGE = 3600.0
 """Seconds that `maxSnapshotAge` is at least: one API server that is restarted must not make a cluster stand still."""
 
+MAX_DENIED_SIGNERS = 200
+"""Most entries of `denySigners`: each is compared with each signature."""
+
 _DIGEST = r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
 
 ENFORCEMENT: Schema = {
@@ -178,6 +181,30 @@ _LISTS: Schema = {
         ),
     ),
 }
+
+_FINGERPRINT = {"pattern": "^sha256:[0-9a-f]{64}$", "x-expected": "sha256: and 64 digits or letters from a to f"}
+
+DENIED_SIGNER = strict_obj(
+    "Denied signer",
+    "A signer whose signatures never count: a key, a certificate, or an identity.",
+    {
+        "key": text("Key", "SHA-256 of the public key as DER (SubjectPublicKeyInfo).", **_FINGERPRINT),
+        "certificate": text(
+            "Certificate",
+            "SHA-256 of a certificate as DER: the signer's, or one of its chain.",
+            **_FINGERPRINT,
+        ),
+        "issuer": text("Issuer", "The identity provider's address, exactly.", maxLength=2048),
+        "issuerRegExp": text("Issuer", "The same as a regular expression (RE2) for the whole text.", maxLength=1000),
+        "subject": text("Subject", "The certificate's one name, exactly.", maxLength=2048),
+        "subjectRegExp": text(
+            "Subject",
+            "The same as a regular expression (RE2) for the whole text.",
+            maxLength=1000,
+            examples=["https://github[.]com/acme/app/.*"],
+        ),
+    },
+)
 
 _STALE = strict_obj(
     "Stale if error",
@@ -321,6 +348,15 @@ DIALECT = strict_obj(
             "maximum": 2**53,
         },
         **_LISTS,
+        "denySigners": {
+            "title": "Denied signers",
+            "description": "Signers whose signatures and attestations never count, under whatever rule: each a `key`, "
+            "a `certificate`, or an identity, which is an issuer, a subject, or both.",
+            "type": "array",
+            "maxItems": MAX_DENIED_SIGNERS,
+            "items": DENIED_SIGNER,
+            "x-expected": f"a list of at most {MAX_DENIED_SIGNERS}",
+        },
         "cache": strict_obj(
             "Memory",
             "How long what was found counts.",

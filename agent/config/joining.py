@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from agent.config import canonical
 from agent.config.config import Config
-from agent.config.reading import DEFAULT, SERIAL
+from agent.config.reading import DEFAULT, SERIAL, Denials
 from agent.errors import Problem
 from agent.model.answer import printable
+from agent.model.signer import DeniedSigner
 from agent.rules.rule import Default, Rule
 from agent.rules.ruleset import Denied, Lifetimes, RuleSet, Staleness
 
@@ -24,18 +25,25 @@ MAX_DENIED = 10_000
 MAX_DENIED_SIZE = 768 * 1024
 """Most characters of them."""
 
+MAX_DENIED_SIGNERS = 1_000
+"""Most entries of all lists of signers together: each is compared with each signature."""
+
+MAX_DENIED_SIGNERS_SIZE = 128 * 1024
+"""Most characters of them."""
+
 MAX_NAME = 64
 """Most characters of a rule's name with its document's: as many as an answer's line has for it."""
 
 _HASH = 8
 _Entry = TypeVar("_Entry")
+_Listed = TypeVar("_Listed", Denied, DeniedSigner)
 
 
-def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[Denied, ...]) -> Config:
+def joined(parts: Mapping[str, Config], holders: Mapping[str, str], denials: Denials) -> Config:
     """One configuration of `parts`, owner -> what his document says (`Reading.config`).
 
-    `holders` says whose word counts for the keys that only one may say; what nobody says is as usual.  `deny` is the
-    union of all deny lists.
+    `holders` says whose word counts for the keys that only one may say; what nobody says is as usual.  `denials`
+    are the unions of all lists.
     """
     owned = dict(sorted(parts.items()))
 
@@ -46,7 +54,7 @@ def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[
     ruleset = RuleSet(
         tuple(rule._replace(name=_full_name(rule)) for each in rulesets for rule in each.rules),
         told(DEFAULT).default if DEFAULT in holders else Default(),
-        deny,
+        denials.images,
         tuple(entry for each in rulesets for entry in each.allow),
         tuple(entry for each in rulesets for entry in each.exempt),
         tuple(entry for each in rulesets for entry in each.break_glass),
@@ -70,6 +78,7 @@ def joined(parts: Mapping[str, Config], holders: Mapping[str, str], deny: tuple[
             tuple(verifier for each in owned.values() for verifier in each.verifiers),
             ruleset,
             {name: der for each in owned.values() for name, der in each.certificates.items()},
+            denials.signers,
         )
     )
     return canonical.decode(canonical.encode(config), config.certificates.__getitem__)
@@ -88,15 +97,28 @@ def union_of_denied(documents: Iterable[Sequence[Denied]]) -> tuple[tuple[Denied
 
     Of too many, one of each document counts after another: who denies much takes no room from who denies little.
     """
-    found: dict[Denied, None] = {}
+    return _union(documents, MAX_DENIED, MAX_DENIED_SIZE, "nodeseal.deny")
+
+
+def union_of_signers(
+    documents: Iterable[Sequence[DeniedSigner]],
+) -> tuple[tuple[DeniedSigner, ...], Problem | None]:
+    """The same of the signers that some document denies."""
+    return _union(documents, MAX_DENIED_SIGNERS, MAX_DENIED_SIGNERS_SIZE, "nodeseal.denySigners")
+
+
+def _union(
+    documents: Iterable[Sequence[_Listed]], most: int, most_characters: int, where: str
+) -> tuple[tuple[_Listed, ...], Problem | None]:
+    found: dict[_Listed, None] = {}
     size = 0
     for entry in in_turn(documents):
         if entry in found:
             continue
-        size += len(entry.match) + len(entry.digest)
-        if len(found) >= MAX_DENIED or size > MAX_DENIED_SIZE:
-            expected = f"at most {MAX_DENIED} entries, {MAX_DENIED_SIZE} characters together"
-            return tuple(sorted(found)), Problem("nodeseal.deny", "more in all documents together", expected)
+        size += sum(map(len, entry))
+        if len(found) >= most or size > most_characters:
+            expected = f"at most {most} entries, {most_characters} characters together"
+            return tuple(sorted(found)), Problem(where, "more in all documents together", expected)
         found[entry] = None
     return tuple(sorted(found)), None
 

@@ -9,7 +9,7 @@ A document is what one ConfigMap says; its name, `NAMESPACE/NAME`, is the *owner
    room.  Documents in force go first, then the higher priority, the older, the name.  Whoever finds no place is asked
    again once what stood in it has changed.
 4. Of those that have a place one configuration is made.  What has none is *quarantined*: its last good version stays
-   where that has a place, and its `deny` counts anyhow.
+   where that has a place, and what it denies counts anyhow.
 
 Where only one may speak, one document is the *holder* of a key: it may change what it said, and a document that said
 the same as before, and so another thing now, has to give way.  Saying what the holder says takes nothing from him.
@@ -30,7 +30,7 @@ from agent.config.config import Config
 from agent.config.dialect import Node
 from agent.config.discovery import Candidate
 from agent.config.inforce import MAX_ACCEPTED, MAX_STORED, MAX_TRUSTED, Accepted, InForce
-from agent.config.reading import DEFAULT, Judge, Reading, Weight, read_alone
+from agent.config.reading import DEFAULT, Denials, Judge, Reading, Weight, read_alone
 from agent.config.trusted import Trusted
 from agent.errors import Problem
 from agent.formats import FORMATS, Format
@@ -38,7 +38,6 @@ from agent.rules import lockout
 from agent.rules.floor import Floor
 from agent.rules.lockout import Threat
 from agent.rules.overlaps import Crowd
-from agent.rules.ruleset import Denied
 
 MAX_READ = MAX_ACCEPTED
 """Most documents that are looked at."""
@@ -189,7 +188,7 @@ class _Reader:
 
     def last_good(self, accepted: Accepted) -> Reading:
         """A version that was accepted: under any floor, for what is in force counts no lower than that anyhow."""
-        return self._read(accepted.name, accepted.documents, self._node._replace(floor=None), None)
+        return self._read(accepted.name, accepted.documents, self._node._replace(floor=None, trial=None), None)
 
     def _read(self, name: str, documents: Mapping[str, bytes], node: Node, judge: Judge | None) -> Reading:
         key = sha256(f"{name}\n{node.floor is None}\n".encode() + self._node_has)
@@ -247,14 +246,16 @@ class _Merge:
         problems += (
             (version.name, problem) for version in versions if version.newest for problem in version.reading.problems
         )
-        deny, complaint = joining.union_of_denied(self._denied())
-        problems += [("", complaint)] if complaint else []
+        denials = self._denials()
+        images, too_many = joining.union_of_denied([each.images for each in denials])
+        signers, too_many_signers = joining.union_of_signers([each.signers for each in denials])
+        problems += [("", each) for each in (too_many, too_many_signers) if each]
         parts = {version.name: version.reading.config for version in versions if version.reading.config is not None}
         if not parts:
             nothing = InForce()
             return Merged(None, nothing, (), quarantined, tuple(problems), (), self._reader.known)
         holders = self._holders()
-        config = joining.joined(parts, holders, deny)
+        config = joining.joined(parts, holders, Denials(images, signers))
         told = {entry.hash: entry for entry in trusted.entries(config)}
         in_force = InForce(
             tuple(version.accepted for version in versions), holders, frozenset(sorted(told)[:MAX_TRUSTED])
@@ -406,16 +407,21 @@ class _Merge:
         version = candidate.resource_version
         return Quarantined(candidate.name, candidate.uid, version, problems, placed is not None)
 
-    def _denied(self) -> list[list[Denied]]:
-        """All entries of `deny` that count, by document: those of its newest version, and what is in force."""
-        found: list[list[Denied]] = []
+    def _denials(self) -> list[Denials]:
+        """All that is denied and counts, by document: what its newest version denies, and what is in force."""
+        found: list[Denials] = []
         for candidate in self._candidates:
             newest, placed = self._newest.get(candidate.name), self._placed.get(candidate.name)
             readings = [version.reading for version in (placed, newest) if version is not None]
             if placed is None and (newest is None or newest.reading.config is None):
                 before = self._before.get(candidate.name)
                 readings += [self._reader.last_good(before)] if before else []
-            found.append([entry for reading in readings for entry in reading.deny])
+            found.append(
+                Denials(
+                    tuple(entry for reading in readings for entry in reading.denials.images),
+                    tuple(entry for reading in readings for entry in reading.denials.signers),
+                )
+            )
         return found
 
 

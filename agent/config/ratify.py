@@ -14,7 +14,18 @@ from hashlib import sha256
 from typing import NamedTuple, cast
 
 from agent.codec import strictjson, strictyaml
-from agent.config import canonical, checking, dialect, keysources, lockoutcheck, loopback, programs
+from agent.config import (
+    absence,
+    canonical,
+    checking,
+    dialect,
+    keysources,
+    lockoutcheck,
+    loopback,
+    programs,
+    rootages,
+    signerlist,
+)
 from agent.config.checking import Finding
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
@@ -27,6 +38,7 @@ from agent.config.sources import SECTION, VerifierSources, is_named, read_provid
 from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
 from agent.formats import FORMATS, OURS_ALONE, Format
 from agent.model.documents import Document, Documents
+from agent.model.signer import DeniedSigner
 from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
 from agent.rules.floor import Floor
@@ -97,6 +109,11 @@ def denied(value: object) -> tuple[Denied, ...]:
     return Lists(section, (), [], now=NO_NODE.now, floor=None, use_http=False).deny()
 
 
+def denied_signers(value: object) -> tuple[DeniedSigner, ...]:
+    """The signers that what `decoded` gave denies, as far as can be read, whatever else is wrong."""
+    return signerlist.read(at(value, dialect.SECTION), (), [])
+
+
 class _Reading:
     """Reads one configuration; `problems` is everything told so far."""
 
@@ -152,6 +169,7 @@ class _Reading:
         stores, cas, apart = self._stores()
         use_http = any(store.use_http for store in stores)
         ruleset = dialect.read_lists(root, rules, default, self._node, findings, use_http=use_http)
+        denied = signerlist.read(at(root, dialect.SECTION), (dialect.SECTION,), findings)
         findings += dialect.below_the_floor(root, rules, self._node)
         if not use_http and not cas:
             findings += loopback.names(root)
@@ -163,16 +181,22 @@ class _Reading:
             return None
         self.problems += sources.problems()
         node = self._node
+        aged = rootages.findings(settings, {each.name: each.path for each in verifiers}, certificates, node.now)
+        self.problems += [self._place.problem(finding) for finding in aged]
         if node.needs is not None and not self._is_part:  # of several, all together are looked at
             found = lockoutcheck.of_one(root, ruleset, node.floor or Floor(), node.now, node.needs)
             self.problems += [self._place.problem(finding) for finding in found]
         if len(settings) < len(verifiers):
             return None  # what they trust is not known here
+        if node.trial is not None:
+            paths = [(*dialect.RULES, i, "policy") if has_rules else _POLICY for i in range(len(rules))]
+            lacking = absence.findings(rules, settings, paths, node.trial)
+            self.problems += [self._place.problem(finding) for finding in lacking]
         used = ((rule, sorted({each for name in rule.verifiers for each in keys.get(name, ())})) for rule in rules)
         ruleset = ruleset._replace(rules=tuple(rule._replace(keys=tuple(each)) for rule, each in used))
         if cas.keys() & certificates.keys():
             self.problems.append(self._place.problem(_SHARED_CA))
-        return canonical.with_grounds(Config("", stores, settings, ruleset, certificates | cas))
+        return canonical.with_grounds(Config("", stores, settings, ruleset, certificates | cas, denied))
 
     def _fetched(
         self, sources: Mapping[str, KeySource], providers: dict[str, Document], told: list[Problem]

@@ -15,6 +15,7 @@ from agent.config.documentset import NamedDocuments
 from agent.config.plugins import at
 from agent.errors import Cause, ConfigurationError, Problem
 from agent.formats import FORMATS, Format
+from agent.model.signer import DeniedSigner
 from agent.rules.overlaps import Patterns
 from agent.rules.ruleset import Denied, RuleSet
 
@@ -76,18 +77,25 @@ _BOUNDED = {
 }  # fmt: skip
 
 
+class Denials(NamedTuple):
+    """What a document denies: images, and signers."""
+
+    images: tuple[Denied, ...] = ()
+    signers: tuple[DeniedSigner, ...] = ()
+
+
 class Reading(NamedTuple):
     """What one document says.  `config` is None if it can't be used, for what `problems` says.
 
     Everything in `config` that has an owner has the document's name as such.  `claims` are the keys that only one
-    document may say, as this one says them, comparable; what it doesn't say is not among them.  `deny` counts even if
+    document may say, as this one says them, comparable; what it doesn't say is not among them.  `denials` count even if
     it can't be used.  `insists`: it may lock the node out (`agent.config.lockoutcheck`).
     """
 
     config: Config | None
     problems: tuple[Problem, ...]
     claims: Mapping[str, object]
-    deny: tuple[Denied, ...]
+    denials: Denials
     patterns: Patterns
     weight: Weight
     insists: bool = False
@@ -104,16 +112,18 @@ def read_alone(
     """Read the document with these keys, which people know as `origin`, for a node.
 
     `judge` is asked if the node's floor wants signatures; without it no document has any.  What nobody signed there
-    says nothing at all, not even `deny`.  A bug that one document brings out is that document's problem alone.
+    says nothing at all, not even what it denies.  A bug that one document brings out is that document's problem alone.
     """
-    deny: tuple[Denied, ...] = ()
+    denials = Denials()
     locking: Sequence[Problem] = ()
     value: object = None
     try:
         documents = NamedDocuments.of(contents, origin)
         value = ratify.decoded(documents.configuration, documents.beside)
-        deny = ratify.denied(value)
-        deny, locking = _counting(value, deny, node, (documents.beside or documents.configuration).name)
+        images, locking = _counting(
+            value, ratify.denied(value), node, (documents.beside or documents.configuration).name
+        )
+        denials = Denials(images, ratify.denied_signers(value))
         config, told = ratify.read(
             documents.configuration,
             documents,
@@ -126,27 +136,27 @@ def read_alone(
     except ConfigurationError as error:
         unsigned = bool(node.floor and node.floor.signed_by)
         problems = [*error.problems, *(() if unsigned else locking)]
-        return _unusable(value, problems, () if unsigned else deny)
+        return _unusable(value, problems, Denials() if unsigned else denials)
     except Exception as error:  # noqa: BLE001 - see above
         said = f"an unexpected {type(error).__name__}"
         problem = Problem(origin, said, "no bug: please report it, with this document")
-        return _unusable(value, (problem,), () if node.floor and node.floor.signed_by else deny)
+        return _unusable(value, (problem,), Denials() if node.floor and node.floor.signed_by else denials)
     problems = [*told, *documents.problems(), *locking]
     if node.floor and node.floor.signed_by:
         found = judge(documents, config) if judge else _UNSIGNED
         problems += found
         if any(problem.fatal for problem in found):
-            return _unusable(value, problems, ())
+            return _unusable(value, problems, Denials())
     if len(config.ruleset.break_glass) > MAX_BREAK_GLASS:
         got = f"{len(config.ruleset.break_glass)} entries"
         problems.append(Problem("nodeseal.breakGlass", got, f"at most {MAX_BREAK_GLASS} of one document among several"))
     if any(problem.fatal for problem in problems):
-        return _unusable(value, problems, deny)
+        return _unusable(value, problems, denials)
     config = _owned(config, origin)
     patterns = Patterns(pattern for rule in config.rules for pattern in rule.match)
     claims = _claims(at(value, dialect.SECTION), config.ruleset, contents)
     weight, insists = _weight(config, contents), lockoutcheck.insists(value)
-    return Reading(config, tuple(problems), claims, deny, patterns, weight, insists)
+    return Reading(config, tuple(problems), claims, denials, patterns, weight, insists)
 
 
 _UNSIGNED = (Problem("nodeseal.sig", "nobody who could check it", "a signature, which the node's floor asks for"),)
@@ -165,12 +175,12 @@ def _counting(
     return counting, [each.problem(document) for each in found] if node.floor else ()
 
 
-def _unusable(value: object, problems: Sequence[Problem], deny: tuple[Denied, ...]) -> Reading:
+def _unusable(value: object, problems: Sequence[Problem], denials: Denials) -> Reading:
     rules = at(value, *dialect.RULES)
     matches = [at(rule, "match") for rule in rules] if isinstance(rules, list) else []
     patterns = sum(len(match) for match in matches if isinstance(match, list))
     compared = patterns if patterns <= MAX_PATTERNS else 0  # of too many none is compared with another
-    return Reading(None, tuple(problems), {}, deny, Patterns(()), Weight(patterns=compared))
+    return Reading(None, tuple(problems), {}, denials, Patterns(()), Weight(patterns=compared))
 
 
 def _owned(config: Config, owner: str) -> Config:

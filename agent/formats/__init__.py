@@ -6,7 +6,7 @@ configuration names its type.  To add one, see CONTRIBUTING.md, "Add a format".
 
 from datetime import datetime
 from importlib import import_module
-from typing import Mapping, NamedTuple, Protocol, cast
+from typing import Mapping, NamedTuple, Protocol, Sequence, cast
 
 from agent.errors import Problem
 from agent.model.documents import Sources
@@ -15,6 +15,7 @@ from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
 from agent.model.revocation import Inquiry
+from agent.model.signer import DeniedSigner
 
 FORMATS: Mapping[str, str] = {
     "attestation": "agent.formats.attestation:AttestationFormat",
@@ -24,6 +25,13 @@ FORMATS: Mapping[str, str] = {
 
 OURS_ALONE = ("attestation",)
 """Those that only a configuration of our own can name: Ratify has no such verifier, and would refuse it."""
+
+
+SIGNATURES = ("cosign", "notation")
+"""Those whose evidence is that somebody signed the image."""
+
+EVIDENCE = tuple(kind for kind in FORMATS if kind not in SIGNATURES)
+"""Those whose evidence says something of the image."""
 
 
 class ParsedOptions(NamedTuple):
@@ -58,8 +66,17 @@ class Format(Protocol):
         ...
 
     @classmethod
-    def load(cls, name: str, settings: Mapping[str, object], certificates: Mapping[str, bytes]) -> "Format":
-        """Make a verifier called `name` from what `parse` returned.  Runs on the pull path: quick, no checks again."""
+    def load(
+        cls,
+        name: str,
+        settings: Mapping[str, object],
+        certificates: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+    ) -> "Format":
+        """Make a verifier called `name` from what `parse` returned.  Runs on the pull path: quick, no checks again.
+
+        A signature of a signer who is `denied` is failed evidence, and another's beside it counts as ever.
+        """
         ...
 
     def blob_limit(self, manifest: Manifest) -> int:

@@ -24,6 +24,7 @@ from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
 from agent.model.revocation import Inquiry
+from agent.model.signer import DeniedSigner
 from agent.trust.signingpolicy import SigningPolicy
 
 TYPE = "attestation"
@@ -51,13 +52,15 @@ class AttestationFormat:
         name: str,
         policy: SigningPolicy,
         material: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner],
         predicate_type: str,
         maximum_age: timedelta | None,
     ) -> None:
-        """`name` is the verifier's; `policy` says who must have signed, `material` is as for `CosignFormat`."""
+        """`name` is the verifier's; `policy` says who must have signed; the next two are as for `CosignFormat`."""
         self._name = name
         self._policy = policy
         self._material = material
+        self._denied = denied
         self._predicate_type = predicate_type
         self._maximum_age = maximum_age
 
@@ -69,12 +72,19 @@ class AttestationFormat:
         return attestation_options.parse(options, documents, where)
 
     @classmethod
-    def load(cls, name: str, settings: Mapping[str, object], certificates: Mapping[str, bytes]) -> "AttestationFormat":
+    def load(
+        cls,
+        name: str,
+        settings: Mapping[str, object],
+        certificates: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+    ) -> "AttestationFormat":
         """See `Format.load`."""
         (statement,) = cast("Sequence[Mapping[str, object]]", settings["policies"])
         seconds = cast("float | None", settings["maximumAge"])
         age = None if seconds is None else timedelta(seconds=seconds)
-        return cls(name, SigningPolicy.from_json(statement), certificates, str(settings["predicateType"]), age)
+        policy = SigningPolicy.from_json(statement)
+        return cls(name, policy, certificates, denied, str(settings["predicateType"]), age)
 
     def exemption(self, request: PullRequest) -> Outcome | None:
         """See `Format.exemption`.  There is none."""
@@ -99,7 +109,9 @@ class AttestationFormat:
 
         wanted = cosign_steps.Attestation(self._predicate_type, self._maximum_age)
         digest = request.subject.digest
-        found = yield from cosign_steps.verify(self._policy, self._material, digest, evidence, now, wanted)
+        found = yield from cosign_steps.verify(
+            self._policy, self._denied, self._material, digest, evidence, now, wanted
+        )
         return Outcome(
             digest=evidence.digest,
             artifact_type=evidence.manifest.artifact_type,

@@ -23,6 +23,7 @@ from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.revocation import Inquiry
+from agent.model.signer import DeniedSigner
 from agent.trust import signingpolicy
 from agent.trust.signingpolicy import SigningPolicy
 
@@ -53,15 +54,22 @@ class CosignFormat:
     each_blob_counts = True
 
     def __init__(
-        self, name: str, policies: Sequence[SigningPolicy], material: Mapping[str, bytes], *, tags: bool = True
+        self,
+        name: str,
+        policies: Sequence[SigningPolicy],
+        material: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+        *,
+        tags: bool = True,
     ) -> None:
         """`name` is the verifier's; `material` is the DER of keys and certificates by their SHA-256.
 
-        `tags`: it looks at cosign's tags by itself.
+        Signatures of whom is `denied` never count.  `tags`: it looks at cosign's tags by itself.
         """
         self._name = name
         self._policies = policies
         self._material = material
+        self._denied = denied
         self.tags: Mapping[str, str] = TAGS if tags else {}
 
     @classmethod
@@ -72,11 +80,17 @@ class CosignFormat:
         return cosign_options.parse(options, documents, where)
 
     @classmethod
-    def load(cls, name: str, settings: Mapping[str, object], certificates: Mapping[str, bytes]) -> "CosignFormat":
+    def load(
+        cls,
+        name: str,
+        settings: Mapping[str, object],
+        certificates: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+    ) -> "CosignFormat":
         """See `Format.load`."""
         statements = cast("list[Mapping[str, object]]", settings["policies"])
         policies = [SigningPolicy.from_json(each) for each in statements]
-        return cls(name, policies, certificates, tags=settings["tags"] is True)
+        return cls(name, policies, certificates, denied, tags=settings["tags"] is True)
 
     def exemption(self, request: PullRequest) -> Outcome | None:
         """See `Format.exemption`.  There is none."""
@@ -102,7 +116,8 @@ class CosignFormat:
 
         from agent.formats import cosign_steps
 
-        found = yield from cosign_steps.verify(policy, self._material, request.subject.digest, evidence, now)
+        digest = request.subject.digest
+        found = yield from cosign_steps.verify(policy, self._denied, self._material, digest, evidence, now)
         return self._outcome(evidence, found.status, found.message)._replace(
             code=found.code,
             cause=found.cause,

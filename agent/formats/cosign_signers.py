@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from agent.errors import Code, Malformed
 from agent.formats.cosign_signature import Signature
+from agent.trust.deniedsigners import Made
 from agent.trust.publickeys import PublicKey
 
 _SHOWN = 16
@@ -30,13 +31,14 @@ class Signer(NamedTuple):
     """Who signed, in four ways: for the list of checks, for the message, for whoever evaluates the report, and `name`.
 
     `name` is one name for one signer.  `until` is as in `agent.trust.keyless.Recognised`; `times` are those at which
-    others knew the signature, each verified, none if nobody vouches for one.
+    others knew the signature, each verified, none if nobody vouches for one.  `made` tells whether he is denied.
     """
 
     how: str
     who: str
     said: Mapping[str, str]
     name: str
+    made: Made
     until: datetime | None = None
     times: tuple[datetime, ...] = ()
 
@@ -64,6 +66,7 @@ class Keys:
             f"with the key {_shown(key)}",
             {"Key": f"sha256:{key.fingerprint}"},
             f"sha256:{key.fingerprint}",
+            Made(key.fingerprint),
         )
 
     def key(self, signature: Signature) -> PublicKey:

@@ -11,6 +11,7 @@ from agent.codec import strictjson
 from agent.formats.cosign_signature import Signature
 from agent.formats.cosign_signers import Keys, NotTrusted, Signer
 from agent.trust import publickeys
+from agent.trust.deniedsigners import Made
 from agent.trust.keyless import Presented
 from agent.trust.sigstoredemands import SigstoreDemands
 from agent.trust.transparency import Signed
@@ -49,11 +50,14 @@ class Sigstore:
         leaf, *attached = vouchers.certificates
         signed = Signed(signature.signature, signature.signed, signature.payload, certificate=leaf)
         presented = Presented(signed, _stamped(signature), tuple(attached), vouchers.entries, vouchers.timestamps)
-        signer, until, times = self._demands.recognise(presented, self._material, self._now)
+        known = self._demands.recognise(presented, self._material, self._now)
+        signer = known.signer
         subject, issuer = (ascii(text)[1:-1] for text in (signer.subject, signer.issuer))
         said = {"Subject": signer.subject, "Issuer": signer.issuer, **signer.claims}
         name = strictjson.canonical([signer.issuer, signer.subject]).decode("ascii")
-        return Signer(f"signed by {subject} (issuer {issuer})", f"as that of {subject}", said, name, until, times)
+        made = Made(known.key, known.chain, signer.issuer, signer.subject)
+        how, who = f"signed by {subject} (issuer {issuer})", f"as that of {subject}"
+        return Signer(how, who, said, name, made, known.until, known.times)
 
 
 def _stamped(signature: Signature) -> bytes:

@@ -7,7 +7,7 @@ For each signature, in this order; the first that fails ends it:
 
 1. read the layout: one blob is one signature; an attestation's envelope may have several
 2. who signed: the signature holds under a key of the statement; or under a certificate of one of its Sigstore
-   instances, for an identity that the statement names (`agent.trust.keyless`)
+   instances, for an identity that the statement names (`agent.trust.keyless`); and who that is, is not denied
 3. what was signed is what says that an image is signed, and can be read; or is a statement of the type that is wanted
 4. it is about the very image that is being verified: its digest, and nothing else, says so
 5. every annotation that is wanted is there
@@ -31,7 +31,8 @@ from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence
 from agent.model.outcome import Action, Check, CheckResult, Status
 from agent.model.revocation import Inquiry, Paused
-from agent.trust import publickeys
+from agent.model.signer import DeniedSigner
+from agent.trust import deniedsigners, publickeys
 from agent.trust.signingpolicy import SigningPolicy
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -77,10 +78,12 @@ class _Wanted(NamedTuple):
     subject: Digest
     now: datetime
     attestation: Attestation | None
+    denied: Sequence[DeniedSigner]
 
 
 def verify(
     policy: SigningPolicy,
+    denied: Sequence[DeniedSigner],
     material: Mapping[str, bytes],
     subject: Digest,
     evidence: Evidence,
@@ -89,10 +92,11 @@ def verify(
 ) -> Inquiry[Finding]:
     """What the evidence's signatures come to together: see the module's docstring.
 
-    `material` is the DER of keys and certificates by their SHA-256.  With `attestation` they are not signatures of an
-    image that are looked for; and all that are good are told, as a policy may want to read them.
+    `denied` are signers whose signatures never count.  `material` is the DER of keys and certificates by their SHA-256.
+    With `attestation` they are not signatures of an image that are looked for; and all that are good are told, as a
+    policy may want to read them.
     """
-    wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation)
+    wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation, denied)
     found: list[Finding] = []
     good: list[Finding] = []
     for finding in _all(wanted, evidence):
@@ -185,6 +189,7 @@ def _checked(wanted: _Wanted, signature: Signature) -> Finding:
     check = Check.AUTHENTICITY
     try:
         signer = wanted.believed.signer(signature)  # (2)
+        _check_denied(wanted, signer, checks)
         said = signature.read()  # (3)
         _check_image(said.claims, wanted.subject)  # (4)
         _check_annotations(said.claims, wanted.subject, wanted.policy.annotations)  # (5)
@@ -254,6 +259,15 @@ def _read(
     from agent.formats import cosign_layer
 
     return (cosign_layer.read(blob, annotations),)
+
+
+def _check_denied(wanted: _Wanted, signer: Signer, checks: list[CheckResult]) -> None:
+    """The end of (2).  Of several signatures this one came far: who it is of is in `checks`.  Raises `Malformed`."""
+    try:
+        deniedsigners.check(wanted.denied, signer.made)
+    except Malformed:
+        checks.append(_passed(Check.AUTHENTICITY, signer.how))
+        raise
 
 
 def _lifetime(signer: Signer, maximum_age: timedelta, now: datetime) -> tuple[datetime, datetime]:

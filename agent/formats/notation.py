@@ -6,7 +6,8 @@ signature verification.  `NotationFormat.verify` goes through these:
 1. choose the trust policy for the repository; under the level `skip` nothing is asked for
 2. integrity: read the envelope, check its certificates' chain and its signature
 3. a verification plugin that the signature demands: there are none here
-4. authenticity: the chain holds a certificate of the trust store; the signer is a trusted identity
+4. authenticity: the chain holds a certificate of the trust store; the signer is a trusted identity; and, under every
+   level, neither the signer's key nor a certificate of the chain is denied
 5. expiry: the signature has not expired
 6. authentic timestamp: the certificates were valid at a proven time of signing, or they are valid now
 7. revocation: no certificate of the chain was revoked
@@ -29,6 +30,7 @@ from agent.model.manifest import Manifest
 from agent.model.outcome import Action, CheckResult, Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.revocation import Inquiry
+from agent.model.signer import DeniedSigner
 from agent.trust import trustpolicy
 from agent.trust.truststore import TrustStores
 
@@ -47,11 +49,18 @@ class NotationFormat:
     tags: Mapping[str, str] = MappingProxyType({})
     each_blob_counts = False
 
-    def __init__(self, name: str, policies: Sequence[trustpolicy.TrustPolicy], stores: TrustStores) -> None:
-        """`name` is the verifier's."""
+    def __init__(
+        self,
+        name: str,
+        policies: Sequence[trustpolicy.TrustPolicy],
+        stores: TrustStores,
+        denied: Sequence[DeniedSigner] = (),
+    ) -> None:
+        """`name` is the verifier's; signatures of whom is `denied` never count."""
         self._name = name
         self._policies = policies
         self._stores = stores
+        self._denied = denied
 
     @classmethod
     def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
@@ -61,10 +70,16 @@ class NotationFormat:
         return notation_options.parse(options, documents, where)
 
     @classmethod
-    def load(cls, name: str, settings: Mapping[str, object], certificates: Mapping[str, bytes]) -> "NotationFormat":
+    def load(
+        cls,
+        name: str,
+        settings: Mapping[str, object],
+        certificates: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+    ) -> "NotationFormat":
         """See `Format.load`."""
         policies = [trustpolicy.TrustPolicy.from_json(each) for each in settings["trustPolicies"]]  # type: ignore[attr-defined]
-        return cls(name, policies, TrustStores.from_json(settings["trustStores"], certificates))  # type: ignore[arg-type]
+        return cls(name, policies, TrustStores.from_json(settings["trustStores"], certificates), denied)  # type: ignore[arg-type]
 
     def exemption(self, request: PullRequest) -> Outcome | None:
         """See `Format.exemption`: the trust policy's level for the repository is `skip`."""
@@ -94,7 +109,9 @@ class NotationFormat:
 
         from agent.formats import notation_steps
 
-        found = yield from notation_steps.verify(policy, self._stores, request.subject, evidence, now)  # (2) to (8)
+        found = yield from notation_steps.verify(  # (2) to (8)
+            policy, self._stores, self._denied, request.subject, evidence, now
+        )
         if found.code is not None:
             return self._failed(evidence, found.checks, found.code, found.message)
         return self._concluded(evidence, found)

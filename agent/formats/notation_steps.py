@@ -8,7 +8,8 @@ Pure: what revocation has to ask is yielded (`agent.model.revocation.Inquiry`).
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Mapping, NamedTuple
+from hashlib import sha256
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
@@ -20,6 +21,7 @@ from agent.model.descriptor import Descriptor
 from agent.model.evidence import Evidence
 from agent.model.outcome import Action, Check, CheckResult, Status
 from agent.model.revocation import Inquiry
+from agent.model.signer import DeniedSigner
 from agent.trust import chain as chains
 from agent.trust import identity
 from agent.trust.algorithms import verify_signature
@@ -65,9 +67,17 @@ class Finding(NamedTuple):
 
 
 def verify(
-    policy: TrustPolicy, stores: TrustStores, subject: Descriptor, evidence: Evidence, now: datetime
+    policy: TrustPolicy,
+    stores: TrustStores,
+    denied: Sequence[DeniedSigner],
+    subject: Descriptor,
+    evidence: Evidence,
+    now: datetime,
 ) -> Inquiry[Finding]:
-    """Steps 2 to 8.  The first enforced check that fails ends it; logged ones are recorded."""
+    """Steps 2 to 8.  The first enforced check that fails ends it; logged ones are recorded.
+
+    Signatures of whom is `denied` never count, whatever the trust policy's level makes of authenticity.
+    """
     checks: list[CheckResult] = []
     try:
         signature = _check_integrity(evidence)  # (2)
@@ -86,6 +96,9 @@ def verify(
         checks.append(result)
         if result.action is Action.ENFORCE and result.status is Status.FAILED:
             return Finding({}, tuple(checks), result.code or Code.SIGNATURE_INVALID, result.message)
+        if result.check is Check.AUTHENTICITY and (complaint := _denied(denied, signature)):
+            checks.append(CheckResult(result.check, Action.ENFORCE, Status.FAILED, complaint.message, complaint.code))
+            return Finding({}, tuple(checks), complaint.code, complaint.message)
     try:
         target = envelopes.target_artifact(signature.envelope.payload)  # (8)
     except Malformed as error:
@@ -105,6 +118,22 @@ def _check_integrity(evidence: Evidence) -> Signature:
     verify_signature(chain[0], envelope.algorithm, envelope.signature, envelope.signing_input)
     chains.check_chain(chain)
     return Signature(envelope, chain)
+
+
+def _denied(denied: Sequence[DeniedSigner], signature: Signature) -> Malformed | None:
+    """Why a signature does not count, whoever trusts the signer; None if nobody denies him."""
+    if not denied:
+        return None
+
+    from agent.trust import deniedsigners, publickeys
+
+    try:
+        key = sha256(publickeys.spki(signature.signer)).hexdigest()
+        chain = tuple(each.public_bytes(Encoding.DER) for each in signature.chain)
+        deniedsigners.check(denied, deniedsigners.Made(key, chain))
+    except Malformed as error:
+        return error
+    return None
 
 
 def _attributes(evidence: Evidence) -> envelopes.Attributes:

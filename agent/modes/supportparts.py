@@ -61,6 +61,7 @@ _RULE: Allowed = {
 _CONFIGURATION: Allowed = {
     "formatVersion": KEEP,
     "certificates": KEEP,
+    "deniedSigners": {SCALAR: KEEP},
     "policies": {"name": KEEP, "settings": {"artifactVerificationPolicies": {EVERY: KEEP}}},
     "ruleset": {
         "rules": _RULE,

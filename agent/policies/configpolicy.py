@@ -13,7 +13,6 @@ from agent.model.report import Report
 
 ANY, ALL = "any", "all"
 DEFAULT_KEY = "default"
-ANY_TYPE = "*"
 
 
 class ConfigPolicy:
@@ -49,11 +48,18 @@ class ConfigPolicy:
             for artifact_type in {*self._requirements, *by_type}
         )
 
-    def allow_stands(self, artifact_types: Sequence[str]) -> bool:
-        """See `Policy.allow_stands`: under "any", more outcomes can't turn yes into no."""
-        if ANY_TYPE in artifact_types and ALL in (self._default, *self._requirements.values()):
-            return False
-        return all(self._requirement(artifact_type) == ANY for artifact_type in artifact_types)
+    def allow_stands(self, report: Report, artifact_types: Sequence[str]) -> bool:
+        """See `Policy.allow_stands`: under "any", more outcomes of a type can't turn yes into no if one has passed.
+
+        The first of a type can: a type that is not listed must be satisfied once it is there.
+        """
+        passed = {
+            artifact.artifact_type
+            for artifact in report.artifacts
+            for outcome in artifact.outcomes
+            if outcome.status in (Status.PASSED, Status.SKIPPED)
+        }
+        return all(each in passed and self._requirement(each) == ANY for each in artifact_types)
 
     def refusal(self, report: Report) -> str:
         """See `Policy.refusal`."""

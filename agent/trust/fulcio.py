@@ -64,6 +64,16 @@ class Signer(NamedTuple):
     claims: Mapping[str, str]
 
 
+class Issued(NamedTuple):
+    """The chain of a certificate, itself first, and until when it holds.
+
+    That ends with the first of its certificates, or with the authority's time.
+    """
+
+    chain: tuple[x509.Certificate, ...]
+    end: datetime
+
+
 def check(
     leaf: x509.Certificate,
     attached: Sequence[x509.Certificate],
@@ -71,10 +81,8 @@ def check(
     material: Mapping[str, bytes],
     moments: Sequence[datetime],
     certificate_logs: int,
-) -> datetime:
+) -> Issued:
     """Check the chain of `leaf` at each of `moments`, and that it is in `certificate_logs` distinct logs.
-
-    Returns until when the chain holds, which ends with the first of its certificates, or with the authority's time.
 
     `attached` certificates came along, and may be on the way to an authority that names none on it: one that does has
     said which of its root's issuers are meant.  What is trusted is in `root`, with its DER in `material`.
@@ -98,7 +106,7 @@ def check(
             if len(logs) < certificate_logs:
                 got, expected = len(logs), certificate_logs
                 raise sct.SctInvalid(f"certificate: is in {got} trusted certificate logs; expected {expected} (SCT)")
-            return _end(path, authority.window)
+            return Issued(tuple(path), _end(path, authority.window))
         except Malformed as error:
             failure = failure or error
     issuer = ascii(leaf.issuer.rfc4514_string())[1:-1][:120]

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from agent.codec.sigstorebundle import LogEntry
 from agent.errors import Code, Malformed
 from agent.trust import chain as chains
@@ -76,12 +78,15 @@ class Presented(NamedTuple):
 class Recognised(NamedTuple):
     """Who signed; and until when that holds, if it rests on certificates that are valid now and on nothing else.
 
-    `times` are all that are known of when it was signed.
+    `times` are all that are known of when it was signed.  `key` is the fingerprint of the key that did it
+    (`agent.trust.publickeys`), `chain` the DER of its certificates, the signer's first.
     """
 
     signer: Signer
     until: datetime | None
-    times: tuple[datetime, ...] = ()
+    times: tuple[datetime, ...]
+    key: str
+    chain: tuple[bytes, ...]
 
 
 class Times(NamedTuple):
@@ -110,13 +115,14 @@ def check_signer(
         expected = "a log's promise (signed entry timestamp) or an RFC 3161 timestamp"
         raise Insufficient(f"nothing proves when the image was signed{times.refused}; expected {expected}")
     leaf, *attached = chains.parse_chain([presented.signed.certificate, *presented.attached])
-    end = fulcio.check(leaf, attached, root, material, moments, demands.certificate_logs)  # (3)
+    issued = fulcio.check(leaf, attached, root, material, moments, demands.certificate_logs)  # (3)
     signer = fulcio.signer_of(leaf)
     signeridentity.check(identities, signer)
     key = publickeys.load(publickeys.spki(leaf))
     if not key.made(presented.signed.signature, presented.signed.message):  # (4)
         raise NotHolding("signature: does not hold under the signing certificate's key")
-    return Recognised(signer, None if times.moments else end, times.moments)
+    chain = tuple(each.public_bytes(Encoding.DER) for each in issued.chain)
+    return Recognised(signer, None if times.moments else issued.end, times.moments, key.fingerprint, chain)
 
 
 def check_times(

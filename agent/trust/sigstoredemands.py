@@ -3,7 +3,7 @@
 Read when there is a signature: what `agent.trust.signingpolicy` carries is the JSON form.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
@@ -73,14 +73,16 @@ class SigstoreDemands(NamedTuple):
                     return Unavailable(f"{text}; expected a newer trusted root", cause=Cause.TRUST_ROOT_STALE)
         return nearest
 
+    def asked(self, root: TrustedRoot) -> Iterator[tuple[str, Sequence[Log | Authority], int]]:
+        """What a root has of each kind that is asked for, in words for people, and of how many different ones."""
+        yield "transparency logs", root.transparency_logs, self.demands.logs
+        yield "timestamp authorities", root.timestamp_authorities, self.demands.timestamps
+        yield "certificate logs", root.certificate_logs, self.demands.certificate_logs
+        yield "certificate authorities", root.certificate_authorities, int(bool(self.identities))
+
     def _ended(self, root: TrustedRoot, now: datetime) -> str:
         """Of what too little in a root has not ended for anything new to count; empty if there is enough of all."""
-        asked: tuple[tuple[str, Sequence[Log | Authority], int], ...] = (
-            ("transparency logs", root.transparency_logs, self.demands.logs),
-            ("timestamp authorities", root.timestamp_authorities, self.demands.timestamps),
-            ("certificate logs", root.certificate_logs, self.demands.certificate_logs),
-            ("certificate authorities", root.certificate_authorities, int(bool(self.identities))),
-        )
+        asked = self.asked(root)
         few = (name for name, given, wanted in asked if sum(not each.window.is_over(now) for each in given) < wanted)
         return next(few, "")
 

@@ -1,12 +1,15 @@
 """How two documents merge, key by key: the table in docs/configuration.md, each row tried."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.config.config import Config
 from agent.config.schema import SCHEMA
+from agent.model.signer import DeniedSigner
 from agent.rules.ruleset import Denied
 from tests.config.documents import DIGEST, UNTIL, candidate, merge, names, says, told
 
@@ -90,7 +93,7 @@ def test_every_key_of_the_schema_has_a_row_and_every_row_is_tried() -> None:
         f"cache.{key}{below and '.'}{below}" for key, value in cache.items() for below in value.get("properties", [""])
     }
     assert {key for key in ROWS if key.startswith("cache")} == leaves
-    tried = {"one": set(ONE), "own": set(OWN), "alone": set(ALONE), "union": {"deny"}, "disjoint": {"rules"}}
+    tried = {"one": set(ONE), "own": set(OWN), "alone": set(ALONE), "union": set(UNION), "disjoint": {"rules"}}
     assert {kind: set(rows(kind)) for kind in tried} == tried
 
 
@@ -146,11 +149,34 @@ def test_it_concerns_the_document_alone(key: str) -> None:
     assert key in told(after)
 
 
+UNION: dict[str, tuple[object, object, Callable[[Config], object], object]] = {
+    "deny": (
+        "x.example/**",
+        "x.example/y",
+        lambda it: it.ruleset.deny,
+        (Denied("x.example/**"), Denied("x.example/y")),
+    ),
+    "denySigners": (
+        {"issuer": "https://i.example"},
+        {"key": f"sha256:{'0' * 64}"},
+        lambda it: it.denied_signers,
+        (DeniedSigner(issuer="exact https://i.example"), DeniedSigner(key="0" * 64)),
+    ),
+}
+"""Two entries, where they are found in the configuration, and what is there of both."""
+
+
 @pytest.mark.parametrize("key", rows("union"))
 def test_all_of_them_count(key: str) -> None:
-    after = merge([with_key("a", key, ["x.example/**"]), with_key("b", key, ["x.example/y", "x.example/**"])])
+    one, other, found, both = UNION[key]
+    after = merge([with_key("a", key, [one]), with_key("b", key, [other, one])])
     assert after.config is not None
-    assert after.config.ruleset.deny == (Denied("x.example/**"), Denied("x.example/y"))
+    assert found(after.config) == both
+    spoilt = with_keys("b", {"nodeseal": {key: [other, 7, {"unheardOf": "x"}], "unheardOf": 1}})
+    after = merge([with_key("a", key, [one]), spoilt])
+    assert names(after) == ["a"]
+    assert after.config is not None
+    assert found(after.config) == both
 
 
 @pytest.mark.parametrize("key", rows("disjoint"))

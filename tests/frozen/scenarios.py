@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta, timezone
+from hashlib import sha256
 from typing import NamedTuple
 
 from cryptography.x509 import ocsp
@@ -28,7 +29,7 @@ from agent.rules.rule import KeysUsed
 from tests.commands import Done, run
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.signing import Signer, attach_signature, envelope, usual_signer, write_config
-from tests.signing_cosign import bundle, bundle_manifest, layer, manifest, payload, public_pem, statement
+from tests.signing_cosign import bundle, bundle_manifest, layer, manifest, payload, public_der, public_pem, statement
 from tests.simulators import misbehaviour
 from tests.simulators.authentication import PASSWORD, USER, Gate, pair
 from tests.simulators.misbehaviour import Behaviour
@@ -43,6 +44,9 @@ SIGNED, UNSIGNED, STRANGER, TAMPERED, ENDED = "signed", "unsigned", "stranger", 
 COSIGNED, COSIGNED_TAG, COSIGNED_BY_STRANGER, ATTESTED = "bundle", "layer", "strange bundle", "attestation"
 GOOD, REVOKED, UNKNOWN = "good", "revoked", "unknown"
 """What images have: signatures of all kinds, cosign's too; and signatures whose certificate's responder says that."""
+
+DENIED = [{"key": f"sha256:{sha256(public_der()).hexdigest()}"}]
+"""`denySigners` with the key that cosign's signatures are made with."""
 
 REGO = "package ratify.policy\ndefault valid := false\nvalid { count(input.verifierReports) > 0 }\n"
 NEVER_ENDING = """package ratify.policy
@@ -391,6 +395,14 @@ def out_of_date_after_it_was_verified(world: World, pull: Pull) -> None:
     shutil.rmtree(world.root / answers.FOLDER)  # its answer ends with the configuration: see `test_again`
 
 
+def denied_after_it_was_verified(world: World, pull: Pull) -> None:
+    """The image is verified, and kept as that, and then its signer is denied."""
+    world.program.apply(world.configuration("usual"))
+    assert pull.run(world).out.startswith("allow NS-0001 ")
+    assert pull.run(world).out.startswith("allow NS-0001 ")
+    world.program.apply(world.configuration("other", denySigners=DENIED))
+
+
 @contextlib.contextmanager
 def with_old_keys(world: World) -> Iterator[None]:
     """All rules rest on keys that were fetched too long ago."""
@@ -438,6 +450,8 @@ SCENARIOS = (
     Scenario("signed by cosign", 0, "NS-0001", COSIGNED, "cosign"),
     Scenario("signed by cosign under a tag", 0, "NS-0001", COSIGNED_TAG, "cosign"),
     Scenario("signed by cosign and a stranger", 10, "NS-2103", COSIGNED_BY_STRANGER, "cosign"),
+    Scenario("signed by cosign and denied since", 10, "NS-2117", COSIGNED, "cosign",
+             configured(denySigners=DENIED), denied_after_it_was_verified),
     Scenario("attested by cosign", 10, "NS-2112", ATTESTED, "cosign"),
     Scenario("unsigned where cosign must sign", 10, "NS-2001", UNSIGNED, "cosign"),
     Scenario("signed by cosign alone where both must sign", 10, "NS-2006", COSIGNED, "both"),

@@ -3,6 +3,8 @@
 from datetime import datetime, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.model.digest import Digest
 from agent.model.outcome import Outcome, Status
@@ -11,7 +13,7 @@ from agent.policies import normalised, policy_class
 from agent.policies.configpolicy import ConfigPolicy
 
 NOW = datetime.now(timezone.utc)
-P, F, I = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE  # noqa: E741 - a table reads better so
+P, F, I, S = Status.PASSED, Status.FAILED, Status.INCONCLUSIVE, Status.SKIPPED  # noqa: E741 - a table reads better so
 
 
 def report(found: dict[str, list[Status]]) -> Report:
@@ -63,23 +65,40 @@ def test_inconclusive_outcomes_can_be_taken_as_passed(requirement: str, statuses
 
 
 @pytest.mark.parametrize(
-    ("requirements", "types", "stands"),
+    ("requirements", "found", "types", "stands"),
     [
-        ({"a": "any"}, [], True),
-        ({"a": "any"}, ["a"], True),
-        ({"a": "all"}, ["a"], False),
-        ({"a": "any"}, ["a", "b"], False),
-        ({"a": "any", "default": "any"}, ["a", "b"], True),
-        ({"a": "any", "default": "any"}, ["*"], True),
-        ({"a": "any"}, ["*"], False),
-        ({"a": "all", "default": "any"}, ["*"], False),
+        ({"a": "any"}, {"a": [P]}, [], True),
+        ({"a": "any"}, {"a": [P]}, ["a"], True),
+        ({"a": "any"}, {"a": [S]}, ["a"], True),
+        ({"a": "all"}, {"a": [P]}, ["a"], False),
+        ({"a": "any"}, {"a": [P]}, ["a", "b"], False),
+        ({"default": "any"}, {"a": [P], "b": [P]}, ["a", "b"], True),
+        ({"default": "any"}, {"a": [P]}, ["a", "b"], False),
+        ({"default": "any"}, {"a": [P], "b": [F, I]}, ["a", "b"], False),
+        ({"default": "any"}, {"a": [P]}, ["*"], False),
+        ({"a": "all", "default": "any"}, {"a": [P]}, ["*"], False),
     ],
     ids=str,
 )
-def test_yes_stands_beside_the_unknown_under_any_alone(
-    requirements: dict[str, str], types: list[str], stands: bool
+def test_yes_stands_beside_the_unknown_where_each_type_has_what_any_asks_for(
+    requirements: dict[str, str], found: dict[str, list[Status]], types: list[str], stands: bool
 ) -> None:
-    assert ConfigPolicy(requirements).allow_stands(types) is stands
+    assert ConfigPolicy(requirements).allow_stands(report(found), types) is stands
+
+
+@given(
+    st.dictionaries(st.sampled_from(["a", "b", "default"]), st.sampled_from(["any", "all"])),
+    *[st.dictionaries(st.sampled_from("abc"), st.lists(st.sampled_from([P, F, I, S]), min_size=1, max_size=2))] * 2,
+)
+def test_yes_that_stands_is_one_whatever_else_there_is(
+    requirements: dict[str, str], found: dict[str, list[Status]], more: dict[str, list[Status]]
+) -> None:
+    policy = ConfigPolicy(requirements)
+    if policy.evaluate(report(found), inconclusive_passes=False, now=NOW) and policy.allow_stands(
+        report(found), list(more)
+    ):
+        both = {kind: found.get(kind, []) + more.get(kind, []) for kind in {*found, *more}}
+        assert policy.evaluate(report(both), inconclusive_passes=False, now=NOW)
 
 
 @pytest.mark.parametrize("name", ["configPolicy", "config-policy", "ConfigPolicy", "CONFIGPOLICY"])

@@ -59,7 +59,7 @@ _FORMS: Edits = {
         ('top.get("apiVersion") != API_VERSION', 'top.get("apiVersion") not in (API_VERSION, "nodeseal.dev/v1alpha1")'),
     ],
     "agent/config/canonical.py": [
-        ("\nFORMAT_VERSION = 7\n", "\nFORMAT_VERSION = 8\n"),
+        ("\nFORMAT_VERSION = 8\n", "\nFORMAT_VERSION = 9\n"),
         ("\nGROUND_VERSION = 1\n", "\nGROUND_VERSION = 2\n"),
         ("version != FORMAT_VERSION or", f"version not in {_BOTH} or"),
     ],
