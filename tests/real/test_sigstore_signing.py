@@ -1,7 +1,7 @@
 """Images that the real cosign signed, or attested, without a key, or with one whose signatures a log keeps.
 
 Nodeseal is asked as containerd asks it.  Sigstore's services are the tests' own, on this machine's loopback; cosign
-itself verifies what it signed.
+itself verifies what it signed, and so does the Python package `sigstore`.
 """
 
 import json
@@ -20,6 +20,7 @@ from tests.simulators.registry import RegistrySimulator
 from tests.simulators.responder import Responder
 from tests.simulators.sigstore import TIMESTAMPS, identity_token, services
 from tests.testbed.cosign import Cosign
+from tests.testbed.sigstore_python import ACCEPTS, REFUSES, Question, ask
 from tests.testbed.tools import fetch, unavailable
 
 pytestmark = pytest.mark.real
@@ -176,3 +177,29 @@ def test_evidence_of_another_image_is_none(workshop: Workshop) -> None:
         registry.push_blob("release/two", layer.content)
         registry.push_manifest("release/two", bundle_manifest(layer, subject))
     assert workshop.code("release/two", other) == "NS-2102"
+
+
+def test_sigstore_says_the_same_of_everything_that_was_signed(workshop: Workshop) -> None:
+    """By whom, and under which instance; what a key signed it does not read."""
+    image = workshop.image("asked")
+    workshop.sign("release/asked", image, key=False)
+    workshop.sign("logged/asked", image, key=True)
+    root, elsewhere = INSTANCE.trusted_root(), sigstore.instance(3).trusted_root()
+    questions, expected = [], {}
+    for repository, contents in workshop.registry.repositories.items():
+        for digest, blob in contents.blobs.items():
+            if b'"verificationMaterial"' not in blob:
+                continue
+            bundle_, name = json.loads(blob), f"{repository} {digest}"
+            word = ACCEPTS if "certificate" in bundle_["verificationMaterial"] else REFUSES
+            for label, question, says in (
+                ("", Question(bundle_, root), word),
+                (" of another instance", Question(bundle_, elsewhere), REFUSES),
+                (" of another subject", Question(bundle_, root, subject=sigstore.SUBJECT + "x"), REFUSES),
+                (" of another issuer", Question(bundle_, root, issuer=sigstore.ISSUER + "x"), REFUSES),
+            ):
+                questions.append((name + label, question))
+                expected[name + label] = says
+    _, opinions = ask(questions)
+    assert set(expected.values()) == {ACCEPTS, REFUSES}
+    assert {name: each.word for name, each in opinions.items()} == expected, opinions
