@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from agent.codec import dsse
 from agent.errors import Code
 from tests import signing_sigstore as sigstore
 from tests.formats.support import SUBJECT
+from tests.signing import key
 from tests.signing_sigstore import Instance, b64
+from tests.sigstore_cases import flipped
 
 IMAGE = str(SUBJECT.digest)
 ANOTHER = "sha256:" + "6" * 64
@@ -56,6 +59,81 @@ def older(version: int, *without: str, beside: bool = False, form: str = CHAIN) 
 
     return make
 
+
+def but(change: Callable[[dict[str, Any]], object]) -> Callable[[Instance], dict[str, Any]]:
+    """The usual bundle, changed in place after it was signed."""
+
+    def make(i: Instance) -> dict[str, Any]:
+        made = saying(sigstore.statement(IMAGE))(i)
+        change(made)
+        return made
+
+    return make
+
+
+def _of_type(media_type: str) -> Callable[[Instance], dict[str, Any]]:
+    return but(lambda made: made.update(mediaType=media_type))
+
+
+def _envelope(**members: Any) -> Callable[[Instance], dict[str, Any]]:
+    return but(lambda made: made["dsseEnvelope"].update(members))
+
+
+def _signature_flipped(made: dict[str, Any]) -> None:
+    (signature,) = made["dsseEnvelope"]["signatures"]
+    signature["sig"] = flipped(signature["sig"])
+
+
+def _signed_as(payload_type: str) -> Callable[[Instance], dict[str, Any]]:
+    """A right signature of an envelope of another type."""
+
+    def make(i: Instance) -> dict[str, Any]:
+        leaf, said = i.leaf(), sigstore.statement(IMAGE)
+        message = dsse.pae(payload_type, said)
+        made = sigstore.Signed(said, sigstore.sign(leaf.private, message), message, leaf)
+        value = sigstore.bundle(made, [i.first_entry(made.first_body())])
+        value["dsseEnvelope"]["payloadType"] = payload_type
+        return value
+
+    return make
+
+
+def _forged(i: Instance) -> dict[str, Any]:
+    """Everything fits but the key."""
+    made = sigstore.signed_envelope(i.leaf(), sigstore.statement(IMAGE))
+    made = made._replace(signature=sigstore.sign(key("P-256", 9001), made.message))
+    return sigstore.bundle(made, [i.first_entry(made.first_body())])
+
+
+def _by_key(made: dict[str, Any]) -> None:
+    made["verificationMaterial"].pop("certificate")
+    made["verificationMaterial"]["publicKey"] = {"hint": ""}
+
+
+ENVELOPES: Mapping[str, BundleCase] = {
+    "usual": BundleCase(but(lambda made: None)),
+    "two signatures": BundleCase(
+        but(lambda made: made["dsseEnvelope"]["signatures"].append({"sig": "AAAA"})), Code.EVIDENCE_MALFORMED
+    ),
+    "the same signature twice": BundleCase(
+        but(lambda made: made["dsseEnvelope"]["signatures"].extend(made["dsseEnvelope"]["signatures"])),
+        Code.EVIDENCE_MALFORMED,
+    ),
+    "no signature": BundleCase(_envelope(signatures=[]), Code.EVIDENCE_MALFORMED),
+    "signature flipped": BundleCase(but(_signature_flipped), Code.NOT_LOGGED),
+    "payload swapped": BundleCase(
+        _envelope(payload=b64(sigstore.statement(IMAGE, predicate={"n": 1}))), Code.NOT_LOGGED
+    ),
+    "signature by another key, logged so": BundleCase(_forged, Code.SIGNATURE_INVALID),
+    "another payload type": BundleCase(_envelope(payloadType="text/plain"), Code.EVIDENCE_UNSUPPORTED),
+    "another payload type, signed": BundleCase(_signed_as("text/plain"), Code.EVIDENCE_UNSUPPORTED),
+    "version 0.4": BundleCase(_of_type(sigstore.V03.replace("0.3", "0.4")), Code.EVIDENCE_MALFORMED),
+    "version 0.3.1": BundleCase(_of_type(sigstore.V03.replace("0.3", "0.3.1")), Code.EVIDENCE_MALFORMED),
+    "no version": BundleCase(_of_type(""), Code.EVIDENCE_MALFORMED),
+    "unknown member": BundleCase(but(lambda made: made.update(more=1)), Code.EVIDENCE_MALFORMED),
+    "a key's hint": BundleCase(but(_by_key), Code.SIGNER_NOT_TRUSTED),
+}
+"""What is wrong with what holds the signature."""
 
 OLDER: Mapping[str, BundleCase] = {
     "0.1": BundleCase(older(1)),

@@ -20,7 +20,7 @@ from tests.formats.support import SUBJECT
 from tests.signing import key
 from tests.signing_cosign import Layer, payload, public_pem
 from tests.signing_sigstore import Instance, Leaf, Signed, b64
-from tests.sigstore_bundles import IMAGE, OLDER, SAID
+from tests.sigstore_bundles import ENVELOPES, IMAGE, OLDER, SAID
 from tests.sigstore_layers import LAYERS, by_layer, stamped_layer
 from tests.simulators.der import text
 
@@ -135,6 +135,11 @@ def test_instances_are_never_merged() -> None:
     assert outcome_of(mixed, form=verifier(other, I)).status is Status.FAILED
 
 
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_bundle_that_holds_no_signature_for_sure_does_not_count(name: str) -> None:
+    assert outcome_of(bundled(ENVELOPES[name].make(I)), form=verifier(I)).code is ENVELOPES[name].code
+
+
 @pytest.mark.parametrize("name", SAID)
 def test_what_was_signed_decides_whoever_signed_it(name: str) -> None:
     assert outcome_of(bundled(SAID[name].make(I)), form=verifier(I)).code is SAID[name].code
@@ -165,7 +170,7 @@ def test_annotations_are_wanted_of_identities_too() -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_counts_if_all_that_vouches_for_it_does(name: str) -> None:
     case = LAYERS[name]
-    outcome = outcome_of(case.make(I, SUBJECT), form=verifier(I))
+    outcome = outcome_of(case.make(I, SUBJECT), form=verifier(I, transparencyLogs=case.logs))
     assert (outcome.status is Status.PASSED) is case.counts, outcome.message
     assert outcome.message.isprintable()
 

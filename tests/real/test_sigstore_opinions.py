@@ -15,7 +15,7 @@ import pytest
 
 from tests import signing_sigstore as sigstore
 from tests.conformance.rows import ARTIFACT, ROWS
-from tests.sigstore_bundles import OLDER, SAID
+from tests.sigstore_bundles import ENVELOPES, OLDER, SAID
 from tests.sigstore_cases import CASES
 from tests.testbed.sigstore_python import ACCEPTS, FAILS, REQUIREMENTS, Opinion, Question, ask
 
@@ -37,6 +37,7 @@ DIFFERENCES = MappingProxyType({
     "none": "a log entry need not be there if none is asked for",
     "promise": "an entry of a version 0.1 bundle needs no proof",
     "algorithm": "P-384 and P-521 with the hash of their curve, RSA and Ed25519 count",
+    "twice": "a timestamp that comes twice counts once",
     "digest": "a message's digest is of the algorithm that it names",
 })  # fmt: skip
 """Where the two differ on purpose: by name, the words of docs/keyless.md under "Beside the Python package"."""
@@ -60,6 +61,8 @@ DIFFERENT = MappingProxyType({
     "certificate authority ended": "ended",
     "first Rekor ended": "ended",
     "second Rekor ended": "ended",
+    "the same timestamp twice": "twice",
+    "envelope: another payload type, signed": "statement",
     "message: digest of another algorithm": "digest",
     "message: version 0.1, a promise alone": "promise",
     "version: 0.1, no proof": "promise",
@@ -90,7 +93,7 @@ def _gathered() -> Iterator[tuple[str, Asked]]:
     for name, row in ROWS.items():
         if not row.by_key:
             yield f"message: {name}", Asked(Question(row.make(instance), root, ARTIFACT), row.counts)
-    for table, cases in (("version", OLDER), ("statement", SAID)):
+    for table, cases in (("envelope", ENVELOPES), ("version", OLDER), ("statement", SAID)):
         for name, each in cases.items():
             yield f"{table}: {name}", Asked(Question(each.make(instance), root), each.code is None)
 
@@ -99,6 +102,7 @@ _NAMES = [
     *CASES,
     *(f"{name}, Ed25519" for name in CASES if "second" in name),
     *(f"message: {name}" for name, row in ROWS.items() if not row.by_key),
+    *(f"envelope: {name}" for name in ENVELOPES),
     *(f"version: {name}" for name in OLDER),
     *(f"statement: {name}" for name in SAID),
 ]

@@ -5,23 +5,22 @@ itself verifies what it signed, and so does the Python package `sigstore`.
 """
 
 import json
-import pathlib
 import socket
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from agent.model.descriptor import Descriptor
 from tests import signing_sigstore as sigstore
 from tests.frozen.program import Program
+from tests.real.cosigned import Court, rule, tools, write_rules
 from tests.signing_cosign import bundle, bundle_manifest, statement
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.responder import Responder
 from tests.simulators.sigstore import TIMESTAMPS, identity_token, services
 from tests.testbed.cosign import Cosign
 from tests.testbed.sigstore_python import ACCEPTS, REFUSES, Question, ask
-from tests.testbed.tools import fetch, unavailable
 
 pytestmark = pytest.mark.real
 
@@ -43,15 +42,10 @@ ATTESTED: list[dict[str, Any]] = [
 ]
 
 
-class Workshop(NamedTuple):
-    """A registry, the program under rules for it, and the real cosign with services."""
+class Workshop(Court):
+    """The same with services, and rules for who signs with them."""
 
-    registry: RegistrySimulator
-    program: Program
-    cosign: Cosign
-    folder: pathlib.Path
-
-    def image(self, name: str) -> Descriptor:
+    def pushed(self, name: str) -> Descriptor:
         """An image in a repository of each verifier's, all with one digest."""
         for verifier in (*VERIFIERS, *ATTESTED):
             image = self.registry.push_image(f"{verifier['name']}/{name}", "1", salt=name)
@@ -63,29 +57,20 @@ class Workshop(NamedTuple):
         self.cosign.run(
             verb, "--yes", *key_words, "--signing-config", str(self.folder / "services.json"),
             "--trusted-root", str(self.folder / "trusted_root.json"), "--allow-http-registry", *words,
-            f"{self.registry.host}/{repository}@{image.digest}",
+            self.named(repository, image),
         )  # fmt: skip
-
-    def code(self, repository: str, image: Descriptor) -> str:
-        """Our code; empty if the image is let in."""
-        done = self.program.pull(f"{self.registry.host}/{repository}:1", str(image.digest), image.size)
-        assert done.code in (0, 10), done.out
-        return done.out.partition("deny ")[2][:7]
 
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """In session for all tests."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("workshop")
+    found, folder = tools(), tmp_path_factory.mktemp("workshop")
     config = folder / "config"
     config.mkdir()
     listener = socket.create_server(("127.0.0.1", 0))
     with RegistrySimulator() as registry, Responder(listener) as responder:
         services(responder, INSTANCE)
-        cosign = Cosign.here(fetch(), folder, "own")
+        cosign = Cosign.here(found, folder, "own")
         root = json.dumps(INSTANCE.trusted_root())
         (folder / "trusted_root.json").write_text(root)
         (config / "trusted_root.json").write_text(root)
@@ -99,38 +84,25 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
             "--rekor", f"url={responder.base},api-version=2,{since}", "--rekor-config", "ANY",
             "--tsa", f"url={responder.base}{TIMESTAMPS},api-version=1,{since}", "--tsa-config", "ANY",
         )  # fmt: skip
-        section = {
-            "apiVersion": "nodeseal.dev/v1alpha1",
-            "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
-            "verifiers": [*VERIFIERS, *ATTESTED],
-            "rules": [
-                {
-                    "name": str(each["name"]),
-                    "match": [f"{registry.host}/{each['name']}/**"],
-                    "verifiers": [each["name"]],
-                    "policy": {"any": [each["name"]]},
-                }
-                for each in (*VERIFIERS, *ATTESTED)
-            ],
-        }
-        store = {"plugins": [{"name": "oras", "useHttp": True}]}
-        (config / "nodeseal.json").write_text(json.dumps({"store": store, "nodeseal": section}))
+        verifiers = [*VERIFIERS, *ATTESTED]
+        names = [str(each["name"]) for each in verifiers]
+        write_rules(config, verifiers, [rule(registry.host, name, {"any": [name]}, name) for name in names])
         program = Program(folder / "host")
         program.apply(config)
         yield Workshop(registry, program, cosign, folder)
 
 
 def test_image_signed_without_a_key_is_pulled_by_who_trusts_the_signer(workshop: Workshop) -> None:
-    image = workshop.image("app")
+    image = workshop.pushed("app")
     codes = {}
     for verifier in VERIFIERS:
         repository = f"{verifier['name']}/app"
         workshop.sign(repository, image, key=False)
-        codes[verifier["name"]] = workshop.code(repository, image)
+        codes[verifier["name"]] = workshop.ours(repository, image)
     assert codes == {
         "release": "", "stamped": "", "other": "NS-2104", "elsewhere": "NS-2114", "logged": "NS-2103", "key": "NS-2103",
     }  # fmt: skip
-    name = f"{workshop.registry.host}/release/app@{image.digest}"
+    name = workshop.named("release/app", image)
     words = ("--trusted-root", str(workshop.folder / "trusted_root.json"), "--use-signed-timestamps")
     signer = ("--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER)
     workshop.cosign.run("verify", *words, *signer, "--allow-http-registry", name)
@@ -140,34 +112,34 @@ def test_image_signed_without_a_key_is_pulled_by_who_trusts_the_signer(workshop:
 
 
 def test_image_signed_with_a_key_is_pulled_if_a_log_keeps_the_signature(workshop: Workshop) -> None:
-    image = workshop.image("keyed")
+    image = workshop.pushed("keyed")
     for name in ("logged", "key", "release"):
         workshop.sign(f"{name}/keyed", image, key=True)
-    assert [workshop.code(f"{name}/keyed", image) for name in ("logged", "key", "release")] == ["", "", "NS-2103"]
-    quiet = workshop.image("quiet")
+    assert [workshop.ours(f"{name}/keyed", image) for name in ("logged", "key", "release")] == ["", "", "NS-2103"]
+    quiet = workshop.pushed("quiet")
     for name in ("logged", "key"):
-        workshop.cosign.sign(f"{workshop.registry.host}/{name}/quiet@{quiet.digest}")
-    assert [workshop.code(f"{name}/quiet", quiet) for name in ("logged", "key")] == ["NS-2114", ""]
+        workshop.cosign.sign(workshop.named(f"{name}/quiet", quiet))
+    assert [workshop.ours(f"{name}/quiet", quiet) for name in ("logged", "key")] == ["NS-2114", ""]
 
 
 def test_attestation_that_a_timestamp_proves_the_age_of_is_enough_where_an_age_is_asked_for(workshop: Workshop) -> None:
-    image = workshop.image("attested")
+    image = workshop.pushed("attested")
     predicate = workshop.folder / "predicate.json"
     predicate.write_text('{"buildDefinition": {"buildType": "x"}, "runDetails": {"builder": {"id": "y"}}}')
     words = ("--type", "slsaprovenance1", "--predicate", str(predicate))
     for name, key in (("built", False), ("built-by-key", True), ("release", False), ("logged", True)):
         workshop.sign(f"{name}/attested", image, *words, key=key, verb="attest")
     names = ("built", "built-by-key", "release", "logged")
-    codes = {name: workshop.code(f"{name}/attested", image) for name in names}
+    codes = {name: workshop.ours(f"{name}/attested", image) for name in names}
     assert codes == {"built": "", "built-by-key": "", "release": "NS-2112", "logged": "NS-2112"}
-    name = f"{workshop.registry.host}/built/attested@{image.digest}"
+    name = workshop.named("built/attested", image)
     shown = workshop.program.person("verify", "--root", str(workshop.program.root), "--explain", name)
     assert shown.code == 0, shown.out
     assert "expiry (enforce): known since " in shown.out
 
 
 def test_evidence_of_another_image_is_none(workshop: Workshop) -> None:
-    image, other = workshop.image("one"), workshop.image("two")
+    image, other = workshop.pushed("one"), workshop.pushed("two")
     workshop.sign("release/one", image, key=False)
     registry = workshop.registry
     made = sigstore.signed_envelope(INSTANCE.leaf(), statement(image))
@@ -176,12 +148,12 @@ def test_evidence_of_another_image_is_none(workshop: Workshop) -> None:
     for subject in (image, other):
         registry.push_blob("release/two", layer.content)
         registry.push_manifest("release/two", bundle_manifest(layer, subject))
-    assert workshop.code("release/two", other) == "NS-2102"
+    assert workshop.ours("release/two", other) == "NS-2102"
 
 
 def test_sigstore_says_the_same_of_everything_that_was_signed(workshop: Workshop) -> None:
     """By whom, and under which instance; what a key signed it does not read."""
-    image = workshop.image("asked")
+    image = workshop.pushed("asked")
     workshop.sign("release/asked", image, key=False)
     workshop.sign("logged/asked", image, key=True)
     root, elsewhere = INSTANCE.trusted_root(), sigstore.instance(3).trusted_root()
