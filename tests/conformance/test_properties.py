@@ -1,4 +1,4 @@
-"""Every property that a verifier must accept or refuse is shown by cases that say the same, or by tests that are there."""
+"""Every property that a verifier must accept or refuse is shown: by cases that say the same, or by tests there are."""
 
 import importlib
 

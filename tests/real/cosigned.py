@@ -14,7 +14,10 @@ import pytest
 from agent.model.descriptor import Descriptor
 from tests.frozen.program import Program
 from tests.signing_cosign import Layer, bundle_manifest, manifest
+from tests.signing_sigstore import SUBJECT, Instance
 from tests.simulators.registry import RegistrySimulator
+from tests.simulators.responder import Responder
+from tests.simulators.sigstore import TIMESTAMPS, identity_token, services
 from tests.testbed.cosign import Cosign
 from tests.testbed.tools import Tools, fetch, unavailable
 
@@ -55,6 +58,35 @@ class Court(NamedTuple):
     def named(self, repository: str, image: Descriptor) -> str:
         """By its digest."""
         return f"{self.registry.host}/{repository}@{image.digest}"
+
+
+class Served:
+    """A `cosign` that services of the tests' own serve: it signs by identity, and what it signs is logged.
+
+    `services.json` and `trusted_root.json` in `folder` are for it.
+    """
+
+    def __init__(self, cosign: Cosign, responder: Responder, instance: Instance, folder: pathlib.Path) -> None:
+        """`responder` is where `cosign` reaches it."""
+        self._cosign, self._responder, self._instance = cosign, responder, instance
+        self._services, self.root = folder / "services.json", folder / "trusted_root.json"
+        self.root.write_text(json.dumps(instance.trusted_root()))
+        base, since = responder.base, "start-time=2024-01-01T00:00:00Z,operator=example.test"
+        cosign.run(
+            "signing-config", "create", "--out", str(self._services),
+            "--fulcio", f"url={base},api-version=1,{since}", "--oidc-provider", f"url={base},api-version=1,{since}",
+            "--rekor", f"url={base},api-version=2,{since}", "--rekor-config", "ANY",
+            "--tsa", f"url={base}{TIMESTAMPS},api-version=1,{since}", "--tsa-config", "ANY",
+        )  # fmt: skip
+
+    def sign(self, image: str, *words: str, key: bool = False, subject: str = SUBJECT, verb: str = "sign") -> None:
+        """Sign `HOST/REPOSITORY@DIGEST`, or `attest` something of it, as `subject` or with its key."""
+        services(self._responder, self._instance, subject)
+        signer = ["--key", str(self._cosign.key)] if key else ["--identity-token", identity_token()]
+        self._cosign.run(
+            verb, "--yes", *signer, "--signing-config", str(self._services), "--trusted-root", str(self.root),
+            "--allow-http-registry", *words, image,
+        )  # fmt: skip
 
 
 def tools() -> Tools:
