@@ -28,6 +28,7 @@ from tests.signing_cosign import (
     layer,
     payload,
     public_pem,
+    raw_signature,
     referrer_manifest,
     statement,
 )
@@ -305,6 +306,24 @@ def test_what_the_real_cosign_signs_where_the_registry_has_the_referrers_api_is_
     program.apply(folder)
     assert court._replace(program=program).ours(repository, image) == ""
     assert accepted(court, repository, image, "own", layout=layout)
+
+
+def test_signature_over_the_manifest_itself_is_none(court: Court) -> None:
+    """A bundle with a message's signature, right in every way: cosign takes none for an image, and neither do we."""
+    image = court.image("p-256/message")
+    signed = court.registry.contents("p-256/message").manifests[str(image.digest)].content
+    signature = base64.b64encode(raw_signature(signed)).decode()
+    digest = base64.b64encode(bytes.fromhex(image.digest.encoded)).decode()
+    message = {"messageDigest": {"algorithm": "SHA2_256", "digest": digest}, "signature": signature}
+    court.put("p-256/message", image, bundle(statement(image), dsseEnvelope=None, messageSignature=message))
+    refused = court.cosign.refusal(court.named("p-256/message", image), key=court.folder / "P-256.pub")
+    assert "bundle does not contain a DSSE envelope" in refused
+    assert court.ours("p-256/message", image) == "NS-2005"
+    file, held = court.folder / "manifest", court.folder / "message.bundle"
+    file.write_bytes(signed)
+    held.write_bytes(bundle(statement(image), dsseEnvelope=None, messageSignature=message).content)
+    words = ("--bundle", str(held), "--key", str(court.folder / "P-256.pub"), "--insecure-ignore-tlog", str(file))
+    court.cosign.run("verify-blob", *words)  # for a file it is one
 
 
 @pytest.mark.parametrize("kind", WEAK)

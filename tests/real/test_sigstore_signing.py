@@ -13,6 +13,7 @@ import pytest
 
 from agent.model.descriptor import Descriptor
 from tests import signing_sigstore as sigstore
+from tests.conformance.rows import by_identity
 from tests.frozen.program import Program
 from tests.real.cosigned import Court, Served, rule, tools, write_rules
 from tests.signing_cosign import bundle, bundle_manifest, statement
@@ -164,3 +165,19 @@ def test_sigstore_says_the_same_of_everything_that_was_signed(workshop: Workshop
     _, opinions = ask(questions)
     assert set(expected.values()) == {ACCEPTS, REFUSES}
     assert {name: each.word for name, each in opinions.items()} == expected, opinions
+
+
+def test_signature_over_the_manifest_itself_is_none(workshop: Workshop) -> None:
+    """A message's signature, right in every way: `sigstore` takes it for a file, and cosign takes none for an image."""
+    image, court = workshop.image("message"), workshop.court
+    contents = court.registry.contents("release/message")
+    signed = contents.manifests[str(image.digest)].content
+    value = by_identity(INSTANCE, message=signed, logged=signed)
+    court.put("release/message", image, bundle(b"")._replace(content=json.dumps(value).encode()))
+    assert court.ours("release/message", image) == "NS-2005"
+    signer = ("--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER)
+    words = ("--trusted-root", str(workshop.served.root), *signer, "--allow-http-registry")
+    with pytest.raises(AssertionError, match="bundle does not contain a DSSE envelope"):
+        court.cosign.run("verify", *words, court.named("release/message", image))
+    _, opinions = ask([("file", Question(value, INSTANCE.trusted_root(), signed))])
+    assert opinions["file"].word == ACCEPTS, opinions
