@@ -89,6 +89,8 @@ lock: $(VENV)/.stamp ## resolve the dependencies anew, with hashes
 	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
 	    --no-header --upgrade pyproject.toml --group test --group lint --group build --group fuzz -c requirements/runtime.txt \
 	    -o requirements/dev.txt
+	@$(VENV)/bin/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-annotate \
+	    --no-header --upgrade --group oracle -o requirements/oracle.txt
 
 clean: ## remove what make made in this folder
 	rm -rf $(VENV) .cache out .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

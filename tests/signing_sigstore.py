@@ -114,10 +114,13 @@ class Instance:
     def __init__(self, number: int = 0, *, second_log: str = "P-256", host: str = "rekor2.example.test") -> None:
         """Everything counts since thirty days, for years."""
         keys = 1000 + 10 * number
-        self.root_profile = ca_profile("Sigstore", kind="P-384", starts=_AGO, ends=_LONG, key_number=keys)
+        root_key, issuer_key = (key("P-384", keys + each).public_key() for each in (0, 1))
+        self.root_profile = ca_profile(
+            "Sigstore", kind="P-384", starts=_AGO, ends=_LONG, key_number=keys, extensions=_key_identifiers(root_key)
+        )
         self.issuer_profile = ca_profile(
             "Sigstore intermediate", kind="P-384", path_length=0, starts=_AGO, ends=_LONG, key_number=keys + 1,
-            purposes=(ExtendedKeyUsageOID.CODE_SIGNING,),
+            purposes=(ExtendedKeyUsageOID.CODE_SIGNING,), extensions=_key_identifiers(issuer_key, root_key),
         )  # fmt: skip
         self.root = certificate(self.root_profile, self.root_profile)
         self.issuer = certificate(self.issuer_profile, self.root_profile)
@@ -159,6 +162,8 @@ class Instance:
         } | {arc: text(value) for arc, value in (claims or {}).items()}
         private = key(kind, 7000)
         issuing, issuing_name = issued_by or (self.issuer_profile, self.issuer_profile.subject)
+        signing = key(issuing.kind, issuing.key_number)
+        assert isinstance(signing, ec.EllipticCurvePrivateKey)
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([]))
@@ -169,6 +174,8 @@ class Instance:
             .not_valid_after(at + life)
             .add_extension(_usage(), critical=True)
         )
+        for identifier in _key_identifiers(public or private.public_key(), signing.public_key()):
+            builder = builder.add_extension(identifier, critical=False)
         if purposes:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         given = [x509.UniformResourceIdentifier(SUBJECT)] if names is None else names
@@ -178,8 +185,6 @@ class Instance:
             if arc not in omitted:
                 extension = x509.UnrecognizedExtension(ObjectIdentifier(ARC + arc), value)
                 builder = builder.add_extension(extension, critical=False)
-        signing = key(issuing.kind, issuing.key_number)
-        assert isinstance(signing, ec.EllipticCurvePrivateKey)
         made = builder.sign(signing, hashes.SHA384())
         if scts:
             listed = b"".join(self._sct(each, made, at, spki(signing)) for each in scts)
@@ -427,6 +432,12 @@ def bundle(
         },
     }
     return {member: each for member, each in (value | changes).items() if each is not None}
+
+
+def _key_identifiers(public: Any, issuer: Any = None) -> tuple[x509.ExtensionType, ...]:
+    """What a certificate calls its own key and, but for a root, its issuer's."""
+    own = x509.SubjectKeyIdentifier.from_public_key(public)
+    return (own,) if issuer is None else (own, x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer))
 
 
 def _usage() -> x509.KeyUsage:

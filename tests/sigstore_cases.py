@@ -18,7 +18,8 @@ from agent.trust.keyless import Demands
 from tests import signing_sigstore as sigstore
 from tests.signing import ca_profile, key, name
 from tests.signing_sigstore import Instance, Leaf, Sct, Signed, b64, bundle, rfc3339
-from tests.simulators.der import text
+from tests.simulators.der import integer, sequence, text
+from tests.trust import tokens
 from tests.trust.tokens import Token
 
 DIGEST = "sha256:" + "5" * 64
@@ -264,6 +265,22 @@ def _other_timestamps(i: Instance, made: Signed) -> bytes:
     return Instance(5).timestamp(made.signature)
 
 
+def _other_key(i: Instance, made: Signed) -> bytes:
+    """A token that names the authority's certificate, and that another key signed."""
+    token = tokens.token(made.signature, i.tsa._replace(key_number=9003), Token(time=sigstore.now()))
+    return sequence(sequence(integer(0)), token)
+
+
+def _twice_stamped(i: Instance) -> Made:
+    made = signed(i.leaf())
+    stamp = _stamp(i, made)
+    return Made(bundle(made, [i.second_entry(made.second_body())], [stamp, stamp]))
+
+
+def _more(note: str) -> str:
+    return note.replace("\n\n", "\nmore\n\n", 1)
+
+
 def _renamed(note: str) -> str:
     return note.replace("rekor", "reckor", 1)
 
@@ -272,6 +289,8 @@ _WITNESS = f"\u2014 witness.example.test {b64(b'1234' + b'x' * 64)}\n"
 _USER = x509.OtherName(ObjectIdentifier(sigstore.ARC + "7"), text(sigstore.SUBJECT))
 _TWO = [x509.RFC822Name("a@example.test"), x509.UniformResourceIdentifier(sigstore.SUBJECT)]
 _SELF = (ca_profile("Sigstore intermediate", kind="P-384", key_number=9002), name("Sigstore intermediate"))
+_OWN = (ca_profile("itself", key_number=7000), x509.Name([]))
+_CHECKPOINT = "inclusionProof.checkpoint.envelope"
 _P384 = hashes.SHA384()
 
 CASES: Mapping[str, Case] = {
@@ -294,11 +313,13 @@ CASES: Mapping[str, Case] = {
     "proof with a time that nobody promised": Case(lambda i: _first(i, promised=False), False),
     "old certificate, promise inside": Case(_ago(3 * DAY, MINUTE, _first), True),
     "old certificate, timestamp inside": Case(_ago(3 * DAY, MINUTE, _second), True),
+    "timestamp at the very end": Case(_ago(DAY, 10 * MINUTE, _second), True),
     "promise at the very end": Case(_ago(DAY, 10 * MINUTE, _first), True),
     "timestamp at the authority's very end": Case(_tsa_end, True),
     "old certificate, promise after it": Case(_ago(3 * DAY, 11 * MINUTE, _first), False),
     "old certificate, timestamp after it": Case(_ago(3 * DAY, 11 * MINUTE, _second), False),
     "promise before the certificate": Case(_ago(DAY, -MINUTE, _first), False),
+    "timestamp before the certificate": Case(_ago(DAY, -MINUTE, _second), False),
     "promise fits, timestamp does not": Case(lambda i: _both(i, token_at=timedelta(hours=1)), False),
     "promise and timestamp fit": Case(lambda i: _both(i, token_at=2 * MINUTE), True),
     "promise in the future": Case(_ago(-2 * DAY, MINUTE, _first), False, "future"),
@@ -311,11 +332,14 @@ CASES: Mapping[str, Case] = {
     "second checkpoint by another key": Case(lambda i: _second(i, private=key("P-256", 9001)), False),
     "checkpoint of another tree": Case(_another_tree(True), False),
     "second checkpoint of another tree": Case(_another_tree(False), False),
-    "checkpoint renamed": Case(_first_but("inclusionProof.checkpoint.envelope", _renamed), False),
-    "second checkpoint renamed": Case(_second_but("inclusionProof.checkpoint.envelope", _renamed), False),
+    "checkpoint with a line that nobody signed": Case(_first_but(_CHECKPOINT, _more), False),
+    "second checkpoint with a line that nobody signed": Case(_second_but(_CHECKPOINT, _more), False),
+    "checkpoint renamed": Case(_first_but(_CHECKPOINT, _renamed), False),
+    "second checkpoint renamed": Case(_second_but(_CHECKPOINT, _renamed), False),
     "checkpoint missing": Case(_first_but("inclusionProof.checkpoint", None), False),
     "proof missing": Case(_first_but("inclusionProof", None), False),
     "root flipped": Case(_first_but("inclusionProof.rootHash", flipped), False),
+    "first: hash flipped": Case(_first_but("inclusionProof.hashes", lambda h: [flipped(h[0])]), False),
     "hash flipped": Case(_second_but("inclusionProof.hashes", lambda h: [flipped(h[0])]), False),
     "size changed": Case(_second_but("inclusionProof.treeSize", "3"), False, "proof"),
     "index changed": Case(_second_but("inclusionProof.logIndex", "0"), False, "proof"),
@@ -381,9 +405,11 @@ CASES: Mapping[str, Case] = {
     # Timestamps
     "timestamp of other bytes": Case(_stamped(lambda i, m: i.timestamp(b"other bytes")), False),
     "timestamp by another authority": Case(_stamped(_other_timestamps), False),
+    "timestamp in the authority's name by another key": Case(_stamped(_other_key), False),
     "timestamp flipped": Case(_stamped(lambda i, m: i.timestamp(m.signature, Token(flip=True))), False),
     "timestamp without certificates": Case(_stamped(lambda i, m: i.timestamp(m.signature, embedded=False)), True),
     "a wrong and a right timestamp": Case(_stamped(_other_timestamps, _stamp), True),
+    "the same timestamp twice": Case(_twice_stamped, True),
     "timestamp that is none": Case(_stamped(lambda i, m: b"none"), False),
     # The certificate
     "another subject": Case(_with_leaf(names=[x509.UniformResourceIdentifier(EVIL)]), False),
@@ -409,6 +435,7 @@ CASES: Mapping[str, Case] = {
     "not for signing code": Case(_with_leaf(purposes=[ExtendedKeyUsageOID.EMAIL_PROTECTION]), False),
     "for nothing": Case(_with_leaf(purposes=()), False, "purpose"),
     "another certificate authority": Case(_other_authority, False),
+    "signed by itself": Case(lambda i: _first(i, i.leaf(issued_by=_OWN)), False),
     "another authority of the same name": Case(_with_leaf(issued_by=_SELF), False),
     # Times of the instance
     "certificate log ended": Case(_ended("ct", _first), False),

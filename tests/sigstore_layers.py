@@ -20,11 +20,12 @@ from tests.trust.tokens import Token
 
 
 class LayerCase(NamedTuple):
-    """One signature in cosign's older layout; `difference` as in `Case`."""
+    """One signature in cosign's older layout; `difference` as in `Case`, and of how many logs an entry is asked for."""
 
     make: Callable[[Instance, Descriptor], Layer]
     counts: bool
     difference: str = ""
+    logs: int = 1
 
 
 def by_layer(
@@ -81,7 +82,14 @@ def stamped_layer(instance: Instance, subject: Descriptor, at: datetime) -> Laye
     return Layer(made.content, made.annotations | {TIMESTAMP: _token(token)})
 
 
+def _stamped_alone(instance: Instance, subject: Descriptor) -> Layer:
+    made = stamped_layer(instance, subject, sigstore.now())
+    assert isinstance(made.annotations, dict)
+    return Layer(made.content, {name: each for name, each in made.annotations.items() if name != LOG_ENTRY})
+
+
 LAYERS: Mapping[str, LayerCase] = {
+    "as cosign writes it": LayerCase(by_layer, True),
     "without the chain": LayerCase(lambda i, s: by_layer(i, s, beside={CHAIN: None}), True),
     "an empty chain": LayerCase(lambda i, s: by_layer(i, s, beside={CHAIN: ""}), True),
     "an old certificate, promised then": LayerCase(
@@ -125,6 +133,8 @@ LAYERS: Mapping[str, LayerCase] = {
         lambda i, s: stamped_layer(i, s, sigstore.now() + timedelta(hours=-5)), False
     ),
     "a timestamp that fits": LayerCase(lambda i, s: stamped_layer(i, s, sigstore.now()), True),
+    "a timestamp that is all": LayerCase(_stamped_alone, False),
+    "a timestamp that is all, and no log asked for": LayerCase(_stamped_alone, True, logs=0),
     "the certificate twice": LayerCase(
         lambda i, s: by_layer(i, s, beside={CERTIFICATE: i.leaf().pem.decode() * 2}), False
     ),

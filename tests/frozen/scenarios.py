@@ -27,9 +27,10 @@ from agent.model.manifest import IMAGE_INDEX
 from agent.rules.breakglass import Moment
 from agent.rules.rule import KeysUsed
 from tests.commands import Done, run
+from tests.frozen import cosigned
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.signing import Signer, attach_signature, envelope, usual_signer, write_config
-from tests.signing_cosign import bundle, bundle_manifest, layer, manifest, payload, public_der, public_pem, statement
+from tests.signing_cosign import public_der
 from tests.simulators import misbehaviour
 from tests.simulators.authentication import PASSWORD, USER, Gate, pair
 from tests.simulators.misbehaviour import Behaviour
@@ -41,9 +42,8 @@ PLUGIN, ANSWER, DAEMON = "plugin", "answer", "daemon"
 """The doors, as the spool calls them."""
 
 SIGNED, UNSIGNED, STRANGER, TAMPERED, ENDED = "signed", "unsigned", "stranger", "tampered", "ended"
-COSIGNED, COSIGNED_TAG, COSIGNED_BY_STRANGER, ATTESTED = "bundle", "layer", "strange bundle", "attestation"
 GOOD, REVOKED, UNKNOWN = "good", "revoked", "unknown"
-"""What images have: signatures of all kinds, cosign's too; and signatures whose certificate's responder says that."""
+"""What images have beside what `cosigned` has: signatures, and some whose certificate's responder says that."""
 
 DENIED = [{"key": f"sha256:{sha256(public_der()).hexdigest()}"}]
 """`denySigners` with the key that cosign's signatures are made with."""
@@ -64,8 +64,7 @@ _RULES: Mapping[str, Mapping[str, object]] = {
     "rego": {"policy": "policy.rego"},
     "endless": {"policy": "endless.rego"},
     "without": {"allowWithoutEvidence": True},
-    "cosign": {"verifiers": ["shop-key"], "policy": {"any": ["shop-key"]}},
-    "both": {"verifiers": ["shop-key", "notation"], "policy": {"all": ["shop-key", "notation"]}},
+    **cosigned.RULES,
 }
 
 
@@ -96,20 +95,8 @@ class World:
             over = self.allowed if kind == TAMPERED else image
             expiry = datetime.now(timezone.utc) - timedelta(minutes=1) if kind == ENDED else None
             attach_signature(self.registry, repository, image, envelope(by, over, expiry=expiry))
-        self._cosign(repository, image, kind)
+        cosigned.sign(self.registry, repository, image, kind)
         return image
-
-    def _cosign(self, repository: str, image: Descriptor, kind: str) -> None:
-        """Sign as cosign does, if that is what it has."""
-        if kind == COSIGNED_TAG:
-            one = layer(payload(image))
-            self.registry.push_blob(repository, one.content)
-            self.registry.push_manifest(repository, manifest([one]), tag=f"sha256-{image.digest.encoded}.sig")
-        elif kind in (COSIGNED, COSIGNED_BY_STRANGER, ATTESTED):
-            said = {"predicateType": "https://slsa.dev/provenance/v1"} if kind == ATTESTED else {}
-            one = bundle(statement(image, **said), number=int(kind == COSIGNED_BY_STRANGER))
-            self.registry.push_blob(repository, one.content)
-            self.registry.push_manifest(repository, bundle_manifest(one, image))
 
     def configuration(self, name: str, **section: object) -> pathlib.Path:
         """A folder with the configuration of all scenarios; `section` are further keys of ours, or other ones."""
@@ -120,7 +107,8 @@ class World:
         folder = write_config(self.folder / name, self.trusted.root_pem, paths=["trusted.crt", "asking.crt"],
                               trustStores=["ca:trusted", "ca:asking"])  # fmt: skip
         (folder / "asking.crt").write_bytes(b"".join(each.root_pem for each in self.asking.values()))
-        (folder / "shop.pub").write_bytes(public_pem())
+        for document, content in cosigned.documents().items():
+            (folder / document).write_bytes(content)
         (folder / "policy.rego").write_text(REGO)
         (folder / "endless.rego").write_text(NEVER_ENDING)
         usual = {"verifiers": ["notation"], "policy": {"any": ["notation"]}}
@@ -132,7 +120,7 @@ class World:
             "breakGlass": [{"match": f"{host}/glass/*", "until": until, "reason": "INC-1"}],
             "allow": [{"image": f"{host}/allow/image@{self.allowed.digest}", "until": until, "reason": "INC-2"}],
             "exempt": [{"match": f"{host}/exempt/*", "insecure": True}],
-            "verifiers": [{"name": "shop-key", "type": "cosign", "keys": ["shop.pub"]}],
+            "verifiers": cosigned.VERIFIERS,
             "rules": [{"name": name, "match": [f"{host}/{name}/**"], **usual, **each} for name, each in _RULES.items()],
             **section,
         }
@@ -447,14 +435,24 @@ SCENARIOS = (
     Scenario("signed by somebody else", 10, "NS-2103", STRANGER),
     Scenario("signature of another image", 10, "NS-2102", TAMPERED),
     Scenario("signature that has ended", 10, "NS-2105", ENDED),
-    Scenario("signed by cosign", 0, "NS-0001", COSIGNED, "cosign"),
-    Scenario("signed by cosign under a tag", 0, "NS-0001", COSIGNED_TAG, "cosign"),
-    Scenario("signed by cosign and a stranger", 10, "NS-2103", COSIGNED_BY_STRANGER, "cosign"),
-    Scenario("signed by cosign and denied since", 10, "NS-2117", COSIGNED, "cosign",
+    Scenario("signed by cosign", 0, "NS-0001", cosigned.COSIGNED, "cosign"),
+    Scenario("signed by cosign under a tag", 0, "NS-0001", cosigned.COSIGNED_TAG, "cosign"),
+    Scenario("signed by cosign and a stranger", 10, "NS-2103", cosigned.COSIGNED_BY_STRANGER, "cosign"),
+    Scenario("signed by cosign and denied since", 10, "NS-2117", cosigned.COSIGNED, "cosign",
              configured(denySigners=DENIED), denied_after_it_was_verified),
-    Scenario("attested by cosign", 10, "NS-2112", ATTESTED, "cosign"),
+    Scenario("attested by cosign", 10, "NS-2112", cosigned.ATTESTED, "cosign"),
     Scenario("unsigned where cosign must sign", 10, "NS-2001", UNSIGNED, "cosign"),
-    Scenario("signed by cosign alone where both must sign", 10, "NS-2006", COSIGNED, "both"),
+    Scenario("signed by cosign alone where both must sign", 10, "NS-2006", cosigned.COSIGNED, "both"),
+    Scenario("signed by one where two must sign", 10, "NS-2006", cosigned.COSIGNED, "two"),
+    Scenario("signed by both who must sign", 0, "NS-0001", cosigned.COSIGNED_BY_TWO, "two"),
+    Scenario("signed by an identity", 0, "NS-0001", cosigned.BY_IDENTITY, "release"),
+    Scenario("signed by another identity", 10, "NS-2104", cosigned.BY_ANOTHER, "release"),
+    Scenario("signed before the trusted root ended", 0, "NS-0001", cosigned.LONG_AGO, "aged"),
+    Scenario("logged where an ended trusted root knows nothing", 11, "NS-3012", cosigned.IN_A_NEWER_LOG, "aged",
+             door=PLUGIN),
+    Scenario("logged where it knows nothing, and ignored", 11, "NS-3012", cosigned.IN_A_NEWER_LOG, "aged-ignore",
+             door=PLUGIN),
+    Scenario("logged where a trusted root of today knows nothing", 10, "NS-2114", cosigned.IN_A_NEWER_LOG, "release"),
     Scenario("tag that nobody answers for", 11, "NS-3001", UNSIGNED, "cosign",
              answering(misbehaviour.status(503), "tag"), door=PLUGIN),
     Scenario("certificate that is not revoked", 0, "NS-0001", GOOD),

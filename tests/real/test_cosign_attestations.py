@@ -16,12 +16,12 @@ from agent.formats.attestation import LAYERS_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from tests.frozen.program import Program
+from tests.real.cosigned import ATTESTATIONS, Court, repository_of, rule, tools, write_rules
 from tests.signing_cosign import (
     PROVENANCE,
     Layer,
     attestation,
     bundle,
-    bundle_manifest,
     envelope,
     manifest,
     public_pem,
@@ -29,7 +29,6 @@ from tests.signing_cosign import (
 )
 from tests.simulators.registry import RegistrySimulator
 from tests.testbed.cosign import BUNDLE, TAG, Cosign
-from tests.testbed.tools import fetch, unavailable
 
 pytestmark = pytest.mark.real
 
@@ -111,42 +110,9 @@ CASES = [
 ]  # fmt: skip
 
 
-class Court(NamedTuple):
-    """A registry, the program under a configuration for it, and the real `cosign`."""
-
-    registry: RegistrySimulator
-    program: Program
-    cosign: Cosign
-    folder: pathlib.Path
-
-    def image(self, repository: str) -> Descriptor:
-        """A new image."""
-        return self.registry.push_image(repository, "1", salt=repository)
-
-    def put(self, repository: str, image: Descriptor, made: "list[Layer] | Layer") -> None:
-        """Store what was made as cosign does."""
-        layers = made if isinstance(made, list) else [made]
-        for each in layers:
-            self.registry.push_blob(repository, each.content)
-        if isinstance(made, list):
-            self.registry.push_manifest(repository, manifest(made), tag=f"sha256-{image.digest.encoded}.att")
-        else:
-            self.registry.push_manifest(repository, bundle_manifest(made, image))
-
-    def ours(self, repository: str, image: Descriptor) -> str:
-        """Our code; empty if the image is let in."""
-        done = self.program.pull(f"{self.registry.host}/{repository}:1", str(image.digest), image.size)
-        assert done.code in (0, 10), done.out
-        return done.out.partition("deny ")[2][:7]
-
-    def named(self, repository: str, image: Descriptor) -> str:
-        """By its digest."""
-        return f"{self.registry.host}/{repository}@{image.digest}"
-
-    def theirs(self, repository: str, image: Descriptor) -> bool:
-        """Whether `cosign` accepts it."""
-        key = self.folder / "made.pub"
-        return self.cosign.accepts_attestation(self.named(repository, image), KIND, key=key)
+def accepted(court: Court, repository: str, image: Descriptor) -> bool:
+    """Whether `cosign` accepts it."""
+    return court.cosign.accepts_attestation(court.named(repository, image), KIND, key=court.folder / "made.pub")
 
 
 REGO = f"""package ratify.policy
@@ -163,12 +129,9 @@ valid {{
 @pytest.fixture(scope="module")
 def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
     """In session for all cases: what is made here by one key, what the real cosign makes by another."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("court")
+    found, folder = tools(), tmp_path_factory.mktemp("court")
     with RegistrySimulator() as registry:
-        cosign = Cosign.here(fetch(), folder, "own")
+        cosign = Cosign.here(found, folder, "own")
         configuration = folder / "config"
         configuration.mkdir()
         for name, pem in (("made", public_pem()), ("real", cosign.public.read_bytes())):
@@ -181,24 +144,14 @@ def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
             | ({"type": "attestation", "predicateType": kind} if kind else {"type": "cosign"})
             for name, (key, kind) in kinds.items()
         ]
-
-        def rule(name: str, policy: object, *names: str) -> dict[str, object]:
-            """A rule for the repositories below its name."""
-            return {"name": name, "match": [f"{registry.host}/{name}/**"], "verifiers": names, "policy": policy}
-
-        section = {
-            "apiVersion": "nodeseal.dev/v1alpha1",
-            "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
-            "verifiers": verifiers,
-            "rules": [
-                rule("made", {"any": ["made"]}, "made"),
-                rule("real", {"any": ["real"]}, "real"),
-                rule("all", {"all": ["real", "sbom", "signed"]}, "real", "sbom", "signed"),
-                rule("rego", "built.rego", "real"),
-            ],
-        }
-        store = {"plugins": [{"name": "oras", "useHttp": True}]}
-        (configuration / "nodeseal.json").write_text(json.dumps({"store": store, "nodeseal": section}))
+        host = registry.host
+        rules = [
+            rule(host, "made", {"any": ["made"]}, "made"),
+            rule(host, "real", {"any": ["real"]}, "real"),
+            rule(host, "all", {"all": ["real", "sbom", "signed"]}, "real", "sbom", "signed"),
+            rule(host, "rego", "built.rego", "real"),
+        ]
+        write_rules(configuration, verifiers, rules)
         program = Program(folder / "host")
         program.apply(configuration)
         yield Court(registry, program, cosign, folder)
@@ -213,11 +166,11 @@ def predicate(court: Court, builder: str = "builder") -> pathlib.Path:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_both_say_the_same_but_for_what_is_written_down(court: Court, case: Case) -> None:
-    repository = f"made/{case.name.lower().replace(' ', '-').replace('.', '-')}"
+    repository = repository_of("made", case.name)
     image = court.image(repository)
-    court.put(repository, image, case.make(image))
+    court.put(repository, image, case.make(image), under=ATTESTATIONS)
     assert court.ours(repository, image) == case.code
-    assert court.theirs(repository, image) is ((not case.code) != bool(case.difference)), (
+    assert accepted(court, repository, image) is ((not case.code) != bool(case.difference)), (
         "what cosign says has changed: correct docs/attestations.md"
     )
 
@@ -225,9 +178,9 @@ def test_both_say_the_same_but_for_what_is_written_down(court: Court, case: Case
 def test_bundle_hides_no_older_attestation(court: Court) -> None:
     image = court.image("made/hidden")
     court.put("made/hidden", image, bundle(attestation(image), "P-256", 1))
-    court.put("made/hidden", image, [envelope(attestation(image))])
+    court.put("made/hidden", image, [envelope(attestation(image))], under=ATTESTATIONS)
     assert court.ours("made/hidden", image) == ""
-    assert not court.theirs("made/hidden", image)
+    assert not accepted(court, "made/hidden", image)
 
 
 @pytest.mark.parametrize("layout", [BUNDLE, TAG])
@@ -280,7 +233,7 @@ def test_layers_as_a_referrer_are_read(court: Court) -> None:
         court.registry.push_blob("made/referrer", each.content)
     court.registry.push_manifest("made/referrer", manifest([one, good], image, artifact_type=LAYERS_TYPE))
     assert court.ours("made/referrer", image) == ""
-    assert not court.theirs("made/referrer", image)
+    assert not accepted(court, "made/referrer", image)
 
 
 def test_every_difference_is_written_down_and_shown() -> None:

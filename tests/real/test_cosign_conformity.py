@@ -20,21 +20,20 @@ from agent.formats.cosign_layer import SIGNATURE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from tests.frozen.program import Program
+from tests.real.cosigned import Court, repository_of, rule, tools, write_rules
 from tests.signing import usual_signer
 from tests.signing_cosign import (
     Layer,
     bundle,
-    bundle_manifest,
     layer,
-    manifest,
     payload,
     public_pem,
+    raw_signature,
     referrer_manifest,
     statement,
 )
 from tests.simulators.registry import RegistrySimulator
 from tests.testbed.cosign import BUNDLE, LAYOUTS, REFERRER, Cosign
-from tests.testbed.tools import fetch, unavailable
 
 pytestmark = pytest.mark.real
 
@@ -192,38 +191,11 @@ CASES = [
 ]  # fmt: skip
 
 
-class Court(NamedTuple):
-    """A registry, the program under a configuration for it, and the real `cosign`."""
-
-    registry: RegistrySimulator
-    program: Program
-    cosign: Cosign
-    folder: pathlib.Path
-
-    def image(self, repository: str) -> Descriptor:
-        """A new image."""
-        return self.registry.push_image(repository, "1", salt=repository)
-
-    def put(self, repository: str, image: Descriptor, made: "list[Layer] | Layer") -> None:
-        """Store what was made as cosign does."""
-        layers = made if isinstance(made, list) else [made]
-        for each in layers:
-            self.registry.push_blob(repository, each.content)
-        if isinstance(made, list):
-            self.registry.push_manifest(repository, manifest(made), tag=f"sha256-{image.digest.encoded}.sig")
-        else:
-            self.registry.push_manifest(repository, bundle_manifest(made, image))
-
-    def ours(self, repository: str, image: Descriptor) -> str:
-        """Our code; empty if the image is let in."""
-        done = self.program.pull(f"{self.registry.host}/{repository}:1", str(image.digest), image.size)
-        assert done.code in (0, 10), done.out
-        return done.out.partition("deny ")[2][:7]
-
-    def theirs(self, repository: str, image: Descriptor, kind: str, *options: str, layout: str = BUNDLE) -> bool:
-        """Whether `cosign` accepts it."""
-        name = f"{self.registry.host}/{repository}@{image.digest}"
-        return self.cosign.accepts(name, *options, key=self.folder / f"{kind}.pub", layout=layout)
+def accepted(court: Court, repository: str, image: Descriptor, kind: str, *options: str, layout: str = BUNDLE) -> bool:
+    """Whether `cosign` accepts it."""
+    return court.cosign.accepts(
+        court.named(repository, image), *options, key=court.folder / f"{kind}.pub", layout=layout
+    )
 
 
 def configuration(folder: pathlib.Path, host: str, kinds: tuple[str, ...]) -> pathlib.Path:
@@ -234,46 +206,31 @@ def configuration(folder: pathlib.Path, host: str, kinds: tuple[str, ...]) -> pa
     verifiers: list[dict[str, object]] = [{"name": kind, "type": "cosign", "keys": [f"{kind}.pub"]} for kind in kinds]
     verifiers.append({"name": "prod", "type": "cosign", "keys": [f"{kinds[0]}.pub"], "annotations": {"env": "prod"}})
     names = [str(each["name"]) for each in verifiers]
-    section = {
-        "apiVersion": "nodeseal.dev/v1alpha1",
-        "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
-        "verifiers": verifiers,
-        "rules": [
-            {"name": name, "match": [f"{host}/{name.lower()}/**"], "verifiers": [name], "policy": {"any": [name]}}
-            for name in names
-        ],
-    }
-    store = {"plugins": [{"name": "oras", "useHttp": True}]}
-    (folder / "nodeseal.json").write_text(json.dumps({"store": store, "nodeseal": section}))
+    write_rules(folder, verifiers, [rule(host, name, {"any": [name]}, name) for name in names])
     return folder
 
 
 @pytest.fixture(scope="module")
 def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
     """In session for all cases."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("court")
+    found, folder = tools(), tmp_path_factory.mktemp("court")
     with RegistrySimulator() as registry:
         program = Program(folder / "host")
         program.apply(configuration(folder / "config", registry.host, KINDS))
         for kind in (*KINDS, *WEAK):
             (folder / f"{kind}.pub").write_bytes(public_pem(kind))
-        yield Court(registry, program, Cosign.here(fetch(), folder, "own"), folder)
+        yield Court(registry, program, Cosign.here(found, folder, "own"), folder)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_both_say_the_same_but_for_what_is_written_down(court: Court, case: Case) -> None:
     prefix = "prod" if case.annotated else case.kind.lower()
-    repository = f"{prefix}/{case.name.lower().replace(' ', '-').replace('.', '-')}"
+    repository = repository_of(prefix, case.name)
     image = court.image(repository)
     court.put(repository, image, case.make(image))
-    accepted = court.theirs(repository, image, case.kind, *(["-a", "env=prod"] if case.annotated else []))
+    theirs = accepted(court, repository, image, case.kind, *(["-a", "env=prod"] if case.annotated else []))
     assert court.ours(repository, image) == case.code
-    assert accepted is ((not case.code) != bool(case.difference)), (
-        "what cosign says has changed: correct docs/cosign.md"
-    )
+    assert theirs is ((not case.code) != bool(case.difference)), "what cosign says has changed: correct docs/cosign.md"
 
 
 def good_and_bad_bundle(court: Court, repository: str, image: Descriptor) -> None:
@@ -330,9 +287,9 @@ def test_what_is_found_beside_each_other_hides_nothing(court: Court, arrange: An
     image = court.image(repository)
     arrange(court, repository, image)
     layout = REFERRER if arrange is good_layer_as_a_referrer else BUNDLE
-    accepted = court.theirs(repository, image, "P-256", layout=layout)
+    theirs = accepted(court, repository, image, "P-256", layout=layout)
     assert court.ours(repository, image) == code
-    assert accepted is ((not code) != bool(difference))
+    assert theirs is ((not code) != bool(difference))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -341,14 +298,32 @@ def test_what_the_real_cosign_signs_where_the_registry_has_the_referrers_api_is_
 ) -> None:
     repository = f"p-256/real-{layout}"
     image = court.image(repository)
-    court.cosign.sign(f"{court.registry.host}/{repository}@{image.digest}", "-a", "env=prod", layout=layout)
+    court.cosign.sign(court.named(repository, image), "-a", "env=prod", layout=layout)
     assert court.ours(repository, image) == "NS-2103"
     program = Program(tmp_path / "host")
     folder = configuration(tmp_path / "config", court.registry.host, ("P-256",))
     (folder / "P-256.pub").write_bytes(court.cosign.public.read_bytes())
     program.apply(folder)
     assert court._replace(program=program).ours(repository, image) == ""
-    assert court.theirs(repository, image, "own", layout=layout)
+    assert accepted(court, repository, image, "own", layout=layout)
+
+
+def test_signature_over_the_manifest_itself_is_none(court: Court) -> None:
+    """A bundle with a message's signature, right in every way: cosign takes none for an image, and neither do we."""
+    image = court.image("p-256/message")
+    signed = court.registry.contents("p-256/message").manifests[str(image.digest)].content
+    signature = base64.b64encode(raw_signature(signed)).decode()
+    digest = base64.b64encode(bytes.fromhex(image.digest.encoded)).decode()
+    message = {"messageDigest": {"algorithm": "SHA2_256", "digest": digest}, "signature": signature}
+    court.put("p-256/message", image, bundle(statement(image), dsseEnvelope=None, messageSignature=message))
+    refused = court.cosign.refusal(court.named("p-256/message", image), key=court.folder / "P-256.pub")
+    assert "bundle does not contain a DSSE envelope" in refused
+    assert court.ours("p-256/message", image) == "NS-2005"
+    file, held = court.folder / "manifest", court.folder / "message.bundle"
+    file.write_bytes(signed)
+    held.write_bytes(bundle(statement(image), dsseEnvelope=None, messageSignature=message).content)
+    words = ("--bundle", str(held), "--key", str(court.folder / "P-256.pub"), "--insecure-ignore-tlog", str(file))
+    court.cosign.run("verify-blob", *words)  # for a file it is one
 
 
 @pytest.mark.parametrize("kind", WEAK)
@@ -358,7 +333,7 @@ def test_key_that_cosign_takes_and_that_is_too_weak_is_refused_when_it_is_config
     repository = f"weak/{kind.lower()}"
     image = court.image(repository)
     court.put(repository, image, [layer(payload(image), kind)])
-    assert court.theirs(repository, image, kind)
+    assert accepted(court, repository, image, kind)
     done = court.program.person("config", "check", str(configuration(tmp_path / "config", "r.example", (kind,))))
     assert done.code == 3
     assert "P-256, P-384, P-521, RSA of 2048 to 4096 bits or Ed25519" in done.out + done.err

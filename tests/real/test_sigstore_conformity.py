@@ -78,6 +78,7 @@ def test_cosign_says_the_same_of_its_older_layout(tools: Tools, tmp_path: pathli
             tools.program("cosign"), "verify", "--trusted-root", str(tmp_path / "root.json"), "--offline=true",
             "--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER,
             *(["--use-signed-timestamps"] if "timestamp that" in name else []),
+            *([] if case.logs else ["--insecure-ignore-tlog"]),
             "--allow-http-registry", f"{registry.host}/shop/app@{image.digest}",
         ]  # fmt: skip
         done = run(words, environment=_sealed(tools, tmp_path))

@@ -1,11 +1,10 @@
 """Images that the real cosign signed, or attested, without a key, or with one whose signatures a log keeps.
 
 Nodeseal is asked as containerd asks it.  Sigstore's services are the tests' own, on this machine's loopback; cosign
-itself verifies what it signed.
+itself verifies what it signed, and so does the Python package `sigstore`.
 """
 
 import json
-import pathlib
 import socket
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,13 +13,14 @@ import pytest
 
 from agent.model.descriptor import Descriptor
 from tests import signing_sigstore as sigstore
+from tests.conformance.rows import by_identity
 from tests.frozen.program import Program
+from tests.real.cosigned import Court, Served, rule, tools, write_rules
 from tests.signing_cosign import bundle, bundle_manifest, statement
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.responder import Responder
-from tests.simulators.sigstore import TIMESTAMPS, identity_token, services
 from tests.testbed.cosign import Cosign
-from tests.testbed.tools import fetch, unavailable
+from tests.testbed.sigstore_python import ACCEPTS, REFUSES, Question, ask
 
 pytestmark = pytest.mark.real
 
@@ -43,80 +43,41 @@ ATTESTED: list[dict[str, Any]] = [
 
 
 class Workshop(NamedTuple):
-    """A registry, the program under rules for it, and the real cosign with services."""
+    """The court with rules for who signs, and services for those who sign."""
 
-    registry: RegistrySimulator
-    program: Program
-    cosign: Cosign
-    folder: pathlib.Path
+    court: Court
+    served: Served
 
     def image(self, name: str) -> Descriptor:
         """An image in a repository of each verifier's, all with one digest."""
         for verifier in (*VERIFIERS, *ATTESTED):
-            image = self.registry.push_image(f"{verifier['name']}/{name}", "1", salt=name)
+            image = self.court.registry.push_image(f"{verifier['name']}/{name}", "1", salt=name)
         return image
 
     def sign(self, repository: str, image: Descriptor, *words: str, key: bool, verb: str = "sign") -> None:
         """Sign it, or `attest` something of it, with everything that the services give."""
-        key_words = ["--key", str(self.cosign.key)] if key else ["--identity-token", identity_token()]
-        self.cosign.run(
-            verb, "--yes", *key_words, "--signing-config", str(self.folder / "services.json"),
-            "--trusted-root", str(self.folder / "trusted_root.json"), "--allow-http-registry", *words,
-            f"{self.registry.host}/{repository}@{image.digest}",
-        )  # fmt: skip
-
-    def code(self, repository: str, image: Descriptor) -> str:
-        """Our code; empty if the image is let in."""
-        done = self.program.pull(f"{self.registry.host}/{repository}:1", str(image.digest), image.size)
-        assert done.code in (0, 10), done.out
-        return done.out.partition("deny ")[2][:7]
+        self.served.sign(self.court.named(repository, image), *words, key=key, verb=verb)
 
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """In session for all tests."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("workshop")
+    found, folder = tools(), tmp_path_factory.mktemp("workshop")
     config = folder / "config"
     config.mkdir()
     listener = socket.create_server(("127.0.0.1", 0))
     with RegistrySimulator() as registry, Responder(listener) as responder:
-        services(responder, INSTANCE)
-        cosign = Cosign.here(fetch(), folder, "own")
-        root = json.dumps(INSTANCE.trusted_root())
-        (folder / "trusted_root.json").write_text(root)
-        (config / "trusted_root.json").write_text(root)
+        cosign = Cosign.here(found, folder, "own")
+        served = Served(cosign, responder, INSTANCE, folder)
+        (config / "trusted_root.json").write_bytes(served.root.read_bytes())
         (config / "elsewhere.json").write_text(json.dumps(sigstore.instance(3).trusted_root()))
         (config / "own.pub").write_bytes(cosign.public.read_bytes())
-        since = "start-time=2024-01-01T00:00:00Z,operator=example.test"
-        cosign.run(
-            "signing-config", "create", "--out", str(folder / "services.json"),
-            "--fulcio", f"url={responder.base},api-version=1,{since}",
-            "--oidc-provider", f"url={responder.base},api-version=1,{since}",
-            "--rekor", f"url={responder.base},api-version=2,{since}", "--rekor-config", "ANY",
-            "--tsa", f"url={responder.base}{TIMESTAMPS},api-version=1,{since}", "--tsa-config", "ANY",
-        )  # fmt: skip
-        section = {
-            "apiVersion": "nodeseal.dev/v1alpha1",
-            "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
-            "verifiers": [*VERIFIERS, *ATTESTED],
-            "rules": [
-                {
-                    "name": str(each["name"]),
-                    "match": [f"{registry.host}/{each['name']}/**"],
-                    "verifiers": [each["name"]],
-                    "policy": {"any": [each["name"]]},
-                }
-                for each in (*VERIFIERS, *ATTESTED)
-            ],
-        }
-        store = {"plugins": [{"name": "oras", "useHttp": True}]}
-        (config / "nodeseal.json").write_text(json.dumps({"store": store, "nodeseal": section}))
+        verifiers = [*VERIFIERS, *ATTESTED]
+        names = [str(each["name"]) for each in verifiers]
+        write_rules(config, verifiers, [rule(registry.host, name, {"any": [name]}, name) for name in names])
         program = Program(folder / "host")
         program.apply(config)
-        yield Workshop(registry, program, cosign, folder)
+        yield Workshop(Court(registry, program, cosign, folder), served)
 
 
 def test_image_signed_without_a_key_is_pulled_by_who_trusts_the_signer(workshop: Workshop) -> None:
@@ -125,15 +86,17 @@ def test_image_signed_without_a_key_is_pulled_by_who_trusts_the_signer(workshop:
     for verifier in VERIFIERS:
         repository = f"{verifier['name']}/app"
         workshop.sign(repository, image, key=False)
-        codes[verifier["name"]] = workshop.code(repository, image)
+        codes[verifier["name"]] = workshop.court.ours(repository, image)
     assert codes == {
         "release": "", "stamped": "", "other": "NS-2104", "elsewhere": "NS-2114", "logged": "NS-2103", "key": "NS-2103",
     }  # fmt: skip
-    name = f"{workshop.registry.host}/release/app@{image.digest}"
-    words = ("--trusted-root", str(workshop.folder / "trusted_root.json"), "--use-signed-timestamps")
+    name = workshop.court.named("release/app", image)
+    words = ("--trusted-root", str(workshop.served.root), "--use-signed-timestamps")
     signer = ("--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER)
-    workshop.cosign.run("verify", *words, *signer, "--allow-http-registry", name)
-    shown = workshop.program.person("verify", "--root", str(workshop.program.root), "--format", "json", name)
+    workshop.court.cosign.run("verify", *words, *signer, "--allow-http-registry", name)
+    shown = workshop.court.program.person(
+        "verify", "--root", str(workshop.court.program.root), "--format", "json", name
+    )
     assert shown.code == 0, shown.out
     assert sigstore.SUBJECT in shown.out and sigstore.ISSUER in shown.out
 
@@ -142,25 +105,25 @@ def test_image_signed_with_a_key_is_pulled_if_a_log_keeps_the_signature(workshop
     image = workshop.image("keyed")
     for name in ("logged", "key", "release"):
         workshop.sign(f"{name}/keyed", image, key=True)
-    assert [workshop.code(f"{name}/keyed", image) for name in ("logged", "key", "release")] == ["", "", "NS-2103"]
+    assert [workshop.court.ours(f"{name}/keyed", image) for name in ("logged", "key", "release")] == ["", "", "NS-2103"]
     quiet = workshop.image("quiet")
     for name in ("logged", "key"):
-        workshop.cosign.sign(f"{workshop.registry.host}/{name}/quiet@{quiet.digest}")
-    assert [workshop.code(f"{name}/quiet", quiet) for name in ("logged", "key")] == ["NS-2114", ""]
+        workshop.court.cosign.sign(workshop.court.named(f"{name}/quiet", quiet))
+    assert [workshop.court.ours(f"{name}/quiet", quiet) for name in ("logged", "key")] == ["NS-2114", ""]
 
 
 def test_attestation_that_a_timestamp_proves_the_age_of_is_enough_where_an_age_is_asked_for(workshop: Workshop) -> None:
     image = workshop.image("attested")
-    predicate = workshop.folder / "predicate.json"
+    predicate = workshop.court.folder / "predicate.json"
     predicate.write_text('{"buildDefinition": {"buildType": "x"}, "runDetails": {"builder": {"id": "y"}}}')
     words = ("--type", "slsaprovenance1", "--predicate", str(predicate))
     for name, key in (("built", False), ("built-by-key", True), ("release", False), ("logged", True)):
         workshop.sign(f"{name}/attested", image, *words, key=key, verb="attest")
     names = ("built", "built-by-key", "release", "logged")
-    codes = {name: workshop.code(f"{name}/attested", image) for name in names}
+    codes = {name: workshop.court.ours(f"{name}/attested", image) for name in names}
     assert codes == {"built": "", "built-by-key": "", "release": "NS-2112", "logged": "NS-2112"}
-    name = f"{workshop.registry.host}/built/attested@{image.digest}"
-    shown = workshop.program.person("verify", "--root", str(workshop.program.root), "--explain", name)
+    name = workshop.court.named("built/attested", image)
+    shown = workshop.court.program.person("verify", "--root", str(workshop.court.program.root), "--explain", name)
     assert shown.code == 0, shown.out
     assert "expiry (enforce): known since " in shown.out
 
@@ -168,11 +131,53 @@ def test_attestation_that_a_timestamp_proves_the_age_of_is_enough_where_an_age_i
 def test_evidence_of_another_image_is_none(workshop: Workshop) -> None:
     image, other = workshop.image("one"), workshop.image("two")
     workshop.sign("release/one", image, key=False)
-    registry = workshop.registry
+    registry = workshop.court.registry
     made = sigstore.signed_envelope(INSTANCE.leaf(), statement(image))
     value = sigstore.bundle(made, [INSTANCE.first_entry(made.first_body())])
     layer = bundle(b"")._replace(content=json.dumps(value).encode())
     for subject in (image, other):
         registry.push_blob("release/two", layer.content)
         registry.push_manifest("release/two", bundle_manifest(layer, subject))
-    assert workshop.code("release/two", other) == "NS-2102"
+    assert workshop.court.ours("release/two", other) == "NS-2102"
+
+
+def test_sigstore_says_the_same_of_everything_that_was_signed(workshop: Workshop) -> None:
+    """By whom, and under which instance; what a key signed it does not read."""
+    image = workshop.image("asked")
+    workshop.sign("release/asked", image, key=False)
+    workshop.sign("logged/asked", image, key=True)
+    root, elsewhere = INSTANCE.trusted_root(), sigstore.instance(3).trusted_root()
+    questions, expected = [], {}
+    for repository, contents in workshop.court.registry.repositories.items():
+        for digest, blob in contents.blobs.items():
+            if b'"verificationMaterial"' not in blob:
+                continue
+            bundle_, name = json.loads(blob), f"{repository} {digest}"
+            word = ACCEPTS if "certificate" in bundle_["verificationMaterial"] else REFUSES
+            for label, question, says in (
+                ("", Question(bundle_, root), word),
+                (" of another instance", Question(bundle_, elsewhere), REFUSES),
+                (" of another subject", Question(bundle_, root, subject=sigstore.SUBJECT + "x"), REFUSES),
+                (" of another issuer", Question(bundle_, root, issuer=sigstore.ISSUER + "x"), REFUSES),
+            ):
+                questions.append((name + label, question))
+                expected[name + label] = says
+    _, opinions = ask(questions)
+    assert set(expected.values()) == {ACCEPTS, REFUSES}
+    assert {name: each.word for name, each in opinions.items()} == expected, opinions
+
+
+def test_signature_over_the_manifest_itself_is_none(workshop: Workshop) -> None:
+    """A message's signature, right in every way: `sigstore` takes it for a file, and cosign takes none for an image."""
+    image, court = workshop.image("message"), workshop.court
+    contents = court.registry.contents("release/message")
+    signed = contents.manifests[str(image.digest)].content
+    value = by_identity(INSTANCE, message=signed, logged=signed)
+    court.put("release/message", image, bundle(b"")._replace(content=json.dumps(value).encode()))
+    assert court.ours("release/message", image) == "NS-2005"
+    signer = ("--certificate-identity", sigstore.SUBJECT, "--certificate-oidc-issuer", sigstore.ISSUER)
+    words = ("--trusted-root", str(workshop.served.root), *signer, "--allow-http-registry")
+    with pytest.raises(AssertionError, match="bundle does not contain a DSSE envelope"):
+        court.cosign.run("verify", *words, court.named("release/message", image))
+    _, opinions = ask([("file", Question(value, INSTANCE.trusted_root(), signed))])
+    assert opinions["file"].word == ACCEPTS, opinions

@@ -23,9 +23,9 @@ CERTIFICATES, ENTRIES, TIMESTAMPS = "/api/v2/signingCert", "/api/v2/log/entries"
 _JSON = "application/json"
 
 
-def services(responder: Responder, instance: Instance) -> None:
-    """Serve what `instance` answers.  Whoever asks for a certificate gets one for `SUBJECT`."""
-    responder.serve(CERTIFICATES, lambda body: _certified(body, instance), _JSON)
+def services(responder: Responder, instance: Instance, subject: str = SUBJECT) -> None:
+    """Serve what `instance` answers.  Whoever asks for a certificate gets one for `subject`, an address."""
+    responder.serve(CERTIFICATES, lambda body: _certified(body, instance, subject), _JSON)
     responder.serve(ENTRIES, lambda body: _logged(body, instance), _JSON, status=201)
     responder.serve(TIMESTAMPS, lambda body: tsa.answer(body, instance.tsa), tsa.REPLY_TYPE)
 
@@ -43,7 +43,7 @@ def identity_token() -> str:
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
-def _certified(body: bytes, instance: Instance) -> bytes:
+def _certified(body: bytes, instance: Instance, subject: str) -> bytes:
     """For a key, which the client's proof of possessing it is not asked for."""
     asked = json.loads(body)
     public: object
@@ -52,7 +52,8 @@ def _certified(body: bytes, instance: Instance) -> bytes:
     else:
         public = x509.load_pem_x509_csr(base64.b64decode(asked["certificateSigningRequest"])).public_key()
     assert isinstance(public, ec.EllipticCurvePublicKey)
-    leaf = instance.leaf(public=public, at=now() - timedelta(seconds=5)).certificate
+    names = [x509.UniformResourceIdentifier(subject)]
+    leaf = instance.leaf(public=public, at=now() - timedelta(seconds=5), names=names).certificate
     chain = [each.public_bytes(Encoding.PEM).decode() for each in (leaf, instance.issuer, instance.root)]
     return canonical({"signedCertificateEmbeddedSct": {"chain": {"certificates": chain}}})
 

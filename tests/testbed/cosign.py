@@ -81,14 +81,22 @@ class Cosign:
 
         It looks for the layout of its experimental mode only if it is told to, and for both others always.
         """
-        words = ["--key", str(key or self.public), "--insecure-ignore-tlog", "--allow-http-registry", *options, image]
-        if layout != REFERRER:
-            return self._run("verify", *words).code == 0
-        return self._run("verify", "--experimental-oci11", *words, more=_EXPERIMENTAL).code == 0
+        return self._verified(image, *options, key=key, layout=layout).code == 0
+
+    def refusal(self, image: str, *options: str, key: pathlib.Path | None = None, layout: str = BUNDLE) -> str:
+        """What `cosign verify` says is wrong with an image; empty if it accepts it."""
+        done = self._verified(image, *options, key=key, layout=layout)
+        return done.err or "refused" if done.code != 0 else ""
 
     def run(self, *words: str) -> None:
         """Any other command, which must succeed."""
         self._must(*words)
+
+    def _verified(self, image: str, *options: str, key: pathlib.Path | None, layout: str) -> Done:
+        words = ["--key", str(key or self.public), "--insecure-ignore-tlog", "--allow-http-registry", *options, image]
+        if layout != REFERRER:
+            return self._run("verify", *words)
+        return self._run("verify", "--experimental-oci11", *words, more=_EXPERIMENTAL)
 
     def _must(self, *words: str, more: dict[str, str] | None = None) -> None:
         done = self._run(*words, more=more)
