@@ -7,7 +7,7 @@ PROGRAM := out/nodeseal
 # The tests start some thousand processes: without bytecode each would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help dev build build-portable image push demo test test-full hostile fuzz soak soak-cluster soak-install lint fix bench lock clean
+.PHONY: help dev build build-portable image push demo collect test test-full hostile fuzz soak soak-cluster soak-install lint fix bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,15 +41,18 @@ push: image ## push the image, and write its digest into daemonset.yaml and its 
 demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and Debian's tools are there
 	@$(PY) -m tests.demo
 
+collect: $(VENV)/.stamp ## find every test, and run none; what pytest makes of their text is made once, not by each of its workers
+	@$(PY) -m pytest -q --collect-only | tail -n 1
+
 test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not full"
+	@$(PY) -m coverage run -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --ignore=tests/full
 	@$(PY) -m coverage combine -q
 	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
 	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }
 
 test-full: out/nodeseal/.stamp ## the slow tests: two builds alike, the demonstration in fresh copies, as root and as an ordinary user
-	@$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m full
+	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/full
 
 hostile: out/nodeseal/.stamp ## bad input of every kind, with the time and memory that it takes; figures into docs/performance.md
 	@$(PY) -m pytest -q tests/hostile

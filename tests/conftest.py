@@ -4,6 +4,7 @@ Nor does a test fail for being slow: how long generated input takes is the machi
 The dearest files come first: workers are given whole files, and none shall begin with one of minutes at the end.
 """
 
+import functools
 import ipaddress
 import os
 import pathlib
@@ -59,13 +60,14 @@ sys.addaudithook(_guard)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The dearest files first; the order within a file stays.  Nothing of `_FROZEN` is measured."""
 
-    def rank(item: pytest.Item) -> int:
-        if item.path.name in _SLOWEST:
+    @functools.cache
+    def rank(path: pathlib.Path) -> int:
+        if path.name in _SLOWEST:
             return -1
-        folder = item.path.relative_to(pathlib.Path(__file__).parent).parts[0]
+        folder = path.relative_to(pathlib.Path(__file__).parent).parts[0]
         return _DEAREST.index(folder) if folder in _DEAREST else len(_DEAREST)
 
-    items.sort(key=rank)
+    items.sort(key=lambda item: rank(item.path))
     for item in items:
         if item.path.parent.name in _FROZEN:
             item.add_marker("unmeasured")

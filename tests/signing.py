@@ -53,8 +53,14 @@ def key(kind: str, number: int = 0) -> Key:
         }  # fmt: skip
         return ec.generate_private_key(curves[size])
     if family == "DSA":
-        return dsa.generate_private_key(int(size))
+        return _dsa_parameters(int(size)).generate_private_key()
     return ed25519.Ed25519PrivateKey.generate()
+
+
+@functools.cache
+def _dsa_parameters(size: int) -> dsa.DSAParameters:
+    """What keys of a size may share: finding it takes seconds, a key does not."""
+    return dsa.generate_parameters(size)
 
 
 def name(common_name: str, **attributes: str) -> x509.Name:

@@ -1,9 +1,10 @@
 """containerd's child as a whole process, against a bare interpreter and against the other verifiers."""
 
 import sys
+from functools import partial
 
-from tests.bench import bare
-from tests.bench.figures import Figure, Section, Spread, ratio, table
+from tests.bench import bare, commands
+from tests.bench.figures import Figure, Section, table
 from tests.bench.measure import Command, Samples
 from tests.bench.stage import ANSWERS, Image, Stage, asked, enough, forgetting
 from tests.bench.warm import warm
@@ -32,7 +33,7 @@ def section(stage: Stage) -> Section:
         stage.requests(command)
     bare.give_answers(kept, bare_program)
     canary = Image("nodeseal-canary", signed.digest, signed.size)
-    commands: dict[str, Command] = {
+    run: dict[str, Command] = {
         TRUE: stage.other(["/bin/true"]),
         PYTHON: stage.other([_interpreter(), "-S", "-I", "-c", "pass"]),
         CANARY: asked(cold.path, [canary], registry="127.0.0.1", code=10),
@@ -45,26 +46,17 @@ def section(stage: Stage) -> Section:
         NOTATION: stage.notation(signed),
         COSIGN: stage.cosign(cosigned),
     }
-    counted = stage.requests(commands[COLD])
+    counted = stage.requests(run[COLD])
     judging, verifying = stage.program(), stage.program()
-    commands[JUDGED] = forgetting(judging, asked(judging.path, [signed]), ANSWERS)
-    commands[FIRST] = asked(verifying.path, stage.images("child/new", enough(ROUNDS), together=True))
+    run[JUDGED] = forgetting(judging, asked(judging.path, [signed]), ANSWERS)
+    run[FIRST] = asked(verifying.path, stage.images("child/new", enough(ROUNDS), together=True))
     with warm(stage.node, judging), warm(stage.node, verifying):
-        return _section(stage.measure(commands, ROUNDS), counted)
+        return _section(stage.measure(run, ROUNDS), counted)
 
 
 def _section(samples: dict[str, Samples], counted: int) -> Section:
     lines = [
-        f"{ROUNDS} alternating rounds, medians.",
-        "",
-        "| command | wall, ms | processor, ms | peak memory, MiB |",
-        "|---|---|---|---|",
-    ]
-    for name, each in samples.items():
-        wall, cpu = Spread.of(each["wall_ms"]).median, Spread.of(each["cpu_ms"]).median
-        lines.append(f"| {name} | {wall:.1f} | {cpu:.1f} | {max(each['rss_kib']) / 1024:.1f} |")
-    lines += [
-        "",
+        *commands.table(ROUNDS, samples),
         "Ratios within a round:",
         "",
         *table(figures(samples)),
@@ -77,12 +69,7 @@ def _section(samples: dict[str, Samples], counted: int) -> Section:
 def figures(samples: dict[str, Samples]) -> list[Figure]:
     """What is compared with what."""
 
-    def both(mine: str, other: str, goal: float | None) -> list[Figure]:
-        one, two = samples[mine], samples[other]
-        return [
-            Figure(f"{mine} / {other}, wall", ratio(one["wall_ms"], two["wall_ms"]), goal),
-            Figure(f"{mine} / {other}, processor", ratio(one["cpu_ms"], two["cpu_ms"]), goal),
-        ]
+    both = partial(commands.both, samples)
 
     def memory(name: str, goal: float) -> Figure:
         return Figure(f"{name}, peak MiB", max(samples[name]["rss_kib"]) / 1024, goal, 1)

@@ -71,6 +71,7 @@ _CONFIGS = st.builds(
 )
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=200)
 @given(_CONFIGS)
 def test_nothing_is_lost(config: Config) -> None:

@@ -383,6 +383,7 @@ _PLACES = [
 ]  # fmt: skip
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=300)
 @given(st.sampled_from(_PLACES), _JSON)
 def test_whatever_stands_anywhere_gives_a_configuration_or_problems(place: str, value: object) -> None:

@@ -28,6 +28,7 @@ _MOMENTS = st.builds(
 _PATTERNS = st.sampled_from(["**", "r.example/**", "r.example/*/x", "docker.io/library/busybox", "localhost:5000/**"])
 
 
+@pytest.mark.unmeasured
 @given(
     st.lists(
         st.builds(
@@ -47,6 +48,7 @@ def test_what_was_written_comes_back(entries: list[BreakGlass]) -> None:
     assert glassform.decode(glassform.encode(entries)) == tuple(entries)
 
 
+@pytest.mark.unmeasured
 @given(st.dictionaries(st.builds(ConfiguredBreakGlass, _PATTERNS, _TIMES, _TEXT), _MOMENTS, max_size=4))
 def test_since_when_the_configurations_is_in_force_comes_back(begun: dict[ConfiguredBreakGlass, Moment]) -> None:
     assert glassform.decode_begun(glassform.encode_begun(begun)) == begun

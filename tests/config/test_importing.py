@@ -311,6 +311,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @given(
     st.lists(
         st.fixed_dictionaries(

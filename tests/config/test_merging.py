@@ -454,6 +454,7 @@ _DOCUMENTS = st.dictionaries(
 )
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=60, deadline=None)
 @given(_DOCUMENTS, _DOCUMENTS, st.randoms(use_true_random=False))
 def test_order_of_what_comes_in_never_matters(first: list[Candidate], then: list[Candidate], random: Any) -> None:

@@ -379,6 +379,7 @@ def test_places_with_odd_keys_stay_readable() -> None:
     assert checking.place("config.json", ("a", "b/c\n", 1)) == 'config.json: a["b/c\\n"][1]'
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     "value",
     [
@@ -406,6 +407,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=300)
 @given(st.sampled_from(sorted({path for path, *_ in UNUSABLE})), _JSON)
 def test_whatever_stands_anywhere_gives_a_configuration_or_problems(path: str, value: object) -> None:

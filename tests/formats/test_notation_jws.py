@@ -230,6 +230,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @given(st.dictionaries(st.sampled_from([*GOOD, EXPIRY, AUTHENTIC_TIME, PLUGIN, PLUGIN_VERSION, "b64"]), VALUES))
 def test_no_attributes_make_anything_but_malformed(changes: dict[str, Any]) -> None:
     try:

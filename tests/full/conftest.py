@@ -1,4 +1,4 @@
-"""One real API server for each file of tests that asks for it."""
+"""One real API server, and one node, for each file of tests that asks for it."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import pytest
 
 from tests.cluster.objects import NAMESPACE
 from tests.testbed.kube import NODE, KubeServer
+from tests.testbed.nodes import node as node
 
 
 @pytest.fixture(scope="module")

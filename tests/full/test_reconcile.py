@@ -13,9 +13,7 @@ from agent.adapters import state
 from agent.adapters.hostroot import HostRoot
 from agent.adapters.systemd import Systemd
 from tests.frozen.program import BUILT
-from tests.signing import usual_signer, write_config
 from tests.testbed.node import REGISTRY, Node, Running
-from tests.testbed.tools import fetch, unavailable
 from tests.testbed.wholehost import CONFIG, UNIT, WholeHost, whole_host
 from tests.wiring.test_planning import IN_V3
 
@@ -23,17 +21,6 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(600)]
 
 NONE_ARE_RUN = CONFIG + "[plugins.'io.containerd.image-verifier.v1.bindir']\n  max_verifiers = 0\n"
 SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """A node, for its registry and its namespaces."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    with Node(fetch()) as node:
-        write_config(node.work / "config", usual_signer("nobody.example.com").root_pem)
-        yield node
 
 
 class Kept:
@@ -90,9 +77,7 @@ def test_configuration_that_others_write_is_mended_and_who_goes_on_is_named(node
         assert host.installed("--must-enforce")["restarted"]
         main = host.root / "etc/containerd/config.toml"
         wired = main.read_text()
-        program = f"{host.root}/opt/nodeseal/current/nodeseal"
-        applied = host.nodeseal("config", "apply", str(node.work / "config"), "--root", str(host.root), program=program)
-        assert applied.code == 0, applied.err
+        host.apply(node.work / "config")
         node.push_image("kept/unsigned")
         image = f"{REGISTRY}/kept/unsigned:1"
         assert "00-nodeseal rejected image" in host.pull(image).error

@@ -23,7 +23,6 @@ from tests.testbed import versions
 from tests.testbed.cri import Pulled
 from tests.testbed.node import REGISTRY, Node
 from tests.testbed.signatures import Signer
-from tests.testbed.tools import fetch, unavailable
 from tests.testbed.versions import NEXT, STEPPED
 from tests.testbed.wholehost import WholeHost, whole_host
 
@@ -83,16 +82,6 @@ class Stage(NamedTuple):
         assert self.host.pull(self.image(f"{name}-signed", signed=True)).ok
         refused = self.host.pull(self.image(f"{name}-unsigned", signed=False))
         assert "deny NS-2001" in refused.error, refused
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """For its registry and its namespaces."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    with Node(fetch()) as node:
-        yield node
 
 
 @pytest.fixture(params=[NEXT, STEPPED])

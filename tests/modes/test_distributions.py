@@ -21,6 +21,7 @@ from tests.wiring.test_distributions import ELSEWHERE, EXPECTED
 HANDS_OFF = ("bottlerocket", "gke", "talos")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_dry_run_tells_what_would_be_done_and_writes_nothing(
     sample: Sample, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]

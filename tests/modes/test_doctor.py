@@ -238,6 +238,7 @@ def test_names_from_the_host_bring_no_control_characters(host: Host) -> None:
     assert all(" " <= c <= "~" or c == "\n" for c in out)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 def test_each_distribution_is_told_by_what_lies_on_its_disk(host: Host, sample: Sample) -> None:
     shutil.copytree(FIXTURES / sample.folder, host.root, dirs_exist_ok=True)

@@ -53,6 +53,7 @@ def host(folder: pathlib.Path) -> Host:
     return make_host(folder)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("changes", Changes)
 @pytest.mark.parametrize("name", BY_FOLDER)
 def test_each_distribution_is_as_before_once_it_is_uninstalled(

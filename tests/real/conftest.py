@@ -12,6 +12,7 @@ from tests.signing import trust_policy, write_config
 from tests.simulators.responder import Responder
 from tests.testbed.inside import Inside
 from tests.testbed.node import Node
+from tests.testbed.nodes import node as node
 from tests.testbed.signatures import Signer
 from tests.testbed.tools import fetch, unavailable
 

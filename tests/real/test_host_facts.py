@@ -3,7 +3,6 @@
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,7 +15,6 @@ from tests.simulators.registry import RegistrySimulator
 from tests.testbed.images import Layout
 from tests.testbed.inside import Inside
 from tests.testbed.node import Node
-from tests.testbed.tools import fetch, unavailable
 from tests.testbed.wholehost import CONFIG, UNIT, WholeHost, whole_host
 
 pytestmark = pytest.mark.real
@@ -33,16 +31,6 @@ ca = "corporate.pem"
 TRUSTED = usual_signer("build.example.com")
 SECRET = "hunter2"
 NOBODY = {"HTTPS_PROXY": "http://127.0.0.1:1", "SSL_CERT_FILE": "/dev/null"}
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """A node, for its namespaces."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    with Node(fetch()) as node:
-        yield node
 
 
 def push(node: Node, label: str, *registries: RegistrySimulator) -> Descriptor:

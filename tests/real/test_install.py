@@ -1,28 +1,14 @@
 """`nodeseal install` and `nodeseal uninstall` on a host with the real containerd: gated afterwards, and as before."""
 
 import shutil
-from collections.abc import Iterator
 
 import pytest
 
 from tests.frozen.program import BUILT
-from tests.signing import usual_signer, write_config
 from tests.testbed.node import REGISTRY, Node
-from tests.testbed.tools import fetch, unavailable
 from tests.testbed.wholehost import CONFIG, whole_host
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """A node, for its registry and its namespaces."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    with Node(fetch()) as node:
-        write_config(node.work / "config", usual_signer("nobody.example.com").root_pem)
-        yield node
 
 
 def test_installed_host_verifies_and_is_as_before_afterwards(node: Node) -> None:
@@ -36,9 +22,7 @@ def test_installed_host_verifies_and_is_as_before_afterwards(node: Node) -> None
         assert told["proof"]["state"] == "enforcing"
         assert (told["restarted"], told["restartPending"]) == (False, None)
         assert host.pull(image).ok, "until a configuration is published, nothing is blocked"
-        program = f"{host.root}/opt/nodeseal/current/nodeseal"
-        applied = host.nodeseal("config", "apply", str(node.work / "config"), "--root", str(host.root), program=program)
-        assert applied.code == 0, applied.err
+        host.apply(node.work / "config")
         refused = host.pull(image)
         assert not refused.ok
         assert "00-nodeseal rejected image" in refused.error

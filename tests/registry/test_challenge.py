@@ -93,6 +93,7 @@ def test_total(lines: list[str]) -> None:
         assert error.message.isascii() and error.message.isprintable()
 
 
+@pytest.mark.unmeasured
 @given(
     st.dictionaries(
         st.from_regex(r"[a-z]{1,8}", fullmatch=True),

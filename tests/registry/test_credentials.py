@@ -306,6 +306,7 @@ _JSON = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=300)
 @given(_JSON)
 def test_whatever_is_in_a_file(value: object) -> None:

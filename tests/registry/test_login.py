@@ -482,6 +482,7 @@ def test_reprs_hold_no_secrets() -> None:
     assert BASIC not in repr(asked)
 
 
+@pytest.mark.unmeasured
 def test_what_is_remembered_is_bounded() -> None:
     to = with_credentials()
     for number in range(1100):

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def operations(to: Access) -> list[Steps[object]]:
     ]
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=300)
 @given(st.lists(st.one_of(_RESPONSES, _ERRORS), min_size=1, max_size=8))
 def test_every_operation_ends(responses: list[Response | NodesealError]) -> None:

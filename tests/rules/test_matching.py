@@ -115,6 +115,7 @@ def _patterns(draw: st.DrawFn) -> str:
     return "r.example/" + "/".join(segments)
 
 
+@pytest.mark.unmeasured
 @given(_patterns(), _patterns())
 def test_ties_are_what_all_repositories_say(left: str, right: str) -> None:
     names = ["r.example/" + "/".join(each) for size in range(1, 6) for each in itertools.product("abc", repeat=size)]
@@ -125,6 +126,7 @@ def test_ties_are_what_all_repositories_say(left: str, right: str) -> None:
     assert matching.ties(left, right) is (bool(of_left & of_right) and not comparable)
 
 
+@pytest.mark.unmeasured
 @given(st.lists(_patterns(), min_size=1, max_size=5, unique=True), _NAMES)
 def test_among_patterns_that_do_not_tie_the_one_that_matches_least_wins(patterns: list[str], name: str) -> None:
     assume(not any(matching.ties(left, right) for left, right in itertools.combinations(patterns, 2)))

@@ -72,6 +72,7 @@ def test_precedence_alone(situation: str, floor: str) -> None:
         assert differences(rows, doors.at_precedence(setting, rows)) == []
 
 
+@pytest.mark.unmeasured
 @SITUATIONS
 def test_judgement_with_an_engine(situation: str, floor: str) -> None:
     for setting in settings.settings_of(situation, floor):

@@ -128,11 +128,13 @@ class Started:
         return bool(self._status().state != _EXITED)
 
     def wait(self, seconds: float = 60) -> Ended:
-        """Wait for its end."""
-        end = time.monotonic() + seconds
+        """Wait for its end, for as long as it prints something in so many seconds."""
+        said, end = "", time.monotonic() + seconds
         while (status := self._status()).state != _EXITED:
+            if self.out != said:
+                said, end = self.out, time.monotonic() + seconds
             if time.monotonic() > end:
-                raise AssertionError(f"{self._name} still runs after {seconds} s: {self.out}")
+                raise AssertionError(f"{self._name} still runs, and has printed nothing for {seconds} s: {said}")
             time.sleep(0.05)
         return Ended(status.exit_code, self.out, status.image_ref)
 

@@ -63,6 +63,12 @@ class WholeHost(NamedTuple):
         """Uninstall from there."""
         return self.nodeseal("uninstall", "--host", str(self.root), *words)
 
+    def apply(self, config: pathlib.Path) -> None:
+        """Put a configuration in force, by the program that is installed."""
+        program = f"{self.root}/opt/nodeseal/current/nodeseal"
+        done = self.nodeseal("config", "apply", str(config), "--root", str(self.root), program=program)
+        assert done.code == 0, done.err
+
     def pull(self, image: str) -> Pulled:
         """Pull as the kubelet does."""
         return self.images.pull(image)

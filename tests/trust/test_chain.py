@@ -305,6 +305,7 @@ def test_who_does_not_say_it_is_no_ca() -> None:
     assert [chains.is_ca(each) for each in usual_signer(ca=False).chain] == [False, True, True]
 
 
+@pytest.mark.unmeasured
 @settings(max_examples=400)
 @given(st.integers(0, 2), st.integers(0, 2000), st.binary(min_size=1, max_size=4), st.integers(0, 4))
 def test_no_altered_certificate_makes_anything_but_a_typed_error(

@@ -62,6 +62,7 @@ def test_each_distribution_is_told_with_its_way_and_its_triggers(sample: Sample)
     assert tuple(each.trigger.name for each in triggers.find(found.effective)) == sample.triggers
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
 @pytest.mark.parametrize("changes", Changes)
 def test_plan_leaves_all_else_as_it_is_and_the_next_one_is_empty(sample: Sample, changes: Changes) -> None:

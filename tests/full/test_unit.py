@@ -13,7 +13,6 @@ from tests.frozen.program import BUILT
 from tests.signing import usual_signer, write_config
 from tests.testbed.booted import BootedHost, booted_host
 from tests.testbed.node import REGISTRY, Node
-from tests.testbed.tools import fetch, unavailable
 
 pytestmark = [pytest.mark.real, pytest.mark.full]
 
@@ -24,16 +23,6 @@ THRESHOLD = "18"
 """Exposure that `systemd-analyze security` may find, in tenths; what an ordinary service has is 96."""
 
 PROGRAM = "/opt/nodeseal/current/nodeseal"
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[Node]:
-    """A node, for its registry and its network."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    with Node(fetch()) as node:
-        yield node
 
 
 @pytest.fixture(scope="module")
