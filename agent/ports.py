@@ -76,10 +76,17 @@ class Concurrent(Protocol):
 
 
 class PolicyRunner(Protocol):
-    """Runs what can't be interrupted where it can be: a policy's evaluation, in bounded time and memory."""
+    """Runs what can't be interrupted where it can be, in bounded time and memory.
+
+    That is a policy's evaluation, and the reading of content that is large or takes a schema to check.
+    """
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """What `evaluate` returns; it may raise `PolicyFault`.  Raises `PolicyFault`, also if it was too much."""
+        ...
+
+    async def labour(self, work: Callable[[], bytes], seconds: float) -> tuple[bytes, float]:
+        """What `work` returns, and for how long (s) it worked.  Raises `LimitExceeded` if that was too much."""
         ...
 
 

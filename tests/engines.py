@@ -29,6 +29,10 @@ class OnTheSpot:
         """See `ports.PolicyRunner.run`."""
         return evaluate()
 
+    async def labour(self, work: Callable[[], bytes], seconds: float) -> tuple[bytes, float]:
+        """See `ports.PolicyRunner.labour`."""
+        return work(), 0.0
+
     def within(self, seconds: float) -> "OnTheSpot":
         """See `agent.adapters.policy_thread.ThreadedWorker.within`."""
         return self

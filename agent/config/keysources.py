@@ -14,8 +14,8 @@ from agent.codec import strictjson
 from agent.config import checking
 from agent.config.checking import Finding
 from agent.config.plugins import at
-from agent.config.schema import DURATION
 from agent.config.sources import SECTION
+from agent.config.words import DURATION
 from agent.errors import Malformed, Problem
 from agent.model.documents import Documents
 from agent.registry.urls import Url

@@ -20,6 +20,7 @@ FORMATS: Mapping[str, str] = {
     "attestation": "agent.formats.attestation:AttestationFormat",
     "cosign": "agent.formats.cosign:CosignFormat",
     "notation": "agent.formats.notation:NotationFormat",
+    "sbom": "agent.formats.sbom:SbomFormat",
 }
 
 OURS_ALONE = ("attestation",)

@@ -42,8 +42,8 @@ class Policy(Protocol):
         """
         ...
 
-    def allow_stands(self, artifact_types: Sequence[str]) -> bool:
-        """Whether a yes stands however unknown outcomes of these artifact types turn out; "*" is every type."""
+    def allow_stands(self, artifact_types: Sequence[str], report: Report) -> bool:
+        """Whether a yes to `report` stands however unknown outcomes of these types turn out; "*" is every type."""
         ...
 
     def refusal(self, report: Report) -> str:

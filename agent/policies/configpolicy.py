@@ -13,7 +13,6 @@ from agent.model.report import Report
 
 ANY, ALL = "any", "all"
 DEFAULT_KEY = "default"
-ANY_TYPE = "*"
 
 
 class ConfigPolicy:
@@ -49,11 +48,17 @@ class ConfigPolicy:
             for artifact_type in {*self._requirements, *by_type}
         )
 
-    def allow_stands(self, artifact_types: Sequence[str]) -> bool:
-        """See `Policy.allow_stands`: under "any", more outcomes can't turn yes into no."""
-        if ANY_TYPE in artifact_types and ALL in (self._default, *self._requirements.values()):
-            return False
-        return all(self._requirement(artifact_type) == ANY for artifact_type in artifact_types)
+    def allow_stands(self, artifact_types: Sequence[str], report: Report) -> bool:
+        """See `Policy.allow_stands`: a type under "any" of which one passed can't turn yes into no.
+
+        One of which nothing was seen can, as the first that is seen of it may fail.
+        """
+        passed = {
+            artifact.artifact_type
+            for artifact in report.artifacts
+            if any(outcome.status in (Status.PASSED, Status.SKIPPED) for outcome in artifact.outcomes)
+        }
+        return all(each in passed and self._requirement(each) == ANY for each in artifact_types)
 
     def refusal(self, report: Report) -> str:
         """See `Policy.refusal`."""

@@ -50,7 +50,7 @@ class RegoPolicy:
         except EvaluationFault as fault:
             raise PolicyFault(f"{self._name}: {fault.message}") from None
 
-    def allow_stands(self, artifact_types: Sequence[str]) -> bool:
+    def allow_stands(self, artifact_types: Sequence[str], report: Report) -> bool:
         """See `Policy.allow_stands`."""
         return not artifact_types
 

@@ -42,7 +42,7 @@ class ThresholdPolicy:
         passing = {Status.PASSED, Status.SKIPPED} | ({Status.INCONCLUSIVE} if inconclusive_passes else set())
         return len(self._verified(report, passing)) >= max(self._threshold, 1)
 
-    def allow_stands(self, artifact_types: Sequence[str]) -> bool:
+    def allow_stands(self, artifact_types: Sequence[str], report: Report) -> bool:
         """See `Policy.allow_stands`."""
         return True
 

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from agent.config import importing
+from agent.model.outcome import Status
 from agent.policies.configpolicy import ConfigPolicy
 from tests.config.support import GOOD, errors, put, read, warnings
 from tests.config.test_programs import GOOD_POLICY
 from tests.config.test_programs import read as policy_of
+from tests.policies.test_configpolicy import report
 
 PLUGIN, STORE = "verifier.plugins[0]", "store.plugins[0]"
 PROVIDERS = {"version": "1.0.0", "plugins": []}
@@ -107,7 +109,8 @@ def test_empty_requirements_are_none(given: object, same_as: object) -> None:
     found, wanted = (read(put(path, each, value)) for each in (given, same_as))
     assert found.warnings == ()
     assert found.config == wanted.config
-    assert ConfigPolicy.load(found.config.rules[0].policy.settings).allow_stands(["c/d"]) is False
+    policy = ConfigPolicy.load(found.config.rules[0].policy.settings)
+    assert policy.allow_stands(["c/d"], report({"c/d": [Status.PASSED]})) is False
 
 
 def test_sections_of_ratifys_server_change_nothing_and_say_so() -> None:

@@ -28,6 +28,7 @@ from agent.codec import (
     signednote,
     sigstorebundle,
     simplesigning,
+    spdx,
     statement,
     strictjson,
     strictyaml,
@@ -70,7 +71,7 @@ from agent.trust import (
     trustpolicy_document,
 )
 from agent.trust.revocationstatus import Unusable
-from tests import signing_cosign
+from tests import reports, signing_cosign
 from tests import signing_sigstore as sigstore
 from tests.codec import evidence
 from tests.hostile import messages
@@ -381,6 +382,7 @@ TARGETS: Mapping[str, Target] = {
     "statement": Target(
         statement.parse, (Malformed,), lambda: [evidence.statement(), evidence.statement(annotations={"a": 1})]
     ),
+    "spdx": Target(spdx.parse, (Malformed,), lambda: [reports.spdx(), reports.spdx(creationInfo=None)]),
     "checkpoint": Target(
         lambda data: signednote.parse(data.decode("utf-8", "replace")), (Malformed,), _checkpoints
     ),
@@ -446,7 +448,7 @@ MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
     "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
-    "signednote": "checkpoint", "rekorentry": "log-entry",
+    "signednote": "checkpoint", "rekorentry": "log-entry", "spdx": "spdx", "members": "spdx",
 }  # fmt: skip
 
 

@@ -63,23 +63,24 @@ def test_inconclusive_outcomes_can_be_taken_as_passed(requirement: str, statuses
 
 
 @pytest.mark.parametrize(
-    ("requirements", "types", "stands"),
+    ("requirements", "found", "types", "stands"),
     [
-        ({"a": "any"}, [], True),
-        ({"a": "any"}, ["a"], True),
-        ({"a": "all"}, ["a"], False),
-        ({"a": "any"}, ["a", "b"], False),
-        ({"a": "any", "default": "any"}, ["a", "b"], True),
-        ({"a": "any", "default": "any"}, ["*"], True),
-        ({"a": "any"}, ["*"], False),
-        ({"a": "all", "default": "any"}, ["*"], False),
+        ({"a": "any"}, {"a": [P]}, [], True),
+        ({"a": "any"}, {"a": [F, P]}, ["a"], True),
+        ({"a": "any"}, {"a": [Status.SKIPPED]}, ["a"], True),
+        ({"a": "all"}, {"a": [P]}, ["a"], False),
+        ({"a": "any"}, {"a": [P], "b": [P]}, ["a", "b"], False),
+        ({"a": "any", "default": "any"}, {"a": [P], "b": [P]}, ["a", "b"], True),
+        ({"a": "any", "default": "any"}, {"a": [P]}, ["a", "b"], False),
+        ({"a": "any", "default": "any"}, {"a": [P], "b": [I]}, ["a", "b"], False),
+        ({"default": "any"}, {"a": [P]}, ["*"], False),
     ],
     ids=str,
 )
-def test_yes_stands_beside_the_unknown_under_any_alone(
-    requirements: dict[str, str], types: list[str], stands: bool
+def test_yes_stands_beside_unknown_outcomes_of_types_under_any_of_which_one_passed(
+    requirements: dict[str, str], found: dict[str, list[Status]], types: list[str], stands: bool
 ) -> None:
-    assert ConfigPolicy(requirements).allow_stands(types) is stands
+    assert ConfigPolicy(requirements).allow_stands(types, report(found)) is stands
 
 
 @pytest.mark.parametrize("name", ["configPolicy", "config-policy", "ConfigPolicy", "CONFIGPOLICY"])

@@ -160,6 +160,6 @@ def test_pass_through_never_allows() -> None:
 
 
 def test_yes_never_stands_beside_the_unknown() -> None:
-    assert policy("valid := true").allow_stands([])
-    assert not policy("valid := true").allow_stands([SIGNATURE])
+    assert policy("valid := true").allow_stands([], report(PASSED))
+    assert not policy("valid := true").allow_stands([SIGNATURE], report(PASSED))
     assert "p.rego does not allow" in policy("valid := false").refusal(report(PASSED))

@@ -55,7 +55,7 @@ def test_inconclusive_outcomes_can_be_taken_as_passed() -> None:
 
 
 def test_yes_stands_whatever_else_there_is() -> None:
-    assert ThresholdPolicy(1, ["a"]).allow_stands(["a/b", "*"])
+    assert ThresholdPolicy(1, ["a"]).allow_stands(["a/b", "*"], Report("r/x@sha256:0"))
 
 
 def test_refusal_counts_what_was_verified_and_what_is_asked_for() -> None:
