@@ -11,15 +11,12 @@ from agent.model.descriptor import Descriptor
 from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
 from agent.model.revocation import Labour
-from agent.policies import Policy
+from agent.policies import Policy, policy_class
 from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Trace
 from agent.verifier import Verifier
 
 MAX_LABOUR = 3.0
 """Most seconds of work on the content of reports, for one image: what takes more is their authors' choice."""
-
-_AT_ONCE = 4
-"""Pieces of evidence that are looked at side by side (`agent.adapters.concurrent`): none takes from the others."""
 
 
 class Ports(NamedTuple):
@@ -60,14 +57,15 @@ class Ask(NamedTuple):
         reference = Reference(self.repository, None, descriptor.digest)
         return self._replace(request=PullRequest(str(reference), reference, descriptor), depth=self.depth + 1)
 
+    def by_one_of(self, names: Sequence[str]) -> "Ask":
+        """The same asked of these verifiers alone, one of which is enough."""
+        asked = [each for each in self.verifiers if each.name in names]
+        one = policy_class("nodeseal").load({"threshold": 1, "of": names})
+        return self._replace(verifiers=asked, policy=one)
+
 
 async def labour(step: Labour, ask: Ask, ports: Ports) -> bytes:
     """Have work done that content asks for, in what is left of the time for it.  Raises `LimitExceeded`."""
-    left = ask.labour
-    granted = min(left[0], MAX_LABOUR / _AT_ONCE)
-    if granted <= 0:
-        raise LimitExceeded(f"content: got so much that reading it took {MAX_LABOUR:g} s; expected less")
-    left[0] -= granted
-    answer, took = await ports.policies.labour(step.work, granted)
-    left[0] += max(granted - took, 0.0)
-    return answer
+    if ask.labour[0] <= 0:
+        raise LimitExceeded("content: got so much of it that reading it took all the time there is; expected less")
+    return await ports.policies.labour(step.work, ask.labour)

@@ -277,21 +277,28 @@ class Gathering:
 
         A program is told nothing of what refers to a manifest that names no image: it could be signed for another one.
         """
-        if self._ask.policy.sees_everything:
-            if not artifact.refers:
-                return _Look(artifact)
-            found = await Gathering(self._ask.about(descriptor), self._ports, self._nested).gather()
-            return _Look(artifact._replace(nested=found.report.artifacts), found.gaps, found.report.defects)
-        asking = {each.name for each in self._handlers(artifact.artifact_type) if each.nested}
-        if not any(each.verifier in asking and each.status is not Status.FAILED for each in artifact.outcomes):
-            return _Look(artifact)
-        verdict = await self._nested(self._ask.about(descriptor))
-        outcomes = tuple(
-            _told(each, verdict, refers=artifact.refers) if each.verifier in asking else each
-            for each in artifact.outcomes
-        )
-        nested = verdict.report.artifacts if verdict.report else ()
-        return _Look(artifact._replace(outcomes=outcomes, nested=nested))
+        whole, about = self._ask.policy.sees_everything, self._ask.about(descriptor)
+        look = _Look(artifact)
+        if whole and artifact.refers:
+            found = await Gathering(about, self._ports, self._nested).gather()
+            look = _Look(artifact._replace(nested=found.report.artifacts), found.gaps, found.report.defects)
+        asking = {each.name: each for each in self._handlers(artifact.artifact_type) if each.nested}
+        verdicts: dict[tuple[str, ...], Verdict] = {}
+        outcomes: list[Outcome] = []
+        for outcome in artifact.outcomes:
+            verifier = asking.get(outcome.verifier)
+            if verifier is None or outcome.status is Status.FAILED or (whole and not verifier.signed_by):
+                outcomes.append(outcome)
+                continue
+            names = verifier.signed_by
+            if names not in verdicts:
+                verdicts[names] = await self._nested(about.by_one_of(names) if names else about)
+            outcomes.append(_told(outcome, verdicts[names], refers=artifact.refers))
+        seen = {
+            each.digest: each for verdict in verdicts.values() if verdict.report for each in verdict.report.artifacts
+        }
+        nested = look.artifact.nested if whole and look.artifact else tuple(seen.values())
+        return look._replace(artifact=artifact._replace(outcomes=tuple(outcomes), nested=nested))
 
     async def _manifest(self, descriptor: Descriptor) -> Manifest:
         """A referrer's manifest.  Raises `Malformed`, `Unavailable`."""

@@ -85,8 +85,11 @@ class PolicyRunner(Protocol):
         """What `evaluate` returns; it may raise `PolicyFault`.  Raises `PolicyFault`, also if it was too much."""
         ...
 
-    async def labour(self, work: Callable[[], bytes], seconds: float) -> tuple[bytes, float]:
-        """What `work` returns, and for how long (s) it worked.  Raises `LimitExceeded` if that was too much."""
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
+        """What `work` returns.  Raises `LimitExceeded` if it takes more than half of an image's time for such work.
+
+        `left` is what is left of that, one number (s); what it took is taken from it once it is done.
+        """
         ...
 
 

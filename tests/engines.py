@@ -29,9 +29,9 @@ class OnTheSpot:
         """See `ports.PolicyRunner.run`."""
         return evaluate()
 
-    async def labour(self, work: Callable[[], bytes], seconds: float) -> tuple[bytes, float]:
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """See `ports.PolicyRunner.labour`."""
-        return work(), 0.0
+        return work()
 
     def within(self, seconds: float) -> "OnTheSpot":
         """See `agent.adapters.policy_thread.ThreadedWorker.within`."""

@@ -4,11 +4,13 @@ Whoever may push can attach a report that says nothing bad, so that an image whi
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from agent.asking import MAX_LABOUR
 from agent.errors import Cause, Code
 from agent.formats.sbom import TAGGED_TYPE
 from agent.model.descriptor import Descriptor
@@ -19,9 +21,10 @@ from agent.model.outcome import Status
 from agent.model.reference import Repository
 from agent.model.verdict import Decision
 from agent.rules.rule import PolicySettings
+from tests.engines import OnTheSpot
 from tests.formats.support import SUBJECT
-from tests.reports import SPDX, package, report_verifier, spdx
-from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, signature_manifest
+from tests.reports import SARIF, SPDX, package, report_verifier, rule, sarif, spdx
+from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, ENVELOPE_TYPE, signature_manifest
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE
 from tests.test_engine_nested import Tree, decided, ratifys, rego, verdict, verifier
 
@@ -319,3 +322,177 @@ def test_what_is_left_of_the_report_is_json(registry: Reported) -> None:
     found = verdict(registry, ratifys(default="any"), sboms(), signatures())
     assert found.report is not None
     assert json.loads(json.dumps(dict(found.report.outcomes[0].extensions)))
+
+
+SCAN_POLICY = """package ratify.policy
+import future.keywords.if
+import future.keywords.in
+default valid := false
+valid if { newest.isSuccess == true }
+scans := [found | found := input.verifierReports[_].verifierReports[_]; found.type == "vulnerabilityreport"]
+ages := {age: i | age := time.now_ns() - time.parse_rfc3339_ns(scans[i].extensions["createdAt"])}
+newest := scans[ages[min([age | ages[age]])]]
+"""
+"""Asks for the newest report, as the policy of Ratify's library does."""
+
+
+def scans(**options: Any) -> Any:
+    """What verifies vulnerability reports; CVE-2026-0666 is not allowed."""
+    return report_verifier("vulnerabilityreport", **{"denylistCVEs": ["CVE-2026-0666"], **options})
+
+
+def scanned(registry: Reported, content: bytes, hours: int) -> Descriptor:
+    """A vulnerability report that is so many hours old."""
+    at = (datetime.now(timezone.utc) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return registry.report(content, SARIF, annotations={"org.opencontainers.image.created": at})
+
+
+def test_program_asks_for_the_newest_vulnerability_report(registry: Reported) -> None:
+    registry.sign(TRUSTED)
+    assert verdict(registry, rego(SCAN_POLICY), scans(), signatures()).decision is Decision.DENY
+    scanned(registry, sarif(rule("CVE-2026-0666", "HIGH")), 5)
+    assert verdict(registry, rego(SCAN_POLICY), scans(), signatures()).decision is Decision.DENY
+    scanned(registry, sarif(), 1)
+    found = verdict(registry, rego(SCAN_POLICY), scans(), signatures())
+    assert (found.decision, found.code, found.fresh_for) == (*ALLOWED, 60)
+    scanned(registry, sarif(rule("CVE-2026-0666", "HIGH")), 0)
+    assert verdict(registry, rego(SCAN_POLICY), scans(), signatures()).decision is Decision.DENY
+
+
+def test_program_reads_what_is_passed_on(registry: Reported) -> None:
+    reading = """package ratify.policy
+default valid := false
+valid {
+    found := input.verifierReports[_].verifierReports[_]
+    found.extensions.passthrough
+    report := json.unmarshal(found.extensions.report)
+    count(report.runs[0].results) == 2
+}
+"""
+    registry.sign(TRUSTED)
+    scanned(registry, sarif(), 1)
+    assert decided(registry, rego(reading), scans(passthrough=True), signatures()) == ALLOWED
+
+
+def test_verdict_ends_when_the_report_grows_too_old(registry: Reported) -> None:
+    registry.sign(TRUSTED)
+    scanned(registry, sarif(), 1)
+    found = verdict(registry, ratifys(default="all"), scans(maximumAge="3h"), signatures())
+    assert (found.decision, found.code) == ALLOWED
+    assert found.usable_until is not None
+    left = found.usable_until - datetime.now(timezone.utc)
+    assert timedelta(minutes=119) < left <= timedelta(hours=2)
+    assert decided(registry, ratifys(default="all"), scans(maximumAge="30m"), signatures()) == (
+        Decision.DENY,
+        Code.ATTESTATION_TOO_OLD,
+    )
+
+
+def test_time_of_a_report_is_its_manifests_and_not_the_listings(registry: Reported) -> None:
+    """The digest covers it there, and so does whoever signed the report; the list is the registry's word."""
+    registry.sign(TRUSTED)
+    registry.report(sarif(), SARIF)
+    assert decided(registry, ratifys(default="any"), scans(), signatures()) == (
+        Decision.DENY,
+        Code.EVIDENCE_MALFORMED,
+    )
+
+
+@pytest.mark.parametrize("kind", ["vulnerabilityreport", "schemavalidator"])
+def test_no_other_report_is_a_ground_either(registry: Reported, kind: str) -> None:
+    schemas = {ENVELOPE_TYPE: "file:///review.json"}
+    one = scans() if kind == "vulnerabilityreport" else report_verifier(kind, types=("a/b",), schemas=schemas)
+    attached = (
+        scanned(registry, sarif(), 1) if kind == "vulnerabilityreport" else registry.report(b'{"by": "a"}', "a/b")
+    )
+    for policy in (ratifys(default="any"), rego(YES)):
+        assert decided(registry, policy, one, signatures()) == UNSIGNED
+    registry.sign(TRUSTED, attached)
+    nested = (one[0]._replace(nested=True), one[1])
+    assert decided(registry, ratifys(default="any"), nested, signatures()) == ALLOWED
+
+
+class Labouring(OnTheSpot):
+    """Work that takes a while, by its own account; `done` counts it."""
+
+    done = 0
+
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
+        """Takes a second."""
+        self.done += 1
+        left[0] -= 1.0
+        return await super().labour(work, left)
+
+
+def test_reading_of_all_reports_of_an_image_together_ends(registry: Reported) -> None:
+    for i in range(6):
+        registry.report(spdx(name=f"{i}"))
+    runner = Labouring()
+    found = verdict(registry, ratifys(**{SPDX: "all"}), sboms(), signatures(), policies=runner)
+    assert (found.decision, found.code) == (Decision.DENY, Code.EVIDENCE_LIMIT)
+    assert found.message.startswith("content: got so much of it")
+    assert runner.done == MAX_LABOUR
+
+
+# --- rules of our own: who vouches for a report
+
+
+def vouched(**options: Any) -> Any:
+    """What verifies bills of materials, each of which `signature` must have verified a signature of."""
+    settings, certificates = sboms(**options)
+    return settings._replace(nested=True, settings={**settings.settings, "signedBy": ["signature"]}), certificates
+
+
+def all_of(*names: str) -> PolicySettings:
+    """A policy of our own."""
+    return PolicySettings("nodeseal", {"threshold": len(names), "of": list(names)})
+
+
+def test_report_counts_under_our_own_rules_once_somebody_vouches_for_it(registry: Reported) -> None:
+    policy = all_of("sbom", "signature")
+    registry.sign(TRUSTED)
+    sbom = registry.report(spdx())
+    assert verdict(registry, policy, vouched(), signatures()).decision is Decision.DENY
+    registry.sign(STRANGER, sbom)
+    found = verdict(registry, policy, vouched(), signatures())
+    assert found.message.startswith("nested verification failed: ")
+    registry.sign(TRUSTED, sbom)
+    assert decided(registry, policy, vouched(), signatures()) == ALLOWED
+    assert decided(registry, all_of("sbom"), vouched(), signatures()) == ALLOWED
+
+
+def test_bad_report_under_our_own_rules_is_no_good_one(registry: Reported) -> None:
+    registry.sign(TRUSTED)
+    registry.sign(TRUSTED, registry.report(BAD))
+    registry.report(spdx())
+    assert verdict(registry, all_of("sbom", "signature"), vouched(), signatures()).decision is Decision.DENY
+
+
+def test_only_who_is_named_vouches_for_a_report(registry: Reported) -> None:
+    other = verifier("other", ARTIFACT_TYPE, signer=STRANGER)
+    sbom = registry.report(spdx())
+    registry.sign(TRUSTED)
+    registry.sign(STRANGER, sbom)
+    assert verdict(registry, all_of("sbom"), vouched(), signatures(), other).decision is Decision.DENY
+    registry.sign(TRUSTED, sbom)
+    assert decided(registry, all_of("sbom"), vouched(), signatures(), other) == ALLOWED
+
+
+def test_program_is_told_that_nobody_vouches_for_a_report(registry: Reported) -> None:
+    sbom = registry.report(spdx())
+    registry.sign(TRUSTED)
+    assert verdict(registry, rego(SBOM_POLICY), vouched(), signatures()).decision is Decision.DENY
+    registry.sign(TRUSTED, sbom)
+    found = verdict(registry, rego(SBOM_POLICY), vouched(), signatures())
+    assert (found.decision, found.code) == ALLOWED
+    assert found.report is not None
+    (artifact,) = (each for each in found.report.artifacts if each.artifact_type == SPDX)
+    assert len(artifact.nested) == 1
+
+
+def test_program_is_told_that_nobody_vouches_for_what_a_tag_names(registry: Reported) -> None:
+    registry.sign(TRUSTED, registry.report(spdx(), subject=None))
+    registry.sign(TRUSTED)
+    tagged = vouched(types=(SPDX, TAGGED_TYPE))
+    assert verdict(registry, rego(SBOM_POLICY), tagged, signatures()).decision is Decision.DENY
+    assert verdict(registry, all_of("sbom"), tagged, signatures()).decision is Decision.DENY

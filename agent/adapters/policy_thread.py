@@ -31,6 +31,6 @@ class ThreadedWorker:
         """See `ports.PolicyRunner.run`."""
         return await to_thread.run_sync(lambda: run(self._worker.run(evaluate)), limiter=self._limiters[0])
 
-    async def labour(self, work: Callable[[], bytes], seconds: float) -> tuple[bytes, float]:
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """See `ports.PolicyRunner.labour`."""
-        return await to_thread.run_sync(lambda: run(self._worker.labour(work, seconds)), limiter=self._limiters[1])
+        return await to_thread.run_sync(lambda: run(self._worker.labour(work, left)), limiter=self._limiters[1])

@@ -24,6 +24,9 @@ _SHARE = 3 / 8
 MEMORY = 512 * 1024 * 1024
 """Most bytes of memory on top of what this process has mapped."""
 
+LABOUR_SECONDS = 1.5
+"""Longest reading of some content: half of an image's time for that (`agent.asking.MAX_LABOUR`)."""
+
 LABOUR_MEMORY = 96 * 1024 * 1024
 """The same for the reading of content: the daemon has 256 MiB for everything."""
 
@@ -58,14 +61,15 @@ class ForkedWorker:
         job = _Job("the policy's evaluation", self._seconds, self._memory, _MAX_MESSAGE)
         return _done(job, lambda: _YES if evaluate() is True else _NO) == _YES
 
-    async def labour(self, work: Callable[[], bytes], seconds: float) -> tuple[bytes, float]:
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """See `ports.PolicyRunner.labour`."""
-        begun = time.monotonic()
+        begun, seconds = time.monotonic(), max(min(left[0], LABOUR_SECONDS), 0.0)
         try:
-            told = _done(_Job("reading the content", seconds, LABOUR_MEMORY, MAX_ANSWER), lambda: _YES + work())
+            return _done(_Job("reading the content", seconds, LABOUR_MEMORY, MAX_ANSWER), lambda: _YES + work())[1:]
         except PolicyFault as fault:
             raise LimitExceeded(fault.message) from None
-        return told[1:], time.monotonic() - begun
+        finally:
+            left[0] -= time.monotonic() - begun
 
 
 class _Job(NamedTuple):

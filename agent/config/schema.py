@@ -16,7 +16,7 @@ from typing import cast
 from agent.config.cosignschema import COSIGN_VERIFIER, COSIGN_VERIFIER_KEYS, OWN_VERIFIERS
 from agent.config.dialectschema import DIALECT
 from agent.config.keyproviderschema import KEY_PROVIDERS
-from agent.config.reportschema import REPORT_VERIFIERS
+from agent.config.reportschema import OWN_REPORT_VERIFIERS, REPORT_VERIFIERS
 from agent.config.verifierschema import NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS
 from agent.config.words import PLUGIN_DIRECTORIES, VERSION, Schema, not_supported, obj, server_only, text
 
@@ -390,7 +390,10 @@ SCHEMA: Mapping[str, object] = {
             "properties": {
                 "name": _VERIFIER_PROPERTIES["name"],
                 "type": text(
-                    "Type", "Kind of the verifier: `notation`, `cosign` or `attestation`.", examples=["cosign"]
+                    "Type",
+                    "Kind of the verifier: `notation`, `cosign`, `attestation`, `sbom`, `vulnerabilityreport` or "
+                    "`schemavalidator`.",
+                    examples=["cosign"],
                 ),
                 "artifactTypes": _VERIFIER_PROPERTIES["artifactTypes"],
             },
@@ -404,7 +407,11 @@ SCHEMA: Mapping[str, object] = {
                         "additionalProperties": False,
                     },
                 }
-                for kind, verifier, keys in (("notation", NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS), *OWN_VERIFIERS)
+                for kind, verifier, keys in (
+                    ("notation", NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS),
+                    *OWN_VERIFIERS,
+                    *OWN_REPORT_VERIFIERS,
+                )
             ],
         },
     },

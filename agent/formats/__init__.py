@@ -21,10 +21,16 @@ FORMATS: Mapping[str, str] = {
     "cosign": "agent.formats.cosign:CosignFormat",
     "notation": "agent.formats.notation:NotationFormat",
     "sbom": "agent.formats.sbom:SbomFormat",
+    "schemavalidator": "agent.formats.schemavalidator:SchemaValidatorFormat",
+    "vulnerabilityreport": "agent.formats.vulnerabilityreport:VulnerabilityReportFormat",
 }
 
 OURS_ALONE = ("attestation",)
 """Those that only a configuration of our own can name: Ratify has no such verifier, and would refuse it."""
+
+
+REPORTS = ("sbom", "schemavalidator", "vulnerabilityreport")
+"""Those whose evidence nobody has signed by itself: what they verify is a ground for nothing (`Outcome.unsigned`)."""
 
 
 class ParsedOptions(NamedTuple):

@@ -33,7 +33,7 @@ MAX_SIZE = 8 * 1024 * 1024
 class SbomFormat:
     """Looks for disallowed licenses and packages in bills of materials."""
 
-    artifact_types = (ARTIFACT_TYPE,)
+    artifact_types: tuple[str, ...] = (ARTIFACT_TYPE,)
     tags: Mapping[str, str] = MappingProxyType({".sbom": TAGGED_TYPE})
     each_blob_counts = False
 

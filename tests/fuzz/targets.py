@@ -21,9 +21,11 @@ from agent.adapters.http_wire import Deadline, Wire
 from agent.codec import (
     cms,
     dsse,
+    instances,
     manifestyaml,
     pem,
     rekorentry,
+    sarif,
     signaturelines,
     signednote,
     sigstorebundle,
@@ -266,6 +268,19 @@ def _voucher_annotations() -> list[bytes]:
     return [json.dumps(made.annotations).encode()]
 
 
+def _scan(data: bytes) -> None:
+    for run in sarif.parse(data):
+        for rule in run.found[:100]:
+            run.severity(rule)
+
+
+def _instance(data: bytes) -> None:
+    """Under a schema without a regular expression that hangs."""
+    schema = {"type": "object", "properties": {"by": {"type": "string"}, "tags": {"uniqueItems": True}}}
+    if len(data) < 4096:
+        instances.check(data, schema, "fuzz")
+
+
 def _checkpoints() -> list[bytes]:
     entry = _SIGSTORE.second_entry(sigstore.hashedrekord(b"", b"", b""), extra="more\n")
     checkpoint: str = entry["inclusionProof"]["checkpoint"]["envelope"]
@@ -383,6 +398,11 @@ TARGETS: Mapping[str, Target] = {
         statement.parse, (Malformed,), lambda: [evidence.statement(), evidence.statement(annotations={"a": 1})]
     ),
     "spdx": Target(spdx.parse, (Malformed,), lambda: [reports.spdx(), reports.spdx(creationInfo=None)]),
+    "sarif": Target(_scan, (Malformed,), lambda: [reports.sarif(), reports.sarif(scanner="grype", found=[])]),
+    "instance": Target(_instance, (Malformed,), lambda: [b'{"by": "a", "tags": [1, "1", [], {"x": null}]}']),
+    "schema": Target(
+        lambda data: instances.schema(data, "fuzz"), (Malformed,), lambda: [json.dumps(reports.SCHEMA).encode()]
+    ),
     "checkpoint": Target(
         lambda data: signednote.parse(data.decode("utf-8", "replace")), (Malformed,), _checkpoints
     ),
@@ -449,6 +469,7 @@ MODULES = {
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines",
     "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
     "signednote": "checkpoint", "rekorentry": "log-entry", "spdx": "spdx", "members": "spdx",
+    "sarif": "sarif", "instances": "instance",
 }  # fmt: skip
 
 
