@@ -12,9 +12,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Mapping, Sequence
 
 from agent import RELEASED
+from agent.asking import MAX_LABOUR, Ask, Ports
 from agent.config.config import Config
 from agent.errors import Cause, Code, PolicyFault
-from agent.gathering import MAX_NESTED, PATIENCE, Ask, Found, Gap, Gathering, Ports
+from agent.gathering import MAX_NESTED, PATIENCE, Found, Gap, Gathering
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
@@ -55,7 +56,7 @@ class Engine:
         """
         self.config = config
         self.registry = registry
-        self._ports = Ports(registry, revocation, concurrent, clock, trace)
+        self._ports = Ports(registry, revocation, concurrent, clock, trace, policies)
         self._runner = policies
         self._clock = clock
         self._trace = trace
@@ -75,7 +76,8 @@ class Engine:
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
         left, since = [MAX_NESTED], self._clock.monotonic()
         patience = PATIENCE if self._deadline is None else min(PATIENCE, _PATIENT * (self._deadline - since))
-        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, left, [0], since, patience)
+        labour = [min(MAX_LABOUR, MAX_LABOUR * patience / PATIENCE)]
+        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, left, [0], since, patience, labour)
         return await self._verify(ask, rule)
 
     async def _verify(self, ask: Ask, rule: Rule) -> Verdict:
@@ -160,10 +162,13 @@ class _Conclusion:
         return nothing and self._rule.allow_without_evidence and not self._policy.is_program
 
     async def _allows(self, *, inconclusive_passes: bool) -> bool:
-        """What the policy says.  No policy can allow an image without evidence unless its rule says so."""
+        """What the policy says.  No policy can allow an image without evidence unless its rule says so.
+
+        What whoever may push could have written is none.
+        """
         report = self._report
         enough = (Status.PASSED, Status.SKIPPED, *([Status.INCONCLUSIVE] if inconclusive_passes else []))
-        if not report.anywhere(*enough) and not self._rule.allow_without_evidence:
+        if not report.grounds(*enough) and not self._rule.allow_without_evidence:
             return False
 
         def evaluate() -> bool:
@@ -173,7 +178,8 @@ class _Conclusion:
 
     def _allowance(self) -> Verdict:
         report = self._report
-        passed = report.with_status(Status.PASSED) or report.anywhere(Status.PASSED)
+        signed = report.grounds(Status.PASSED)
+        passed = tuple(each for each in report.with_status(Status.PASSED) if each in signed) or signed
         if not passed:
             skipped = report.with_status(Status.SKIPPED)
             why = skipped[0].message if skipped else f"rule {self._rule.name} allows images without evidence"
@@ -181,7 +187,7 @@ class _Conclusion:
         first = passed[0]
         signer = first.extensions.get("SN") or first.extensions.get("Key")
         signed_by = f" by {signer}" if signer else ""
-        all_of_them = max(len(report.outcomes), len(passed))
+        all_of_them = max(sum(not each.unsigned for each in report.outcomes), len(passed))
         text = f"{len(passed)} of {all_of_them} signatures verified{signed_by} ({first.verifier})"
         logged = [check for check in first.checks if check.status in (Status.FAILED, Status.INCONCLUSIVE)]
         text += "".join(f"; only logged: {check.message}" for check in logged)
@@ -208,6 +214,10 @@ class _Conclusion:
         if not failed and not report.anywhere(*Status):
             text = f"no verifier looks at any of the {len(report.artifacts)} artifacts that refer to the image"
             return Verdict(Decision.DENY, Code.NO_EVIDENCE, text, report=report)
+        if not failed and not report.grounds(Status.PASSED, Status.SKIPPED):
+            names = ", ".join(dict.fromkeys(each.verifier for each in report.with_status(Status.PASSED)))
+            text = f"nobody who is trusted signed anything: whoever may push could have attached what {names} passed"
+            return Verdict(Decision.DENY, Code.EVIDENCE_UNSIGNED, text, report=report)
         if not failed:
             return Verdict(Decision.DENY, Code.POLICY_NOT_SATISFIED, self._policy.refusal(report), report=report)
         # Where all verifiers look at everything, one that verified something failed beside it for no harm.

@@ -9,9 +9,10 @@ artifact, and what no verifier looks at is passed over; our own rules ask all of
 referrer of every type, and the referrers of these.
 """
 
-from datetime import datetime
 from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence, cast
 
+from agent import asking
+from agent.asking import Ask, Ports
 from agent.codec import strictjson
 from agent.errors import Cause, Code, LimitExceeded, Malformed, NodesealError, Unavailable
 from agent.formats import Format
@@ -20,13 +21,10 @@ from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
 from agent.model.manifest import EMPTY_CONFIG, IMAGE_CONFIG, Manifest
 from agent.model.outcome import Outcome, Status
-from agent.model.reference import Reference, Repository
+from agent.model.reference import Reference
 from agent.model.report import Artifact, Report
-from agent.model.request import PullRequest
-from agent.model.revocation import Confirmed, Fetched, Inquiry, Paused
+from agent.model.revocation import Confirmed, Fetched, Inquiry, Labour, Paused
 from agent.model.verdict import Decision, Verdict
-from agent.policies import Policy
-from agent.ports import Clock, Concurrent, Registry, RevocationSource, Trace
 from agent.verifier import ALL_TYPES, Verifier
 
 MAX_EVIDENCE = 50
@@ -69,45 +67,6 @@ class Found(NamedTuple):
     report: Report
     gaps: tuple[Gap, ...]
     source: str
-
-
-class Ports(NamedTuple):
-    """What gathering asks the world through."""
-
-    registry: Registry
-    revocation: RevocationSource
-    concurrent: Concurrent
-    clock: Clock
-    trace: Trace
-
-
-class Ask(NamedTuple):
-    """One subject, and how it is asked about.
-
-    `repository` is where its evidence lies.  `depth` is 1 for an image, 2 for its referrers' referrers.  `left` counts
-    down what may still be fetched, `tried` counts signatures that were verified, `since` is when it began (the clock's
-    monotonic seconds), and `patience` how long it may look: all of one image, with whoever asks about its referrers.
-    """
-
-    request: PullRequest
-    repository: Repository
-    verifiers: Sequence[Verifier]
-    policy: Policy
-    now: datetime
-    cosign_tags: bool
-    depth: int
-    left: list[int]
-    tried: list[int]
-    since: float
-    patience: float
-
-    def about(self, descriptor: Descriptor) -> "Ask":
-        """The same about a referrer.
-
-        It belongs to the image, wherever it lies: scopes of trust policies name the image's repository.
-        """
-        reference = Reference(self.request.repository, None, descriptor.digest)
-        return self._replace(request=PullRequest(str(reference), reference, descriptor), depth=self.depth + 1)
 
 
 class _Look(NamedTuple):
@@ -194,8 +153,10 @@ class Gathering:
         def enough(results: Sequence[_Look]) -> bool:
             """Whether no further referrer can change the answer."""
             policy, report = self._ask.policy, self._found(results, (), "").report
-            return policy.allow_stands(report, self.wanted) and policy.evaluate(
-                report, inconclusive_passes=False, now=self._ask.now
+            return (
+                bool(report.grounds(Status.PASSED, Status.SKIPPED))
+                and policy.allow_stands(report, self.wanted)
+                and policy.evaluate(report, inconclusive_passes=False, now=self._ask.now)
             )
 
         results = await self._ports.concurrent.map(look, chosen, enough=enough)
@@ -276,7 +237,7 @@ class Gathering:
         self._ask.left[0] -= 1
         if self._ask.left[0] < 0:
             return self._defect(descriptor.digest, LimitExceeded(f"got more than {MAX_NESTED} referrers of referrers"))
-        artifact_type = descriptor.artifact_type or ""
+        artifact_type, refers = descriptor.artifact_type or "", True
         try:
             manifest = await self._manifest(descriptor)
             artifact_type = self._type(descriptor.digest, manifest)
@@ -284,6 +245,7 @@ class Gathering:
                 self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
                 return _NOTHING
             self._check_subject(manifest, descriptor.digest)
+            refers = manifest.subject is not None
             evidence = manifest._replace(artifact_type=artifact_type)
             handlers, fetched = self._handlers(artifact_type), dict[Descriptor, bytes]()
             outcomes = [await self._verified(each, descriptor, evidence, fetched) for each in handlers]
@@ -300,7 +262,8 @@ class Gathering:
         for outcome in outcomes:
             told = f"{outcome.status.value}: {outcome.message}"
             self._trace.step(f"verify {descriptor.digest}", outcome.verifier, told)
-        artifact = Artifact(self._ask.request.identity, descriptor.digest, artifact_type, tuple(outcomes))
+        identity = self._ask.request.identity
+        artifact = Artifact(identity, descriptor.digest, artifact_type, tuple(outcomes), refers=refers)
         return await self._with_nested(artifact, descriptor)
 
     def _type(self, digest: Digest, manifest: Manifest) -> str:
@@ -310,17 +273,32 @@ class Gathering:
         return manifest.artifact_type if not tagged or (refers and self._concerns(manifest.artifact_type)) else tagged
 
     async def _with_nested(self, artifact: Artifact, descriptor: Descriptor) -> _Look:
-        """The artifact with what refers to it, as far as the policy or a verifier wants to know."""
-        if self._ask.policy.sees_everything:
-            found = await Gathering(self._ask.about(descriptor), self._ports, self._nested).gather()
-            return _Look(artifact._replace(nested=found.report.artifacts), found.gaps, found.report.defects)
-        asking = {each.name for each in self._handlers(artifact.artifact_type) if each.nested}
-        if not any(each.verifier in asking and each.status is not Status.FAILED for each in artifact.outcomes):
-            return _Look(artifact)
-        verdict = await self._nested(self._ask.about(descriptor))
-        outcomes = tuple(_told(each, verdict) if each.verifier in asking else each for each in artifact.outcomes)
-        nested = verdict.report.artifacts if verdict.report else ()
-        return _Look(artifact._replace(outcomes=outcomes, nested=nested))
+        """The artifact with what refers to it, as far as the policy or a verifier wants to know.
+
+        A program is told nothing of what refers to a manifest that names no image: it could be signed for another one.
+        """
+        whole, about = self._ask.policy.sees_everything, self._ask.about(descriptor)
+        look = _Look(artifact)
+        if whole and artifact.refers:
+            found = await Gathering(about, self._ports, self._nested).gather()
+            look = _Look(artifact._replace(nested=found.report.artifacts), found.gaps, found.report.defects)
+        asking = {each.name: each for each in self._handlers(artifact.artifact_type) if each.nested}
+        verdicts: dict[tuple[str, ...], Verdict] = {}
+        outcomes: list[Outcome] = []
+        for outcome in artifact.outcomes:
+            verifier = asking.get(outcome.verifier)
+            if verifier is None or outcome.status is Status.FAILED or (whole and not verifier.signed_by):
+                outcomes.append(outcome)
+                continue
+            names = verifier.signed_by
+            if names not in verdicts:
+                verdicts[names] = await self._nested(about.by_one_of(names) if names else about)
+            outcomes.append(_told(outcome, verdicts[names], refers=artifact.refers))
+        seen = {
+            each.digest: each for verdict in verdicts.values() if verdict.report for each in verdict.report.artifacts
+        }
+        nested = look.artifact.nested if whole and look.artifact else tuple(seen.values())
+        return look._replace(artifact=artifact._replace(outcomes=tuple(outcomes), nested=nested))
 
     async def _manifest(self, descriptor: Descriptor) -> Manifest:
         """A referrer's manifest.  Raises `Malformed`, `Unavailable`."""
@@ -388,6 +366,12 @@ class Gathering:
         try:
             step = next(inquiry)
             while True:
+                if isinstance(step, Labour):
+                    try:
+                        step = inquiry.send(Fetched(await asking.labour(step, self._ask, self._ports)))
+                    except LimitExceeded as error:
+                        step = inquiry.throw(error)
+                    continue
                 if isinstance(step, Confirmed | Paused):
                     await (source.keep(step) if isinstance(step, Confirmed) else self._pause())
                     step = inquiry.send(Fetched(b""))
@@ -447,11 +431,22 @@ class _WrongSubject(Malformed):
     code = Code.SIGNATURE_OF_ANOTHER_IMAGE
 
 
-def _told(outcome: Outcome, nested: Verdict) -> Outcome:
-    """The outcome of evidence once it is known what its own referrers are worth."""
-    if nested.decision is Decision.ALLOW or outcome.status is Status.FAILED:
+def _told(outcome: Outcome, nested: Verdict, *, refers: bool) -> Outcome:
+    """The outcome of evidence once it is known what its own referrers are worth.
+
+    Where its manifest points at no image (`refers`), they say nothing of this one: what needs them is not signed.
+    """
+    if outcome.status is Status.FAILED:
+        return outcome
+    if outcome.unsigned and not refers:
+        message = (
+            f"nobody signed it for this image: a tag names it, and its manifest names no image ({outcome.message})"
+        )
+        return outcome._replace(status=Status.FAILED, message=message, code=Code.EVIDENCE_UNSIGNED, cause=None)
+    if nested.decision is Decision.ALLOW:
         return outcome
     message = f"nested verification failed: {nested.message}"  # Ratify's words
     if nested.decision is Decision.DENY:
         return outcome._replace(status=Status.FAILED, message=message, code=nested.code, cause=None)
-    return outcome._replace(status=Status.INCONCLUSIVE, message=message, cause=outcome.cause or nested.causes[0])
+    cause = outcome.cause or nested.causes[0]  # and who knows whether somebody signed it
+    return outcome._replace(status=Status.INCONCLUSIVE, message=message, cause=cause, unsigned=False)

@@ -76,10 +76,20 @@ class Concurrent(Protocol):
 
 
 class PolicyRunner(Protocol):
-    """Runs what can't be interrupted where it can be: a policy's evaluation, in bounded time and memory."""
+    """Runs what can't be interrupted where it can be, in bounded time and memory.
+
+    That is a policy's evaluation, and the reading of content that is large or takes a schema to check.
+    """
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """What `evaluate` returns; it may raise `PolicyFault`.  Raises `PolicyFault`, also if it was too much."""
+        ...
+
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
+        """What `work` returns.  Raises `LimitExceeded` if it takes more than half of an image's time for such work.
+
+        `left` is what is left of that, one number (s); what it took is taken from it once it is done.
+        """
         ...
 
 

@@ -1,8 +1,8 @@
 """Verifiers as they are configured, each with its format.  Used by the steps of a verification (`agent.gathering`)."""
 
-from typing import Mapping, Sequence
+from typing import Mapping, Sequence, cast
 
-from agent.config.config import VerifierSettings
+from agent.config.config import SIGNED_BY, VerifierSettings
 from agent.formats import Format, format_class
 from agent.model.signer import DeniedSigner
 
@@ -57,6 +57,11 @@ class Verifier:
     def nested(self) -> bool:
         """Whether what refers to its evidence must be verified too."""
         return self._settings.nested
+
+    @property
+    def signed_by(self) -> tuple[str, ...]:
+        """The verifiers one of which must have verified something that refers to its evidence; none if it is empty."""
+        return tuple(cast("Sequence[str]", self._settings.settings.get(SIGNED_BY, ())))
 
     def handles(self, artifact_type: str) -> bool:
         """Whether evidence of this type is for this verifier."""

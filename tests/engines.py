@@ -29,6 +29,10 @@ class OnTheSpot:
         """See `ports.PolicyRunner.run`."""
         return evaluate()
 
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
+        """See `ports.PolicyRunner.labour`."""
+        return work()
+
     def within(self, seconds: float) -> "OnTheSpot":
         """See `agent.adapters.policy_thread.ThreadedWorker.within`."""
         return self

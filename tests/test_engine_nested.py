@@ -20,7 +20,7 @@ from agent.model.evidence import Listing
 from agent.model.manifest import IMAGE_MANIFEST
 from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
-from agent.ports import Clock, Concurrent, Registry
+from agent.ports import Clock, Concurrent, PolicyRunner, Registry
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings
 from tests.engines import OnTheSpot, one_rule, verdict_of
@@ -101,6 +101,7 @@ def verdict(
     clock: Clock | None = None,
     deadline: float | None = None,
     concurrent: Concurrent | None = None,
+    policies: PolicyRunner | None = None,
     **rule: Any,
 ) -> Verdict:
     """What an engine makes of the image."""
@@ -108,7 +109,8 @@ def verdict(
     config = one_rule(policy, [each for each, _ in verifiers], certificates, **rule)
     engine = Engine(
         config._replace(stores=tuple(stores) or config.stores),
-        registry=registry, revocation=Answers(), concurrent=concurrent or OneByOne(), policies=OnTheSpot(),
+        registry=registry, revocation=Answers(), concurrent=concurrent or OneByOne(),
+        policies=policies or OnTheSpot(),
         clock=clock or SystemClock(),
         trace=NoTrace(), deadline=deadline,
     )  # fmt: skip

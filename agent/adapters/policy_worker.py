@@ -1,4 +1,4 @@
-"""`ports.PolicyRunner` in a process of its own, which can be killed: a policy's program may take any time and memory.
+"""`ports.PolicyRunner` in a process of its own, which can be killed: it may take any time and memory.
 
 The process is a copy of this one (`fork`) that works the answer out, writes it to a pipe and ends.  Bounds: seconds by
 the clock, for which it is waited and after which it ends by itself; seconds of work and bytes of memory, by the kernel.
@@ -12,9 +12,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from agent.adapters.inline import run
-from agent.errors import PolicyFault
+from agent.errors import LimitExceeded, PolicyFault
 
 SECONDS = 3.0
 """Longest evaluation, where a pull has its usual 8 s.  Two may be needed."""
@@ -26,6 +27,15 @@ TRIAL_SECONDS = 1.0
 
 MEMORY = 512 * 1024 * 1024
 """Most bytes of memory on top of what this process has mapped."""
+
+LABOUR_SECONDS = 1.5
+"""Longest reading of some content: half of an image's time for that (`agent.asking.MAX_LABOUR`)."""
+
+LABOUR_MEMORY = 96 * 1024 * 1024
+"""The same for the reading of content: the daemon has 256 MiB for everything."""
+
+MAX_ANSWER = 1024 * 1024
+"""Most bytes that come of reading some content."""
 
 MAX_DEPTH = 5_000
 """Python calls in each other: enough for 500 expressions in each other."""
@@ -57,65 +67,93 @@ class ForkedWorker:
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`."""
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        worker = os.fork()
-        if worker == 0:
-            self._work(evaluate, writing)
-        os.close(writing)
+        job = _Job("the policy's evaluation", self._seconds, self._memory, _MAX_MESSAGE)
+        return _done(job, lambda: _YES if evaluate() is True else _NO) == _YES
+
+    async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
+        """See `ports.PolicyRunner.labour`."""
+        begun, seconds = time.monotonic(), max(min(left[0], LABOUR_SECONDS), 0.0)
         try:
-            told = self._answer(reading)
-        finally:
-            os.close(reading)
-            os.kill(worker, signal.SIGKILL)
-            _, status = os.waitpid(worker, 0)
-        if told in (_YES, _NO):
-            return told == _YES
-        if told[:1] == _FAULT:
-            raise PolicyFault(told[1:].decode(errors="replace"))
-        ended = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
-        raise PolicyFault(f"the policy's evaluation ended {ended}, without an answer: it took too much memory or time")
-
-    def _answer(self, reading: int) -> bytes:
-        """What the worker wrote until it closed the pipe.  Raises `PolicyFault` if it took too long."""
-        end = time.monotonic() + self._seconds
-        poll = select.poll()
-        poll.register(reading, select.POLLIN | select.POLLHUP)
-        told = b""
-        while len(told) <= _MAX_MESSAGE:
-            left = end - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
-                raise PolicyFault(f"the policy took more than {self._seconds:g} s")
-            chunk = os.read(reading, _MAX_MESSAGE)
-            if not chunk:
-                break
-            told += chunk
-        return told
-
-    def _work(self, evaluate: Callable[[], bool], writing: int) -> None:
-        """The worker's whole life.  Does not return."""
-        told = b""
-        try:
-            import resource  # a pull without a program has no use for it
-
-            _keep_only(writing)
-            if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
-                os.setpriority(os.PRIO_PROCESS, 0, 0)
-            seconds = int(self._seconds) + 1
-            signal.alarm(seconds)  # ends it even if whoever waits is gone
-            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-            resource.setrlimit(resource.RLIMIT_AS, (_mapped() + self._memory,) * 2)
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            sys.setrecursionlimit(MAX_DEPTH)
-            told = _YES if evaluate() is True else _NO
+            return _done(_Job("reading the content", seconds, LABOUR_MEMORY, MAX_ANSWER), lambda: _YES + work())[1:]
         except PolicyFault as fault:
-            told = _FAULT + fault.message.encode()[: _MAX_MESSAGE - 1]
-        except BaseException as error:  # noqa: BLE001 - a fault like any other: the answer is no
-            told = _FAULT + f"unexpected {type(error).__name__} in the policy's evaluation".encode()
+            raise LimitExceeded(fault.message) from None
         finally:
-            try:
-                os.write(writing, told)
-            finally:
-                os._exit(0)
+            left[0] -= time.monotonic() - begun
+
+
+class _Job(NamedTuple):
+    """What is done, in words, in how many seconds and bytes of memory, and the most bytes that may come of it."""
+
+    what: str
+    seconds: float
+    memory: int
+    most: int
+
+
+def _done(job: _Job, work: Callable[[], bytes]) -> bytes:
+    """What `work` returns in a process of its own; raises `PolicyFault`, also if it was too much."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    worker = os.fork()
+    if worker == 0:
+        _work(job, work, writing)
+    os.close(writing)
+    try:
+        told = _answer(job, reading)
+    finally:
+        os.close(reading)
+        os.kill(worker, signal.SIGKILL)
+        _, status = os.waitpid(worker, 0)
+    if told[:1] in (_YES, _NO) and len(told) <= job.most:
+        return told
+    if told[:1] == _FAULT:
+        raise PolicyFault(told[1:].decode(errors="replace"))
+    ended = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
+    raise PolicyFault(f"{job.what} ended {ended}, without an answer: it took too much memory or time")
+
+
+def _answer(job: _Job, reading: int) -> bytes:
+    """What the worker wrote until it closed the pipe.  Raises `PolicyFault` if it took too long."""
+    end = time.monotonic() + job.seconds
+    poll = select.poll()
+    poll.register(reading, select.POLLIN | select.POLLHUP)
+    told: list[bytes] = []
+    while sum(map(len, told)) <= job.most:
+        left = end - time.monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            raise PolicyFault(f"{job.what} took more than {job.seconds:g} s")
+        chunk = os.read(reading, max(job.most, _MAX_MESSAGE))
+        if not chunk:
+            break
+        told.append(chunk)
+    return b"".join(told)
+
+
+def _work(job: _Job, work: Callable[[], bytes], writing: int) -> None:
+    """The worker's whole life.  Does not return."""
+    told = b""
+    try:
+        import resource  # a pull without a program has no use for it
+
+        _keep_only(writing)
+        if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
+        seconds = int(job.seconds) + 1
+        signal.alarm(seconds)  # ends it even if whoever waits is gone
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (_mapped() + job.memory,) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        sys.setrecursionlimit(MAX_DEPTH)
+        told = work()
+    except PolicyFault as fault:
+        told = _FAULT + fault.message.encode()[: _MAX_MESSAGE - 1]
+    except BaseException as error:  # noqa: BLE001 - a fault like any other: the answer is no
+        told = _FAULT + f"unexpected {type(error).__name__} in {job.what}".encode()
+    finally:
+        try:
+            while told:
+                told = told[os.write(writing, told) :]
+        finally:
+            os._exit(0)
 
 
 def _mapped() -> int:

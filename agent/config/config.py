@@ -29,12 +29,16 @@ class StoreSettings(NamedTuple):
     secrets: tuple[str, ...] = ()
 
 
+SIGNED_BY = "signedBy"
+"""The key in a verifier's settings with the verifiers that must have verified a signature of its evidence."""
+
+
 class VerifierSettings(NamedTuple):
     """One verifier: its name in messages, its type (a key of `agent.formats.FORMATS`), what it looks for.
 
-    `settings` is the JSON object that the format's `parse` returned.  `nested`: what refers to its evidence must be
-    verified too (Ratify's `nestedReferences`).  `owner` is the document that it stands in: only rules of that owner can
-    mean it, so verifiers of two documents may have one name.
+    `settings` is the JSON object that the format's `parse` returned, and `SIGNED_BY` where the configuration has it.
+    `nested`: what refers to its evidence must be verified too (that, or Ratify's `nestedReferences`).  `owner` is the
+    document that it stands in: only rules of that owner can mean it, so verifiers of two documents may have one name.
     """
 
     name: str

@@ -14,10 +14,11 @@ from agent.codec import strictjson
 from agent.config import checking
 from agent.config.checking import Finding
 from agent.config.plugins import at
-from agent.config.schema import DURATION
 from agent.config.sources import SECTION
+from agent.config.words import DURATION
 from agent.errors import Malformed, Problem
 from agent.model.documents import Documents
+from agent.model.duration import seconds
 from agent.registry.urls import Url
 from agent.trust import certificate_documents
 
@@ -30,9 +31,6 @@ GREATEST_KEPT = 2160 * 3600.0
 """Bounds and defaults, in seconds; kept for `USUAL_TIMES` intervals, and no less than a day, if nothing is written."""
 
 USUAL_TIMES = 3
-
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(h|ms|m|s)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 class KeySource(NamedTuple):
@@ -48,11 +46,6 @@ class KeySource(NamedTuple):
     keep_for: float
     cas: tuple[bytes, ...]
     pin: str
-
-
-def seconds(text: str) -> float:
-    """A length of time as Go writes it."""
-    return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
 
 
 def read(root: object, documents: Documents, findings: list[Finding], problems: list[Problem]) -> dict[str, KeySource]:

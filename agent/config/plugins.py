@@ -5,17 +5,21 @@ from typing import NamedTuple, cast
 
 from agent.config import checking
 from agent.config.checking import Finding
+from agent.config.config import SIGNED_BY
 from agent.formats import Format, loaded
 
 Object = Mapping[str, object]
 
-_COMMON_KEYS = ("name", "type", "artifactTypes", "version", "nestedReferences")
+_COMMON_KEYS = ("name", "type", "artifactTypes", "version", "nestedReferences", SIGNED_BY)
 _NAMING_PROVIDERS = ("verificationCertStores", "keys", "trustPolicies")
 _MAX_TYPE_LENGTH = 255
 
 
 class VerifierEntry(NamedTuple):
-    """A verifier whose common keys are read and whose options are not.  `nested`: see `VerifierSettings.nested`."""
+    """A verifier whose common keys are read and whose options are not.  `nested`: see `VerifierSettings.nested`.
+
+    `signed_by` are names of verifiers, of our own section alone: see `agent.config.config.SIGNED_BY`.
+    """
 
     path: checking.Path
     name: str
@@ -23,6 +27,7 @@ class VerifierEntry(NamedTuple):
     artifact_types: tuple[str, ...]
     nested: bool
     options: Object
+    signed_by: tuple[str, ...] = ()
 
 
 def at(value: object, *path: str | int) -> object:
@@ -57,9 +62,10 @@ def read_verifiers(
         types = _artifact_types(at(plugin, "artifactTypes"), (*path, "artifactTypes"), findings)
         if at(plugin, "artifactTypes") is None:
             types = resolved(formats[verifier_type]).artifact_types
-        nested = bool(at(plugin, "nestedReferences"))
+        signed_by = _signed_by(plugin, path, findings)
+        nested = bool(at(plugin, "nestedReferences") or signed_by)
         options = _options(cast("Object", plugin), path, findings)
-        found.append(VerifierEntry(path, name, verifier_type, types, nested, options))
+        found.append(VerifierEntry(path, name, verifier_type, types, nested, options, signed_by))
     return found
 
 
@@ -86,6 +92,13 @@ def _artifact_types(value: object, path: checking.Path, findings: list[Finding])
         if not each or len(each) > _MAX_TYPE_LENGTH or not (each.isascii() and each.isprintable()) or " " in each
     )
     return tuple(dict.fromkeys(types))
+
+
+def _signed_by(plugin: object, path: checking.Path, findings: Sequence[Finding]) -> tuple[str, ...]:
+    """The names under that key, as far as they have the form; Ratify has no such key."""
+    names, where = at(plugin, SIGNED_BY), (*path, SIGNED_BY)
+    told = any(finding.path[: len(where)] == where for finding in findings)
+    return tuple(names) if isinstance(names, list) and not told else ()
 
 
 def _options(plugin: Object, path: checking.Path, findings: list[Finding]) -> Object:

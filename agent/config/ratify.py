@@ -23,11 +23,12 @@ from agent.config import (
     lockoutcheck,
     loopback,
     programs,
+    reportcheck,
     rootages,
     signerlist,
 )
 from agent.config.checking import Finding
-from agent.config.config import Config, StoreSettings, VerifierSettings
+from agent.config.config import SIGNED_BY, Config, StoreSettings, VerifierSettings
 from agent.config.dialect import Node, Placing
 from agent.config.dialectschema import MAX_LISTED, MAX_LISTED_LENGTH
 from agent.config.keysources import KeySource
@@ -162,6 +163,7 @@ class _Reading:
         )
         verifiers = [*ratifys, *own]
         refuse_shared_names(verifiers, findings)
+        findings += reportcheck.unknown_signers(verifiers)
         has_rules = at(root, *dialect.RULES) is not None
         policy_problems: list[Problem] = []
         default = dialect.read_default(root, findings)
@@ -247,7 +249,8 @@ class _Reading:
                 keys[verifier.name] = [KeysUsed(each.source, each.name, each.keep_for) for each in taken]
                 certificates |= parsed.certificates
                 kinds = verifier.artifact_types
-                settings.append(VerifierSettings(verifier.name, verifier.type, kinds, parsed.settings, verifier.nested))
+                made = {**parsed.settings, SIGNED_BY: verifier.signed_by} if verifier.signed_by else parsed.settings
+                settings.append(VerifierSettings(verifier.name, verifier.type, kinds, made, verifier.nested))
         return tuple(settings), certificates, keys
 
     def _rules(
@@ -274,10 +277,13 @@ class _Reading:
                     for each in verifiers
                     if each.name not in used
                 )
+                findings += reportcheck.under_own_rules(rules, verifiers)
             return rules
         policy = self._ratifys_policy(problems)
         if policy.name == "configpolicy" and not any(finding.fatal for finding in findings):
             findings += _listed_in_vain(policy, ratifys)  # else a verifier may be missing that a person did write
+        if not any(finding.fatal for finding in findings):
+            findings += reportcheck.under_ratifys_policy(policy, verifiers)
         names = tuple(each.name for each in verifiers)
         findings += dialect.refused_thresholds(verifiers, names)
         only = Rule(DEFAULT_RULE, (EVERYTHING,), names, policy, enforcement=default.enforcement)

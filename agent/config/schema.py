@@ -15,14 +15,13 @@ from typing import cast
 
 from agent.config.cosignschema import COSIGN_VERIFIER, COSIGN_VERIFIER_KEYS, OWN_VERIFIERS
 from agent.config.dialectschema import DIALECT
+from agent.config.keyproviderschema import KEY_PROVIDERS
+from agent.config.reportschema import OWN_REPORT_VERIFIERS, REPORT_VERIFIERS
 from agent.config.verifierschema import NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS
-from agent.config.words import Schema, not_supported, obj, server_only, text
+from agent.config.words import PLUGIN_DIRECTORIES, VERSION, Schema, not_supported, obj, server_only, text
 
 MAX_VERIFIERS = 64
 """Most verifiers of one configuration."""
-
-DURATION = r"^([0-9]{1,6}(\.[0-9]{1,3})?(h|ms|m|s)){1,4}$"
-"""A length of time as Go writes it."""
 
 MAX_STORES = 8
 """Most stores of one configuration."""
@@ -30,17 +29,6 @@ MAX_STORES = 8
 MAX_SECRETS = 8
 """Most Secrets of one store: each is followed by a connection of its own."""
 
-MAX_KEY_PROVIDERS = 64
-"""Most key providers of one configuration."""
-
-_VERSION = text("Version", 'Version of this section\'s form, for example "1.0.0".')
-_PLUGIN_DIRECTORIES: Schema = {
-    "title": "Plugin folders",
-    "description": "Folders with external plugins.  Not supported: nothing but an empty list is taken.",
-    "type": "array",
-    "maxItems": 0,
-    "x-expected": "an empty list or no such key: this version runs no external plugins",
-}
 _SOURCE = not_supported("Plugin source", "Where Ratify downloads a plugin from.", "plugins that are downloaded")
 _MILLISECONDS: Schema = {"type": "integer", "minimum": 0}
 
@@ -156,7 +144,7 @@ _STORE_PLUGIN = obj(
         "localCachePath": server_only("Cache folder", "Ratify's folder of fetched content.", {"type": "string"}),
         "cacheEnabled": server_only("Cache of listings", "Whether Ratify caches listings.", {"type": "boolean"}),
         "ttl": server_only("Cache lifetime", "How long Ratify's cache of listings lasts (s).", {"type": "integer"}),
-        "version": _VERSION,
+        "version": VERSION,
         "source": _SOURCE,
     },
     required=("name",),
@@ -166,8 +154,8 @@ _STORE = obj(
     "Stores",
     "Where signatures are looked for.",
     {
-        "version": _VERSION,
-        "pluginBinDirs": _PLUGIN_DIRECTORIES,
+        "version": VERSION,
+        "pluginBinDirs": PLUGIN_DIRECTORIES,
         "plugins": {
             "title": "Store plugins",
             "description": "The stores.  An image is resolved by the first that can; its referrers are those of all.",
@@ -226,7 +214,7 @@ _POLICY_PLUGIN = obj(
             "type": "boolean",
             "default": False,
         },
-        "version": _VERSION,
+        "version": VERSION,
         "source": _SOURCE,
     },
     required=("name",),
@@ -235,7 +223,7 @@ _POLICY_PLUGIN = obj(
 _POLICY = obj(
     "Policy",
     "Which policy decides over what the verifiers found.",
-    {"version": _VERSION, "pluginBinDirs": _PLUGIN_DIRECTORIES, "plugin": _POLICY_PLUGIN},
+    {"version": VERSION, "pluginBinDirs": PLUGIN_DIRECTORIES, "plugin": _POLICY_PLUGIN},
     required=("plugin",),
 )
 
@@ -253,7 +241,10 @@ _VERIFIER_PROPERTIES: Schema = {
     )
     | {"x-expected": "1 to 128 characters without '/'"},
     "type": text(
-        "Type", "Kind of the verifier: `notation` or `cosign`.  `name` if it is missing.", examples=["notation"]
+        "Type",
+        "Kind of the verifier: `notation`, `cosign`, `sbom`, `vulnerabilityreport` or `schemavalidator`.  `name` if it "
+        "is missing.",
+        examples=["notation"],
     ),
     "artifactTypes": text(
         "Artifact types",
@@ -261,7 +252,7 @@ _VERIFIER_PROPERTIES: Schema = {
         maxLength=4096,
         examples=["application/vnd.cncf.notary.signature"],
     ),
-    "version": _VERSION,
+    "version": VERSION,
     "nestedReferences": {
         "title": "Nested references",
         "description": "If this is no empty text, what refers to this verifier's evidence is verified too, under the "
@@ -292,7 +283,7 @@ _VERIFIER_PLUGIN: Schema = {
             },
             "then": {"$ref": f"#/$defs/{kind}Verifier"},
         }
-        for kind in ("notation", "cosign")
+        for kind in ("notation", "cosign", *(kind for kind, _, _ in REPORT_VERIFIERS))
     ],
 }
 
@@ -300,8 +291,8 @@ _VERIFIER = obj(
     "Verifiers",
     "Who looks at the signatures.",
     {
-        "version": _VERSION,
-        "pluginBinDirs": _PLUGIN_DIRECTORIES,
+        "version": VERSION,
+        "pluginBinDirs": PLUGIN_DIRECTORIES,
         "plugins": {
             "title": "Verifier plugins",
             "description": "The verifiers, in order: the first one whose artifact types match takes an artifact.",
@@ -315,77 +306,6 @@ _VERIFIER = obj(
     required=("plugins",),
 )
 
-
-def _duration(title: str, description: str, example: str) -> Schema:
-    """A length of time as Go writes it, which Ratify takes."""
-    return text(title, description, pattern=DURATION, maxLength=32, examples=[example]) | {
-        "x-expected": 'a length of time like "12h" or "1h30m"'
-    }
-
-
-_KEY_PROVIDER = obj(
-    "Key provider",
-    "A source of certificates or public keys, under a name that verifiers refer to.",
-    {
-        "name": text("Name", "Name of the key provider; unique.", maxLength=256, examples=["shop-certificates"]),
-        "type": text("Type", "Kind of the key provider: `inline` or `url`.", enum=["inline", "url"])
-        | {"x-expected": '"inline" or "url": this version fetches certificates from nowhere else'},
-        "contentType": text(
-            "Content type",
-            "What the value is: `certificate`, or `key` for public keys without certificates.",
-            enum=["certificate", "key"],
-        ),
-        "value": text("Value", "The certificates or public keys, as PEM; several may stand one after another."),
-        "url": text("URL", "Where the certificates are, as PEM or DER: an https URL.", maxLength=2048),
-        "refreshInterval": _duration("Refresh interval", "How often they are fetched anew, from 1m to 720h.", "12h"),
-        "keepFor": _duration(
-            "Keep for",
-            "How long they count after they were last fetched, from the refresh interval to 2160h; three intervals, "
-            "but at least 24h, if it is missing.",
-            "36h",
-        ),
-        "caBundle": text("CA bundle", "The document with the CA certificates that the URL's TLS is verified against."),
-        "sha256": text("SHA-256", "What the content must be, in hexadecimal.", pattern="^[0-9a-f]{64}$"),
-    },
-    required=("name", "type"),
-) | {
-    "if": {"properties": {"type": {"const": "inline"}}},
-    "then": {"required": ["contentType", "value"]},
-    "else": {
-        "if": {"properties": {"type": {"const": "url"}}},
-        "then": {
-            "required": ["url"],
-            "properties": {
-                "url": {"title": "URL", "description": "Where the certificates are, an https URL"},
-                "contentType": {
-                    "title": "Content type",
-                    "description": "What is there: certificates.",
-                    "const": "certificate",
-                    "x-expected": '"certificate": public keys stand here or in a document',
-                },
-            },
-        },
-    },
-}
-
-_KEY_PROVIDERS = obj(
-    "Key providers",
-    "Where certificates come from that are no documents.  In Ratify these are resources of a cluster.",
-    {
-        "version": _VERSION,
-        "pluginBinDirs": _PLUGIN_DIRECTORIES,
-        "plugins": {
-            "title": "Key provider plugins",
-            "description": "The key providers, each with a name of its own.",
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MAX_KEY_PROVIDERS,
-            "items": _KEY_PROVIDER,
-            "x-expected": f"a list of 1 to {MAX_KEY_PROVIDERS} key providers",
-        },
-    },
-    required=("plugins",),
-)
 
 _EXECUTOR = obj(
     "Executor",
@@ -432,7 +352,7 @@ SCHEMA: Mapping[str, object] = {
             "executor": _EXECUTOR,
             "crl": _CRL,
             "logger": _LOGGER,
-            "keyManagementProvider": _KEY_PROVIDERS,
+            "keyManagementProvider": KEY_PROVIDERS,
             "nodeseal": DIALECT,
         },
     ),
@@ -455,6 +375,14 @@ SCHEMA: Mapping[str, object] = {
             **COSIGN_VERIFIER,
             "properties": {**dict.fromkeys(_VERIFIER_KEYS, True), **COSIGN_VERIFIER_KEYS},
         },
+        **{
+            f"{kind}Verifier": {
+                **verifier,
+                "properties": {**dict.fromkeys(_VERIFIER_KEYS, True), **keys},
+                "x-unknownKeys": "warn",
+            }
+            for kind, verifier, keys in REPORT_VERIFIERS
+        },
         "ownVerifier": {
             "title": "Verifier",
             "description": "One verifier: what it is called, what kind it is, whom it trusts.",
@@ -462,7 +390,10 @@ SCHEMA: Mapping[str, object] = {
             "properties": {
                 "name": _VERIFIER_PROPERTIES["name"],
                 "type": text(
-                    "Type", "Kind of the verifier: `notation`, `cosign` or `attestation`.", examples=["cosign"]
+                    "Type",
+                    "Kind of the verifier: `notation`, `cosign`, `attestation`, `sbom`, `vulnerabilityreport` or "
+                    "`schemavalidator`.",
+                    examples=["cosign"],
                 ),
                 "artifactTypes": _VERIFIER_PROPERTIES["artifactTypes"],
             },
@@ -476,7 +407,11 @@ SCHEMA: Mapping[str, object] = {
                         "additionalProperties": False,
                     },
                 }
-                for kind, verifier, keys in (("notation", NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS), *OWN_VERIFIERS)
+                for kind, verifier, keys in (
+                    ("notation", NOTATION_VERIFIER, NOTATION_VERIFIER_KEYS),
+                    *OWN_VERIFIERS,
+                    *OWN_REPORT_VERIFIERS,
+                )
             ],
         },
     },

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 
 Schema = dict[str, object]
 
+DURATION = r"^([0-9]{1,6}(\.[0-9]{1,3})?(h|ms|m|s)){1,4}$"
+"""A length of time as Go writes it."""
+
 
 def text(title: str, description: str, **keywords: object) -> Schema:
     """A text of at least one character; `keywords` are further keywords of JSON Schema."""
@@ -54,3 +57,21 @@ def server_only(title: str, description: str, schema: Mapping[str, object]) -> S
         **schema,
         "x-warning": "no such key: it tunes Ratify's own process and has no effect here",
     }
+
+
+def duration(title: str, description: str, example: str) -> Schema:
+    """A length of time as Go writes it, which Ratify takes."""
+    return text(title, description, pattern=DURATION, maxLength=32, examples=[example]) | {
+        "x-expected": 'a length of time like "12h" or "1h30m"'
+    }
+
+
+VERSION = text("Version", 'Version of this section\'s form, for example "1.0.0".')
+PLUGIN_DIRECTORIES: Schema = {
+    "title": "Plugin folders",
+    "description": "Folders with external plugins.  Not supported: nothing but an empty list is taken.",
+    "type": "array",
+    "maxItems": 0,
+    "x-expected": "an empty list or no such key: this version runs no external plugins",
+}
+"""What stands in every section of plugins."""

@@ -21,6 +21,9 @@ FORMATS: Mapping[str, str] = {
     "attestation": "agent.formats.attestation:AttestationFormat",
     "cosign": "agent.formats.cosign:CosignFormat",
     "notation": "agent.formats.notation:NotationFormat",
+    "sbom": "agent.formats.sbom:SbomFormat",
+    "schemavalidator": "agent.formats.schemavalidator:SchemaValidatorFormat",
+    "vulnerabilityreport": "agent.formats.vulnerabilityreport:VulnerabilityReportFormat",
 }
 
 OURS_ALONE = ("attestation",)
@@ -32,6 +35,8 @@ SIGNATURES = ("cosign", "notation")
 
 EVIDENCE = tuple(kind for kind in FORMATS if kind not in SIGNATURES)
 """Those whose evidence says something of the image."""
+REPORTS = ("sbom", "schemavalidator", "vulnerabilityreport")
+"""Those whose evidence nobody has signed by itself: what they verify is a ground for nothing (`Outcome.unsigned`)."""
 
 
 class ParsedOptions(NamedTuple):

@@ -25,7 +25,8 @@ class Manifest(NamedTuple):
 
     `artifact_type` is what the artifact says it is: the manifest's own field, or the config's media type for
     manifests from before OCI 1.1; `blobs` are its layers; `subject` is the image that it points at.  `annotations` are
-    what stands beside each of `blobs`, decoded and of whatever form: nobody has looked at them.
+    what stands beside each of `blobs`, `notes` the manifest's own; both decoded and of whatever form: nobody has looked
+    at them.
     """
 
     media_type: str
@@ -33,6 +34,7 @@ class Manifest(NamedTuple):
     blobs: tuple[Descriptor, ...]
     subject: Descriptor | None
     annotations: tuple[object, ...] = ()
+    notes: object = None
 
     @classmethod
     def from_json(cls, value: object, media_type: str) -> "Manifest":
@@ -63,6 +65,7 @@ class Manifest(NamedTuple):
             blobs,
             None if subject is None else Descriptor.from_json(subject, "manifest.subject"),
             tuple(item.get("annotations") for item in listed),
+            value.get("annotations"),
         )
 
 

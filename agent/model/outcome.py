@@ -64,6 +64,7 @@ class Outcome(NamedTuple):
     no longer pass, as far as the evidence tells: None if it names no end.  `told_until` is the moment at which others
     (who tell of revocation) may say something new: None if nobody was asked.
     `signers` are names of those who signed, each the same wherever it signs; empty where a format does not tell them.
+    `unsigned`: whoever may push could have written what it rests on, so that it is a ground for nothing by itself.
     """
 
     digest: Digest
@@ -79,3 +80,4 @@ class Outcome(NamedTuple):
     valid_until: datetime | None = None
     told_until: datetime | None = None
     signers: tuple[str, ...] = ()
+    unsigned: bool = False

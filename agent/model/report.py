@@ -11,7 +11,8 @@ class Artifact(NamedTuple):
     """One referrer of `subject` (`repository@digest`): `digest` is its manifest's.
 
     `outcomes` are those of the verifiers that look at its type, in the configuration's order; none if nobody does.
-    `nested` are its own referrers, as far as a policy wants to know of them.
+    `nested` are its own referrers, as far as a policy wants to know of them.  `refers`: its manifest points at the
+    subject; what a tag names need not, and then whoever signed it may have meant it of another image.
     """
 
     subject: str
@@ -19,12 +20,19 @@ class Artifact(NamedTuple):
     artifact_type: str
     outcomes: tuple[Outcome, ...]
     nested: "tuple[Artifact, ...]" = ()
+    refers: bool = True
 
     def all_outcomes(self) -> Iterator[Outcome]:
         """Its own outcomes, and those of what is nested in it."""
         yield from self.outcomes
         for artifact in self.nested:
             yield from artifact.all_outcomes()
+
+    def grounds(self) -> Iterator[Outcome]:
+        """Those of them that somebody who is trusted may stand behind, for the subject."""
+        yield from (outcome for outcome in self.outcomes if not outcome.unsigned)
+        for artifact in self.nested if self.refers else ():
+            yield from artifact.grounds()
 
 
 class Report(NamedTuple):
@@ -56,3 +64,8 @@ class Report(NamedTuple):
     def anywhere(self, *statuses: Status) -> tuple[Outcome, ...]:
         """All outcomes that have one of `statuses`, nested ones too."""
         return tuple(outcome for outcome in self.everything() if outcome.status in statuses)
+
+    def grounds(self, *statuses: Status) -> tuple[Outcome, ...]:
+        """All outcomes that have one of `statuses` and are a ground for something: see `Outcome.unsigned`."""
+        found = (each for artifact in self.artifacts for each in artifact.grounds())
+        return tuple(outcome for outcome in found if outcome.status in statuses)

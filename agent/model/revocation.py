@@ -1,6 +1,6 @@
-"""What is asked of those who know which certificates were revoked."""
+"""What a check asks while it goes on: those who know which certificates were revoked, and whoever runs it."""
 
-from typing import Generator, NamedTuple, TypeVar
+from typing import Callable, Generator, NamedTuple, TypeVar
 
 Result = TypeVar("Result")
 
@@ -38,7 +38,16 @@ class Paused(NamedTuple):
     """One of several signatures was verified: whoever runs the check may let others go on, or end it."""
 
 
-Inquiry = Generator[RevocationQuery | Confirmed | Paused, Fetched, Result]
+class Labour(NamedTuple):
+    """Work on content that others chose, to be done where it can be ended: it may take any time and memory.
+
+    `work` returns bytes, which are the answer, and raises nothing.  What takes too much is thrown as `LimitExceeded`.
+    """
+
+    work: Callable[[], bytes]
+
+
+Inquiry = Generator[RevocationQuery | Confirmed | Paused | Labour, Fetched, Result]
 """A check that has to ask: yields queries and is sent answers; what fails is thrown into it.
 
 What it is sent for a `Confirmed`, or a `Paused`, means nothing.

@@ -96,7 +96,7 @@ def asleep() -> bool:
 @pytest.mark.parametrize("evaluate", [busy, asleep])
 def test_evaluation_that_does_not_end_is_killed(evaluate: Callable[[], bool]) -> None:
     start = time.monotonic()
-    assert refused(evaluate, seconds=0.3) == "the policy took more than 0.3 s"
+    assert refused(evaluate, seconds=0.3) == "the policy's evaluation took more than 0.3 s"
     assert time.monotonic() - start < 10
 
 

@@ -16,7 +16,7 @@ from agent.model.manifest import IMAGE_MANIFEST, Manifest
 from agent.model.outcome import Outcome
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
-from agent.model.revocation import Confirmed, Fetched, Inquiry, Paused, RevocationQuery
+from agent.model.revocation import Confirmed, Fetched, Inquiry, Labour, Paused, RevocationQuery
 from tests.signing import ARTIFACT_TYPE, ENVELOPE_TYPE, Signer, trust_policy
 
 SUBJECT = Descriptor(IMAGE_MANIFEST, Digest.of(b"the image"), 1234)
@@ -110,6 +110,8 @@ def decided(inquiry: Inquiry[Outcome], answers: Mapping[str, bytes] = MappingPro
         while True:
             if isinstance(step, Confirmed | Paused):
                 step = inquiry.send(Fetched(b""))
+            elif isinstance(step, Labour):
+                step = inquiry.send(Fetched(step.work()))
             elif step.url in answers:
                 step = inquiry.send(Fetched(answers[step.url]))
             else:

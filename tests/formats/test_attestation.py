@@ -452,7 +452,7 @@ def test_ratify_has_no_such_verifier() -> None:
     config, problems = read(ratifys(type="attestation", name="provenance", key="shop.pub", predicateType="vuln"))
     assert config is None
     assert problems["verifier.plugins[0].type"].endswith(
-        "one of cosign, notation: no other type of verifier is supported"
+        "one of cosign, notation, sbom, schemavalidator, vulnerabilityreport: no other type of verifier is supported"
     )
 
 

@@ -21,13 +21,16 @@ from agent.adapters.http_wire import Deadline, Wire
 from agent.codec import (
     cms,
     dsse,
+    instances,
     manifestyaml,
     pem,
     rekorentry,
+    sarif,
     signaturelines,
     signednote,
     sigstorebundle,
     simplesigning,
+    spdx,
     statement,
     strictjson,
     strictyaml,
@@ -70,7 +73,7 @@ from agent.trust import (
     trustpolicy_document,
 )
 from agent.trust.revocationstatus import Unusable
-from tests import signing_cosign
+from tests import reports, signing_cosign
 from tests import signing_sigstore as sigstore
 from tests.codec import evidence
 from tests.hostile import messages
@@ -265,6 +268,19 @@ def _voucher_annotations() -> list[bytes]:
     return [json.dumps(made.annotations).encode()]
 
 
+def _scan(data: bytes) -> None:
+    for run in sarif.parse(data):
+        for rule in run.found[:100]:
+            run.severity(rule)
+
+
+def _instance(data: bytes) -> None:
+    """Under a schema without a regular expression that hangs."""
+    schema = {"type": "object", "properties": {"by": {"type": "string"}, "tags": {"uniqueItems": True}}}
+    if len(data) < 4096:
+        instances.check(data, schema, "fuzz")
+
+
 def _checkpoints() -> list[bytes]:
     entry = _SIGSTORE.second_entry(sigstore.hashedrekord(b"", b"", b""), extra="more\n")
     checkpoint: str = entry["inclusionProof"]["checkpoint"]["envelope"]
@@ -381,6 +397,12 @@ TARGETS: Mapping[str, Target] = {
     "statement": Target(
         statement.parse, (Malformed,), lambda: [evidence.statement(), evidence.statement(annotations={"a": 1})]
     ),
+    "spdx": Target(spdx.parse, (Malformed,), lambda: [reports.spdx(), reports.spdx(creationInfo=None)]),
+    "sarif": Target(_scan, (Malformed,), lambda: [reports.sarif(), reports.sarif(scanner="grype", found=[])]),
+    "instance": Target(_instance, (Malformed,), lambda: [b'{"by": "a", "tags": [1, "1", [], {"x": null}]}']),
+    "schema": Target(
+        lambda data: instances.schema(data, "fuzz"), (Malformed,), lambda: [json.dumps(reports.SCHEMA).encode()]
+    ),
     "checkpoint": Target(
         lambda data: signednote.parse(data.decode("utf-8", "replace")), (Malformed,), _checkpoints
     ),
@@ -446,7 +468,8 @@ MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines", "members": "log-entry",
     "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
-    "signednote": "checkpoint", "rekorentry": "log-entry",
+    "signednote": "checkpoint", "rekorentry": "log-entry", "spdx": "spdx", "gomembers": "spdx",
+    "sarif": "sarif", "instances": "instance",
 }  # fmt: skip
 
 

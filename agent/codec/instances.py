@@ -1,0 +1,93 @@
+"""JSON documents under a JSON Schema: whether a document has the form that the schema asks for.
+
+Drafts 3 to 2020-12, by the jsonschema library.  The schema is the operator's, and is looked through when it is
+published: then nothing of it leads anywhere else.  The document is anybody's, and may take the library any time (a
+regular expression, a list of unique items): `check` is run where it can be ended.  `format` says nothing, as the
+standard has it; regular expressions are Python's.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from jsonschema import Draft202012Validator, SchemaError
+from jsonschema.validators import validator_for
+from jsonschema_specifications import REGISTRY
+from referencing import Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import specification_with
+
+from agent.codec import strictjson
+from agent.errors import Code, LimitExceeded, Malformed
+
+MAX_SIZE = 4 * 1024 * 1024
+"""Largest document taken, in bytes."""
+
+MAX_VALUES = 50_000
+"""Most JSON values of a document, about: each takes the library some 20 microseconds."""
+
+MAX_SCHEMA = 512 * 1024
+"""Largest schema taken, in bytes; SARIF's has 110 KiB."""
+
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+_LONGEST = 120
+
+Schema = Mapping[str, Any]
+
+
+class FormDiffers(Malformed):
+    """A document that has not the form that its schema asks for."""
+
+    code = Code.CONTENT_REFUSED
+
+
+def schema(content: bytes, where: str) -> Schema:
+    """A schema that can be used, with all that it refers to in it.  Raises `Malformed`, naming `where`."""
+    value = strictjson.decode(content, where, limit=MAX_SCHEMA)
+    if not isinstance(value, dict):
+        raise Malformed(f"{where}: got {type(value).__name__}; expected an object, a JSON Schema")
+    dialect = value.get("$schema", Draft202012Validator.META_SCHEMA["$id"])
+    kind = validator_for({"$schema": dialect}, default=None) if isinstance(dialect, str) else None
+    if kind is None:
+        raise Malformed(f"{where}: $schema: got {ascii(dialect)[:80]}; expected a draft of JSON Schema, 3 to 2020-12")
+    try:
+        kind.check_schema(value, format_checker=kind.FORMAT_CHECKER)
+        resource = Resource.from_contents(value, default_specification=specification_with(dialect))
+        for reference in _references(resource, REGISTRY.resolver_with_root(resource)):
+            raise Malformed(f"{where}: got a reference to {ascii(reference)[:80]}; expected all of it in this document")
+    except SchemaError as error:
+        place = "/".join(map(str, error.absolute_path))
+        raise Malformed(
+            f"{where}: got no JSON Schema (at {ascii(place)[1:-1][:80]}); expected one of its draft"
+        ) from None
+    except RecursionError:
+        raise LimitExceeded(f"{where}: got a schema nested too deeply") from None
+    return value
+
+
+def check(content: bytes, given: object, where: str) -> None:
+    """Check a document under a schema that `schema` has returned.  Raises `Malformed` or `FormDiffers`."""
+    value = strictjson.decode(content, where, limit=MAX_SIZE, most=MAX_VALUES)
+    under = cast("Schema", given)
+    kind = validator_for(under, default=Draft202012Validator)
+    try:
+        error = next(kind(under, registry=REGISTRY).iter_errors(value), None)
+    except Unresolvable:
+        raise Malformed(f"{where}: got a schema that leads elsewhere; expected all of it in one document") from None
+    if error is not None:
+        place = "/".join(map(str, error.absolute_path)) or "the document"
+        got = f"something else at {ascii(place)[1:-1][:_LONGEST]}"
+        raise FormDiffers(f"{where}: got {got}; expected what the schema says ({error.validator})")
+
+
+def _references(resource: Any, resolver: Any) -> Iterator[str]:
+    """Every reference in a schema that leads to nothing known."""
+    if isinstance(resource.contents, dict):
+        for name in _REFERENCES:
+            reference = resource.contents.get(name)
+            if isinstance(reference, str):
+                try:
+                    resolver.lookup(reference)
+                except Unresolvable:
+                    yield reference
+    for each in resource.subresources():
+        yield from _references(each, resolver.in_subresource(each))

@@ -1,0 +1,91 @@
+"""Scans in SARIF: which rules a scanner found broken, and how bad it says that is.
+
+Static Analysis Results Interchange Format 2.1.0 (OASIS), "Run object" and what is in it.  Read are, of every run, the
+scanner's name, the results' rule ids, and the help text of the rules, in which scanners of images write the severity.
+The structure of what is read is checked; the rest is passed over, so that this is no validation under SARIF's schema.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agent.codec import strictjson
+from agent.codec.gomembers import items, members, text
+from agent.errors import Code, Malformed
+
+MAX_SIZE = 8 * 1024 * 1024
+"""Largest report taken, in bytes: 5,000 findings, each with its rule, have about that."""
+
+MAX_VALUES = 300_000
+"""Most JSON values of a report, about."""
+
+MAX_RUNS = 64
+MAX_RESULTS = 50_000
+"""Most results, and most rules, of one run."""
+
+_SEVERITY = re.compile(r"Severity:\s*(\w+)")
+
+
+class UnsupportedVersion(Malformed):
+    """A report of another version."""
+
+    code = Code.EVIDENCE_UNSUPPORTED
+
+
+class Run(NamedTuple):
+    """One run of a scanner.
+
+    `scanner` is its name in lower case; `found` are the ids of the rules that it found broken, in order, each once;
+    `help` is the help text of rules by their ids.
+    """
+
+    scanner: str
+    found: tuple[str, ...]
+    help: Mapping[str, str]
+
+    def severity(self, rule: str) -> str:
+        """How bad the rule's help text says that it is, in lower case; empty if it does not say."""
+        match = _SEVERITY.search(self.help.get(rule, ""))
+        return match[1].lower() if match else ""
+
+
+def parse(content: bytes) -> tuple[Run, ...]:
+    """Read a report, one run at least.  Raises `Malformed` or `LimitExceeded`."""
+    decoded = strictjson.decode(content, "scan", limit=MAX_SIZE, most=MAX_VALUES)
+    value = members(decoded, ("version", "runs"), "scan")
+    if value.get("version") != "2.1.0":
+        got = "none" if value.get("version") is None else ascii(value["version"])[:40]
+        raise UnsupportedVersion(f"scan: version: got {got}; expected 2.1.0, of SARIF")
+    runs = items(value, "runs", "scan", most=MAX_RUNS)
+    if not runs:
+        raise Malformed("scan: runs: got none; expected at least one: nothing says that the image was looked at")
+    return tuple(_run(each, f"scan: runs[{i}]") for i, each in enumerate(runs))
+
+
+def _run(value: object, where: str) -> Run:
+    run = members(value, ("tool", "results"), where)
+    driver = members(members(run.get("tool"), ("driver",), f"{where}.tool").get("driver"), ("name", "rules"), where)
+    scanner = text(driver, "name", f"{where}.tool.driver").lower()
+    if not scanner:
+        raise Malformed(f"{where}.tool.driver.name: got none; expected the scanner's name")
+    if run.get("results") is None:
+        raise Malformed(f"{where}.results: got none; expected a list: without one, nothing was looked for")
+    results = items(run, "results", where, most=MAX_RESULTS)
+    rules = items(driver, "rules", f"{where}.tool.driver", most=MAX_RESULTS)
+    found = dict.fromkeys(_rule_id(each, f"{where}.results[{i}]") for i, each in enumerate(results))
+    return Run(scanner, tuple(found), dict(_rule(each, f"{where}.rules[{i}]") for i, each in enumerate(rules)))
+
+
+def _rule_id(value: object, where: str) -> str:
+    found = text(members(value, ("ruleId",), where), "ruleId", where)
+    if not found:
+        raise Malformed(f"{where}.ruleId: got none; expected the id of a rule")
+    return found
+
+
+def _rule(value: object, where: str) -> tuple[str, str]:
+    """A rule's id and help text."""
+    rule = members(value, ("id", "help"), where)
+    given = rule.get("help")
+    told = "" if given is None else text(members(given, ("text",), f"{where}.help"), "text", f"{where}.help")
+    return text(rule, "id", where), told

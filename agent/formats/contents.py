@@ -1,0 +1,94 @@
+"""What the formats of reports share: content that is read where it can be ended, and outcomes that prove nothing.
+
+A report (a bill of materials, a scan, any document) has no signature of its own.  Whoever may push can attach one, so
+its outcome is `unsigned`: a condition that an image meets or not, and a ground for nothing unless something that is
+signed refers to it (`agent.gathering`).
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple, cast
+
+from agent.codec import strictjson
+from agent.errors import Code, LimitExceeded, Malformed
+from agent.model.evidence import Evidence
+from agent.model.manifest import Manifest
+from agent.model.outcome import Outcome, Status
+from agent.model.revocation import Inquiry, Labour
+
+MAX_TOLD = 100
+"""Most violations of one kind that a report tells."""
+
+_FEW = 3
+_LONGEST = 60
+_LARGEST_ANSWER = 1024 * 1024
+
+
+class Unsupported(Malformed):
+    """An artifact of a type that a format does not read."""
+
+    code = Code.EVIDENCE_UNSUPPORTED
+
+
+class Finding(NamedTuple):
+    """What was found in some content.  `code` is set if it is refused; `said` is for policies: JSON values."""
+
+    message: str
+    code: Code | None = None
+    said: Mapping[str, object] = MappingProxyType({})
+
+
+def only_blob(manifest: Manifest, kinds: tuple[str, ...], what: str) -> None:
+    """Check what an artifact of one report is.  Raises `Malformed`, `Unsupported`."""
+    if manifest.artifact_type not in kinds:
+        got = ascii(manifest.artifact_type)[:80]
+        raise Unsupported(f"{what}: got an artifact of the type {got}; expected {' or '.join(kinds)}")
+    if len(manifest.blobs) != 1:
+        raise Malformed(f"{what}: got a manifest of {len(manifest.blobs)} layers; expected exactly one, the report")
+
+
+def judged(check: Callable[[], Finding]) -> Inquiry[Finding]:
+    """What `check` finds in content that others chose, which may take it any time.  It may raise `Malformed`."""
+    try:
+        answer = yield Labour(partial(_examined, check))
+    except Malformed as error:
+        return Finding(error.message, error.code)
+    value = cast("Mapping[str, object]", strictjson.decode(answer.content, "answer", limit=_LARGEST_ANSWER))
+    code = value["code"]
+    said = cast("Mapping[str, object]", value["said"])
+    return Finding(str(value["message"]), None if code is None else Code(code), said)
+
+
+def outcome(name: str, kind: str, evidence: Evidence, found: Finding, valid_until: datetime | None = None) -> Outcome:
+    """The outcome of the verifier `name` of the type `kind`: nothing that it rests on is signed."""
+    return Outcome(
+        digest=evidence.digest,
+        artifact_type=evidence.manifest.artifact_type,
+        verifier=name,
+        verifier_type=kind,
+        status=Status.PASSED if found.code is None else Status.FAILED,
+        message=found.message,
+        code=found.code,
+        extensions=found.said,
+        valid_until=None if found.code is not None else valid_until,
+        unsigned=True,
+    )
+
+
+def few(texts: list[str]) -> str:
+    """Some of `texts`, which others chose, as a message has them."""
+    shown = ", ".join(ascii(each)[1:-1][:_LONGEST] for each in texts[:_FEW])
+    return f"{shown} and {len(texts) - _FEW} more" if len(texts) > _FEW else shown
+
+
+def _examined(check: Callable[[], Finding]) -> bytes:
+    """The whole work, whose answer is bytes."""
+    try:
+        found = check()
+    except RecursionError:
+        found = Finding("content: got values nested too deeply", LimitExceeded.code)
+    except Malformed as error:
+        found = Finding(error.message, error.code)
+    return strictjson.canonical(found._asdict() | {"said": dict(found.said)})

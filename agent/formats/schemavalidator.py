@@ -1,0 +1,105 @@
+"""Artifacts of any type that refer to an image, each layer of which must have the form that a JSON Schema asks for.
+
+Ratify's verifier `schemavalidator`.  Nothing of them is signed: see `agent.formats.contents`.  Light: what checks the
+content is in `agent.codec.instances`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from types import MappingProxyType
+from typing import Sequence, cast
+
+from agent.errors import LimitExceeded, Malformed, Problem
+from agent.formats import ParsedOptions
+from agent.formats.contents import Finding, Unsupported, judged, outcome
+from agent.model.documents import Sources
+from agent.model.evidence import Blob, Evidence
+from agent.model.manifest import Manifest
+from agent.model.outcome import Outcome
+from agent.model.request import PullRequest
+from agent.model.revocation import Inquiry
+from agent.model.signer import DeniedSigner
+
+TYPE = "schemavalidator"
+
+MAX_SIZE = 4 * 1024 * 1024
+"""Largest layer taken, in bytes (`agent.codec.instances.MAX_SIZE`)."""
+
+MAX_TOTAL = 8 * 1024 * 1024
+"""Most bytes of all layers of one manifest: they are in memory together."""
+
+Schemas = Mapping[str, Mapping[str, object]]
+
+
+class SchemaValidatorFormat:
+    """Checks the form of documents; `schemas` are by the media type of the layers that they are for."""
+
+    artifact_types: tuple[str, ...] = ()
+    tags: Mapping[str, str] = MappingProxyType({})
+    each_blob_counts = False
+
+    def __init__(self, name: str, schemas: Schemas) -> None:
+        """`name` is the verifier's."""
+        self._name = name
+        self._schemas = schemas
+
+    @classmethod
+    def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
+        """See `Format.parse`."""
+        from agent.formats import schema_documents  # never on a pull
+
+        problems: list[Problem] = []
+        given = cast("Mapping[str, str]", options.get("schemas", {}))
+        read = {
+            kind: schema_documents.read(location, documents, f"{where}.schemas[{ascii(kind)[1:-1]}]", problems)
+            for kind, location in given.items()
+        }
+        return ParsedOptions({"schemas": read}, {}, tuple(problems))
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        settings: Mapping[str, object],
+        certificates: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+    ) -> "SchemaValidatorFormat":
+        """See `Format.load`.  Nobody has signed what it reads."""
+        del certificates, denied
+        return cls(name, cast("Schemas", settings["schemas"]))
+
+    def exemption(self, request: PullRequest) -> Outcome | None:
+        """See `Format.exemption`.  There is none."""
+        del request
+        return None
+
+    def blob_limit(self, manifest: Manifest) -> int:
+        """See `Format.blob_limit`.  A layer without a schema, and no layer at all, has not the form of any."""
+        if not manifest.blobs:
+            raise Malformed("artifact: got a manifest without layers; expected at least one, to be checked")
+        for blob in manifest.blobs:
+            if blob.media_type not in self._schemas:
+                kinds = ", ".join(sorted(self._schemas))[:200]
+                raise Unsupported(
+                    f"layer: got media type {ascii(blob.media_type)[:80]}; expected one with a schema: {kinds}"
+                )
+        total = sum(blob.size for blob in manifest.blobs)
+        if total > MAX_TOTAL:
+            raise LimitExceeded(f"artifact: got layers of {total} bytes; expected at most {MAX_TOTAL}")
+        return MAX_SIZE
+
+    def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Inquiry[Outcome]:
+        """See `Format.verify`."""
+        del request, now
+        found = yield from judged(partial(_check, evidence.blobs, self._schemas))
+        return outcome(self._name, TYPE, evidence, found)
+
+
+def _check(blobs: tuple[Blob, ...], schemas: Schemas) -> Finding:
+    """Whether each layer has its form.  Raises `Malformed`."""
+    from agent.codec import instances
+
+    for i, blob in enumerate(blobs):
+        instances.check(blob.content, schemas[blob.descriptor.media_type], f"layer {i + 1}")
+    return Finding(f"{len(blobs)} layers have the form that the schemas ask for")
