@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from agent import RELEASED
@@ -349,7 +350,7 @@ def as_json(report: Report) -> dict[str, object]:
         }
         if node
         else None,
-        "settings": {name: {"value": each.value, "where": each.where} for name, each in _settings(node)},
+        "settings": {name: {"value": _said(each.value), "where": each.where} for name, each in _settings(node)},
         "verifiers": [
             {"name": each.entry.name, "role": each.role.value, "target": each.entry.target, "skipped": each.skipped}
             for each in (_judged(node) if node else ())
@@ -359,6 +360,16 @@ def as_json(report: Report) -> dict[str, object]:
         "fix": report.mended.as_json() if report.mended else None,
         "findings": [{**each._asdict(), "severity": each.severity.value} for each in report.findings],
     }
+
+
+def _said(value: object) -> object:
+    """A value of TOML in JSON, where that has such values; else its text."""
+    if isinstance(value, list):
+        return [_said(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _said(each) for name, each in value.items()}
+    is_json = value is None or isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
+    return value if is_json else str(value)
 
 
 def _settings(node: Node | None) -> tuple[tuple[str, Setting], ...]:

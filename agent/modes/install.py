@@ -305,9 +305,14 @@ def _tried(installer: Installer, world: World, host: HostFiles, stdout: TextIO, 
         return Exit.ALLOW
     lines = [f"{described(step)}\n" for step in todo] or ["nothing is to be done\n"]
     stdout.write("".join(f"{printable(line)}\n" for line in map(str.strip, lines)))
-    stdout.write("".join(difference(host, step) for step in todo))
+    stdout.write("".join(f"{_shown(line)}\n" for step in todo for line in difference(host, step).splitlines()))
     stdout.write("".join(f"to do by hand: {printable(each)}\n" for each in plan.advice))
     return Exit.ALLOW
+
+
+def _shown(line: str) -> str:
+    """A line of a diff as it may go to a terminal: printable, but for the tabs that it is indented with."""
+    return "\t".join(map(printable, line.split("\t")))
 
 
 def described(step: Step) -> str:

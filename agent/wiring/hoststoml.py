@@ -7,9 +7,11 @@ Source: "Registry Configuration - Introduction" of containerd's documentation.
 """
 
 import posixpath
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
+
+from agent.errors import Malformed
+from agent.wiring import tables
 
 FILE = "hosts.toml"
 
@@ -63,9 +65,9 @@ def _table(content: bytes) -> Mapping[str, object]:
     if len(content) > MAX_SIZE:
         raise ValueError("too large")
     try:
-        return tomllib.loads(content.decode("utf-8"))
-    except RecursionError:
-        raise ValueError("too deep") from None
+        return tables.decode(content, FILE)
+    except Malformed as error:
+        raise ValueError(error.message) from None
 
 
 def _hosts(table: Mapping[str, object], folder: Folder) -> Iterator[Host]:

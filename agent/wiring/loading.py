@@ -18,6 +18,9 @@ from agent.wiring import tables
 MAX_FILES = 256
 """Most configuration files of a containerd."""
 
+MAX_ALL = 2 * tables.MAX_SIZE
+"""Most bytes of all of them; of values, all may have as many as one."""
+
 
 class Source(Protocol):
     """Where files are read from; paths are the host's."""
@@ -92,7 +95,7 @@ def load(main: str, source: Source) -> Loaded:
     """Read what containerd would.  A main file that is not there is no file at all, and then there are no imports."""
     files: list[ConfigFile] = []
     problems: list[str] = []
-    waiting, seen = [main], set[str]()
+    waiting, seen, size, values = [main], set[str](), 0, 0
     while waiting:
         path, waiting = waiting[0], waiting[1:]
         if path in seen:
@@ -106,6 +109,10 @@ def load(main: str, source: Source) -> Loaded:
             if path != main:
                 problems.append(f"{path}: got nothing there; expected a file, because another one imports it")
             continue
+        size, values = size + len(content), values + tables.weight(content)
+        if size > MAX_ALL or values > tables.MAX_VALUES:
+            problems.append(f"{main}: got {size} bytes with its imports, {values} values; expected fewer")
+            break
         try:
             file = ConfigFile(path, content, tables.decode(content, path))
         except Malformed as error:

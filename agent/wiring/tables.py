@@ -3,6 +3,7 @@
 A tree of names to tables and `Leaf`s.  Trees are changed only by who made them: what comes in is copied.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Union
@@ -14,6 +15,19 @@ MAX_SIZE = 1024 * 1024
 
 MAX_DEPTH = 32
 """Most tables in each other: containerd's own have six."""
+
+MAX_VALUES = 30_000
+"""Most values in one file, about, each part of a key counted: a byte of `[a.a.a]` becomes four hundred of memory."""
+
+_MARK = re.compile(rb'"""|\'\'\'|["\'#.=,{}\[\]\n]')
+_ENDS = {
+    b'"""': re.compile(rb'(?:[^"\\]|\\.|"(?!""))*+"{3,5}', re.DOTALL),
+    b"'''": re.compile(rb"(?:[^']|'(?!''))*+'{3,5}"),
+    b'"': re.compile(rb'(?:[^"\\\n]|\\[^\n])*+"'),
+    b"'": re.compile(rb"[^'\n]*+'"),
+    b"#": re.compile(rb"[^\n]*+"),
+}
+"""What is in strings and comments, behind what they begin with (TOML 1.0, "String"; Python takes 1.0)."""
 
 Path = tuple[str, ...]
 
@@ -33,6 +47,12 @@ def decode(content: bytes, name: str) -> dict[str, object]:
     """TOML, within bounds.  Raises `Malformed`; `name` is for its message."""
     if len(content) > MAX_SIZE:
         raise LimitExceeded(f"{name}: got more than {MAX_SIZE} bytes; expected a configuration file")
+    values = weight(content)
+    if values > MAX_VALUES:
+        raise LimitExceeded(f"{name}: got TOML of {values} values; expected at most {MAX_VALUES}")
+    # `tomllib` keeps every beginning of a dotted key: one of 16 KiB takes a gigabyte.
+    if any(line.count(b".") > MAX_DEPTH for line in content.split(b"\n")) and _longest_key(content) > MAX_DEPTH:
+        raise LimitExceeded(f"{name}: got a key of more than {MAX_DEPTH} parts; expected a configuration file")
     try:
         decoded = tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -40,13 +60,49 @@ def decode(content: bytes, name: str) -> dict[str, object]:
         raise Malformed(f"{name}: got {ascii(text)[1:-1][:160]}; expected TOML") from None
     if _too_deep(decoded, MAX_DEPTH):
         raise LimitExceeded(f"{name}: got more than {MAX_DEPTH} tables in each other; expected a configuration file")
+    if _has_huge(decoded):
+        raise Malformed(f"{name}: got a number of more than 64 bits; expected TOML")
     return decoded
+
+
+def weight(content: bytes) -> int:
+    """How many values there are, about; what stands within strings and comments counts as well, which does no harm."""
+    return sum(map(content.count, (b"=", b".", b",", b"[", b"{")))
+
+
+def _longest_key(content: bytes) -> int:
+    """Most dots of one key, in one pass: outside of strings and comments, up to what ends a key.
+
+    `tomllib` raises at a string without an end, so what is behind it does not matter.
+    """
+    longest = dots = at = 0
+    while found := _MARK.search(content, at):
+        mark, at = found[0], found.end()
+        if mark == b".":
+            dots += 1
+            longest = max(longest, dots)
+        elif mark in _ENDS:
+            end = _ENDS[mark].match(content, at)
+            if end is None:
+                break
+            at = end.end()
+        else:
+            dots = 0
+    return longest
 
 
 def _too_deep(value: object, left: int) -> bool:
     if not isinstance(value, dict):
         return False
     return left == 0 or any(_too_deep(each, left - 1) for each in value.values())
+
+
+def _has_huge(value: object) -> bool:
+    """Whether there is a number in it that no text can be made of; TOML has none of more than 64 bits."""
+    if isinstance(value, int):
+        return not -(2**63) <= value < 2**63
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_has_huge, inside))
 
 
 def tree(value: Mapping[str, object], file: str = "", at: Path = ()) -> Tree:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -30,6 +30,15 @@ from tests.wiring.test_planning import IN_V3, V3
 
 BIN_DIR = "opt/containerd/image-verifier/bin"
 VERIFIER = "[plugins.'io.containerd.image-verifier.v1.bindir']\n"
+
+
+VALUES: dict[str, object] = {
+    "nan": "nan",
+    "-inf": "-inf",
+    "1979-05-27": "1979-05-27",
+    "[1979-05-27T07:32:00Z, { a = 07:32:00 }]": ["1979-05-27 07:32:00+00:00", {"a": "07:32:00"}],
+}
+"""Values that TOML has and JSON does not, and how they are told there."""
 
 
 class Host(NamedTuple):
@@ -228,6 +237,17 @@ def test_host_that_cannot_be_read_is_exit_5(host: Host, capsys: pytest.CaptureFi
     (host.root / "etc/containerd/config.toml").mkdir()
     assert host.run()[0] == 5
     assert host.run("--host", "/nowhere")[0] == 5
+
+
+@pytest.mark.parametrize("value", VALUES)
+def test_values_that_only_toml_has_are_told_in_json_too(host: Host, value: str) -> None:
+    host.configure(f"version = 3\n{VERIFIER}max_verifiers = {value}\n")
+
+    def refused(constant: str) -> NoReturn:
+        raise AssertionError(constant)
+
+    told = json.loads(host.run("--format", "json")[1], parse_constant=refused)
+    assert told["settings"]["max_verifiers"]["value"] == VALUES[value]
 
 
 def test_names_from_the_host_bring_no_control_characters(host: Host) -> None:

@@ -111,6 +111,13 @@ def test_dry_run_shows_steps_and_diff_and_writes_nothing(host: Host, run: Run) -
     assert host.tree() == before
 
 
+def test_dry_run_brings_no_control_characters(host: Host, run: Run) -> None:
+    host.write("etc/containerd/config.toml", "version = 3\n[plugins]\n\tx = 1 # \x9b2J\u202e\u2028+y\n")
+    out = run("install", "--dry-run", "--bin-dir", "/srv/verifiers")[1]
+    assert "\tx = 1 # \\x9b2J\\u202e" in out
+    assert out.isascii()
+
+
 def test_pulls_that_go_past_are_told_and_an_error_only_if_that_is_asked_for(host: Host, run: Run) -> None:
     host.write(MAIN, f"version = 3\n{IN_V3['discard_unpacked_layers']}")
     host.world.restart("")

@@ -100,3 +100,7 @@ def test_file_that_containerd_can_not_use_counts_as_none_and_dockers_files_do(te
 @given(st.text(st.sampled_from('[host."https://m.example"]\nserver=ca skip_verify true12{}')))
 def test_nothing_that_is_written_there_is_an_error(text: str) -> None:
     assert hosts(text)
+
+
+def test_file_that_is_a_bomb_is_one_that_cannot_be_read() -> None:
+    assert hosts(f"{'.'.join(['a'] * 30_000)} = 1\n") == (Host(),)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.errors import ConfigurationError, Malformed
+from agent.errors import ConfigurationError, LimitExceeded, Malformed
 from agent.wiring import edits, tables
 from agent.wiring.bindir import Entry, Folder, Kind, Role, judge, ours
 from agent.wiring.effective import LISTED_CONFIG_PATH, differences, effective, seconds
@@ -67,10 +67,65 @@ def test_bounds_of_configurations() -> None:
     for text in (b"a = " + b"[" * 100_000, b"[" + b".".join([b"a"] * 5000) + b"]", b"\xff", b"a = \x00"):
         with pytest.raises(Malformed, match=r"x: got "):
             tables.decode(text, "x")
+    with pytest.raises(Malformed, match="got TOML of 30001 values; expected at most 30000"):
+        tables.decode(b"[" * (tables.MAX_VALUES + 1), "x")
     many = {f"/{i}.toml": f"imports = ['/{i + 1}.toml']".encode() for i in range(MAX_FILES + 5)}
     loaded = load("/0.toml", Files(many))
     assert len(loaded.files) == MAX_FILES
     assert "more than 256 files" in loaded.problems[0]
+    for content in (b"#" * (tables.MAX_SIZE - 100), b"#" + b"=" * (tables.MAX_VALUES // 2 - 100)):
+        many = {f"/{i}.toml": content for i in range(5)} | {"/m": b"imports = ['/?.toml', '/*.toml']"}
+        loaded = load("/m", Files(many))
+        assert len(loaded.files) == 3
+        assert "with its imports" in loaded.problems[0]
+
+
+DEEP = ".".join(["a"] * 40)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{DEEP} = 1",
+        f"[{DEEP}]",
+        f"x = {{ {DEEP} = 1 }}",
+        f"x = [1.5, {{ b = 1, {DEEP} = 1 }}]",
+        # a string that ends hides nothing behind it
+        f"x = {{ b = '#\"', {DEEP} = 1 }}",
+        f'x = {{ b = "\\"#", {DEEP} = 1 }}',
+        f'x = {{ b = """\n"a" \\""" " #""", {DEEP} = 1 }}',
+        f'x = {{ b = """a""""", {DEEP} = 1 }}',
+        f"x = {{ b = '''\n'a' #''', {DEEP} = 1 }}",
+        '"=".' * 40 + "a.a = 1",
+    ],
+)
+def test_keys_have_a_bound_before_they_are_read(text: str) -> None:
+    with pytest.raises(LimitExceeded, match="x: got a key of more than 32 parts"):
+        tables.decode(text.encode(), "x")
+    assert tables.decode(text.replace(DEEP, "a.a").replace('"=".' * 40, "").encode(), "x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"x = '{DEEP}'",
+        f'x = "{DEEP}"',
+        f'x = """\n{DEEP}\n"""',
+        f"x = 1 # {DEEP}",
+        f"# {'.' * 80}\nx = 1",
+        f"x = [{'1.5, ' * 50}]",
+        "x = ['" + ".toml', '".join("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz") + "']",
+    ],
+)
+def test_dots_that_are_in_no_key_are_any_number(text: str) -> None:
+    assert tables.decode(text.encode(), "x").keys() == {"x"}
+
+
+@pytest.mark.parametrize("text", [f"x = 0x{'f' * 6000}", "x = [{ a = 9223372036854775808 }]", f"x = -{2**63 + 1}"])
+def test_numbers_of_more_than_64_bits_are_no_toml(text: str) -> None:
+    with pytest.raises(Malformed, match="x: got a number of more than 64 bits; expected TOML"):
+        tables.decode(text.encode(), "x")
+    assert tables.decode(b"x = 0x7fffffffffffffff\ny = -9223372036854775808", "x")["x"] == 2**63 - 1
 
 
 def test_values_of_unexpected_types_are_no_crash() -> None:
