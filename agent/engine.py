@@ -9,7 +9,7 @@ be made.  A gap never ends in a denial, since what was not seen might have been 
 """
 
 from datetime import datetime, timedelta, timezone
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 from agent import RELEASED
 from agent.asking import MAX_LABOUR, Ask, Ports
@@ -27,6 +27,9 @@ from agent.verifier import Verifier
 
 _PATIENT = 5 / 8
 """Share of the time for an answer after which patience has run out at the latest (`gathering.PATIENCE`)."""
+
+_SECOND_LOOK = 3.0
+"""Seconds that must be left for looking at everything once more."""
 
 _NAMED = 2
 """Most artifact types that a denial names: containerd's line is short."""
@@ -47,9 +50,12 @@ class Engine:
         trace: Trace,
         verifiers: Mapping[tuple[str, str], Verifier] | None = None,
         deadline: float | None = None,
+        insist: Sequence[Callable[[], bool]] = (),
     ) -> None:
         """The ports are used as they are; `policies` runs those that are programs.
 
+        Each of `insist` has a registry itself asked from now on, where somebody's word was taken for what it lists, and
+        says whether that is the case: before an image is denied, everything is looked at once more.
         `deadline` is until when there has to be an answer, in the clock's monotonic seconds, None if nobody waits.
         `verifiers` are those of the same configuration (`verifiers_of`), from an engine before: formats that are loaded
         stay loaded.
@@ -62,6 +68,7 @@ class Engine:
         self._trace = trace
         self.verifiers = verifiers or verifiers_of(config)
         self._deadline = deadline
+        self._insist = insist
 
     async def verify(self, request: PullRequest, rule: Rule) -> Verdict:
         """Steps 4 to 8 for one image under `rule`.  Raises nothing but bugs: everything foreseen is in the verdict."""
@@ -74,11 +81,28 @@ class Engine:
         verifiers = [self.verifiers[rule.owner, name] for name in rule.verifiers]
         cosign_tags = any(store.cosign_tags for store in self.config.seen_by(rule.owner).stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
-        left, since = [MAX_NESTED], self._clock.monotonic()
+        begun = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, [], [], 0.0, 0.0, [])
+        verdict = await self._verify(self._from_now(begun), rule)
+        if verdict.decision is not Decision.DENY or not self._has_time():
+            return verdict
+        believed = [each() for each in self._insist]
+        if not any(believed):
+            return verdict
+        self._trace.step("look again", "what the registry itself lists", f"{verdict.decision.value}: {verdict.message}")
+        again = await self._verify(self._from_now(begun), rule)
+        # A registry that does not answer makes no denial uncertain: whoever is on the way could choose that.
+        return verdict if again.decision is Decision.CANNOT_TELL else again
+
+    def _from_now(self, ask: Ask) -> Ask:
+        """What is asked, with all the patience that there is time for."""
+        since = self._clock.monotonic()
         patience = PATIENCE if self._deadline is None else min(PATIENCE, _PATIENT * (self._deadline - since))
         labour = [min(MAX_LABOUR, MAX_LABOUR * patience / PATIENCE)]
-        ask = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, left, [0], since, patience, labour)
-        return await self._verify(ask, rule)
+        return ask._replace(left=[MAX_NESTED], tried=[0], since=since, patience=patience, labour=labour)
+
+    def _has_time(self) -> bool:
+        """Whether a second look can end before the deadline does."""
+        return self._deadline is None or self._deadline - self._clock.monotonic() > _SECOND_LOOK
 
     async def _verify(self, ask: Ask, rule: Rule) -> Verdict:
         """Steps 4 to 8 for an image, or for what refers to one."""

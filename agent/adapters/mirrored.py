@@ -5,6 +5,9 @@ comes from, and the first list is taken that names something of each type that i
 refusal too, leads on to the next place.  The last one is the registry itself, or what stands for it: what it says goes
 with what mirrors had, and if it says nothing, then what they had is not all (`Listing.missing`).  So no mirror makes an
 image unsigned, and none turns a denial into "cannot tell".
+
+A list that has something of each type, or a tag, may be older than the registry's, or hold what is bad alone.  Before
+an image is denied the registry itself is asked, if it was not yet (`insist`).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,8 +39,18 @@ class MirroredRegistry:
         It may raise `Unavailable`.
         """
         self._find = candidates
+        self._believed = self._insists = False
         self._found: dict[Repository, Sequence[Candidate]] = {}
-        self._silent: set[int] = set()
+        self._silent: set[tuple[Repository, int]] = set()
+
+    def insist(self) -> bool:
+        """Have the registry itself asked as well, from now on; whether it was not asked so far for all that counts.
+
+        Places are found anew.
+        """
+        self._insists = True
+        self._found.clear()
+        return self._believed
 
     async def resolve(self, reference: Reference) -> Descriptor:
         """See `ports.Registry.resolve`."""
@@ -50,26 +63,37 @@ class MirroredRegistry:
 
     async def tagged(self, reference: Reference) -> Descriptor | None:
         """See `ports.Registry.tagged`."""
+        if self._insists:
+            own = await self._candidates(reference.repository)[-1].registry.tagged(reference)
+            if own is not None:
+                return own
         return await self._first(
             reference.repository,
             lambda registry: registry.tagged(reference),
             lambda found: found is not None,
             by_tag=True,
+            is_list=True,
         )
 
     async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
         """See `ports.Registry.referrers`."""
+
+        def ask(registry: Registry) -> Awaitable[Listing]:
+            return registry.referrers(repository, subject, artifact_types)
+
         *mirrors, home = self._candidates(repository)
+        own = await ask(home.registry) if self._insists else None
         partial: Listing | None = None
-        for mirror in mirrors:
-            found = await self._asked(mirror, lambda registry: registry.referrers(repository, subject, artifact_types))
+        for i, mirror in enumerate(mirrors):
+            found = await self._asked((repository, i), mirror, ask)
             if found is None or found.defect is not None:
                 continue
-            if set(artifact_types) <= {each.artifact_type for each in found.descriptors} and artifact_types:
+            if own is None and self._has_all(found, artifact_types):
+                self._believed = True
                 return found
             partial = partial or (found if found.descriptors else None)
         try:
-            own = await home.registry.referrers(repository, subject, artifact_types)
+            own = await ask(home.registry) if own is None else own
         except Unavailable as error:
             if partial is None:
                 raise
@@ -95,25 +119,37 @@ class MirroredRegistry:
         counts: Callable[[Value], bool],
         *,
         by_tag: bool = False,
+        is_list: bool = False,
     ) -> Value:
-        """The first answer of a mirror that counts, else the registry's own, whatever it is."""
+        """The first answer of a mirror that counts, else the registry's own, whatever it is.
+
+        `is_list`: it may have more to say.
+        """
         *mirrors, home = self._candidates(repository)
-        for mirror in mirrors:
-            found = await self._asked(mirror, ask) if mirror.resolves or not by_tag else None
+        for i, mirror in enumerate(mirrors):
+            found = await self._asked((repository, i), mirror, ask) if mirror.resolves or not by_tag else None
             if found is not None and counts(found):
+                self._believed = self._believed or is_list
                 return found
         return await ask(home.registry)
 
-    async def _asked(self, mirror: Candidate, ask: Callable[[Registry], Awaitable[Value]]) -> Value | None:
-        """What a mirror says; None for nothing that counts."""
-        if id(mirror) in self._silent:
+    @staticmethod
+    def _has_all(found: Listing, artifact_types: Sequence[str]) -> bool:
+        """Whether a list names something of each type that is asked for."""
+        return bool(artifact_types) and set(artifact_types) <= {each.artifact_type for each in found.descriptors}
+
+    async def _asked(
+        self, place: tuple[Repository, int], mirror: Candidate, ask: Callable[[Registry], Awaitable[Value]]
+    ) -> Value | None:
+        """What a mirror says; None for nothing that counts.  `place` is what tells it from others."""
+        if place in self._silent:
             return None
         try:
             return await ask(mirror.registry)
         except Malformed:
             return None
         except Unavailable:
-            self._silent.add(id(mirror))
+            self._silent.add(place)
             return None
 
     def _candidates(self, repository: Repository) -> Sequence[Candidate]:

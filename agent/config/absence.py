@@ -30,7 +30,7 @@ _STEPS = 20_000
 _MAX_FAULTS = 3
 _MANY = 64
 _NOON = datetime(2023, 11, 14, 12, tzinfo=timezone.utc)
-_SUBJECT = "registry.example.com/image"
+_SUBJECT = f"registry.example.com/image@sha256:{'0' * 64}"
 _ANY_TYPE, _SOME_TYPE = "*", "application/vnd.example.signature"
 
 _EXPECTED = "one that asks for it: what it denies because of such evidence, whoever may push can take away"
@@ -77,13 +77,13 @@ class _Trials:
         """Whether the policy allows an image that has all but this, or signatures alone."""
         signatures = [each for each in verifiers if each.type not in EVIDENCE]
         others = [each for each in verifiers if each is not evidence]
-        return any(self._allows(rule, given, verifiers) for given in (signatures, others))
+        return any(self._allows(rule, given) for given in (signatures, others))
 
-    def _allows(self, rule: Rule, given: Sequence[VerifierSettings], verifiers: Sequence[VerifierSettings]) -> bool:
+    def _allows(self, rule: Rule, given: Sequence[VerifierSettings]) -> bool:
         """What the policy says if these verifiers found what they look for, in artifacts of their own."""
         if not given and not rule.allow_without_evidence:
             return False  # no policy is asked
-        artifacts = [artifact for each in given for artifact in _artifacts(each, verifiers)]
+        artifacts = [artifact for each in given for artifact in _artifacts(each)]
         report = Report(_SUBJECT, tuple(artifacts), seen_whole=True)
         if not policy_class(rule.policy.name).is_program:
             policy = policy_class(rule.policy.name).load(rule.policy.settings)
@@ -98,16 +98,9 @@ class _Trials:
             return False
 
 
-def _artifacts(verifier: VerifierSettings, verifiers: Sequence[VerifierSettings]) -> Iterator[Artifact]:
-    """One of each type that it looks at and the others' evidence can't be of; at least one."""
-    others = {
-        kind
-        for each in verifiers
-        for kind in each.artifact_types
-        if (each.type in EVIDENCE) != (verifier.type in EVIDENCE)
-    }
-    own = [kind for kind in verifier.artifact_types if kind not in others] or verifier.artifact_types[:1]
-    for kind in own:
+def _artifacts(verifier: VerifierSettings) -> Iterator[Artifact]:
+    """One of each type that it looks at, in which it found what it looks for."""
+    for kind in verifier.artifact_types:
         shown = _SOME_TYPE if kind == _ANY_TYPE else kind
         digest = Digest.of(f"{verifier.name}\n{shown}".encode())
         signers = tuple(map(str, range(_MANY)))
@@ -115,7 +108,7 @@ def _artifacts(verifier: VerifierSettings, verifiers: Sequence[VerifierSettings]
             digest, shown, verifier.name, verifier.type, Status.PASSED, "verified",
             extensions=_said(verifier), signers=signers,
         )  # fmt: skip
-        yield Artifact(f"{_SUBJECT}@{digest}", digest, shown, (outcome,))
+        yield Artifact(_SUBJECT, digest, shown, (outcome,))
 
 
 def _said(verifier: VerifierSettings) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ The same for `nodeseal verify` and for whoever asks again later what was let in.
 import argparse
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
@@ -80,7 +80,10 @@ def ask(
     deadline = time.monotonic() + seconds
     seen = config.seen_by(precedence.terms_for(reference.repository, standing).owner)
     host, environment = found.host, asker.environment
-    with open_registry(seen, environment, deadline, root=asker.root, host=host, personal=asker.personal) as registry:
+    insist: list[Callable[[], bool]] = []
+    with open_registry(
+        seen, environment, deadline, root=asker.root, host=host, personal=asker.personal, insist=insist
+    ) as registry:
         engine = Engine(
             config,
             registry=registry,
@@ -91,6 +94,7 @@ def ask(
             clock=SystemClock(),
             trace=trace,
             deadline=deadline,
+            insist=insist,
         )
         try:
             subject, judgement = run(_resolve_and_judge(name, reference, engine, trace, standing, verdicts))

@@ -15,6 +15,10 @@ from agent.registry.hosts import Place
 At = Callable[[Place, float], Registry]
 """A client for a place; it ends at a time of `time.monotonic()`."""
 
+SECOND_LOOK = 2.0
+"""Most seconds for the registry's word before an image is denied by what a mirror lists: a registry that nobody reaches
+must not make every denial wait for the deadline."""
+
 
 class Mirrors:
     """The places of one verification."""
@@ -25,10 +29,16 @@ class Mirrors:
         """`plain` is the client of a registry for which nothing is recorded."""
         self._registries, self._use_http, self._deadline = registries, use_http, deadline
         self._at, self._plain = at, plain
+        self._all = MirroredRegistry(self._candidates)
 
     def registry(self) -> Registry:
         """All of them as one."""
-        return MirroredRegistry(self._candidates)
+        return self._all
+
+    def insist(self) -> bool:
+        """See `MirroredRegistry.insist`.  There is little time for it."""
+        self._deadline = min(self._deadline, time.monotonic() + SECOND_LOOK)
+        return self._all.insist()
 
     def _candidates(self, repository: Repository) -> Sequence[Candidate]:
         found = hosts.places(self._registries, repository, use_http=self._use_http)

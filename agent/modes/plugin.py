@@ -12,7 +12,7 @@ import select
 import sys
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Callable, Mapping, NamedTuple, Sequence
 
 from agent.codec import strictjson
 from agent.errors import Cause, HostError, LimitExceeded, Malformed, Unavailable, UsageError
@@ -303,7 +303,8 @@ def _verified(
     from agent.modes.revocation_access import LateRevocation
 
     seen, (root, environment, host) = config.seen_by(case.terms.owner), place
-    with open_registry(seen, environment, deadline, root=root, host=host) as registry:
+    insist: list[Callable[[], bool]] = []
+    with open_registry(seen, environment, deadline, root=root, host=host, insist=insist) as registry:
         engine = Engine(
             config,
             registry=registry,
@@ -313,6 +314,7 @@ def _verified(
             clock=SystemClock(),
             trace=NoTrace(),
             deadline=deadline,
+            insist=insist,
         )
         judgement = run(judge(case, engine, verdicts))
     return judgement.answer, judgement.until

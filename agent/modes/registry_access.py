@@ -31,6 +31,7 @@ def open_registry(
     root: str,
     host: HostFacts = NOTHING_RECORDED,
     personal: bool = False,
+    insist: "list[Callable[[], bool]] | None" = None,
 ) -> Iterator[Registry]:
     """A registry client over blocking connections, all of them closed at the end.
 
@@ -40,6 +41,8 @@ def open_registry(
 
     What all processes of the node share is used and kept below `root` too: content, lists, tokens, and who asked to be
     left alone.  Nothing of it if `personal`.
+
+    To `insist` is added what has a registry itself asked where a mirror's word was taken: see `Engine`.
     """
     shared = None if personal else _Shared(root)
     stores: list[_Store] = []
@@ -56,7 +59,10 @@ def open_registry(
         if host.registries:
             from agent.modes.mirrors import Mirrors
 
-            client = Mirrors(host.registries, use_http, deadline, stores[-1].at, client).registry()
+            mirrors = Mirrors(host.registries, use_http, deadline, stores[-1].at, client)
+            client = mirrors.registry()
+            if insist is not None:
+                insist.append(mirrors.insist)
         clients.append(client)
     registry = clients[0] if len(clients) == 1 else _union(clients)
     try:

@@ -11,7 +11,7 @@ import math
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timezone
 from enum import Enum
@@ -254,9 +254,10 @@ class WarmDoor:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
                 deadline = time.monotonic() + _seconds(state)
-                registry = self._registry(state, case.terms.owner, deadline)
+                insist: list[Callable[[], bool]] = []
+                registry = self._registry(state, case.terms.owner, deadline, insist=insist)
                 async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
-                    verifier = self._engine(state, registry, deadline)
+                    verifier = self._engine(state, registry, deadline, insist)
                     flight.judgement = await self._verified(case, verifier, waited=waited)
                     self._end(flight, key)
                     await anyio.sleep(_FIRST)
@@ -302,11 +303,16 @@ class WarmDoor:
             yield waited
 
     def _registry(
-        self, state: State, owner: str, deadline: float, lists_since: datetime | None = None
+        self,
+        state: State,
+        owner: str,
+        deadline: float,
+        lists_since: datetime | None = None,
+        insist: list[Callable[[], bool]] | None = None,
     ) -> StoredRegistry:
         """As an owner's images are looked up.  Raises `Unavailable` if there is no configuration."""
         config = state.config.seen_by(owner)
-        inner = self._connections.registry(config, deadline)
+        inner = self._connections.registry(config, deadline, insist)
         return StoredRegistry(
             inner,
             self.root,
@@ -315,7 +321,9 @@ class WarmDoor:
             at_once=False,
         )
 
-    def _engine(self, state: State, registry: StoredRegistry, deadline: float) -> Engine:
+    def _engine(
+        self, state: State, registry: StoredRegistry, deadline: float, insist: Sequence[Callable[[], bool]] = ()
+    ) -> Engine:
         return Engine(
             state.config,
             registry=registry,
@@ -326,6 +334,7 @@ class WarmDoor:
             trace=NoTrace(),
             verifiers=state.verifiers,
             deadline=deadline,
+            insist=insist,
         )
 
 

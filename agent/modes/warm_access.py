@@ -96,8 +96,11 @@ class Connections:
         proxies = ProxySettings.from_environment(self._host.variables(self._environment))
         return ConnectionPool(proxies=proxies, ca_bundle=self._host.bundle(self._root), extra_cas=cas, tls=tls)
 
-    def registry(self, config: Config, deadline: float) -> Registry:
-        """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`."""
+    def registry(self, config: Config, deadline: float, insist: list[Callable[[], bool]] | None = None) -> Registry:
+        """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`.
+
+        To `insist` is added what has a registry itself asked where a mirror's word was taken: see `Engine`.
+        """
         clients: list[Registry] = []
         for kind in _kinds(config):
             client = self._client(kind, deadline)
@@ -106,7 +109,10 @@ class Connections:
                 def at(place: Place, end: float, kind: _Kind = kind) -> Registry:
                     return self._client(kind, end, place)
 
-                clients.append(Mirrors(self._host.registries, kind[0], deadline, at, client).registry())
+                mirrors = Mirrors(self._host.registries, kind[0], deadline, at, client)
+                clients.append(mirrors.registry())
+                if insist is not None:
+                    insist.append(mirrors.insist)
             else:
                 clients.append(client)
         return clients[0] if len(clients) == 1 else UnionRegistry(clients)

@@ -159,6 +159,52 @@ def test_tags_are_asked_of_who_may_say_what_they_mean() -> None:
     assert run(over(None, None)[0].tagged(TAG)) is None
 
 
+def test_registry_is_asked_for_lists_and_tags_once_somebody_insists() -> None:
+    registry, (mirror, home) = over(LIST, listing(OTHER_S))
+    assert not registry.insist()  # nobody was believed yet
+    registry, (mirror, home) = over(LIST, listing(OTHER_S))
+    assert run(registry.referrers(HOME, S.digest, (SIGNATURE,))) == LIST
+    assert registry.insist()
+    assert run(registry.referrers(HOME, S.digest, (SIGNATURE,))).descriptors == (OTHER_S, S)
+    registry, (mirror, home) = over(S, OTHER_S)
+    assert run(registry.tagged(TAG)) == S
+    assert registry.insist()
+    assert run(registry.tagged(TAG)) == OTHER_S
+    assert run(registry.resolve(TAG)) == S  # what is pulled stays what it is
+
+
+def test_nobody_was_believed_where_the_registry_was_asked() -> None:
+    for said in ((NOTHING, LIST), (GONE, LIST), (listing(B), LIST)):
+        registry, _ = over(*said)
+        run(registry.referrers(HOME, S.digest, (SIGNATURE,)))
+        assert not registry.insist()
+    registry, _ = over(None, S)
+    run(registry.tagged(TAG))
+    assert not registry.insist()
+    registry, _ = over(b"content", b"content")
+    run(registry.manifest(HOME, S))
+    assert not registry.insist()
+
+
+def test_registry_without_an_answer_is_told_where_somebody_insists() -> None:
+    registry, (mirror, home) = over(LIST, GONE)
+    run(registry.referrers(HOME, S.digest, (SIGNATURE,)))
+    assert registry.insist()
+    with pytest.raises(Unavailable):
+        run(registry.referrers(HOME, S.digest, (SIGNATURE,)))
+    with pytest.raises(Unavailable):
+        run(registry.tagged(TAG))
+    assert mirror.asked == 1  # the first time
+
+
+def test_mirror_that_was_silent_is_not_asked_again_for_insisting() -> None:
+    registry, (first, second, home) = over(GONE, LIST, listing(OTHER_S))
+    run(registry.referrers(HOME, S.digest, (SIGNATURE,)))
+    assert registry.insist()
+    run(registry.referrers(HOME, S.digest, (SIGNATURE,)))
+    assert (first.asked, second.asked, home.asked) == (1, 2, 1)
+
+
 def test_record_that_can_not_be_used_is_told_for_each_question() -> None:
     def broken(repository: Repository) -> Sequence[Candidate]:
         raise GONE

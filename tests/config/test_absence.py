@@ -109,6 +109,10 @@ RULES = {
     "asks for evidence alone": ('valid if { passed("scan"); not bad }', {"scan": "vuln"}, ""),
     "says yes to everything": ("valid if true", BOTH, "scan"),
     "says no to everything": ("valid if false", BOTH, ""),
+    "asks for a bundle": (
+        'valid if { some a in input.verifierReports; contains(a.artifactType, "bundle"); not bad }',
+        BOTH, "scan",
+    ),
     "asks for a signer by its key": (
         'valid if { some a in input.verifierReports; startswith(a.verifierReports[0].extensions.Key, "sha256:") }',
         BOTH, "scan",

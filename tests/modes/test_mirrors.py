@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,23 @@ def test_no_mirror_makes_a_signed_image_unsigned_or_an_unsigned_one_uncertain(si
     unsigned.mirror, unsigned.corporate, unsigned.copies = site.mirror, site.corporate, site.copies
     for code, line in answers(unsigned, found, "unsigned"):
         assert code == 10, line
+
+
+def test_mirror_with_bad_evidence_alone_denies_no_image_that_the_registry_has_good_evidence_of(site: Mirrored) -> None:
+    """A stranger's signature is of the type that is asked for: nobody else is asked until the image would be denied."""
+    stranger = usual_signer("stranger.example.net", number=3)
+    attach_signature(site.mirror, "team/app", site.image, envelope(stranger, site.image))
+    found = site.recorded_of(f'[host."{site.mirror.url}"]\nca = "ca.pem"\n')
+    for code, line in answers(site, found):
+        assert (code, "ground=verified" in line) == (0, True), line
+    # A registry that nobody reaches makes no denial uncertain, and does not hold it back for long.
+    for code, line in answers(site, found | {"proxy": {"HTTPS_PROXY": "http://127.0.0.1:1"}}, "alone"):
+        assert (code, "NS-2103" in line) == (10, True), line
+    site.registry.misbehave("referrers", misbehaviour.silence)
+    begun = time.monotonic()
+    code, line = DOORS[1](site, site.placed("silent", found), {})
+    assert (code, "NS-2103" in line) == (10, True), line
+    assert time.monotonic() - begun < 6
 
 
 def test_skip_verify_and_headers_are_the_mirrors_alone(site: Mirrored) -> None:
