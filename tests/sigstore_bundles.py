@@ -167,11 +167,16 @@ SAID: Mapping[str, BundleCase] = {
         saying(sigstore.statement(IMAGE, _type="https://in-toto.io/Statement/v9")), Code.EVIDENCE_MALFORMED
     ),
     "not JSON": BundleCase(saying(b"not JSON"), Code.EVIDENCE_MALFORMED),
-    "older statement, unknown member": BundleCase(
-        saying(sigstore.statement(IMAGE, _type="https://in-toto.io/Statement/v0.1", more=1))
-    ),
+    "older statement": BundleCase(saying(sigstore.statement(IMAGE, _type="https://in-toto.io/Statement/v0.1"))),
+    "unknown member": BundleCase(saying(sigstore.statement(IMAGE, more=1))),
     "second of two subjects": BundleCase(
-        saying(sigstore.statement(IMAGE, subject=[{"digest": {}}, {"digest": {"sha256": IMAGE[7:], "sha512": "x"}}]))
+        saying(sigstore.statement(IMAGE, subject=[{"digest": {}}, {"digest": {"sha256": IMAGE[7:]}}]))
+    ),
+    "further digest that is another's": BundleCase(
+        saying(sigstore.statement(IMAGE, subject=[{"digest": {"sha256": IMAGE[7:], "sha512": "0" * 128}}]))
+    ),
+    "further digest that is none": BundleCase(
+        saying(sigstore.statement(IMAGE, subject=[{"digest": {"sha256": IMAGE[7:], "sha512": "x"}}]))
     ),
 }
 """Who signed is trusted, and what was signed decides."""

@@ -125,11 +125,11 @@ _BUNDLES = (
         "key: statement no subject", "key: statement uppercase", "key: statement other algorithm",
         "key: bundle not JSON")),
     Property("older statement, second of two subjects, further digest", ACCEPT, (
-        "statement: older statement, unknown member", "statement: second of two subjects", "key: statement v0.1",
-        "key: statement second subject")),
+        "statement: older statement", "statement: second of two subjects",
+        "statement: further digest that is another's", "key: statement v0.1", "key: statement second subject")),
     Property("statement of an unknown type", REFUSE, ("statement: unknown type", "key: statement unknown type")),
     Property("statement with an unknown member", ACCEPT, (
-        "statement: older statement, unknown member", "key: statement unknown member")),
+        "statement: unknown member", "key: statement unknown member")),
     Property("member that stands twice", REFUSE, ("statement: subjects twice", "key: statement subject twice")),
     Property("attestation where a signature is wanted", REFUSE, (
         "statement: attestation", "key: bundle attestation", "key: bundle unknown predicate")),
