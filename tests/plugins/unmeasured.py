@@ -32,6 +32,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
         measuring = Coverage.current()
         if measuring is not None:
             measuring.stop()
+            measuring.get_data()  # put away: a process that is forked meanwhile would write it down once more
             _stopped.append(measuring)
 
 
