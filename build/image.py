@@ -30,6 +30,9 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_LEVEL = 6
+"""How hard gzip tries: 9 takes three times as long, for half a hundredth of the size."""
+
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """What the kernel calls a machine, and what image, Go and `kubernetes.io/arch` do.
 
@@ -163,7 +166,7 @@ def write_layout(output: pathlib.Path, layers: list[bytes], settings: Json, vers
         (blobs / encoded).write_bytes(content)
         return {"mediaType": media_type, "digest": f"sha256:{encoded}", "size": len(content)}
 
-    held = [blob(gzip.compress(layer, 9, mtime=0), _LAYER) for layer in layers]
+    held = [blob(gzip.compress(layer, _LEVEL, mtime=0), _LAYER) for layer in layers]
     unpacked = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
     settings = {**settings, "rootfs": {"type": "layers", "diff_ids": unpacked}}
     manifest = {

@@ -23,7 +23,7 @@ settings.load_profile("any machine")
 _DEAREST = ("real", "hostile", "modes", "frozen")
 """Folders that start containerd, the program or the daemon for nearly every test."""
 
-_FROZEN = ("frozen", "hostile")
+_FROZEN = ("frozen", "hostile", "real")
 """Folders of which only the tests' own part runs in Python that could be measured: simulators, signers."""
 
 _SLOWEST = ("test_newcomer.py", "test_building.py", "test_portable.py")

@@ -59,6 +59,7 @@ def side_by_side(job: Callable[[int], Awaitable[int]], count: int, at_once: int,
     return anyio.run(lambda: SideBySide(at_once).map(job, range(count), enough=stops_at(enough)))
 
 
+@pytest.mark.unmeasured
 @given(
     plan=st.lists(st.tuples(st.integers(0, 4), st.sampled_from([False, False, False, True])), max_size=12),
     at_once=st.integers(1, 5),

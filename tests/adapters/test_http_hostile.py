@@ -133,6 +133,7 @@ def test_08_next_page_elsewhere(registry: RegistrySimulator, image: Descriptor, 
     assert isinstance(listing.defect, Malformed)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("count", [15_000, 100_000])
 def test_08_very_many_entries(registry: RegistrySimulator, image: Descriptor, bench: Bench, count: int) -> None:
     """A thousand are taken of a page that fits; of a page that does not, none."""

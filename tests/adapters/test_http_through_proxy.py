@@ -81,6 +81,7 @@ def test_a_proxy_that_is_none(make: Make, authority: Authority, says: bytes, exp
     assert message.startswith("registry.example")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("says", [b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 60_000, b"x" * 1_000_000])
 def test_a_proxy_without_end(make: Make, says: bytes) -> None:
     """Is more than we take, or no HTTP."""

@@ -261,6 +261,7 @@ def test_watches_are_asked_for_a_time_that_differs() -> None:
     ]
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("failures", "spread"),
     [(0, rules.START_SPREAD), (1, rules.BACKOFF_FIRST), (5, 16.0), (20, rules.BACKOFF_MOST)],
@@ -280,6 +281,7 @@ def test_thousands_that_lost_one_server_come_back_one_after_another(failures: in
     assert max(tenths.values()) < 1.25 * nodes / 10
 
 
+@pytest.mark.unmeasured
 def test_thousands_whose_place_is_gone_at_once_do_not_list_at_once() -> None:
     waits = []
     for seed in range(5_000):

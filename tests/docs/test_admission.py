@@ -21,6 +21,8 @@ from tests import permissions
 from tests.docs.test_startup_taint import KEY
 from tests.permissions import ACCOUNT, NAMESPACE
 
+pytestmark = pytest.mark.unmeasured  # what runs is none of ours
+
 OBJECTS = permissions.objects("admission.yaml")
 AGENT = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 CLAIM = "authentication.kubernetes.io/node-name"

@@ -3,18 +3,22 @@
 import argparse
 import concurrent.futures
 import importlib.util
-import os
+import multiprocessing
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 from typing import NamedTuple
+
+from tests.fuzz import one
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "out" / "fuzz"
 _AT_ONCE = 2
 _START = 120
 """Seconds beyond the asked ones after which a target hangs."""
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.fuzz.guided"])
 
 
 class Result(NamedTuple):
@@ -28,24 +32,23 @@ class Result(NamedTuple):
 
 def fuzz(target: str, seconds: int) -> Result:
     """Fuzz one target in a process of its own."""
-    command = [sys.executable, "-m", "tests.fuzz.one", target, str(seconds), str(FOLDER)]
-    before = set(FOLDER.glob(f"{target}-*"))
-    try:
-        with tempfile.TemporaryDirectory() as scratch:  # the corpus; the process does not end in an orderly way
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", timeout=seconds + _START,
-                env={**os.environ, "TMPDIR": scratch}, check=False,
-            )  # fmt: skip
-        code, told = done.returncode, done.stdout + done.stderr
-    except subprocess.TimeoutExpired:
-        code, told = -1, "did not end"
+    before, log = set(FOLDER.glob(f"{target}-*")), FOLDER / f"{target}.log"
+    log.write_text("")
+    with tempfile.TemporaryDirectory() as scratch:  # the corpus; the process does not end in an orderly way
+        process = _FORKS.Process(target=one.forked, args=(target, seconds, str(FOLDER), scratch, str(log)))
+        process.start()
+        process.join(seconds + _START)
+        code = process.exitcode
+        process.kill()
+        process.join()
+    told = log.read_text(errors="replace")
     executed = re.search(r"number_of_executed_units: +(\d+)", told) or re.search(r"Done (\d+) runs", told)
     covered = re.findall(r"cov: (\d+)", told)
-    (FOLDER / f"{target}.log").write_text(told)
     finding = ""
-    if code:
+    if code != 0:
         left = sorted(str(path) for path in set(FOLDER.glob(f"{target}-*")) - before)
-        finding = f"exit code {code}; input {', '.join(left) or 'unknown'}; log {FOLDER}/{target}.log"
+        ended = "did not end" if code is None else f"exit code {code}"
+        finding = f"{ended}; input {', '.join(left) or 'unknown'}; log {FOLDER}/{target}.log"
     new = str(int(covered[-1]) - int(covered[0])) if covered else "-"
     return Result(target, executed[1] if executed else "0", new, finding)
 

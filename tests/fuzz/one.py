@@ -1,11 +1,13 @@
-"""Fuzzes one target in this process: `python -m tests.fuzz.one TARGET SECONDS FOLDER`.
+"""Fuzzes one target in this process, which is forked from one that has imported `tests.fuzz.guided`.
 
 Guided by coverage with atheris; where there is none (CPython 3.14, other machines), hypothesis alters the examples.
-The input that breaks a target is left in FOLDER.
+The input that breaks a target is left in a folder.
 """
 
+import ctypes
 import importlib
 import importlib.util
+import os
 import pathlib
 import sys
 import tempfile
@@ -41,9 +43,7 @@ def guided(name: str, seconds: int, folder: pathlib.Path) -> None:
     """Let coverage lead.  Does not return."""
     import atheris
 
-    with atheris.instrument_imports(include=["agent"]):
-        targets = importlib.import_module("tests.fuzz.targets")
-    target = targets.TARGETS[name]
+    target = importlib.import_module("tests.fuzz.targets").TARGETS[name]
     corpus = tempfile.mkdtemp(prefix="fuzz-")
     for number, seed in enumerate(target.seeds()):
         (pathlib.Path(corpus) / str(number)).write_bytes(seed)
@@ -56,7 +56,10 @@ def guided(name: str, seconds: int, folder: pathlib.Path) -> None:
         "-print_final_stats=1",
     ]
     atheris.Setup([sys.argv[0], *options, corpus], lambda data: once(target, data))
-    atheris.Fuzz()
+    try:
+        atheris.Fuzz()
+    finally:
+        ctypes.CDLL(None).exit(1)  # not Python's: libFuzzer writes the input down when the process ends as C has it
 
 
 def unguided(name: str, seconds: int, folder: pathlib.Path) -> int:
@@ -93,14 +96,13 @@ def unguided(name: str, seconds: int, folder: pathlib.Path) -> int:
     return 0
 
 
-def main() -> int:
-    """Fuzz."""
-    name, seconds, folder = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
+def forked(name: str, seconds: int, folder: str, scratch: str, log: str) -> None:
+    """Fuzz a target; what is said goes into `log`, what is needed meanwhile into `scratch`."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(file, stream.fileno())
+    tempfile.tempdir = scratch
     if importlib.util.find_spec("atheris") is None:
-        return unguided(name, seconds, folder)
-    guided(name, seconds, folder)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        unguided(name, seconds, pathlib.Path(folder))
+    else:
+        guided(name, seconds, pathlib.Path(folder))

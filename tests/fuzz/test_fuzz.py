@@ -26,6 +26,7 @@ def test_examples_are_good_and_rubbish_is_refused(name: str) -> None:
         run(target, rubbish)
 
 
+@pytest.mark.unmeasured
 def test_examples_are_altered_without_a_guide(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert unguided("json", 1, tmp_path) == 0
     assert "number_of_executed_units" in capfd.readouterr().err

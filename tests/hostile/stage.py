@@ -5,6 +5,7 @@ import re
 from typing import Any, Callable, Iterable, Mapping, NamedTuple, Sequence
 
 from agent.adapters import throttling
+from agent.gathering import PATIENCE
 from agent.model.descriptor import Descriptor
 from tests.frozen.program import Program, descriptor, plugin_words
 from tests.hostile.measure import MEMORY, Measured, note, run
@@ -131,7 +132,8 @@ class Case(NamedTuple):
 def run_all(stage: Stage, group: str, cases: Iterable[Case]) -> dict[str, Measured]:
     """Run every case, several at a time, and keep what they took.
 
-    One that came to its deadline because the machine was full, and should have been sooner, is asked again, alone.
+    One that came to its deadline, or to the end of its patience, because the machine was full, and should have been
+    sooner, is asked again, alone.
     """
     expected = {case.name: case for case in cases}
     asked = {name: case.ask(stage) for name, case in expected.items()}
@@ -139,7 +141,9 @@ def run_all(stage: Stage, group: str, cases: Iterable[Case]) -> dict[str, Measur
         found = dict(zip(asked, pool.map(stage.run, asked.values()), strict=True))
     for case in expected.values():
         one = found[case.name]
-        if OUT_OF_TIME in one.out and case.code != OUT_OF_TIME and one.queued > _STARVED:
+        is_late = OUT_OF_TIME in one.out and case.code != OUT_OF_TIME
+        is_late = is_late or (one.code != case.exit and one.seconds > PATIENCE)
+        if is_late and one.queued > _STARVED:
             found[case.name] = stage.run(asked[case.name])
     note(group, stage.base, found)
     return found

@@ -130,6 +130,7 @@ def test_daemon_that_does_not_answer_is_taken_back_and_the_one_before_runs_again
     assert proof.state is State.ENFORCING
 
 
+@pytest.mark.unmeasured
 def test_killed_at_any_change_of_the_disk_it_is_gone_after_uninstall(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,7 @@ def kubeconfig(folder: pathlib.Path, cluster: KubeSimulator) -> str:
     return str(path)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("slots", [1, 3])
 def test_fifty_at_once_take_turns(cluster: KubeSimulator, slots: int) -> None:
     holding, done, most = set[str](), list[str](), 0

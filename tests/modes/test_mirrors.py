@@ -207,6 +207,7 @@ def test_installation_records_certs_d_and_the_doctor_tells_when_it_changes(host:
     assert not (host.root / "etc/nodeseal").exists()
 
 
+@pytest.mark.unmeasured
 def test_what_is_recorded_of_hosts_is_bounded(host: Host) -> None:
     for i in range(300):
         host.write(f"{CERTS}/r{i:03}.example/hosts.toml", f'[host."https://m{i}.example"]\n[host."x".header]\na="1"\n')

@@ -238,6 +238,7 @@ def test_what_is_wrong_at_the_next_restart_alone_is_told_too(host: Host) -> None
     assert keeping.said().endswith("pulls are verified at this moment")
 
 
+@pytest.mark.unmeasured
 def test_who_writes_again_and_again_is_named_and_mended_ever_more_slowly(host: Host) -> None:
     keeping = Keeping(host)
     for second in range(100, 12000, 40):
@@ -251,6 +252,7 @@ def test_who_writes_again_and_again_is_named_and_mended_ever_more_slowly(host: H
     assert host.world.restarts == ["containerd.service"]
 
 
+@pytest.mark.unmeasured
 def test_containerd_is_restarted_once_an_hour_at_most_whoever_fights(host: Host) -> None:
     keeping, times = Keeping(host), []
     restart = host.world.restart
@@ -269,6 +271,7 @@ def test_containerd_is_restarted_once_an_hour_at_most_whoever_fights(host: Host)
     assert "restartPending" in keeping.states
 
 
+@pytest.mark.unmeasured
 def test_failures_are_tried_again_ever_more_slowly_and_given_up_until_the_node_is_otherwise(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -413,6 +416,7 @@ def in_turns(*, fails: int = 0) -> tuple[Taken, list[str]]:
     return taken, seen
 
 
+@pytest.mark.unmeasured
 def test_restarts_are_in_turn_and_a_turn_that_does_not_come_is_no_failure(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -381,6 +381,7 @@ def _killed_at(step: int, publish: Callable[[], object]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
+@pytest.mark.unmeasured
 def test_killed_at_any_step_it_lets_nothing_older_in_and_the_same_again(tmp_path: Path) -> None:
     older, old, new = (sign(write(tmp_path / str(serial), serial), OURS) for serial in (6, 7, 8))
     seen = []

@@ -122,6 +122,7 @@ def test_it_is_the_owners_alone(tmp_path: Path, bundle: Any) -> None:
     assert stat.S_IMODE((tmp_path / "bundle.tar.gz").stat().st_mode) == 0o600
 
 
+@pytest.mark.unmeasured
 def test_the_last_answers_are_in_it_oldest_first(tmp_path: Path, bundle: Any) -> None:
     for number in range(RECORDS + 5):
         tell(tmp_path / "root", DENIED, image=f"r.example/x{number}@sha256:" + "5" * 64)

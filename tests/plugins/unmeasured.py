@@ -9,16 +9,18 @@ not behind each that is not.
 """
 
 import os
+import posix
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from coverage import Coverage
 
-_stopped: "list[Coverage]" = []
-"""The `coverage.Coverage` that was stopped; at most one."""
+_stopped: "list[tuple[Coverage, Callable[[int], NoReturn]]]" = []
+"""What was stopped, with the `os._exit` that it had put in place; at most one."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -32,7 +34,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
         measuring = Coverage.current()
         if measuring is not None:
             measuring.stop()
-            _stopped.append(measuring)
+            _stopped.append((measuring, os._exit))
+            os._exit = posix._exit  # a forked process has measured nothing, and this one's file is not its to finish
 
 
 def pytest_sessionfinish() -> None:
@@ -42,6 +45,7 @@ def pytest_sessionfinish() -> None:
 
 def _go_on() -> None:
     if _stopped:
-        at_exit = os._exit
-        _stopped.pop().start()
-        os._exit = at_exit  # each start wraps it once more, and a child would save as often when it ends
+        measuring, at_exit = _stopped.pop()
+        measuring.start()
+        # Each start wraps it once more, and a child would save as often when it ends.
+        os._exit = at_exit  # type: ignore[assignment]
