@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.frozen.test_reports import NESTED, PLUGINS, REVIEW
+from agent.formats.sbom import TAGGED_TYPE
+from tests.frozen.test_reports import PLUGINS, REVIEW
 from tests.real.conftest import Sealed
 from tests.real.test_pulls_policies import in_force
 from tests.reports import SARIF, SCHEMA, SPDX, package, rule, sarif, spdx
@@ -57,6 +58,15 @@ class Court:
             self._sealed.trusted.sign(f"reports/{name}", digest)
         return digest
 
+    def tag(self, name: str, digest: str, content: bytes) -> None:
+        """Make a bill of materials what cosign's tag names, as cosign itself does."""
+        path = self.node.work / f"tagged-{name}.json"
+        path.write_bytes(content)
+        self.node.must(
+            ["cosign", "attach", "sbom", "--allow-http-registry", "--sbom", str(path), "--type", "spdx",
+             "--input-format", "json", f"{REGISTRY}/reports/{name}@{digest}"]
+        )  # fmt: skip
+
     def pulled(self, name: str) -> str:
         """What containerd says of a pull; empty if it went well."""
         return self.node.cri_pull(f"{REGISTRY}/reports/{name}:1").error
@@ -74,9 +84,16 @@ def configuration(sealed: Sealed, folder: pathlib.Path, **policy: Any) -> pathli
     return folder
 
 
+def tagging(folder: pathlib.Path) -> pathlib.Path:
+    """The same configuration, with cosign's tag looked at, and nobody asked for a signature of what it names."""
+    value: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    value["verifier"]["plugins"][1] |= {"artifactTypes": f"{SPDX},{TAGGED_TYPE}", "nestedReferences": ""}
+    (folder / "config.json").write_text(json.dumps(value))
+    return folder
+
+
 def test_reports_decide_beside_signatures_and_never_in_their_place(sealed: Sealed, tmp_path: pathlib.Path) -> None:
     court = Court(sealed)
-    assert NESTED
     court.image("good", signed=True)
     for kind, content in ((SPDX, spdx()), (SARIF, sarif()), (REVIEW, b'{"by": "a"}')):
         court.attach("good", kind, content)
@@ -100,6 +117,12 @@ def test_reports_decide_beside_signatures_and_never_in_their_place(sealed: Seale
         assert "deny NS-2001 rule=default: nested verification failed: no signature found" in told
         for name, (*_, code) in refused.items():
             assert f"exit code 10): deny {code} rule=default: " in court.pulled(name), name
+    for name, content in (("tagged-good", spdx()), ("tagged-bad", BAD), ("tagged-unsigned", spdx())):
+        court.tag(name, court.image(name, signed=name != "tagged-unsigned"), content)
+    with in_force(sealed, tagging(configuration(sealed, tmp_path / "tags"))):
+        assert court.pulled("tagged-good") == ""
+        assert "deny NS-2118 rule=default: the SBOM has 1 packages" in court.pulled("tagged-bad")
+        assert "deny NS-2117 rule=default: nobody who is trusted signed" in court.pulled("tagged-unsigned")
     with in_force(sealed, configuration(sealed, tmp_path / "rego", name="regoPolicy", policy=SIGNED_SBOM)):
         assert court.pulled("good") == ""
         assert "deny " in court.pulled("unsigned-report")
