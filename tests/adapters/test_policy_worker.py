@@ -9,8 +9,15 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.adapters.inline import run
-from agent.adapters.policy_worker import SECONDS, ForkedWorker, longest
-from agent.errors import PolicyFault
+from agent.adapters.policy_worker import (
+    LABOUR_MEMORY,
+    LABOUR_SECONDS,
+    MAX_ANSWER,
+    SECONDS,
+    ForkedWorker,
+    longest,
+)
+from agent.errors import LimitExceeded, PolicyFault
 from agent.ports import PolicyRunner
 from tests.engines import OnTheSpot
 
@@ -167,3 +174,47 @@ def test_other_threads_do_not_disturb() -> None:
 def test_two_evaluations_are_over_before_any_deadline() -> None:
     assert [longest(within) for within in (None, 8.0, 25.0)] == [SECONDS] * 3
     assert all(2 * longest(within) < within for within in (1.0, 2.0, 5.0))
+
+
+# --- reading content
+
+
+def crash() -> bytes:
+    """Takes its process along."""
+    os.kill(os.getpid(), 11)
+    return b""
+
+
+def labour(work: Callable[[], bytes], left: list[float]) -> str:
+    """What is told of work that was too much."""
+    with pytest.raises(LimitExceeded) as caught:
+        run(worker().labour(work, left))
+    return caught.value.message
+
+
+@pytest.mark.parametrize("answer", [b"", b"+", b"!", b"-", b"x" * (MAX_ANSWER - 1)])
+def test_what_work_returns_comes_back_whole_from_another_process(answer: bytes) -> None:
+    here, left = os.getpid(), [3.0]
+    assert run(worker().labour(lambda: answer if os.getpid() != here else b"here", left)) == answer
+    assert 2.0 < left[0] < 3.0
+
+
+@pytest.mark.parametrize(("left", "told"), [(0.3, "0.3"), (100.0, f"{LABOUR_SECONDS:g}"), (-1.0, "0")])
+def test_work_that_does_not_end_is_killed_and_takes_from_what_is_left(left: float, told: str) -> None:
+    rest = [left]
+    assert labour(lambda: b"" if busy() else b"", rest) == f"reading the content took more than {told} s"
+    assert rest[0] < left - max(min(left, LABOUR_SECONDS), 0.0) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("work", "told"),
+    [
+        (lambda: b"x" * (LABOUR_MEMORY * 2), "MemoryError"),
+        (lambda: b"x" * (MAX_ANSWER + 1), "without an answer: it took too much memory or time"),
+        (crash, "ended by signal 11"),
+        (lambda: {b"a": b"b"}[b"a secret"], "unexpected KeyError in reading the content"),
+    ],
+    ids=["memory", "answer", "crash", "mistake"],
+)
+def test_work_that_is_too_much_is_the_contents_fault(work: Callable[[], bytes], told: str) -> None:
+    assert told in labour(work, [3.0])
