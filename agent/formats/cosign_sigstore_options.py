@@ -18,7 +18,7 @@ from agent.trust.trustedroot import TrustedRoot
 IDENTITIES, TRUST_ROOT = "identities", "trustRoot"
 LOGS, TIMESTAMPS, CERTIFICATE_LOGS = "transparencyLogs", "timestamps", "certificateLogs"
 CURRENT_TIME = "currentTime"
-DEFAULT_ROOT = "trusted_root.json"
+DEFAULT_ROOT = trustedroot_document.USUAL_NAME
 """The document that is meant where none is named."""
 
 CERTIFICATE_LOG = "ctLogVerify"
