@@ -1,4 +1,4 @@
-"""Sigstore's public good instance: where its TUF repository is, and the root that it is trusted by at first.
+"""Sigstore's public good instance: the root that its TUF repository is trusted by at first.
 
 `publicgood.root.json` beside this file is version 15 of that repository's root: key material and who must sign, no
 more.  It is the one that the distribution `sigstore` 4.5.1 carries (`sigstore/_store`), byte for byte, SHA-256 below;
@@ -11,7 +11,6 @@ from hashlib import sha256
 
 from agent.errors import HostError
 
-MIRROR = "https://tuf-repo-cdn.sigstore.dev"
 ROOT_SHA256 = "73747011d0857ada15479a16c4cae0f3ed03aac698b523b97e1de314ac9d9ca8"
 
 _PATH = os.path.join(os.path.dirname(__file__), "publicgood.root.json")

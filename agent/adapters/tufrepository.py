@@ -17,7 +17,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import IO
 
 from tuf.api import exceptions
@@ -26,6 +25,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from agent.adapters import files
 from agent.adapters.tufmirror import Mirror
+from agent.config import trustroots
 from agent.errors import HostError, LimitExceeded, Malformed, NodesealError
 from agent.model.answer import printable, shortened
 from agent.trust import trustedroot_document
@@ -39,13 +39,10 @@ MAX_ROTATIONS = 128
 MAX_TOTAL = 16 * 1024 * 1024
 """Most bytes of all that is read at once."""
 
-MAX_ROOT = 256 * 1024
-"""Most bytes of a root; the public instance's has 6 KiB."""
-
 _LIMITS = UpdaterConfig(
     max_root_rotations=MAX_ROTATIONS + 1,  # the one too many is asked for, and refused: `_Reader`
     max_delegations=8,
-    root_max_length=MAX_ROOT,
+    root_max_length=trustroots.MAX_ROOT,
     timestamp_max_length=16 * 1024,
     snapshot_max_length=1024 * 1024,
     targets_max_length=2 * 1024 * 1024,
@@ -62,8 +59,10 @@ for _library in ("tuf", "securesystemslib"):  # what they say of hostile metadat
 def check_root(content: bytes, where: str) -> int:
     """The version of a root that is to be trusted at first.  Raises `Malformed`."""
     try:
-        if len(content) > MAX_ROOT:
-            raise LimitExceeded(f"{where}: got more than {MAX_ROOT} bytes; expected root.json of a TUF repository")
+        if len(content) > trustroots.MAX_ROOT:
+            raise LimitExceeded(
+                f"{where}: got more than {trustroots.MAX_ROOT} bytes; expected root.json of a TUF repository"
+            )
         root = Metadata[Root].from_bytes(content)
         if not isinstance(root.signed, Root):
             raise Malformed(f"{where}: got TUF metadata of another role; expected root.json of a TUF repository")
@@ -134,16 +133,6 @@ def check(content: bytes, where: str) -> None:
         raise Malformed(str(fatal))
 
 
-def folder_of(mirror: str, first_root: bytes) -> str:
-    """The name of the folder for a mirror and the root that it is trusted by at first; none for one that is built in.
-
-    So a program that has a newer one built in goes on where the one before it was.
-    """
-    return sha256(
-        b"\n".join((mirror.rstrip("/").encode(), sha256(first_root).digest() if first_root else b""))
-    ).hexdigest()
-
-
 class _Reader(FetcherInterface):
     """Reads through a `Mirror`, in memory, within bounds."""
 
@@ -155,7 +144,7 @@ class _Reader(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         """What python-tuf's own `fetch` is made of; nothing here calls it."""
-        return iter((self._read(url, MAX_ROOT),))
+        return iter((self._read(url, trustroots.MAX_ROOT),))
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:

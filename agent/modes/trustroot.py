@@ -2,7 +2,7 @@
 
 Fetching is `agent.adapters.tufrepository`'s, which alone believes anything; here a file is replaced once all of that
 went well, and the file that was there stays otherwise.  The daemon does the same for what its configuration names
-(`agent.modes.trustroots`).
+(`agent.modes.keys`).
 """
 
 import argparse
@@ -18,6 +18,9 @@ from urllib.parse import unquote
 from agent.adapters import files, publicgood
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.nodestate import NodeState, moment
+from agent.adapters.rootnotes import MIRRORS
+from agent.config import trustroots
+from agent.config.dialectschema import PUBLIC_GOOD
 from agent.errors import Exit, HostError, Malformed, NodesealError, UsageError
 from agent.model.answer import printable
 from agent.modes import place
@@ -32,15 +35,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
-STATE = "var/lib/nodeseal/tuf"
-"""Where root keeps what was seen of mirrors; see `agent.adapters.tufrepository`."""
-
 STDOUT = "-"
 SECONDS = 30.0
 
 _FILE = "file://"
 _OWN_STATE = "nodeseal/tuf"
-_MAX_ROOT_READ = 1024 * 1024
 _PUBLIC_FILE = 0o644
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 _KINDS = {
@@ -74,7 +73,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
     one.add_argument(
         "--mirror",
         metavar="URL",
-        default=publicgood.MIRROR,
+        default=PUBLIC_GOOD,
         help="TUF repository: https, http or file:///FOLDER; its targets are below targets/ (default: %(default)s)",
     )
     one.add_argument(
@@ -91,7 +90,7 @@ def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--state",
         metavar="DIR",
         help="folder that keeps what was seen of each mirror, so that nothing older is taken later (default: "
-        f"/{STATE} for root, else ~/.local/state/{_OWN_STATE})",
+        f"/{MIRRORS} for root, else ~/.local/state/{_OWN_STATE})",
     )
     one.add_argument(
         "--ca-bundle",
@@ -152,10 +151,10 @@ def _fetched(options: argparse.Namespace, environment: Mapping[str, str]) -> byt
     """The trusted root.  Raises what `update` raises."""
     from agent.adapters import tufrepository
 
-    is_public = options.mirror.rstrip("/") == publicgood.MIRROR
+    is_public = options.mirror.rstrip("/") == PUBLIC_GOOD
     first_root = b""
     if options.first_root:
-        first_root = _read(options.first_root, _MAX_ROOT_READ, "root.json of a TUF repository")
+        first_root = _read(options.first_root, trustroots.MAX_ROOT, "root.json of a TUF repository")
         tufrepository.check_root(first_root, options.first_root)
     elif not is_public:
         raise UsageError(
@@ -164,7 +163,7 @@ def _fetched(options: argparse.Namespace, environment: Mapping[str, str]) -> byt
         )
     mirror = _mirror(options, environment)
     state = options.state or _usual_state(environment)
-    folder = os.path.join(state, tufrepository.folder_of(options.mirror, first_root))
+    folder = os.path.join(state, trustroots.source_of(options.mirror, first_root))
     try:
         return tufrepository.fetch(mirror, first_root=first_root or publicgood.first_root(), folder=folder)
     finally:
@@ -200,7 +199,7 @@ def _mirror(options: argparse.Namespace, environment: Mapping[str, str]) -> "Mir
 
 def _usual_state(environment: Mapping[str, str]) -> str:
     if os.geteuid() == 0:
-        return os.path.join(place.usual_root(), STATE)
+        return os.path.join(place.usual_root(), MIRRORS)
     home = environment.get("HOME", "/")
     return os.path.join(environment.get("XDG_STATE_HOME") or f"{home}/.local/state", _OWN_STATE)
 

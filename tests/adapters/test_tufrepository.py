@@ -11,6 +11,7 @@ from tuf.api.metadata import TargetFile
 from agent.adapters import publicgood, tufmirror, tufrepository
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.tufmirror import FolderMirror, HttpMirror, Mirror
+from agent.config import trustroots
 from agent.errors import Cause, HostError, LimitExceeded, Malformed, NodesealError, Unavailable
 from agent.registry.urls import Url
 from tests.signing_sigstore import instance
@@ -296,7 +297,7 @@ def test_a_first_root_that_is_none(world: World, content: bytes) -> None:
     with pytest.raises(Malformed, match=r"another role; expected root\.json"):
         tufrepository.check_root(world.repository.files["timestamp.json"], "root.json")
     with pytest.raises(LimitExceeded):
-        tufrepository.check_root(b" " * (tufrepository.MAX_ROOT + 1), "root.json")
+        tufrepository.check_root(b" " * (trustroots.MAX_ROOT + 1), "root.json")
 
 
 def test_a_first_root_of_another_repository(world: World) -> None:
@@ -347,9 +348,9 @@ def test_a_folder_of_a_mirror_that_can_not_be_read(tmp_path: Path) -> None:
 
 
 def test_a_mirror_has_a_folder_of_its_own_for_each_first_root() -> None:
-    places = {tufrepository.folder_of(mirror, root) for mirror in ("https://a", "https://b") for root in (b"", b"1")}
+    places = {trustroots.source_of(mirror, root) for mirror in ("https://a", "https://b") for root in (b"", b"1")}
     assert len(places) == 4
-    assert tufrepository.folder_of("https://a/", b"") in places
+    assert trustroots.source_of("https://a/", b"") in places
 
 
 def test_the_root_that_is_built_in_is_that_of_the_public_instance(

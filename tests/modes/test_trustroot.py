@@ -156,7 +156,7 @@ def test_a_private_repository_needs_a_first_root(world: World) -> None:
 
 
 def test_the_root_that_is_built_in_is_for_the_public_instance(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.adapters.publicgood.MIRROR", world.mirror.url)
+    monkeypatch.setattr("agent.modes.trustroot.PUBLIC_GOOD", world.mirror.url)
     said = world.run("trust-root", "update", "--mirror", f"{world.mirror.url}/", "--state", "state")
     assert said.code == 10, said.err  # this mirror is not the public instance's
     assert world.mirror.asked[0] == "16.root.json"
