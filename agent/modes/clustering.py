@@ -138,7 +138,7 @@ class ClusterPublisher:
         self._complete: Moment | None = None
         self._applying = anyio.Lock()
         self._noting = Noting(root, log)
-        self._keys = Keys(root, environment, log)
+        self._keys = Keys(root, environment, log, random=random)
         self.secrets = Secrets(root, log)
         self.pods = PodsImages(log, queue) if cluster.pods else None
 

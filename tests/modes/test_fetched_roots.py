@@ -17,10 +17,12 @@ from agent.config.trustroots import TrustRootSource
 from agent.errors import Cause, HostError, Malformed, Unavailable
 from agent.model.descriptor import Descriptor
 from agent.modes import keys
+from agent.modes.clustering import ClusterPublisher
 from agent.modes.keys import FIRST_WITHIN, Keys
 from agent.modes.publishing import Publisher
 from agent.registry.urls import Url
 from tests import signing_sigstore as sigstore
+from tests.modes.test_clustering import Given, platform
 from tests.signing_sigstore import Instance
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.tufrepository import TufMirror, TufRepository, in_days
@@ -354,3 +356,31 @@ def test_a_folder_that_is_followed_trusts_a_new_log_and_authority_once_they_were
     anyio.run(follow)
     assert bugs == []
     assert "is expired" in str(log.of("trusted root not fetched")[1]["reason"])
+
+
+def test_a_configmap_follows_its_trusted_root_and_outlives_the_mirror(root: Path, mirror: TufMirror) -> None:
+    given, folder = Given(root), write(root, mirror)
+    value = json.loads((folder / "config.json").read_text())
+    value["nodeseal"]["rules"][0]["match"] = ["r.example/shop/**"]
+    del value["nodeseal"]["default"]
+    given.put("platform", {name: text.encode() for name, text in platform().items()})
+    given.put("shop", {"config.json": json.dumps(value).encode(), "root.json": mirror.repository.first_root})
+    publisher = given.publisher(random=lambda: 0.0)
+
+    def published(by: ClusterPublisher) -> set[str]:
+        return {each.name.rpartition("/")[2] for each in by._published(given.state, None)[1].merge.accepted}
+
+    assert published(publisher) == {"platform"}
+    assert mirror.asked == []  # that is not what publishing waits for
+    mirror.down = True
+    assert not publisher._refreshed()
+    assert published(publisher) == {"platform"}
+    mirror.down = False
+    publisher._keys._plans = {source: each._replace(due=0.0) for source, each in publisher._keys._plans.items()}
+    assert publisher._refreshed()
+    assert published(publisher) == {"platform", "shop"}
+    assert logs_in_force(root) == 2
+    mirror.down = True
+    again = given.publisher(random=lambda: 0.0)
+    assert published(again) == {"platform", "shop"}
+    assert not again._keys.is_due()

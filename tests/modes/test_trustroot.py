@@ -4,6 +4,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -253,3 +255,13 @@ def test_a_trusted_root_without_ends_and_with_one_kind_says_so(tmp_path: Path, r
     assert "certificate authorities: none" in said.out
     assert "left out: some.json.tlogs[0]: got" in said.out
     assert "nothing in it is known to end" in said.out
+
+
+def test_nothing_of_tuf_is_loaded_before_something_is_fetched() -> None:
+    """By the daemon, by what publishes, or by a command that only shows."""
+    code = (
+        "import sys, agent.modes.daemon, agent.modes.clustering, agent.modes.keys, agent.modes.trustroot\n"
+        "print(sorted(name for name in sys.modules if name.split('.')[0] in ('tuf', 'securesystemslib')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
