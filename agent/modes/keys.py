@@ -12,6 +12,7 @@ import random as chance
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -132,7 +133,7 @@ class Keys:
         self._local = False
 
     def use(self, sources: Iterable[Source], *, local: bool) -> None:
-        """Follow these from now on; `local` lets them be on this node.  Raises `HostError`."""
+        """Follow these from now on; `local` lets them be on this node."""
         often = sorted(sources, key=lambda each: each.interval, reverse=True)
         self._sources = {each.source: each for each in often}  # of several with the same one, who asks most often
         self._local = local
@@ -196,7 +197,7 @@ class Keys:
         return content if trustedroot_document.read(source.name, content, source.name).root else None
 
     def _note(self) -> None:
-        """Note how it goes with trusted roots.  Raises `HostError`."""
+        """Note how it goes with trusted roots.  What can't be noted holds up nobody: the log has told it."""
         fetched, notes = self._node.fetched(), []
         for source, each in self._sources.items():
             if isinstance(each, TrustRootSource):
@@ -206,7 +207,8 @@ class Keys:
                 notes.append(
                     RootNote(each.name, str(each.mirror), each.interval, last, digest, plan.trouble, plan.since)
                 )
-        rootnotes.write(self._root, notes)
+        with suppress(HostError):
+            rootnotes.write(self._root, notes)
 
     def _one(self, source: Source, plan: _Plan, fetch: Callable[[Source], bytes]) -> bool:
         kept = self._kept(source)

@@ -19,6 +19,7 @@ from agent.adapters import files, publicgood
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.rootnotes import MIRRORS
+from agent.adapters.snapshots import STATE
 from agent.config import trustroots
 from agent.config.dialectschema import PUBLIC_GOOD
 from agent.errors import Exit, HostError, Malformed, NodesealError, UsageError
@@ -162,9 +163,8 @@ def _fetched(options: argparse.Namespace, environment: Mapping[str, str]) -> byt
             hint="ask whoever keeps the repository for it, over a way that you trust; without it anybody could be him",
         )
     mirror = _mirror(options, environment)
-    state = options.state or _usual_state(environment)
-    folder = os.path.join(state, trustroots.source_of(options.mirror, first_root))
     try:
+        folder = os.path.join(_state(options, environment), trustroots.source_of(mirror.where, first_root))
         return tufrepository.fetch(mirror, first_root=first_root or publicgood.first_root(), folder=folder)
     finally:
         mirror.close()
@@ -197,9 +197,17 @@ def _mirror(options: argparse.Namespace, environment: Mapping[str, str]) -> "Mir
     )
 
 
-def _usual_state(environment: Mapping[str, str]) -> str:
+def _state(options: argparse.Namespace, environment: Mapping[str, str]) -> str:
+    """The folder of what was seen.  Raises `HostError`."""
+    if options.state:
+        return str(options.state)
     if os.geteuid() == 0:
-        return os.path.join(place.usual_root(), MIRRORS)
+        root = place.usual_root()
+        try:
+            files.make_private_folder(os.path.join(root, STATE))
+        except OSError as error:
+            raise HostError(f"{STATE}: got {error}; expected to keep there what was seen of mirrors") from None
+        return os.path.join(root, MIRRORS)
     home = environment.get("HOME", "/")
     return os.path.join(environment.get("XDG_STATE_HOME") or f"{home}/.local/state", _OWN_STATE)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from agent.errors import Malformed
 from agent.trust import chain as chains
 from agent.trust.expiry import earliest_end
 from agent.trust.trustedroot import Authority, Log, TrustedRoot, Window
@@ -71,8 +70,5 @@ def _log(kind: str, log: Log) -> Member:
 
 
 def _subject(der: bytes) -> str:
-    try:
-        (certificate,) = chains.parse_chain([der])
-    except Malformed:  # it was read before
-        return ""
+    (certificate,) = chains.parse_chain([der])  # it was read before
     return chains.subject_of(certificate)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,24 @@ def test_redirect_within_is_followed_but_not_for_ever(world: World) -> None:
     assert world.fetch() == FIRST
     world.mirror.misbehaving["timestamp.json"] = simulated.redirected("/timestamp.json")
     assert "got more than 3 redirects" in world.refused(LimitExceeded)
+
+
+def test_redirect_to_two_places(world: World) -> None:
+    def two(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", "/a.json")
+        handler.send_header("Location", "/b.json")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    world.mirror.misbehaving["timestamp.json"] = two
+    assert "redirect: got 2 Location headers; expected one" in world.refused()
+
+
+def test_whatever_python_tuf_calls_it_reads_through_the_mirror(world: World, tmp_path: Path) -> None:
+    mirror = FolderMirror(str(world.repository.write(tmp_path / "mirror")))
+    reader = tufrepository._Reader(mirror, 1)
+    assert b"".join(reader.fetch("mirror:/1.root.json")) == world.repository.first_root
 
 
 def test_target_hash_mismatch(world: World) -> None:

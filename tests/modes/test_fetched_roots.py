@@ -297,6 +297,17 @@ def test_who_has_no_such_key_asks_nobody_and_notes_nothing(root: Path) -> None:
     assert not (root / "var/lib").exists()
 
 
+def test_a_note_that_can_not_be_written_holds_up_nobody(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise HostError("full")
+
+    monkeypatch.setattr("agent.adapters.rootnotes.write", full)
+    world = World(root)
+    world.keys.use([SOURCE], local=False)
+    assert world.keys.refresh()
+    assert world.keys.contents() == {SOURCE.source: root_of(OLD)}
+
+
 def test_what_is_followed_no_more_is_noted_no_more_and_its_mirror_forgotten(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

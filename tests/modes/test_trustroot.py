@@ -1,5 +1,6 @@
 """`nodeseal trust-root`: a person fetches a trusted root, and looks at one."""
 
+import argparse
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from agent import cli
+from agent.errors import HostError
 from agent.modes import trustroot
 from agent.trust import trustedroot_document
 from tests.adapters.test_tufrepository import FIRST, SECOND
@@ -204,6 +206,17 @@ def test_what_can_not_be_written_is_told(world: World, monkeypatch: pytest.Monke
     assert "No space left on device; expected to write the trusted root there" in said.err
 
 
+def test_what_can_not_be_read_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.out.write_bytes(SECOND)
+
+    def refusing(path: object, mode: str = "r", *_: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refusing)
+    with pytest.raises(HostError, match=r"trusted_root\.json: got Permission denied; expected to read and replace it"):
+        trustroot._replaceable("trusted_root.json")
+
+
 def test_a_link_stays_a_link_to_what_is_replaced(world: World) -> None:
     (world.folder / "real.json").write_bytes(SECOND)
     world.out.symlink_to("real.json")
@@ -215,10 +228,17 @@ def test_a_link_stays_a_link_to_what_is_replaced(world: World) -> None:
 @pytest.mark.parametrize("uid", [0, 1000])
 def test_who_names_no_state_has_one_of_his_own(tmp_path: Path, uid: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: uid)
-    expected = "/var/lib/nodeseal/tuf" if uid == 0 else "/home/x/.local/state/nodeseal/tuf"
-    assert trustroot._usual_state({"HOME": "/home/x"}) == expected
+    monkeypatch.setattr("agent.modes.place.usual_root", lambda: str(tmp_path))
+    options = argparse.Namespace(state=None)
+    expected = f"{tmp_path}/var/lib/nodeseal/tuf" if uid == 0 else "/home/x/.local/state/nodeseal/tuf"
+    assert trustroot._state(options, {"HOME": "/home/x"}) == expected
     if uid:
-        assert trustroot._usual_state({"HOME": "/home/x", "XDG_STATE_HOME": "/s"}) == "/s/nodeseal/tuf"
+        assert trustroot._state(options, {"HOME": "/home/x", "XDG_STATE_HOME": "/s"}) == "/s/nodeseal/tuf"
+        return
+    assert (tmp_path / "var/lib/nodeseal").stat().st_mode & 0o777 == 0o700
+    (tmp_path / "var/lib/nodeseal").chmod(0o777)
+    with pytest.raises(HostError, match="expected to keep there what was seen of mirrors"):
+        trustroot._state(options, {})
 
 
 def test_show_tells_what_counts_and_what_is_over(tmp_path: Path, run: Callable[..., Said]) -> None:
