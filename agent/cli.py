@@ -58,6 +58,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
         place,
         status,
         supportbundle,
+        trustroot,
         uninstall,
         verify,
         version,
@@ -82,6 +83,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
     uninstall.add_parser(subparsers)
     cache.add_parsers(subparsers)
     watch.add_parser(subparsers)
+    trustroot.add_parsers(subparsers)
     supportbundle.add_parser(subparsers)
     version.add_parser(subparsers)
     options = parser.parse_args(list(argv[1:]))

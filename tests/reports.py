@@ -93,6 +93,10 @@ class NamedSchemas(GivenDocuments):
         """The schema under its name."""
         return Document("review.json", self._schema, "review.json") if path.endswith("/review.json") else None
 
+    def own(self, name: str) -> Document | None:
+        """The schema under its name."""
+        return self.file(f"/{name}")
+
 
 def report_verifier(
     kind: str, name: str = "", types: Sequence[str] = (), *, nested: bool = False, **options: Any

@@ -1,8 +1,8 @@
-"""What key providers held when they were last asked, and when that was.
+"""What key providers held, and which trusted roots were the newest, when they were last asked, and when that was.
 
 ::
 
-    var/lib/nodeseal/keys/<source>     the content, whose certificates a snapshot holds as well
+    var/lib/nodeseal/keys/<source>     the content; what is trusted of it stands in a snapshot as well
     var/lib/nodeseal/fetched.json      when each source was last fetched: `agent.adapters.nodestate`
     var/lib/nodeseal/keys.lock         held while both are changed
 
@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from agent.adapters import files
 from agent.adapters.nodestate import NodeState
+from agent.adapters.rootnotes import MIRRORS
 from agent.adapters.snapshots import STATE
 from agent.errors import HostError
 from agent.rules.breakglass import Moment
@@ -22,7 +23,7 @@ from agent.rules.breakglass import Moment
 MAX_KEPT = 512
 """Most sources that are kept, those in use and those of before."""
 
-_MAX_SIZE = 256 * 1024
+_MAX_SIZE = 1024 * 1024
 _LOCK_WAIT = 10.0
 
 
@@ -31,6 +32,7 @@ class KeyStore:
 
     def __init__(self, root: str) -> None:
         """`root` is what `var/lib/nodeseal` is under."""
+        self._root = root
         self._state = os.path.join(root, STATE)
         self._node = NodeState(root)
 
@@ -60,6 +62,8 @@ class KeyStore:
                 del fetched[source]
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self._state}/keys/{source}")
+                with suppress(FileNotFoundError):
+                    files.remove_tree(os.path.join(self._root, MIRRORS, source))
             self._node.note_fetched(fetched)
 
     @contextmanager

@@ -86,9 +86,9 @@ OWN_COSIGN_KEYS: Schema = {
     "trustRoot": {
         "title": "Trusted root",
         "description": "The Sigstore instance that vouches for identities, or whose logs keep what keys signed: the "
-        "path of its `trusted_root.json`, which names a document of the same configuration by its last component; or "
-        "several.  A signature is verified wholly within one of them.  `trusted_root.json` if it is missing beside "
-        "identities; beside keys, no log is looked at then.",
+        "path of its `trusted_root.json`, which names a document of the same configuration, or an entry of "
+        "`nodeseal.trustRoots`, by its last component; or several.  A signature is verified wholly within one of "
+        "them.  `trusted_root.json` if it is missing beside identities; beside keys, no log is looked at then.",
         "anyOf": [_ROOT_PATH, {"type": "array", "minItems": 1, "maxItems": 4, "items": _ROOT_PATH}],
         "x-expected": "the path of a trusted root, or a list of 1 to 4",
         "examples": ["trusted_root.json"],

@@ -47,6 +47,17 @@ LEAST_AGE = 3600.0
 MAX_DENIED_SIGNERS = 200
 """Most entries of `denySigners`: each is compared with each signature."""
 
+MAX_TRUST_ROOTS = 4
+"""Most trusted roots that one configuration has fetched; as many as one verifier may name."""
+
+PUBLIC_GOOD = "https://tuf-repo-cdn.sigstore.dev"
+"""The TUF repository of Sigstore's public good instance, whose first root is built in."""
+
+USUAL_INTERVAL = 24 * 3600.0
+LEAST_INTERVAL = 3600.0
+GREATEST_INTERVAL = 30 * 24 * 3600.0
+"""How often a trusted root is fetched anew, in seconds."""
+
 _DIGEST = r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})"
 
 ENFORCEMENT: Schema = {
@@ -303,6 +314,42 @@ _RULE = strict_obj(
     required=("name", "match", "verifiers", "policy"),
 )
 
+_TRUST_ROOT = strict_obj(
+    "Trusted root",
+    "A trusted root that is fetched from a TUF repository.",
+    {
+        "name": text(
+            "Name",
+            "What verifiers call it under `trustRoot`: as if it were a document of that name.",
+            pattern=r"^[-._a-zA-Z0-9]{1,253}$",
+            default="trusted_root.json",
+        )
+        | {"x-expected": "a name as documents have: letters, digits, '-', '_' and '.'"},
+        "mirror": text(
+            "Mirror",
+            "URL of the TUF repository, whose targets are below `targets/`.",
+            maxLength=2048,
+            default=PUBLIC_GOOD,
+        ),
+        "root": text(
+            "First root",
+            "The document with the `root.json` that the repository is trusted by at first.  That of the public good "
+            "instance is built in.",
+            maxLength=253,
+            examples=["root.json"],
+        ),
+        "refreshInterval": length_of_time(
+            "Interval", "How often it is fetched anew: from `1h` to `30d`.", default=times.length(USUAL_INTERVAL)
+        ),
+        "caBundle": text(
+            "CA bundle",
+            "The document with CA certificates for the mirror's TLS, on top of the host's own.",
+            maxLength=253,
+            examples=["tuf-ca.pem"],
+        ),
+    },
+)
+
 DIALECT = strict_obj(
     "Nodeseal's own section",
     "What Ratify has no word for.  Ratify ignores it.",
@@ -329,6 +376,16 @@ DIALECT = strict_obj(
             "maxItems": 64,
             "items": {"$ref": "#/$defs/ownVerifier"},
             "x-expected": "a list of 1 to 64 verifiers",
+        },
+        "trustRoots": {
+            "title": "Trusted roots",
+            "description": "Trusted roots of Sigstore instances that are fetched, and fetched anew, by whoever puts "
+            "the configuration in force; never on a pull.  Without this key none ever is.",
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_TRUST_ROOTS,
+            "items": _TRUST_ROOT,
+            "x-expected": f"a list of 1 to {MAX_TRUST_ROOTS} trusted roots",
         },
         "rules": {
             "title": "Rules",

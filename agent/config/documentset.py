@@ -96,6 +96,13 @@ class NamedDocuments:
             self._used.add(found.name)
         return found
 
+    def own(self, name: str) -> Document | None:
+        """See `DocumentSet.own`."""
+        found = self._documents.get(name)
+        if found is not None:
+            self._used.add(name)
+        return found
+
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """See `Documents.tree`.  A set has no folders."""
         self._outside[path] = None

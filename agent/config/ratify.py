@@ -26,6 +26,7 @@ from agent.config import (
     reportcheck,
     rootages,
     signerlist,
+    trustroots,
 )
 from agent.config.checking import Finding
 from agent.config.config import SIGNED_BY, Config, StoreSettings, VerifierSettings
@@ -38,7 +39,7 @@ from agent.config.schema import MAX_VERIFIERS, PART_SCHEMA, SCHEMA
 from agent.config.sources import SECTION, VerifierSources, is_named, read_providers
 from agent.errors import ConfigurationError, LimitExceeded, Malformed, Problem
 from agent.formats import FORMATS, OURS_ALONE, Format
-from agent.model.documents import Document, Documents
+from agent.model.documents import Document, Documents, DocumentSet
 from agent.model.signer import DeniedSigner
 from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
@@ -70,7 +71,7 @@ class Checked(NamedTuple):
 
 def read(
     document: Document,
-    documents: Documents,
+    documents: DocumentSet,
     *,
     beside: Document | None = None,
     node: Node = NO_NODE,
@@ -121,7 +122,7 @@ class _Reading:
     def __init__(
         self,
         value: object,
-        documents: Documents,
+        documents: DocumentSet,
         place: Placing,
         formats: Mapping[str, str | type[Format]],
         node: Node,
@@ -150,6 +151,8 @@ class _Reading:
         key_problems: list[Problem] = []
         fetched = keysources.read(root, self._documents, findings, key_problems)
         unknown = self._fetched(fetched, providers, key_problems)
+        roots = trustroots.read(root, self._documents, findings, key_problems)
+        known_roots = trustroots.provided(roots, self._node.fetched, self._documents, self._place, key_problems)
         known = {name: each for name, each in self._formats.items() if name not in OURS_ALONE}
         ratifys = read_verifiers(
             at(root, "verifier", "plugins"), ("verifier", "plugins"), known, findings, MAX_VERIFIERS
@@ -177,11 +180,12 @@ class _Reading:
             findings += loopback.names(root)
         self.problems += [self._place.problem(finding) for finding in findings]
         self.problems += (*policy_problems, *key_problems)
-        sources = VerifierSources(self._documents, providers, apart | self._key_cas(), unknown)
+        sources = VerifierSources(self._documents, providers, apart | self._key_cas(), unknown, known_roots)
         settings, certificates, keys = self._verifiers(verifiers, sources, fetched)  # (5)
         if any(problem.fatal for problem in self.problems):
             return None
         self.problems += sources.problems()
+        self.problems += trustroots.unused(roots, sources.roots_used, self._place)
         node = self._node
         aged = rootages.findings(settings, {each.name: each.path for each in verifiers}, certificates, node.now)
         self.problems += [self._place.problem(finding) for finding in aged]
@@ -221,9 +225,9 @@ class _Reading:
         return unknown
 
     def _key_cas(self) -> set[str]:
-        """Documents that are the CAs of key providers' addresses, and nothing else."""
-        listed = at(self._root, SECTION, "plugins")
-        paths = [at(each, "caBundle") for each in listed] if isinstance(listed, list) else []
+        """Documents that are the CAs of addresses of key providers and of trusted roots, and nothing else."""
+        lists = (at(self._root, SECTION, "plugins"), at(self._root, *trustroots.SECTION))
+        paths = [at(each, "caBundle") for listed in lists if isinstance(listed, list) for each in listed]
         named = [path for path in paths if isinstance(path, str)]
         return {each.origin for path in named for each in self._documents.find(path) if is_named(each, path)}
 
@@ -240,7 +244,7 @@ class _Reading:
         for verifier in verifiers:
             if not is_spoilt(verifier, self._findings, SECTION):
                 where = self._place.text(verifier.path)
-                sources.taken.clear()
+                sources.begin()
                 parsed = resolved(self._formats[verifier.type]).parse(verifier.options, sources, where)
                 if not sources.is_known():
                     continue

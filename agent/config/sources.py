@@ -6,6 +6,7 @@ Two types: `inline`, whose certificates or public keys stand right there, under 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from agent.config import checking
@@ -28,19 +29,25 @@ class VerifierSources:
         providers: Mapping[str, Document],
         apart: Collection[str],
         unknown: Collection[str] = (),
+        roots: Mapping[str, Document | None] = MappingProxyType({}),
     ) -> None:
         """`providers` are those of `read_providers`; of `unknown` ones nobody knows what they hold.
 
         `apart` are the origins of documents with another purpose: a path names them by themselves alone, not as part
-        of a folder, so that a registry's CA beside the configuration doesn't become one of signers.
+        of a folder, so that a registry's CA beside the configuration doesn't become one of signers.  `roots` are
+        trusted roots that are fetched (`agent.config.trustroots`), None for one of which nobody knows what it says.
         """
         self._documents = documents
         self._providers = providers
         self._apart = apart
         self._unknown = unknown
+        self._roots = roots
         self._used: set[str] = set()
+        self._guessed = False
+        self.roots_used: set[str] = set()
+        """Trusted roots that were asked for."""
         self.taken: set[str] = set()
-        """Providers that were asked for since somebody emptied this."""
+        """Providers that were asked for since `begin`."""
 
     def find(self, path: str) -> tuple[Document, ...]:
         """See `Documents.find`."""
@@ -48,8 +55,14 @@ class VerifierSources:
         return tuple(each for each in found if each.origin not in self._apart or is_named(each, path))
 
     def file(self, path: str) -> Document | None:
-        """See `Documents.file`."""
-        return self._documents.file(path)
+        """See `Documents.file`.  A trusted root that is fetched goes before a document of its name."""
+        name = _last(path)
+        if name not in self._roots:
+            return self._documents.file(path)
+        self.roots_used.add(name)
+        root = self._roots[name]
+        self._guessed = self._guessed or root is None
+        return root or Document(name, b"", name)
 
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """See `Documents.tree`."""
@@ -63,7 +76,12 @@ class VerifierSources:
 
     def is_known(self) -> bool:
         """Whether it is known what those hold that were taken."""
-        return not self.taken & set(self._unknown)
+        return not self.taken & set(self._unknown) and not self._guessed
+
+    def begin(self) -> None:
+        """Another verifier's options are read from now on."""
+        self.taken.clear()
+        self._guessed = False
 
     def problems(self) -> tuple[Problem, ...]:
         """Key providers that nobody named, once everything was looked up."""

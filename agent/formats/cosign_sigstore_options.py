@@ -18,7 +18,7 @@ from agent.trust.trustedroot import TrustedRoot
 IDENTITIES, TRUST_ROOT = "identities", "trustRoot"
 LOGS, TIMESTAMPS, CERTIFICATE_LOGS = "transparencyLogs", "timestamps", "certificateLogs"
 CURRENT_TIME = "currentTime"
-DEFAULT_ROOT = "trusted_root.json"
+DEFAULT_ROOT = trustedroot_document.USUAL_NAME
 """The document that is meant where none is named."""
 
 CERTIFICATE_LOG = "ctLogVerify"
@@ -66,7 +66,7 @@ class SigstoreReading:
         """That keys' signatures are in a log, if Ratify's configuration asks for it; `otherwise`: how it would not."""
         if self._sources.file(DEFAULT_ROOT) is None:
             got = f"a transparency log, and no document {DEFAULT_ROOT} that says which ones are trusted"
-            self._tell(where, got, f"that document, as `cosign trusted-root create` writes it; or {otherwise}")
+            self._tell(where, got, f"that document (nodeseal trust-root update), nodeseal.trustRoots, or {otherwise}")
             return {}
         return self._demands([DEFAULT_ROOT], (), Demands(certificate_logs=0), where)
 
@@ -129,7 +129,7 @@ class SigstoreReading:
     def _root(self, path: str, where: str, demands: Demands) -> TrustedRoot | None:
         document = self._sources.file(path)
         if document is None:
-            expected = "the trusted root of a Sigstore instance, as `cosign trusted-root create` writes it"
+            expected = "the trusted root of a Sigstore instance: nodeseal trust-root update, or nodeseal.trustRoots"
             self._tell(where, f"{path[:120]!r}, which names nothing", expected)
             return None
         read = trustedroot_document.read(document.name, document.content, f"{where}: {document.origin}")

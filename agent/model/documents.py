@@ -36,6 +36,14 @@ class Documents(Protocol):
         ...
 
 
+class DocumentSet(Documents, Protocol):
+    """All documents of one configuration."""
+
+    def own(self, name: str) -> Document | None:
+        """The document of that very name; None if there is none, which is nobody's fault."""
+        ...
+
+
 class Sources(Documents, Protocol):
     """Where a format's options find certificates and keys: the documents, and what key providers hold."""
 

@@ -34,7 +34,6 @@ from agent.config.discovery import Discovery, discovered, has_selectors
 from agent.config.documentset import NamedDocuments
 from agent.config.inforce import InForce
 from agent.config.joining import in_turn
-from agent.config.keysources import KeySource
 from agent.config.merging import Merged, merged
 from agent.config.reading import Reading
 from agent.errors import Cause, ConfigurationError, HostError, Problem, Unavailable
@@ -43,7 +42,7 @@ from agent.modes import signing
 from agent.modes.aging import Noting
 from agent.modes.clustertelling import ClusterTelling, Published
 from agent.modes.config import bootstrap_of
-from agent.modes.keys import Keys, sources_of
+from agent.modes.keys import Keys, Source, sources_of
 from agent.modes.podimages import PodsImages, Queue
 from agent.modes.secrets import Secrets
 from agent.modes.signing import Demand, Judged
@@ -140,7 +139,7 @@ class ClusterPublisher:
         self._complete: Moment | None = None
         self._applying = anyio.Lock()
         self._noting = Noting(root, log)
-        self._keys = Keys(root, environment, log)
+        self._keys = Keys(root, environment, log, random=random)
         self.secrets = Secrets(root, log)
         self.pods = PodsImages(log, queue) if cluster.pods else None
 
@@ -405,7 +404,7 @@ class ClusterPublisher:
         except HostError as error:
             self._log.warning("trust not noted", problem=error.message)
 
-    def _sources(self, discovery: Discovery, before: InForce, demand: Demand) -> list[KeySource]:
+    def _sources(self, discovery: Discovery, before: InForce, demand: Demand) -> list[Source]:
         """The keys that documents name, those in force first; none for what nobody signed, where that counts.
 
         Of too many, one of each document after another.  They are not fetched here: one that takes its time must not
@@ -428,7 +427,7 @@ class ClusterPublisher:
             self._log.warning("configuration kept", reason="no ConfigMap counts, and whenMissing is KeepLast")
 
 
-def _sources_in(name: str, contents: Mapping[str, bytes], demand: Demand | None = None) -> list[KeySource]:
+def _sources_in(name: str, contents: Mapping[str, bytes], demand: Demand | None = None) -> list[Source]:
     try:
         documents = NamedDocuments.of(contents, name)
     except ConfigurationError:

@@ -1,9 +1,11 @@
-"""How old a cluster's configuration is, and whether there is one to verify with, for people and programs."""
+"""How old a configuration and what was fetched for it are, and whether it can be used, for people and programs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 
+from agent.adapters.rootnotes import RootNote
 from agent.config.config import Config
-from agent.config.times import about
+from agent.config.times import about, length
 from agent.errors import Cause, Unavailable
 from agent.rules import age
 from agent.rules.age import Stage
@@ -65,6 +67,38 @@ def keys_as_text(standing: Standing) -> list[str]:
             line += " (WARNING: more than half of their time is over)"
         lines.append(line)
     return lines
+
+
+def roots_as_json(notes: Sequence[RootNote]) -> list[Mapping[str, object]]:
+    """How the fetching of trusted roots goes, for programs."""
+    return [
+        {
+            "name": each.name,
+            "mirror": each.mirror,
+            "intervalSeconds": int(each.interval),
+            "fetched": _at(each.fetched),
+            "sha256": each.sha256 or None,
+            "trouble": each.trouble or None,
+            "troubleSince": _at(each.since),
+        }
+        for each in notes
+    ]
+
+
+def roots_as_text(notes: Sequence[RootNote]) -> list[str]:
+    """The same for people, as lines."""
+    lines = ["trusted roots"] if notes else []
+    for each in notes:
+        at = f"fetched {_at(each.fetched)}" if each.fetched else "not fetched yet"
+        lines.append(f"  {each.name}: {at} from {each.mirror}, every {length(each.interval)}")
+        if each.trouble:
+            meanwhile = "the last one counts" if each.fetched else "there is none"
+            lines.append(f"  WARNING      not fetched since {_at(each.since)}, {meanwhile}: {each.trouble}")
+    return lines
+
+
+def _at(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc).strftime(_UTC)
 
 
 def _keys(standing: Standing) -> list[KeysUsed]:

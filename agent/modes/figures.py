@@ -290,6 +290,17 @@ def _of_survey(found: Found) -> Iterator[Family]:
         Store._fields,
         {tuple(store): end for store, end in found.ends.items()},
     )
+    fetched, trouble = dict[str, float](), dict[str, float]()
+    for each in found.roots:  # of several with one name, the worst
+        name = shortened(printable(each.name), _MOST_TEXT)
+        name = name if name in fetched or len(fetched) < MOST_PROVIDERS else OTHER
+        at = each.fetched or 0.0
+        fetched[name] = min(at, fetched.get(name, at))
+        trouble[name] = max(float(bool(each.trouble)), trouble.get(name, 0.0))
+    text = "When a trusted root that is fetched was last found to be the newest, by its name; 0 for never."
+    yield _by("nodeseal_trusted_root_fetched_timestamp_seconds", _GAUGE, text, "trusted_root", fetched)
+    text = "Whether a trusted root could not be fetched when it was last tried, by its name."
+    yield _by("nodeseal_trusted_root_trouble", _GAUGE, text, "trusted_root", trouble)
     text = "When the caches were last looked at: once a minute."
     yield _one("nodeseal_cache_survey_timestamp_seconds", _GAUGE, text, found.at)
     files = {store: float(size.files) for store, size in found.sizes.items()}

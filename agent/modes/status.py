@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TextIO, cast
 
-from agent.adapters import ipc, reconciled
+from agent.adapters import ipc, reconciled, rootnotes
 from agent.adapters.folding import Behind, SpoolReader
 from agent.adapters.pull_secrets import READY
 from agent.adapters.reconciled import Attempt, Reconciled
+from agent.adapters.rootnotes import RootNote
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool, Told
 from agent.config.config import Config
@@ -40,7 +41,7 @@ class Status(NamedTuple):
     `since` is when what is in force was put there, None if nobody can tell; `caches` is how much is remembered, or why
     that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing; `wiring` is
     what who keeps the node wired up says, None if nobody does; `unit` is what the daemon's systemd unit is doing, None
-    if it has none.
+    if it has none; `roots` is how the fetching of trusted roots goes.
     """
 
     found: node.Node
@@ -51,6 +52,7 @@ class Status(NamedTuple):
     daemon: Mapping[str, Any] | str | None
     wiring: Reconciled | None = None
     unit: UnitTold | None = None
+    roots: tuple[RootNote, ...] = ()
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -82,6 +84,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         _daemon(options.root),
         reconciled.read(options.root),
         told_unit(options.root),
+        rootnotes.read(options.root),
     )
     stdout.write(json.dumps(_as_json(status), indent=2) + "\n" if options.format == "json" else _as_text(status))
     return Exit.ALLOW
@@ -116,6 +119,7 @@ def _as_json(status: Status) -> dict[str, object]:
         },
         "currency": currency.as_json(standing),
         "keys": currency.keys_as_json(standing),
+        "trustRoots": currency.roots_as_json(status.roots),
         "trouble": currency.trouble(config, standing),
         "node": standing.node_name,
         "rules": [
@@ -171,6 +175,7 @@ def _as_text(status: Status) -> str:
     default = standing.ruleset.default
     lines.append(f"  {floor.raised(default.enforcement).value:9}where no rule matches")
     lines += currency.keys_as_text(standing)
+    lines += currency.roots_as_text(status.roots)
     lines.append("exempt")
     for entry in (*standing.ruleset.exempt, *lists.BUILT_IN):
         how = f"by {len(entry.digests)} digests" if entry.digests else "not verified"

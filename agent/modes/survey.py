@@ -1,4 +1,4 @@
-"""What takes long to find out about the node, looked at now and then in a thread: caches, and what ends when.
+"""What takes long to find out about the node, looked at now and then in a thread: caches, trusted roots, what ends.
 
 Walks folders and reads certificates: not on a pull, not on a scrape, not on the event loop.
 """
@@ -11,8 +11,9 @@ from typing import NamedTuple, TypeVar
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from agent.adapters import misses
+from agent.adapters import misses, rootnotes
 from agent.adapters.nodestate import moment
+from agent.adapters.rootnotes import RootNote
 from agent.config.config import Config
 from agent.errors import HostError, Unavailable
 from agent.model.answer import printable, shortened
@@ -47,13 +48,17 @@ class Store(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What was found, and when (seconds since 1970, None for never); `ends` is when the first certificate ends."""
+    """What was found, and when (seconds since 1970, None for never); `ends` is when the first certificate ends.
+
+    `roots` is how the fetching of trusted roots goes.
+    """
 
     at: float | None = None
     sizes: Mapping[str, Size] = {}
     misses: Mapping[str, Mapping[str, int]] = {}
     certificates: int = 0
     ends: Mapping[Store, float] = {}
+    roots: tuple[RootNote, ...] = ()
 
 
 class Survey:
@@ -86,6 +91,7 @@ class Survey:
 
     def _with_caches(self, found: Found) -> Found:
         """What can't be read is as it was."""
+        found = found._replace(roots=rootnotes.read(self._door.root))
         try:
             sizes, missed = cache.figures(self._door.root), misses.counted(self._door.root)
         except (HostError, OSError):

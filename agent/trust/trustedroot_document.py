@@ -21,6 +21,9 @@ from agent.trust import chain as chains
 from agent.trust import publickeys
 from agent.trust.trustedroot import Authority, Log, TrustedRoot, Window
 
+USUAL_NAME = "trusted_root.json"
+"""What Sigstore calls it everywhere; verifiers mean it where they name none."""
+
 MAX_SIZE = 1024 * 1024
 """Most bytes of such a file: a ConfigMap holds no more; the public instance's has 10 KiB."""
 

@@ -85,6 +85,10 @@ class NoDocuments:
         """Nothing."""
         return None
 
+    def own(self, name: str) -> Document | None:
+        """As `file`."""
+        return self.file(name)
+
     def tree(self, path: str, wanted: Sequence[str]) -> tuple[Document, ...]:
         """Nothing."""
         return ()

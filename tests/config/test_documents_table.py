@@ -45,6 +45,7 @@ OWN: dict[str, dict[str, Any]] = {
     "verifier": {"verifier": {"plugins": [{"name": "key", "type": "other", "artifactTypes": "c/d"}]}},
     "keyManagementProvider": {"keyManagementProvider": {"plugins": [KEYS]}},
     "verifiers": {"nodeseal": {"verifiers": [{"name": "mine", "type": "other", "artifactTypes": "c/d"}]}},
+    "trustRoots": {"nodeseal": {"trustRoots": [{"name": "fetched.json"}]}},
     "allow": {"nodeseal": {"allow": [{"image": f"r.example/a/x@{DIGEST}", "until": UNTIL, "reason": "why"}]}},
     "exempt": {"nodeseal": {"exempt": [{"match": "**", "insecure": True}]}},
     "breakGlass": {"nodeseal": {"breakGlass": [{"match": "r.example/a/**", "until": UNTIL, "reason": "why"}]}},

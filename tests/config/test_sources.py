@@ -33,6 +33,10 @@ class Folder:
         """The document of that name."""
         return self._files.get(path.rpartition("/")[2])
 
+    def own(self, name: str) -> Document | None:
+        """As `file`."""
+        return self.file(name)
+
     def tree(self, path: str, wanted: object) -> tuple[Document, ...]:
         """Nothing."""
         return ()

@@ -40,6 +40,8 @@ NOT_FILLED = {
     "nodeseal_configuration_refused",  # no folder is followed
     "nodeseal_fetched_keys_left_seconds",  # no keys are fetched
     "nodeseal_fetched_keys_kept_seconds",
+    "nodeseal_trusted_root_fetched_timestamp_seconds",  # no trusted root is fetched
+    "nodeseal_trusted_root_trouble",
     "nodeseal_break_glass_begin_timestamp_seconds",
     "nodeseal_break_glass_end_timestamp_seconds",
     "nodeseal_cache_misses",

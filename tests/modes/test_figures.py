@@ -9,12 +9,14 @@ import pytest
 from agent.adapters.pull_secrets import READY
 from agent.adapters.reconciled import BELIEVED, Reconciled
 from agent.adapters.reconciled import State as Wiring
+from agent.adapters.rootnotes import RootNote
 from agent.model.counters import OTHER
 from agent.model.metrics import Family
 from agent.modes import figures
 from agent.modes.figures import Proving
 from agent.modes.proofs import Proved
 from agent.modes.secrets import Secrets
+from agent.modes.survey import Found
 from agent.rules.breakglass import Moment
 from agent.rules.precedence import Standing
 from agent.rules.rule import KeysUsed
@@ -107,3 +109,15 @@ def test_secrets_are_counted_by_what_is_known_of_them(tmp_path: pathlib.Path) ->
     assert secrets.counts() == {"ready": 0, "waiting": 3, "unusable": 0}
     secrets._said.update(a=READY, b="there is no Secret of this name")
     assert secrets.counts() == {"ready": 1, "waiting": 1, "unusable": 1}
+
+
+def test_trusted_roots_by_name_the_worst_of_those_of_one_name() -> None:
+    good = RootNote("a.json", "https://x", DAY, 900.0)
+    notes = (good, good._replace(fetched=None, trouble="gone"), good._replace(name="b\n", trouble=""))
+    found = list(figures._of_survey(Found(roots=notes)))
+    assert values(found, "nodeseal_trusted_root_fetched_timestamp_seconds") == {"a.json": 0, "b\\n": 900}
+    assert values(found, "nodeseal_trusted_root_trouble") == {"a.json": 1, "b\\n": 0}
+    many = tuple(good._replace(name=f"r{i}") for i in range(figures.MOST_PROVIDERS + 5))
+    found = list(figures._of_survey(Found(roots=many)))
+    assert len(values(found, "nodeseal_trusted_root_trouble")) == figures.MOST_PROVIDERS + 1
+    assert OTHER in values(found, "nodeseal_trusted_root_trouble")

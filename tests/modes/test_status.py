@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from agent import cli
-from agent.adapters import answers, reconciled
+from agent.adapters import answers, reconciled, rootnotes
 from agent.adapters.folding import POSITION, SpoolReader
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.nodestate import NodeState, moment
+from agent.adapters.rootnotes import RootNote
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import FOLDER, Spool
 from agent.errors import Code, Exit
@@ -55,6 +56,19 @@ def test_a_node_with_nothing_on_it_says_so(status: Any) -> None:
     assert "answers        0 since never" in text
     assert "registry.k8s.io/pause, by 8 digests (built in: the sandbox of every pod)" in text
     assert json.loads(status("--format", "json"))["trouble"]["cause"] == "configurationMissing"
+
+
+def test_how_the_fetching_of_trusted_roots_goes_is_shown(tmp_path: Path, status: Any) -> None:
+    assert "trusted roots" not in status()
+    good = RootNote("trusted_root.json", "https://tuf.example/", 86400.0, NOW.timestamp(), "ab" * 32)
+    bad = good._replace(name="other.json", fetched=None, sha256="", trouble="gone\x1b", since=NOW.timestamp())
+    rootnotes.write(str(tmp_path), (good, bad))
+    text = status()
+    fetched = "fetched 2026-06-01T00:00:00Z from https://tuf.example/, every 1d\n"
+    assert f"trusted roots\n  trusted_root.json: {fetched}  other.json: not fetched yet from" in text
+    assert "  WARNING      not fetched since 2026-06-01T00:00:00Z, there is none: gone\\x1b\n" in text
+    told = json.loads(status("--format", "json"))["trustRoots"]
+    assert [(each["fetched"], each["trouble"]) for each in told] == [("2026-06-01T00:00:00Z", None), (None, "gone\x1b")]
 
 
 def test_what_keeps_the_node_wired_up_is_shown(tmp_path: Path, status: Any) -> None:
