@@ -51,8 +51,8 @@ test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage report --format=total | sed 's/^/branch coverage of agent, percent: /'
 	@$(PY) -m coverage report > .cache/coverage.txt || { cat .cache/coverage.txt; exit 1; }
 
-test-full: out/nodeseal/.stamp ## the slow tests, or FILES of them: two builds alike, the demonstration in fresh copies, as root and as an ordinary user
-	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(or $(FILES),tests/full)
+test-full: out/nodeseal/.stamp ## the slow tests: two builds alike, the demonstration in fresh copies, as root and as an ordinary user
+	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/full
 
 hostile: out/nodeseal/.stamp ## bad input of every kind, with the time and memory that it takes; figures into docs/performance.md
 	@$(PY) -m pytest -q tests/hostile
