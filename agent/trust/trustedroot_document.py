@@ -7,7 +7,7 @@ trust it for ever.  A key or a certificate of a kind that is not read here is le
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from hashlib import sha256
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -149,7 +149,9 @@ class _Reader:
         if isinstance(text, str) and _TIME.match(text):
             whole, fraction, zone = re.split(r"(\.\d+)?(?=Z|[+-]\d\d:\d\d\Z)", text, maxsplit=1)
             try:
-                return datetime.fromisoformat(whole + zone).timestamp() + float(fraction or 0)
+                found = datetime.fromisoformat(whole + zone).timestamp() + float(fraction or 0)
+                datetime.fromtimestamp(found, timezone.utc)  # a zone or a fraction may lead to where no dates are
+                return found
             except (ValueError, OverflowError):
                 pass
         raise Malformed(f"{self._where}: got the time {ascii(text)[:40]} in {at}; expected RFC 3339")
