@@ -27,7 +27,7 @@ _LONGEST_TOLD = 256
 
 _VERSION = re.compile(r"SPDX-2\.[23]\Z")
 _UNKNOWN = ("", "NOASSERTION", "NONE")
-"""What stands for a license that nobody has concluded."""
+"""What stands for a license that nobody has concluded, in any case: it must not hide the declared one."""
 
 
 class UnsupportedVersion(Malformed):
@@ -72,7 +72,7 @@ def _package(value: object, where: str) -> Package:
     if not name:
         raise Malformed(f"{where}.name: got none; expected a name")
     licensed = text(package, "licenseConcluded", where)
-    if licensed in _UNKNOWN:
+    if licensed.strip().upper() in _UNKNOWN:
         licensed = text(package, "licenseDeclared", where) or licensed
     return Package(name, text(package, "versionInfo", where), licensed)
 

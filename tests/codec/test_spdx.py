@@ -20,7 +20,7 @@ def test_packages_are_read_with_what_they_are_under() -> None:
     assert bill.creation == {"created": "2026-11-01T10:00:00Z", "creators": ["Tool: syft-1.0"]}
 
 
-@pytest.mark.parametrize("concluded", [None, "", "NOASSERTION", "NONE"])
+@pytest.mark.parametrize("concluded", [None, "", "NOASSERTION", "NONE", "NoAssertion", " none\n"])
 def test_declared_license_counts_where_nobody_concluded_any(concluded: str | None) -> None:
     one = package("a", licenseConcluded=concluded, licenseDeclared="GPL-3.0-only")
     assert parse(spdx(one)).packages[0].license == "GPL-3.0-only"
