@@ -1,14 +1,17 @@
 """Documents under schemas: every layer has a schema, and its form."""
 
+import sys
 from typing import Any
 
 import pytest
 
+from agent import codec
 from agent.adapters.inline import run
 from agent.adapters.policy_worker import ForkedWorker
 from agent.errors import Code, LimitExceeded, Malformed
 from agent.formats.contents import Unsupported
 from agent.formats.schemavalidator import MAX_SIZE, MAX_TOTAL, SchemaValidatorFormat
+from agent.formats.vulnerabilityreport import ARTIFACT_TYPE, VulnerabilityReportFormat
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence
@@ -39,6 +42,27 @@ def test_layers_that_have_the_form_pass() -> None:
     assert (found.status, found.message) == (Status.PASSED, "2 layers have the form that the schemas ask for")
     assert found.extensions == {}
     assert found.unsigned
+
+
+def test_validator_is_there_before_a_process_is_forked_for_some_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b'{"by": "a"}'
+    blob = Descriptor(REVIEW, Digest.of(content), len(content))
+    manifest = Manifest(
+        IMAGE_MANIFEST,
+        ARTIFACT_TYPE,
+        (blob,),
+        SUBJECT,
+        ({},),
+        {"org.opencontainers.image.created": "2026-11-20T10:00:00Z"},
+    )
+    evidence = Evidence(Digest.of(b"manifest"), manifest, (Blob(blob, content),))
+    options = {"schemaURL": "file:///review.json"}
+    settings = VulnerabilityReportFormat.parse(options, NamedSchemas(SCHEMA), "v").settings
+    for form in (loaded(), VulnerabilityReportFormat.load("scan", settings, {})):
+        monkeypatch.delitem(sys.modules, "agent.codec.instances", raising=False)
+        monkeypatch.delattr(codec, "instances", raising=False)
+        assert isinstance(next(form.verify(request(), evidence, NOON)), Labour)
+        assert "agent.codec.instances" in sys.modules
 
 
 @pytest.mark.parametrize(
