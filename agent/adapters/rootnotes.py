@@ -21,7 +21,7 @@ MIRRORS = f"{STATE}/tuf"
 """Where what was seen of mirrors is kept, under a root."""
 
 _PATH = f"{STATE}/trust-roots.json"
-_MAX_SIZE = 256 * 1024
+_MAX_SIZE = 8 * 1024 * 1024  # of as many as there may be, each character of which is escaped
 _MAX_TEXT = 1000
 _MOST = 256
 _LATEST = 2.0**36  # seconds: what has a date
@@ -48,7 +48,7 @@ def write(root: str, notes: Sequence[RootNote]) -> None:
     if tuple(notes) == read(root):
         return
     path = os.path.join(root, _PATH)
-    listed = [each._replace(trouble=each.trouble[:_MAX_TEXT])._asdict() for each in notes[:_MOST]]
+    listed = [_bounded(each)._asdict() for each in notes[:_MOST]]
     try:
         files.make_private_folder(os.path.dirname(path))
         files.replace(path, json.dumps({"formatVersion": 1, "trustRoots": listed}).encode(), sync=False)
@@ -65,6 +65,12 @@ def read(root: str) -> tuple[RootNote, ...]:
         return tuple(_note(each) for each in list(value["trustRoots"])[:_MOST])
     except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return ()
+
+
+def _bounded(note: RootNote) -> RootNote:
+    """A note whose texts others chose, maybe in a configuration that can't be used."""
+    name, mirror, trouble = (each[:_MAX_TEXT] for each in (note.name, note.mirror, note.trouble))
+    return note._replace(name=name, mirror=mirror, trouble=trouble)
 
 
 def _note(value: dict[str, object]) -> RootNote:

@@ -39,6 +39,15 @@ def test_what_is_damaged_says_nothing(tmp_path: Path, content: bytes) -> None:
     assert rootnotes.read(str(tmp_path)) == ()
 
 
+def test_notes_whose_texts_others_chose_hide_no_other(tmp_path: Path) -> None:
+    long = NOTE._replace(mirror="https://" + "m" * 2000, trouble="\U0001f600" * 5000)
+    rootnotes.write(str(tmp_path), (NOTE._replace(name="a\x1b\n" * 5000), *[long] * 254, NOTE, NOTE))
+    found = rootnotes.read(str(tmp_path))
+    assert len(found) == 256
+    assert found[-1] == NOTE
+    assert len(found[0].name) == 1000
+
+
 @pytest.mark.parametrize("time", ["x", True, -1, 1e300, [1]])
 def test_a_time_that_is_none_says_nothing(tmp_path: Path, time: object) -> None:
     rootnotes.write(str(tmp_path), (NOTE,))
