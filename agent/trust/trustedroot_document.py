@@ -7,7 +7,7 @@ trust it for ever.  A key or a certificate of a kind that is not read here is le
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -36,6 +36,7 @@ MEDIA_TYPES = (
     "application/vnd.dev.sigstore.trustedroot.v0.2+json",
 )
 
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0  # of the calendar: 0001-01-01 and 9999-12-31T23:59:59, in UTC
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 _HINT_SIZE = 4
 _ED25519 = b"\x01"  # C2SP signed-note: the type of a key, in what its hint is made of
@@ -150,8 +151,7 @@ class _Reader:
             whole, fraction, zone = re.split(r"(\.\d+)?(?=Z|[+-]\d\d:\d\d\Z)", text, maxsplit=1)
             try:
                 found = datetime.fromisoformat(whole + zone).timestamp() + float(fraction or 0)
-                datetime.fromtimestamp(found, timezone.utc)  # a zone or a fraction may lead to where no dates are
-                return found
+                return min(max(found, _FIRST), _LAST)  # a zone or a fraction may lead to where no dates are
             except (ValueError, OverflowError):
                 pass
         raise Malformed(f"{self._where}: got the time {ascii(text)[:40]} in {at}; expected RFC 3339")
