@@ -98,6 +98,7 @@ def provided(
             got = f"a trusted root at {source.mirror.origin}, which is fetched when this is put in force"
             told.append(Problem(where, got, f"to know that it is not looked at here{meanwhile}", fatal=False))
         else:
+            meanwhile = meanwhile or ", or a document of this name beside the configuration, which counts until then"
             expected = f"the trusted root of {source.mirror.origin}{meanwhile}"
             told.append(Problem(where, has, expected, fatal=until is None))
         found[name] = until
