@@ -127,7 +127,7 @@ def _read(
     before = len(findings) + len(problems)
     mirror = _mirror(at(given, "mirror"), path, findings)
     root = _first_root(at(given, "root"), path, documents, findings)
-    if not root and mirror is not None and str(mirror).rstrip("/") != PUBLIC_GOOD:
+    if root == b"" and mirror is not None and str(mirror).rstrip("/") != PUBLIC_GOOD:
         got = f"a mirror, and no root that {mirror.origin} is trusted by at first"
         findings.append(Finding(path, got, "root: the document with its root.json"))
     wanted = at(given, "refreshInterval")
