@@ -59,6 +59,7 @@ def test_a_private_one_has_a_root_of_its_own() -> None:
         ({"root": "missing.json"}, "root", "nothing there"),
         ({"root": "other.json"}, "root", "which is no root of a TUF repository"),
         ({"root": "ca.pem"}, "root", "JSON"),
+        ({"mirror": "https://tuf.example.com", "root": "other.json"}, "root", "which is no root of a TUF repository"),
         ({"refreshInterval": "59m"}, "refreshInterval", "59m"),
         ({"refreshInterval": "31d"}, "refreshInterval", "31d"),
     ],
