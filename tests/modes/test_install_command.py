@@ -383,6 +383,25 @@ def test_program_must_be_one_and_safe(host: Host, run: Run, monkeypatch: pytest.
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--bin-dir", "srv/verifiers"), ("--bin-dir", "/srv/../verifiers"), ("--bin-dir", "/"), ("--bin-dir", "/\x1b"),
+        ("--bin-dir", "/\udcff"), ("--bin-dir", "/opt/nodeseal"), ("--bin-dir", "/opt/nodeseal/verifiers/"),
+        ("--bin-dir", "/srv/nodeseal/x", "--program-dir", "/srv/nodeseal"),
+        ("--node-name", "a b"), ("--node-name", "\x1b"), ("--node-name", "\udcff"), ("--node-name", "n" * 254),
+        ("--ca-bundle", "/\udcff"), ("--ca-bundle", "/a\n"),
+    ],
+)  # fmt: skip
+def test_words_that_can_not_be_meant_are_refused(host: Host, run: Run, words: tuple[str, ...]) -> None:
+    before = host.tree()
+    code, _, err = run("install", *words)
+    assert (code, err.isascii()) == (2, True)
+    assert err.startswith(f"nodeseal: {words[0]}")
+    assert host.tree() == before
+    assert run("install", "--bin-dir", "/srv/verifiers/", "--node-name", "n" * 253)[0] == 0
+
+
 def test_declarative_form_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
     for name in FORMS:
         with pytest.raises(SystemExit) as ended:

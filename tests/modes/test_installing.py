@@ -116,6 +116,18 @@ def test_root_without_the_kernels_files_is_one_in_which_the_program_is_tried_as_
     assert ["nodeseal-canary" in words[2] for words in host.world.calls] == [True]
 
 
+def test_entry_whose_name_is_no_text_is_refused_by_name_and_keeps_nobody_from_uninstalling(host: Host) -> None:
+    before = host.tree()
+    host.install()
+    (host.root / VERIFIERS / "\udcff").write_text("x")
+    with pytest.raises(HostError, match="expected verifiers: with it every pull is refused"):
+        host.install(bin_dir="")
+    assert host.uninstall().was_installed
+    assert sorted(os.listdir(host.root / VERIFIERS)) == ["\udcff"]
+    shutil.rmtree(host.root / "opt")
+    assert host.tree() == before
+
+
 def test_twenty_installations_are_one(host: Host) -> None:
     host.install(bin_dir=ELSEWHERE)
     once = host.tree()
