@@ -5,7 +5,7 @@ A case says what Nodeseal must answer, and what cosign answers where that is kno
 
 import base64
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -239,6 +239,19 @@ def _promise_by_another(i: Instance) -> Made:
     return Made(bundle(made, [changed(entry, "inclusionPromise.signedEntryTimestamp", b64(promise))]))
 
 
+def _promised_at(seconds: int) -> Callable[[Instance], Made]:
+    """An entry that the log did promise, at what may be no time."""
+
+    def case(i: Instance) -> Made:
+        made = signed(i.leaf())
+        body = made.first_body()
+        entry = changed(i.first_entry(body), "integratedTime", str(seconds))
+        promise = b64(i.promise(body, seconds))
+        return Made(bundle(made, [changed(entry, "inclusionPromise.signedEntryTimestamp", promise)]))
+
+    return case
+
+
 def _tsa_end(i: Instance) -> Made:
     at = sigstore.now()
     made = signed(i.leaf())
@@ -325,7 +338,10 @@ CASES: Mapping[str, Case] = {
     "promise in the future": Case(_ago(-2 * DAY, MINUTE, _first), False, "future"),
     # The log's word
     "integrated time changed": Case(_first_but("integratedTime", lambda t: str(int(t) + 1)), False),
-    "promised at no time": Case(lambda i: _first(i, at=datetime.fromtimestamp(0, timezone.utc)), False),
+    "promised at no time": Case(_promised_at(0), False),
+    "promised before all times": Case(_promised_at(-1), False),
+    "promised after the last day": Case(_promised_at(253402300800), False),
+    "promised when no calendar reaches": Case(_promised_at(2**63 - 1), False),
     "promise flipped": Case(_first_but("inclusionPromise.signedEntryTimestamp", flipped), False),
     "promise by another key": Case(_promise_by_another, False),
     "checkpoint by another key": Case(lambda i: _first(i, private=key("P-256", 9001)), False),

@@ -61,7 +61,8 @@ _BY_IDENTITY = (
     Property("two times of which one does not fit", REFUSE, ("evidence: promise fits, timestamp does not",)),
     Property("time in the future", REFUSE, ("evidence: promise in the future",)),
     Property("promise that does not hold", REFUSE, (
-        "evidence: integrated time changed", "evidence: promise flipped", "evidence: promise by another key")),
+        "evidence: integrated time changed", "evidence: promise flipped", "evidence: promise by another key",
+        "evidence: promised at no time", "evidence: promised when no calendar reaches")),
     Property("checkpoint that does not hold", REFUSE, (
         "evidence: checkpoint by another key", "evidence: second checkpoint by another key",
         "evidence: checkpoint with a line that nobody signed",
