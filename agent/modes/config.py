@@ -163,6 +163,8 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         return Exit.CONFIGURATION
     stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
     stdout.write(f"in force under {printable(SnapshotStore(options.root).state)}\n")
+    for name, trouble in keys.troubles():
+        stderr.write(printable(f"WARNING: {name}: not fetched, what was fetched before counts: {trouble}") + "\n")
     stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
     return Exit.ALLOW
 
