@@ -17,7 +17,10 @@ def main() -> int:
     inputs = {name: digest(ROOT, group) for name, group in GROUPS.items()}
     due = [name for name in GROUPS if not passed(stamps, name, inputs[name], time.time())]
     left = [name for name in GROUPS if name not in due]
-    print(f"due: {', '.join(due) or 'none'}; passed here today with the same inputs: {', '.join(left) or 'none'}")
+    print(
+        f"due: {', '.join(due) or 'none'}; passed here today with the same inputs: {', '.join(left) or 'none'}",
+        flush=True,
+    )
     if not due:
         return 0
     files = " ".join(path for name in due for path in GROUPS[name].paths)
