@@ -484,8 +484,10 @@ def uninstall(host: Host) -> object:
     return host.uninstall()
 
 
-@pytest.mark.unmeasured
-@pytest.mark.parametrize("how", ["kill", "error"])
+HOW = pytest.mark.parametrize("how", [pytest.param("kill", marks=pytest.mark.unmeasured), "error"])
+
+
+@HOW
 def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
     host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -526,8 +528,7 @@ def settled(tree: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]
     return {**tree, path: (json.dumps(value),)}
 
 
-@pytest.mark.unmeasured
-@pytest.mark.parametrize("how", ["kill", "error"])
+@HOW
 def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
     host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
