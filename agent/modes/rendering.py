@@ -56,7 +56,7 @@ REMEDIES: dict[Code, str] = {
     Code.PREDICATE_TYPE_DIFFERS: "attest what the verifier asks for: cosign attest --type TYPE",
     Code.ATTESTATION_TOO_OLD: "attest the image again, so that a log or a timestamp authority says when",
     Code.SIGNER_DENIED: "have the image signed by a signer who is not on denySigners",
-    Code.EVIDENCE_UNSIGNED: "sign the image, or the report about it: notation sign; a report alone proves nothing",
+    Code.EVIDENCE_UNSIGNED: "sign the image or its report (notation sign, cosign sign): a report alone proves nothing",
     Code.CONTENT_REFUSED: "take out of the image what the report names, or correct the verifier's lists",
     Code.ANNOTATIONS_DIFFER: "sign the image with the annotations that the verifier wants: cosign sign -a NAME=VALUE",
     Code.REGISTRY_UNAVAILABLE: "check name, network, proxy and certificates between this host and the registry",

@@ -149,7 +149,7 @@ def test_who_only_checks_is_told_that_it_is_fetched_later(root: Path, mirror: Tu
     code, said = command("config", "check", str(folder))
     assert (code, mirror.asked) == (0, [])
     assert f"got a trusted root at {mirror.url}, which is fetched when this is put in force" in said
-    assert "the configuration can be used once its keys are fetched" in said
+    assert "the configuration can be used once what it names is fetched" in said
     code, said = command("config", "check", str(write(root, mirror, until=root_of(OLD))))
     assert f"{folder}/trusted_root.json counts until then" in said
     assert "the configuration can be used.\n" in said
