@@ -39,6 +39,10 @@ MAX_ROTATIONS = 128
 MAX_TOTAL = 16 * 1024 * 1024
 """Most bytes of all that is read at once."""
 
+MAX_VALUES = 20_000
+"""Most JSON values of one metadata file, about: it is decoded before a signature is looked at, and a byte of `{},{}`
+becomes twenty of memory.  The public instance's files have hundreds."""
+
 _LIMITS = UpdaterConfig(
     max_root_rotations=MAX_ROTATIONS + 1,  # the one too many is asked for, and refused: `_Reader`
     max_delegations=8,
@@ -168,6 +172,9 @@ class _Reader(FetcherInterface):
                 hint="trust a newer root.json of that repository at first",
             )
         self._left -= len(content)
+        values = sum(map(content.count, (b",", b"[", b"{")))
+        if values > MAX_VALUES and not name.startswith("targets/"):  # what reads a target has its own bound
+            raise LimitExceeded(f"{self._mirror.where}: got {name} of {values} values; expected at most {MAX_VALUES}")
         return content
 
 

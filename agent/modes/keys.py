@@ -135,7 +135,7 @@ class Keys:
     def use(self, sources: Iterable[Source], *, local: bool) -> None:
         """Follow these from now on; `local` lets them be on this node."""
         often = sorted(sources, key=lambda each: each.interval, reverse=True)
-        self._sources = {each.source: each for each in often}  # of several with the same one, who asks most often
+        self._sources = _together(often)
         self._local = local
         self._plans = {source: plan for source, plan in self._plans.items() if source in self._sources}
         fetched, now = self._node.fetched(), moment()
@@ -263,6 +263,21 @@ class Keys:
 
     def _spread(self, seconds: float) -> float:
         return seconds * (1 - SPREAD * self._random())
+
+
+def _together(often: Iterable[Source]) -> dict[str, Source]:
+    """By source; of several with the same one, the last.
+
+    CAs are not what makes a trusted root's source, so those of all count: nobody's entry takes away what another's
+    mirror needs to be reached.
+    """
+    found: dict[str, Source] = {}
+    for each in often:
+        before = found.get(each.source)
+        if isinstance(each, TrustRootSource) and isinstance(before, TrustRootSource):
+            each = each._replace(cas=tuple(sorted({*before.cas, *each.cas})))
+        found[each.source] = each
+    return found
 
 
 def _no_fewer(kept: bytes, content: bytes, name: str) -> None:

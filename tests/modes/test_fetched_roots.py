@@ -297,6 +297,21 @@ def test_a_failure_keeps_the_last_one_for_good_and_is_told_once(root: Path, fail
     assert (note.trouble, note.since) == ("", None)
 
 
+def test_who_names_the_same_mirror_without_its_ca_keeps_nobody_from_reaching_it(root: Path) -> None:
+    asked: list[TrustRootSource] = []
+
+    def fetch_root(source: TrustRootSource, **_: object) -> bytes:
+        asked.append(source)
+        return root_of(OLD)
+
+    world = Keys(str(root), {}, fetch_root=fetch_root, by_hand=True)
+    often = SOURCE._replace(interval=3600.0, cas=(b"another",))
+    for sources in ([SOURCE._replace(cas=(b"its own",)), often], [often, SOURCE._replace(cas=(b"its own",))]):
+        world.use(sources, local=False)
+        world.refresh()
+    assert [(each.interval, each.cas) for each in asked] == [(3600.0, (b"another", b"its own"))] * 2
+
+
 def test_a_configuration_that_reaches_all_nodes_does_not_send_them_all_at_once(root: Path) -> None:
     world = World(root, random=0.5)
     world.keys.use([SOURCE], local=False)
