@@ -246,7 +246,8 @@ class Keys:
         due, since = self._clock() + self._spread(wait), plan.since or moment().wall.timestamp()
         if isinstance(source, TrustRootSource):
             if message != plan.trouble:
-                counts = "the last one counts" if self._kept(source) is not None else "there is none yet"
+                is_kept = self._kept(source) is not None
+                counts = "the last one counts" if is_kept else "a document of this name counts, if there is one"
                 self._log.warning(
                     "trusted root not fetched", trusted_root=source.name, reason=message, meanwhile=counts
                 )

@@ -23,8 +23,7 @@ def test_verifier_of_another_kind_is_named(name: str, how: str) -> None:
     plugin = {"name": name, "artifactTypes": "application/spdx+json"}
     if how == "by its type":
         plugin |= {"name": f"verifier-{name}", "type": name}
-    (place, told), *_ = errors(put(PLUGIN, plugin)).items()
-    assert place == f"{PLUGIN}.{'name' if how == 'by its name' else 'type'}"
+    told = errors(put(PLUGIN, plugin))[f"{PLUGIN}.{'name' if how == 'by its name' else 'type'}"]
     assert told.startswith(f'got "{name}"; expected one of notation, other: no other type of verifier')
 
 
