@@ -31,7 +31,7 @@ REMEDIES: dict[Code, str] = {
     Code.EVIDENCE_MALFORMED: "sign the image again and delete the broken signature from the registry",
     Code.EVIDENCE_DIGEST: "the registry or something before it alters content: compare with another client",
     Code.EVIDENCE_LIMIT: "delete superfluous signatures of this image from the registry",
-    Code.EVIDENCE_UNSUPPORTED: "sign the image in a supported form (docs/notation.md, docs/cosign.md)",
+    Code.EVIDENCE_UNSUPPORTED: "sign or attach it in a supported form (docs/notation.md, cosign.md, reports.md)",
     Code.POLICY_NOT_SATISFIED: "compare the policy with what was found, listed above",
     Code.NOT_VERIFIED: "nothing to do, if that is meant; to have it verified, change what the line names",
     Code.EXEMPT: "nothing to do; nodeseal config check lists the exemptions, built-in ones too",
