@@ -42,6 +42,9 @@ FIRST_WITHIN = 30.0
 AT_ONCE = 8
 """Sources that are asked at once."""
 
+MOST_OF_ONE = 68
+"""Most sources of one configuration: 64 key providers and 4 trusted roots, which its schema says too, but later."""
+
 _DOUBLINGS = 10
 _NOTHING = "nothing fetched yet"
 
@@ -96,7 +99,8 @@ def sources_of(documents: NamedDocuments) -> list[Source]:
     except ConfigurationError:
         return []
     roots = trustroots.read(value, documents, [], [])
-    return [*keysources.read(value, documents, [], []).values(), *roots.values()]
+    found: list[Source] = [*keysources.read(value, documents, [], []).values(), *roots.values()]
+    return found[:MOST_OF_ONE]
 
 
 class Keys:

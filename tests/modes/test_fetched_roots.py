@@ -13,6 +13,7 @@ from agent import cli
 from agent.adapters import rootnotes
 from agent.adapters.nodestate import BOOTSTRAP, NodeState
 from agent.adapters.snapshots import SnapshotStore
+from agent.config.documentset import NamedDocuments
 from agent.config.trustroots import TrustRootSource
 from agent.errors import Cause, HostError, Malformed, Unavailable
 from agent.model.descriptor import Descriptor
@@ -310,6 +311,15 @@ def test_who_names_the_same_mirror_without_its_ca_keeps_nobody_from_reaching_it(
         world.use(sources, local=False)
         world.refresh()
     assert [(each.interval, each.cas) for each in asked] == [(3600.0, (b"another", b"its own"))] * 2
+
+
+def test_configuration_that_names_more_than_it_may_has_no_more_followed() -> None:
+    entries = [{"name": f"n{i}", "mirror": f"https://m{i}.example/", "root": "root.json"} for i in range(500)]
+    documents = {
+        "config.json": json.dumps({"nodeseal": {"trustRoots": entries}}).encode(),
+        "root.json": TufRepository(root_of(OLD)).first_root,
+    }
+    assert len(keys.sources_of(NamedDocuments.of(documents, "x"))) == keys.MOST_OF_ONE
 
 
 def test_a_configuration_that_reaches_all_nodes_does_not_send_them_all_at_once(root: Path) -> None:
