@@ -32,6 +32,9 @@ _PATIENT = 5 / 8
 _SECOND_LOOK = 3.0
 """Seconds that must be left for looking at everything once more."""
 
+_AS_LONG = 1.25
+"""Times the first look: as much must be left for the second one."""
+
 _NAMED = 2
 """Most artifact types that a denial names: containerd's line is short."""
 
@@ -82,9 +85,10 @@ class Engine:
         verifiers = [self.verifiers[rule.owner, name] for name in rule.verifiers]
         cosign_tags = any(store.cosign_tags for store in self.config.seen_by(rule.owner).stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
+        since = self._clock.monotonic()
         begun = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, [], [], 0.0, 0.0, [])
         verdict = await self._verify(self._from_now(begun), rule)
-        if verdict.decision is not Decision.DENY or not self._has_time():
+        if verdict.decision is not Decision.DENY or not self._has_time(since):
             return verdict
         believed = [each() for each in self._insist]
         if not any(believed):
@@ -101,9 +105,15 @@ class Engine:
         labour = [min(MAX_LABOUR, MAX_LABOUR * patience / PATIENCE)]
         return ask._replace(left=[MAX_NESTED], tried=[0], since=since, patience=patience, labour=labour)
 
-    def _has_time(self) -> bool:
-        """Whether a second look can end before the deadline does."""
-        return self._deadline is None or self._deadline - self._clock.monotonic() > _SECOND_LOOK
+    def _has_time(self, since: float) -> bool:
+        """Whether a second look can end before the deadline does; the first one began at `since`.
+
+        It may take as long as that: were it the deadline that ends it, content would have made "cannot tell" of no.
+        """
+        if self._deadline is None:
+            return True
+        now = self._clock.monotonic()
+        return self._deadline - now > max(_SECOND_LOOK, _AS_LONG * (now - since))
 
     async def _verify(self, ask: Ask, rule: Rule) -> Verdict:
         """Steps 4 to 8 for an image, or for what refers to one."""

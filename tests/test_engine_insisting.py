@@ -8,19 +8,26 @@ import pytest
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
 from agent.engine import Engine
 from agent.errors import Code
+from agent.model.descriptor import Descriptor
+from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
+from agent.ports import Clock
 from tests.engines import OnTheSpot, verdict_of
 from tests.formats.support import Answers, request
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE, MemoryRegistry, configuration
 
 
 def asked(
-    registry: MemoryRegistry, *insist: Callable[[], bool], deadline: float | None = None
+    registry: MemoryRegistry,
+    *insist: Callable[[], bool],
+    deadline: float | None = None,
+    clock: Clock | None = None,
 ) -> tuple[Decision, Code, int]:
     """How it ended, and after how many requests."""
     engine = Engine(
         configuration(),
-        registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(), clock=SystemClock(),
+        registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(),
+        clock=clock or SystemClock(),
         trace=NoTrace(), deadline=deadline, insist=insist,
     )  # fmt: skip
     found: Verdict = run(verdict_of(engine, request()))
@@ -84,6 +91,33 @@ def test_what_is_no_denial_needs_no_second_look(signers: Sequence[object]) -> No
         registry.broken["listing"] = UNREACHABLE
     assert asked(registry, registry.insist)[0] is not Decision.DENY
     assert not registry.insisted
+
+
+def test_second_look_that_would_take_as_long_as_the_first_makes_no_denial_a_matter_of_time() -> None:
+    class Slow(Behind):
+        """What lies there takes its time to read."""
+
+        async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
+            """Later."""
+            clock.seconds += self.seconds
+            return await super().manifest(repository, descriptor)
+
+        seconds = 0.0
+
+    class Later(SystemClock):
+        """Goes on when somebody waits."""
+
+        seconds = 100.0
+
+        def monotonic(self) -> float:
+            """See `ports.Clock`."""
+            return self.seconds
+
+    for seconds, looks in ((3.0, 1), (4.5, 0)):
+        clock, registry = Later(), Slow()
+        registry.seconds = seconds
+        assert asked(registry, registry.insist, deadline=108.0, clock=clock)[:2] == DENIED
+        assert registry.insisted == looks
 
 
 def test_without_time_for_it_the_denial_is_told_at_once() -> None:

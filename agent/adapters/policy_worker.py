@@ -25,6 +25,9 @@ _SHARE = 3 / 8
 TRIAL_SECONDS = 1.0
 """Longest evaluation where nobody waits for an image."""
 
+TRIALS_SECONDS = 10.0
+"""The same of all that are tried for one reading of configurations: nobody's holds up the others' for long."""
+
 MEMORY = 512 * 1024 * 1024
 """Most bytes of memory on top of what this process has mapped."""
 
@@ -32,7 +35,7 @@ LABOUR_SECONDS = 1.5
 """Longest reading of some content: half of an image's time for that (`agent.asking.MAX_LABOUR`)."""
 
 LABOUR_MEMORY = 96 * 1024 * 1024
-"""The same for the reading of content: the daemon has 256 MiB for everything."""
+"""The same for the reading of content, and for trials: the daemon has 256 MiB for everything."""
 
 MAX_ANSWER = 1024 * 1024
 """Most bytes that come of reading some content."""
@@ -52,9 +55,23 @@ def longest(within: float | None) -> float:
     return SECONDS if within is None else min(SECONDS, within * _SHARE)
 
 
-def tried(evaluate: Callable[[], bool]) -> bool:
-    """What a policy says that is tried out while a configuration is checked.  Raises `PolicyFault`."""
-    return run(ForkedWorker(seconds=TRIAL_SECONDS).run(evaluate))
+class Trials:
+    """Tries policies out while configurations are checked, all of them in `TRIALS_SECONDS`."""
+
+    def __init__(self, seconds: float = TRIALS_SECONDS) -> None:
+        """Nothing was tried yet."""
+        self._left = seconds
+
+    def __call__(self, evaluate: Callable[[], bool]) -> bool:
+        """What a policy says.  Raises `PolicyFault`."""
+        if self._left <= 0:
+            raise PolicyFault("no time is left to try policies out")
+        begun = time.monotonic()
+        try:
+            worker = ForkedWorker(seconds=min(TRIAL_SECONDS, self._left), memory=LABOUR_MEMORY)
+            return run(worker.run(evaluate))
+        finally:
+            self._left -= time.monotonic() - begun
 
 
 class ForkedWorker:

@@ -9,7 +9,7 @@ were that he got.  What a name means now is asked every time, and not kept.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
-from agent.adapters.content_store import BLOB, MANIFEST, ContentStore
+from agent.adapters.content_store import BLOB, KIND, MANIFEST, ContentStore
 from agent.adapters.entries import name_of
 from agent.adapters.listing_store import KeptListing, ListingStore, Question
 from agent.config.config import StoreSettings
@@ -20,6 +20,9 @@ from agent.model.reference import Reference, Repository
 from agent.ports import Registry
 
 NO_HOSTS: Mapping[str, object] = {}
+
+MAX_UNWRITTEN = 8 * 1024 * 1024
+"""Most bytes of content that wait for being written: whoever may push chooses how much there is.  More is not kept."""
 
 _TAG = "tag"
 
@@ -62,6 +65,7 @@ class StoredRegistry:
         self._now = now
         self._at_once = at_once
         self._unwritten: list[Callable[[], None]] = []
+        self._waiting = 0  # bytes of it
         self.oldest: datetime | None = None
         """When the oldest of the kept lists was asked for that were used; None if there was none."""
 
@@ -114,8 +118,13 @@ class StoredRegistry:
         """Write what was put off."""
         while self._unwritten:
             self._unwritten.pop()()
+        self._waiting = 0
 
     def _put(self, kind: str, repository: Repository, descriptor: Descriptor, content: bytes) -> None:
+        size = len(content)
+        if size > KIND.largest or self._waiting + size > MAX_UNWRITTEN:
+            return
+        self._waiting += size
         self._write(lambda: self._content.put(kind, repository, descriptor, content))
 
     def _write(self, put: Callable[[], None]) -> None:

@@ -39,6 +39,10 @@ MAX_ROTATIONS = 128
 MAX_TOTAL = 16 * 1024 * 1024
 """Most bytes of all that is read at once."""
 
+MAX_VALUES = 20_000
+"""Most JSON values of one metadata file, about: it is decoded before a signature is looked at, and a byte of `{},{}`
+becomes twenty of memory.  The public instance's files have hundreds."""
+
 _LIMITS = UpdaterConfig(
     max_root_rotations=MAX_ROTATIONS + 1,  # the one too many is asked for, and refused: `_Reader`
     max_delegations=8,
@@ -48,7 +52,7 @@ _LIMITS = UpdaterConfig(
     targets_max_length=2 * 1024 * 1024,
 )
 _NAME = re.compile(r"(targets/)?[A-Za-z0-9](?:[A-Za-z0-9._-]|%[0-9A-F]{2}){0,254}\Z", re.ASCII)
-_ROOT_NAME = re.compile(r"([0-9]{1,9})\.root\.json\Z", re.ASCII)
+_ROOT_NAME = re.compile(r"([0-9]+)\.root\.json\Z", re.ASCII)
 _LOCK_WAIT = 60.0
 _MOST_TOLD = 200
 
@@ -99,7 +103,7 @@ def _fetched(mirror: Mirror, first_root: bytes, version: int, folder: str) -> by
     for each in (metadata, targets):
         files.make_private_folder(each)
     for name in os.listdir(metadata):
-        if name.startswith("tmp"):  # python-tuf's unfinished ones: a killed process left it
+        if name.startswith("tmp") and "." not in name:  # python-tuf's unfinished ones: a killed process left it
             os.unlink(f"{metadata}/{name}")
     reader = _Reader(mirror, version)
     base = "mirror:"
@@ -168,6 +172,9 @@ class _Reader(FetcherInterface):
                 hint="trust a newer root.json of that repository at first",
             )
         self._left -= len(content)
+        values = sum(map(content.count, (b",", b"[", b"{")))
+        if values > MAX_VALUES and not name.startswith("targets/"):  # what reads a target has its own bound
+            raise LimitExceeded(f"{self._mirror.where}: got {name} of {values} values; expected at most {MAX_VALUES}")
         return content
 
 

@@ -7,6 +7,7 @@ standard has it; regular expressions are Python's.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -28,6 +29,20 @@ MAX_VALUES = 50_000
 MAX_SCHEMA = 512 * 1024
 """Largest schema taken, in bytes; SARIF's has 110 KiB."""
 
+MAX_SCHEMA_VALUES = 20_000
+"""Most JSON values of a schema, about: a few seconds of work.  SARIF's has 4,000."""
+
+MAX_SLOW_SCHEMA_VALUES = 4_000
+"""The same from draft 2019-09 on, of which the library takes ten times as long."""
+
+MAX_MIXED = 128
+"""Most elements of a list in a schema that are not all texts: each is compared with each other one."""
+
+REMEMBERED = 4
+"""Schemas that need not be looked through again: many verifiers may name one."""
+
+_SLOW = "://json-schema.org/draft/"  # where they are named; before it was draft-07
+
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _LONGEST = 120
 
@@ -42,26 +57,58 @@ class FormDiffers(Malformed):
 
 def schema(content: bytes, where: str) -> Schema:
     """A schema that can be used, with all that it refers to in it.  Raises `Malformed`, naming `where`."""
-    value = strictjson.decode(content, where, limit=MAX_SCHEMA)
+    found = _read(content, where)
+    if isinstance(found, Malformed):
+        raise found
+    return found
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read(content: bytes, where: str) -> Schema | Malformed:
+    """What `schema` returns or raises."""
+    try:
+        return _schema(content, where)
+    except Malformed as error:
+        return error
+    except RecursionError:
+        return LimitExceeded(f"{where}: got a schema nested too deeply")
+    except Exception as error:  # noqa: BLE001 - whatever libraries make of it: a URL, or an index, that is none
+        text = ascii(str(error))[1:-1][:_LONGEST]
+        return Malformed(f"{where}: got what can't be read ({text}); expected a JSON Schema")
+
+
+def _schema(content: bytes, where: str) -> Schema:
+    value = strictjson.decode(content, where, limit=MAX_SCHEMA, most=MAX_SCHEMA_VALUES)
     if not isinstance(value, dict):
         raise Malformed(f"{where}: got {type(value).__name__}; expected an object, a JSON Schema")
     dialect = value.get("$schema", Draft202012Validator.META_SCHEMA["$id"])
     kind = validator_for({"$schema": dialect}, default=None) if isinstance(dialect, str) else None
     if kind is None:
         raise Malformed(f"{where}: $schema: got {ascii(dialect)[:80]}; expected a draft of JSON Schema, 3 to 2020-12")
+    if _SLOW in dialect:
+        strictjson.decode(content, where, limit=MAX_SCHEMA, most=MAX_SLOW_SCHEMA_VALUES)
+    if _most_mixed(value) > MAX_MIXED:
+        raise LimitExceeded(f"{where}: got a list of many things; expected at most {MAX_MIXED}, or texts alone")
     try:
         kind.check_schema(value, format_checker=kind.FORMAT_CHECKER)
-        resource = Resource.from_contents(value, default_specification=specification_with(dialect))
-        for reference in _references(resource, REGISTRY.resolver_with_root(resource)):
-            raise Malformed(f"{where}: got a reference to {ascii(reference)[:80]}; expected all of it in this document")
     except SchemaError as error:
         place = "/".join(map(str, error.absolute_path))
         raise Malformed(
             f"{where}: got no JSON Schema (at {ascii(place)[1:-1][:80]}); expected one of its draft"
         ) from None
-    except RecursionError:
-        raise LimitExceeded(f"{where}: got a schema nested too deeply") from None
+    resource = Resource.from_contents(value, default_specification=specification_with(dialect))
+    root = resource.id() or ""
+    known = REGISTRY.with_resource(root, resource).crawl()  # once, not at each reference
+    for reference in _references(resource, known.resolver(root)):
+        raise Malformed(f"{where}: got a reference to {ascii(reference)[:80]}; expected all of it in this document")
     return value
+
+
+def _most_mixed(value: object) -> int:
+    """Elements of the longest list in a value, of those that hold anything but texts."""
+    inside = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
+    is_mixed = isinstance(value, list) and not all(isinstance(each, str) for each in value)
+    return max([len(inside) if is_mixed else 0, *map(_most_mixed, inside)])
 
 
 def check(content: bytes, given: object, where: str) -> None:

@@ -6,7 +6,7 @@ The structure of what is read is checked; the rest is passed over, so that this 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from agent.codec import members, strictjson
@@ -35,17 +35,17 @@ class Run(NamedTuple):
     """One run of a scanner.
 
     `scanner` is its name in lower case; `found` are the ids of the rules that it found broken, in order, each once;
-    `help` is the help text of rules by their ids.
+    `help` are the help texts of rules by their ids: one, unless several rules have the same.
     """
 
     scanner: str
     found: tuple[str, ...]
-    help: Mapping[str, str]
+    help: Mapping[str, Sequence[str]]
 
-    def severity(self, rule: str) -> str:
-        """How bad the rule's help text says that it is, in lower case; empty if it does not say."""
-        match = _SEVERITY.search(self.help.get(rule, ""))
-        return match[1].lower() if match else ""
+    def severities(self, rule: str) -> set[str]:
+        """How bad the rule's help texts say that it is, in lower case; an empty one for a text that does not say."""
+        found = (_SEVERITY.search(each) for each in self.help.get(rule, ("",)))
+        return {match[1].lower() if match else "" for match in found}
 
 
 def parse(content: bytes) -> tuple[Run, ...]:
@@ -74,7 +74,11 @@ def _run(value: object, where: str) -> Run:
     results = members.optional_array(run, "results", where, most=MAX_RESULTS)
     rules = members.optional_array(driver, "rules", inner, most=MAX_RESULTS)
     found = dict.fromkeys(_rule_id(each, f"{where}.results[{i}]") for i, each in enumerate(results))
-    return Run(scanner, tuple(found), dict(_rule(each, f"{inner}.rules[{i}]") for i, each in enumerate(rules)))
+    texts: dict[str, list[str]] = {}
+    for i, each in enumerate(rules):
+        name, told = _rule(each, f"{inner}.rules[{i}]")
+        texts.setdefault(name, []).append(told)
+    return Run(scanner, tuple(found), texts)
 
 
 def _rule_id(value: object, where: str) -> str:

@@ -14,7 +14,7 @@ from typing import cast
 from agent.config import checking, programs
 from agent.config.checking import Finding
 from agent.config.config import VerifierSettings
-from agent.config.dialect import Trial
+from agent.config.programs import Trial
 from agent.errors import PolicyFault
 from agent.formats import EVIDENCE
 from agent.model.digest import Digest

@@ -6,7 +6,7 @@ that are used, patterns, rules that contradict each other, versions, and what is
 """
 
 import re
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import combinations
 from typing import NamedTuple, cast
@@ -17,6 +17,7 @@ from agent.config.checking import Finding
 from agent.config.dialectschema import LEAST_AGE, MAX_PATTERNS, MAX_SEGMENTS
 from agent.config.lists import Lists, read_lifetimes, read_staleness
 from agent.config.plugins import VerifierEntry, at
+from agent.config.programs import Trial
 from agent.errors import Cause, Problem, UsageError
 from agent.model.documents import Documents
 from agent.model.reference import Reference
@@ -41,9 +42,6 @@ def check_version(root: Mapping[str, object], findings: list[Finding]) -> None:
         ours = tuple(map(int, re.findall(r"[0-9]+", __version__)[:3]))
         if ours < wanted:
             findings.append(Finding((SECTION, "requires"), checking.shown(required), f"at most >={__version__}"))
-
-
-Trial = Callable[[Callable[[], bool]], bool]
 
 
 class Node(NamedTuple):
@@ -128,8 +126,12 @@ def read_rules(
     place: "Placing",
     findings: list[Finding],
     problems: list[Problem],
+    trial: Trial | None = None,
 ) -> tuple[Rule, ...]:
-    """The rules, as far as they have the form.  `findings` and `problems` get what is wrong with them."""
+    """The rules, as far as they have the form.  `findings` and `problems` get what is wrong with them.
+
+    `trial` is as in `Node`.
+    """
     listed = at(root, *RULES)
     known = {verifier.name for verifier in verifiers}
     rules: list[Rule] = []
@@ -158,7 +160,8 @@ def read_rules(
         if isinstance(wanted_policy, str):
             findings += refused_thresholds(verifiers, signers)
             if wanted_policy not in compiled:
-                compiled[wanted_policy] = _program(wanted_policy, documents, place.text((*path, "policy")), problems)
+                where = place.text((*path, "policy"))
+                compiled[wanted_policy] = _program(wanted_policy, documents, where, problems, trial)
             policy = compiled[wanted_policy]
         else:
             policy = _counted(cast("Mapping[str, object]", wanted_policy), wanted, (*path, "policy"), findings)
@@ -271,10 +274,12 @@ def _ties(patterns: Sequence[tuple[str, checking.Path]]) -> list[Finding]:
     return list(found.values())
 
 
-def _program(path: str, documents: Documents, where: str, problems: list[Problem]) -> PolicySettings:
+def _program(
+    path: str, documents: Documents, where: str, problems: list[Problem], trial: Trial | None
+) -> PolicySettings:
     """What is enough: what a Rego document says."""
     document = programs.find_policy(path, documents, where, problems)
-    return programs.rego_policy(document, problems) if document else PolicySettings("", {})
+    return programs.rego_policy(document, problems, trial) if document else PolicySettings("", {})
 
 
 def _counted(

@@ -273,7 +273,9 @@ class _Reading:
         if has_rules:
             if at(root, *_POLICY) is not None:
                 findings.append(_POLICY_UNUSED)
-            rules = dialect.read_rules(root, verifiers, self._documents, self._place, findings, problems)
+            rules = dialect.read_rules(
+                root, verifiers, self._documents, self._place, findings, problems, self._node.trial
+            )
             used = {name for rule in rules for name in rule.verifiers}
             if not any(finding.fatal for finding in findings):
                 findings += (
@@ -318,13 +320,13 @@ class _Reading:
             return programs.passing_on(self._place.text((*_POLICY, "passthroughEnabled")), problems)
         if isinstance(text, str) and text:
             where = self._place.text((*_POLICY, "policy"))
-            return programs.rego_policy(Document("policy.rego", text.encode(), where), problems)
+            return programs.rego_policy(Document("policy.rego", text.encode(), where), problems, self._node.trial)
         where = self._place.text((*_POLICY, "policyPath"))
         if not isinstance(path, str) or not path:
             problems.append(Problem(where, "no policy", "policy, the text of one, or policyPath, its path"))
             return PolicySettings("", {})
         document = programs.find_policy(path, self._documents, where, problems)
-        return programs.rego_policy(document, problems) if document else PolicySettings("", {})
+        return programs.rego_policy(document, problems, self._node.trial) if document else PolicySettings("", {})
 
     def _stores(self) -> tuple[tuple[StoreSettings, ...], dict[str, bytes], set[str]]:
         """The stores, the certificates of registries' CAs, and the documents that are for nothing else."""

@@ -4,7 +4,7 @@ Ratify's verifier `schemavalidator`.  Nothing of them is signed: see `agent.form
 content is in `agent.codec.instances`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -91,15 +91,15 @@ class SchemaValidatorFormat:
 
     def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Inquiry[Outcome]:
         """See `Format.verify`."""
+        from agent.codec import instances  # here, so that a process that is copied has it
+
         del request, now
-        found = yield from judged(partial(_check, evidence.blobs, self._schemas))
+        found = yield from judged(partial(_check, instances.check, evidence.blobs, self._schemas))
         return outcome(self._name, TYPE, evidence, found)
 
 
-def _check(blobs: tuple[Blob, ...], schemas: Schemas) -> Finding:
+def _check(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Finding:
     """Whether each layer has its form.  Raises `Malformed`."""
-    from agent.codec import instances
-
     for i, blob in enumerate(blobs):
-        instances.check(blob.content, schemas[blob.descriptor.media_type], f"layer {i + 1}")
+        check(blob.content, schemas[blob.descriptor.media_type], f"layer {i + 1}")
     return Finding(f"{len(blobs)} layers have the form that the schemas ask for")

@@ -23,7 +23,7 @@ from agent.adapters.kube_access import Credentials
 from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower, Progress
 from agent.adapters.nodestate import NodeState, moment
-from agent.adapters.policy_worker import tried
+from agent.adapters.policy_worker import Trials
 from agent.adapters.snapshots import SnapshotStore
 from agent.cluster import selections
 from agent.cluster.notices import Notice, Reason
@@ -362,7 +362,7 @@ class ClusterPublisher:
         merge = merged(
             discovery.candidates,
             before,
-            node=Node(floor, moment().wall, self._keys.contents(), lockout.needs(bootstrap), tried),
+            node=Node(floor, moment().wall, self._keys.contents(), lockout.needs(bootstrap), Trials()),
             judge=lambda documents, config: _judged(demand, documents, config, signatures),
             known=self._known.under(floor, time.monotonic()),
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from agent.adapters.documents import DocumentSet
 from agent.adapters.nodestate import NodeState, moment
-from agent.adapters.policy_worker import tried
+from agent.adapters.policy_worker import Trials
 from agent.adapters.snapshots import SnapshotStore
 from agent.codec import strictjson, strictyaml
 from agent.config import bootstrap, checking, importing, ratify
@@ -130,7 +130,7 @@ def add_parsers(
 def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Tell what is wrong with `options.path`, on `stdout`.  Raises `UsageError`, `HostError` if it can't be read."""
     demand, needs, told = _demand(options.root)
-    node = Node(demand.floor if demand else None, moment().wall, needs=needs, trial=tried)
+    node = Node(demand.floor if demand else None, moment().wall, needs=needs, trial=Trials())
     found = read(options.path, environment.get("HOME", "/"), node, demand)
     found = found._replace(problems=_sorted((*told, *found.problems)))
     if any(problem.fatal for problem in told):
@@ -163,6 +163,8 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         return Exit.CONFIGURATION
     stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
     stdout.write(f"in force under {printable(SnapshotStore(options.root).state)}\n")
+    for name, trouble in keys.troubles():
+        stderr.write(printable(f"WARNING: {name}: not fetched, what was fetched before counts: {trouble}") + "\n")
     stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
     return Exit.ALLOW
 
@@ -178,7 +180,7 @@ def put_in_force(path: str, root: str, home: str | None, keys: "Keys | None" = N
     said = bootstrap_of(state)
     demand = signing.demand(said.floor, root)
     keys = keys or Keys(root, {})
-    node = Node(demand.floor, moment().wall, needs=lockout.needs(said), trial=tried)
+    node = Node(demand.floor, moment().wall, needs=lockout.needs(said), trial=Trials())
     found = read(path, home, node, demand, keys)
     if found.config is not None:
         keys.forget()

@@ -42,6 +42,9 @@ FIRST_WITHIN = 30.0
 AT_ONCE = 8
 """Sources that are asked at once."""
 
+MOST_OF_ONE = 68
+"""Most sources of one configuration: 64 key providers and 4 trusted roots, which its schema says too, but later."""
+
 _DOUBLINGS = 10
 _NOTHING = "nothing fetched yet"
 
@@ -96,7 +99,8 @@ def sources_of(documents: NamedDocuments) -> list[Source]:
     except ConfigurationError:
         return []
     roots = trustroots.read(value, documents, [], [])
-    return [*keysources.read(value, documents, [], []).values(), *roots.values()]
+    found: list[Source] = [*keysources.read(value, documents, [], []).values(), *roots.values()]
+    return found[:MOST_OF_ONE]
 
 
 class Keys:
@@ -135,7 +139,7 @@ class Keys:
     def use(self, sources: Iterable[Source], *, local: bool) -> None:
         """Follow these from now on; `local` lets them be on this node."""
         often = sorted(sources, key=lambda each: each.interval, reverse=True)
-        self._sources = {each.source: each for each in often}  # of several with the same one, who asks most often
+        self._sources = _together(often)
         self._local = local
         self._plans = {source: plan for source, plan in self._plans.items() if source in self._sources}
         fetched, now = self._node.fetched(), moment()
@@ -155,6 +159,13 @@ class Keys:
             plan = self._plans.get(source)
             found[source] = content if content is not None else (plan.trouble if plan else "") or _NOTHING
         return found
+
+    def troubles(self) -> list[tuple[str, str]]:
+        """What could not be fetched when it was last tried, though what is kept counts meanwhile: name, and why."""
+        found = [(each, self._plans[source]) for source, each in self._sources.items() if source in self._plans]
+        return sorted(
+            (each.name, plan.trouble) for each, plan in found if plan.trouble and self._kept(each) is not None
+        )
 
     def is_due(self) -> bool:
         """Whether `refresh` has something to do."""
@@ -257,6 +268,21 @@ class Keys:
 
     def _spread(self, seconds: float) -> float:
         return seconds * (1 - SPREAD * self._random())
+
+
+def _together(often: Iterable[Source]) -> dict[str, Source]:
+    """By source; of several with the same one, the last.
+
+    CAs are not what makes a trusted root's source, so those of all count: nobody's entry takes away what another's
+    mirror needs to be reached.
+    """
+    found: dict[str, Source] = {}
+    for each in often:
+        before = found.get(each.source)
+        if isinstance(each, TrustRootSource) and isinstance(before, TrustRootSource):
+            each = each._replace(cas=tuple(sorted({*before.cas, *each.cas})))
+        found[each.source] = each
+    return found
 
 
 def _no_fewer(kept: bytes, content: bytes, name: str) -> None:

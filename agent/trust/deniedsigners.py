@@ -38,7 +38,7 @@ def check(denied: Sequence[DeniedSigner], made: Made) -> None:
     """Raises `SignerDenied` if an entry means who made the signature."""
     if not denied:
         return
-    certificates = [sha256(each).hexdigest() for each in made.certificates]
+    certificates = _fingerprints(made.certificates) if any(each.certificate for each in denied) else set()
     for entry in denied:
         if entry.key and entry.key == made.key:
             raise _denied(f"the key sha256:{entry.key[:_SHOWN]}")
@@ -47,6 +47,14 @@ def check(denied: Sequence[DeniedSigner], made: Made) -> None:
         if made.subject and (entry.issuer or entry.subject) and _means(entry, made):
             subject, issuer = (ascii(text)[1:-1][:_SHOWN_TEXT] for text in (made.subject, made.issuer))
             raise _denied(f"{subject}, issuer {issuer}")
+
+
+def _fingerprints(certificates: Sequence[bytes]) -> set[str]:
+    """Those of the certificates, and of the other spellings that whoever attaches them may choose."""
+    from agent.trust import twins
+
+    spellings = (spelling for each in certificates for spelling in (each, *twins.of(each)))
+    return {sha256(each).hexdigest() for each in spellings}
 
 
 def _means(entry: DeniedSigner, made: Made) -> bool:

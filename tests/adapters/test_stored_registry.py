@@ -1,6 +1,7 @@
 """What is kept of registries between processes, and what is asked every time all the same."""
 
 import pathlib
+import tracemalloc
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
@@ -9,7 +10,7 @@ import pytest
 from agent.adapters import content_store, listing_store
 from agent.adapters.inline import run
 from agent.adapters.listing_store import KIND, KeptListing, ListingStore, Question
-from agent.adapters.stored_registry import StoredRegistry, way_of
+from agent.adapters.stored_registry import MAX_UNWRITTEN, StoredRegistry, way_of
 from agent.config.config import StoreSettings
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.model.descriptor import Descriptor
@@ -239,3 +240,24 @@ def test_ways_differ_where_registries_are_asked_differently() -> None:
     ways = [way_of(each) for each in ([plain], [tls], [plain, tls], [tls._replace(ca_certificates=("0" * 64,))])]
     assert len(set(ways)) == 4
     assert way_of([tls._replace(name="c", cosign_tags=True)]) == way_of([tls]) == way_of([tls, tls])
+
+
+class Huge(Inner):
+    """Content as large as its descriptor says."""
+
+    def _content(self, descriptor: Descriptor) -> bytes:
+        return bytes(descriptor.size)
+
+
+@pytest.mark.parametrize("size", [8 * 1024 * 1024, 512 * 1024])
+def test_content_that_waits_for_being_written_is_bounded(tmp_path: pathlib.Path, size: int) -> None:
+    registry = StoredRegistry(Huge(), str(tmp_path), way="", at_once=False)
+    tracemalloc.start()
+    try:
+        for i in range(50):
+            run(registry.blob(SHOP, Descriptor("text/plain", Digest.of(b"%d" % i), size), size))
+        assert tracemalloc.get_traced_memory()[0] < MAX_UNWRITTEN + 1024 * 1024
+        registry.keep()
+        assert tracemalloc.get_traced_memory()[0] < 1024 * 1024
+    finally:
+        tracemalloc.stop()

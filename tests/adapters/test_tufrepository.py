@@ -196,6 +196,13 @@ def test_oversized_metadata(world: World, name: str) -> None:
     assert f"{name}: got 2097153 bytes announced; expected at most" in world.refused(LimitExceeded)
 
 
+@pytest.mark.parametrize("name", ["2.root.json", "2.snapshot.json"])
+def test_metadata_of_so_many_values_that_memory_ends(world: World, name: str) -> None:
+    world.repository.files[name] = b"[" + b",".join([b"{}"] * 40_000) + b"]"
+    said = world.refused(LimitExceeded)
+    assert f"got {name} of 80000 values; expected at most 20000" in said
+
+
 def test_oversized_target(world: World) -> None:
     world.repository.publish(b" " * (1024 * 1024 + 1))
     assert "got trusted_root.json of 1048577 bytes; expected at most 1048576" in world.refused(LimitExceeded)

@@ -1,6 +1,7 @@
 """Documents under a JSON Schema, and which schemas can be used."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from agent.codec import instances
 from agent.codec.instances import MAX_SCHEMA, MAX_SIZE, FormDiffers
 from agent.errors import Code, LimitExceeded, Malformed
 from tests.reports import SCHEMA
+
+DRAFT_4 = "http://json-schema.org/draft-04/schema#"
 
 
 def read(value: object) -> Any:
@@ -122,3 +125,45 @@ def test_schema_that_is_too_much_is_refused() -> None:
         deep = {"not": deep}
     with pytest.raises(LimitExceeded):
         read(deep)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {f"a{i}": {} for i in range(30_000)}},
+        {"$schema": DRAFT_4, "enum": [each for i in range(2_000) for each in ([i], {"a": i}, str(i), i)]},
+        {"$defs": {f"x{i}": {"$id": f"y{i}"} for i in range(3_000)}, "$ref": "#"},
+    ],
+    ids=["a metaschema for each of many members", "a list compared with itself", "a draft that is slow"],
+)
+def test_schema_that_takes_minutes_to_look_through_is_refused_at_once(schema: object) -> None:
+    begun = time.process_time()
+    with pytest.raises(LimitExceeded):
+        read(schema)
+    assert time.process_time() - begun < 1
+
+
+def test_references_by_name_do_not_have_the_whole_schema_looked_through_each_time() -> None:
+    draft = "http://json-schema.org/draft-07/schema#"
+    named = {f"x{i}": {"$id": f"#y{i}"} for i in range(1_500)}
+    begun = time.process_time()
+    read({"$schema": draft, "definitions": named, "properties": {f"p{i}": {"$ref": f"#y{i}"} for i in range(1_500)}})
+    assert time.process_time() - begun < 8
+
+
+def test_schema_that_many_verifiers_name_is_looked_through_once() -> None:
+    schema: dict[str, Any] = {"properties": {f"member{i}": {} for i in range(300)}}
+    assert read(schema) is read(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$schema": DRAFT_4, "id": "http://[", "properties": {"a": {"$ref": "x"}}},
+        {"allOf": [{}], "$ref": "#/allOf/first"},
+    ],
+    ids=["id", "index"],
+)
+def test_reference_that_no_library_can_read_is_no_bug(schema: object) -> None:
+    with pytest.raises(Malformed, match="got what can't be read"):
+        read(schema)

@@ -18,7 +18,7 @@ def run(**changes: Any) -> dict[str, Any]:
 def test_results_are_read_with_the_severity_of_their_rules() -> None:
     (read,) = parse(sarif())
     assert (read.scanner, read.found) == ("trivy", ("CVE-2026-0001", "CVE-2026-0002"))
-    assert [read.severity(each) for each in (*read.found, "CVE-2026-0003")] == ["low", "high", ""]
+    assert [read.severities(each) for each in (*read.found, "CVE-2026-0003")] == [{"low"}, {"high"}, {""}]
 
 
 def test_every_run_is_read_and_a_rule_that_is_broken_twice_is_found_once() -> None:
@@ -38,7 +38,7 @@ def test_every_run_is_read_and_a_rule_that_is_broken_twice_is_found_once() -> No
 )
 def test_severity_is_the_first_that_the_help_text_says(text: str, severity: str) -> None:
     (read,) = parse(sarif(rule("a", help={"text": text})))
-    assert read.severity("a") == severity
+    assert read.severities("a") == {severity}
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """Rego policies in a configuration: where they are found, what is refused, what is told because it will surprise."""
 
 import json
+import time
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
+from agent.adapters.policy_worker import Trials
 from agent.config import ratify
-from agent.errors import ConfigurationError, Problem
+from agent.config.dialect import Node
+from agent.config.programs import Trial
+from agent.errors import ConfigurationError, PolicyFault, Problem
 from agent.model.documents import Document
 from agent.rules.rule import Rule
 from tests.config.support import FORMATS, GOOD, NoDocuments
@@ -24,6 +29,9 @@ failed_verify(reports) { [path, value] := walk(reports); value == false; path[co
 PLUGIN = "config.json: policy.plugin"
 
 
+TRIED = Trials(60.0)
+
+
 class Beside(NoDocuments):
     """Documents beside the configuration."""
 
@@ -37,12 +45,15 @@ class Beside(NoDocuments):
         return Document(name, self._documents[name], name) if name in self._documents else None
 
 
-def read(plugin: dict[str, Any], **documents: bytes) -> tuple[Rule | None, list[Problem]]:
+def read(plugin: dict[str, Any], trial: Trial | None = TRIED, **documents: bytes) -> tuple[Rule | None, list[Problem]]:
     """The rule that Ratify's policy becomes, and what is told."""
     value = GOOD | {"policy": {"plugin": {"name": "regoPolicy"} | plugin}}
     try:
         config, told = ratify.read(
-            Document("config.json", json.dumps(value).encode(), "t"), Beside(**documents), formats=FORMATS
+            Document("config.json", json.dumps(value).encode(), "t"),
+            Beside(**documents),
+            formats=FORMATS,
+            node=Node(None, datetime.now(timezone.utc), trial=trial),
         )
     except ConfigurationError as error:
         return None, list(error.problems)
@@ -177,3 +188,33 @@ def test_field_that_reports_for_policies_do_not_have_is_told() -> None:
 
 def test_policy_whose_answer_is_a_fault_is_not_said_to_be_true() -> None:
     assert surprises("package ratify.policy\nvalid { to_number(input.verifierReports) > 0 }\n") == []
+
+
+DOUBLING = "package ratify.policy\na0 := [1]\n"
+ENDLESS = {
+    "time": DOUBLING + "\n".join(f"a{i} := [a{i - 1}, a{i - 1}]" for i in range(1, 60)) + "\nvalid { a59 == [1] }\n",
+    "memory": DOUBLING
+    + "\n".join(f"a{i} := array.concat(a{i - 1}, a{i - 1})" for i in range(1, 40))
+    + "\nvalid { count(a39) > 5 }\n",
+}
+
+
+@pytest.mark.parametrize("policy", ENDLESS.values(), ids=ENDLESS)
+def test_policy_that_never_ends_within_few_steps_holds_up_nobody(policy: str) -> None:
+    begun = time.monotonic()
+    assert surprises(policy) == []
+    assert read({"policy": policy}, trial=None)[0] is not None
+    assert time.monotonic() - begun < 8
+
+
+def test_trials_of_many_policies_end_together() -> None:
+    trials = Trials(0.2)
+
+    def endless() -> bool:
+        while True:
+            pass
+
+    with pytest.raises(PolicyFault, match="took more than 0.2 s"):
+        trials(endless)
+    with pytest.raises(PolicyFault, match="no time is left"):
+        trials(lambda: True)

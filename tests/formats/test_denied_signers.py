@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
 
 from agent.errors import Cause, Code
 from agent.formats import FORMATS, REPORTS, ParsedOptions, format_class
@@ -16,6 +17,7 @@ from agent.formats.cosign import BUNDLE_TYPE, LEGACY_TYPE
 from agent.model.evidence import Evidence
 from agent.model.outcome import Check, Outcome, Status
 from agent.model.signer import DeniedSigner
+from agent.trust import twins
 from tests import signing_sigstore as sigstore
 from tests.formats.cosigned import KeyDocuments, evidence_of
 from tests.formats.support import SUBJECT, GivenDocuments, decided, evidence, request
@@ -109,6 +111,9 @@ CASES = {
 }
 
 
+KEYLESS_CASE = CASES["keyless bundle, certificate"]
+
+
 def outcome(case: Case, *denied: DeniedSigner) -> Outcome:
     """What the format says of the evidence where these are denied."""
     kind = format_class(case.type)
@@ -134,6 +139,26 @@ def test_signature_of_a_denied_signer_is_failed_evidence(case: Case) -> None:
         (Check.AUTHENTICITY, Status.FAILED),
     ]
     assert not found.signers
+
+
+def twin_of(certificate: Any) -> Any:
+    """The same certificate with its signature's twin: anybody can make it."""
+    issued_by_p256 = next(twins.of(certificate.public_bytes(Encoding.DER)))
+    return load_der_x509_certificate(issued_by_p256)
+
+
+def test_denied_certificate_in_other_bytes_is_denied() -> None:
+    signer = SIGNER._replace(chain=(twin_of(SIGNER.chain[0]), twin_of(SIGNER.chain[1]), SIGNER.root))
+    leaf = LEAF._replace(certificate=twin_of(LEAF.certificate))
+    notation = _notation(certificate_of(SIGNER.chain[0]))
+    keyless = KEYLESS_CASE._replace(made=lambda: evidence_of([by_bundle(I, leaf=leaf)], BUNDLE_TYPE))
+    for case in (
+        notation._replace(made=lambda: evidence(notation_envelope(signer, SUBJECT))),
+        _notation(certificate_of(SIGNER.chain[1]))._replace(made=lambda: evidence(notation_envelope(signer, SUBJECT))),
+        keyless,
+    ):
+        assert outcome(case, OTHER).status is Status.PASSED
+        assert outcome(case, case.entry).code is Code.SIGNER_DENIED
 
 
 def test_what_a_signature_calls_its_key_denies_nobody() -> None:

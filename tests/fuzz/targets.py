@@ -271,7 +271,7 @@ def _voucher_annotations() -> list[bytes]:
 def _scan(data: bytes) -> None:
     for run in sarif.parse(data):
         for rule in run.found[:100]:
-            run.severity(rule)
+            run.severities(rule)
 
 
 def _instance(data: bytes) -> None:

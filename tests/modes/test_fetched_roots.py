@@ -13,6 +13,7 @@ from agent import cli
 from agent.adapters import rootnotes
 from agent.adapters.nodestate import BOOTSTRAP, NodeState
 from agent.adapters.snapshots import SnapshotStore
+from agent.config.documentset import NamedDocuments
 from agent.config.trustroots import TrustRootSource
 from agent.errors import Cause, HostError, Malformed, Unavailable
 from agent.model.descriptor import Descriptor
@@ -24,6 +25,8 @@ from agent.registry.urls import Url
 from tests import signing_sigstore as sigstore
 from tests.modes.test_clustering import Given, platform
 from tests.signing_sigstore import Instance
+from tests.simulators.certificates import Authority
+from tests.simulators.keyserver import KeyServer
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.tufrepository import TufMirror, TufRepository, in_days
 from tests.warm import Told
@@ -77,18 +80,18 @@ def command(root: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     return call
 
 
-def write(root: Path, mirror: TufMirror, *, until: bytes | None = None, **entry: object) -> Path:
+def write(root: Path, served: TufMirror, *, until: bytes | None = None, **entry: object) -> Path:
     """A configuration whose trusted root is fetched; `until` is the document that counts until then."""
     folder = root / "config"
     folder.mkdir(exist_ok=True)
-    (folder / "root.json").write_bytes(mirror.repository.first_root)
+    (folder / "root.json").write_bytes(served.repository.first_root)
     if until is not None:
         (folder / "trusted_root.json").write_bytes(until)
     identity = {"issuer": sigstore.ISSUER, "subject": sigstore.SUBJECT}
     section = {
         "apiVersion": "nodeseal.dev/v1alpha1",
         "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
-        "trustRoots": [{"mirror": mirror.url, "root": "root.json", **entry}],
+        "trustRoots": [{"mirror": served.url, "root": "root.json", **entry}],
         "verifiers": [{"name": "release", "type": "cosign", "identities": [identity]}],
         "rules": [{"name": "all", "match": ["**"], "verifiers": ["release"], "policy": {"any": ["release"]}}],
     }
@@ -184,6 +187,7 @@ def test_what_was_fetched_is_not_rolled_back(root: Path, mirror: TufMirror, comm
     mirror.repository.files = before
     code, said = command("config", "apply", str(folder))
     assert (code, logs_in_force(root)) == (0, 4), said
+    assert "WARNING: trusted_root.json: not fetched, what was fetched before counts: " in said
     (note,) = rootnotes.read(str(root))
     assert "none below one that was seen before" in note.trouble
 
@@ -195,6 +199,24 @@ def test_a_mirror_on_this_node_is_refused_where_the_floor_does_not_say_so(
     code, said = command("config", "apply", str(write(root, mirror)))
     assert (code, mirror.asked) == (3, [])
     assert "a loopback address; expected one elsewhere" in said
+
+
+def test_a_mirror_whose_ca_stands_in_the_configuration(
+    root: Path, mirror: TufMirror, command: Command, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ca = Authority(tmp_path_factory.mktemp("ca"))
+    with KeyServer(ca) as server:
+        for name, content in mirror.repository.files.items():
+            server.serve(f"/tuf/{name}", content)
+        folder = write(root, mirror, mirror=f"{server.url}/tuf")
+        code, said = command("config", "apply", str(folder))
+        assert (code, server.asked) == (3, [])
+        assert "TLS failed" in said
+        write(root, mirror, mirror=f"{server.url}/tuf", caBundle="tuf-ca.pem")
+        (folder / "tuf-ca.pem").write_bytes(Path(ca.bundle).read_bytes())
+        code, said = command("config", "apply", str(folder))
+        assert code == 0, said
+        assert logs_in_force(root) == 2
 
 
 def test_another_first_root_is_another_source_of_which_nothing_is_kept(
@@ -274,6 +296,30 @@ def test_a_failure_keeps_the_last_one_for_good_and_is_told_once(root: Path, fail
     assert world.events()[-1] == "trusted root fetched again"
     (note,) = rootnotes.read(str(root))
     assert (note.trouble, note.since) == ("", None)
+
+
+def test_who_names_the_same_mirror_without_its_ca_keeps_nobody_from_reaching_it(root: Path) -> None:
+    asked: list[TrustRootSource] = []
+
+    def fetch_root(source: TrustRootSource, **_: object) -> bytes:
+        asked.append(source)
+        return root_of(OLD)
+
+    world = Keys(str(root), {}, fetch_root=fetch_root, by_hand=True)
+    often = SOURCE._replace(interval=3600.0, cas=(b"another",))
+    for sources in ([SOURCE._replace(cas=(b"its own",)), often], [often, SOURCE._replace(cas=(b"its own",))]):
+        world.use(sources, local=False)
+        world.refresh()
+    assert [(each.interval, each.cas) for each in asked] == [(3600.0, (b"another", b"its own"))] * 2
+
+
+def test_configuration_that_names_more_than_it_may_has_no_more_followed() -> None:
+    entries = [{"name": f"n{i}", "mirror": f"https://m{i}.example/", "root": "root.json"} for i in range(500)]
+    documents = {
+        "config.json": json.dumps({"nodeseal": {"trustRoots": entries}}).encode(),
+        "root.json": TufRepository(root_of(OLD)).first_root,
+    }
+    assert len(keys.sources_of(NamedDocuments.of(documents, "x"))) == keys.MOST_OF_ONE
 
 
 def test_a_configuration_that_reaches_all_nodes_does_not_send_them_all_at_once(root: Path) -> None:

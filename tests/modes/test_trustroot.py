@@ -19,6 +19,8 @@ from agent.modes import trustroot
 from agent.trust import trustedroot_document
 from tests.adapters.test_tufrepository import FIRST, SECOND
 from tests.signing_sigstore import instance
+from tests.simulators.certificates import Authority
+from tests.simulators.keyserver import KeyServer
 from tests.simulators.tufrepository import TufMirror, TufRepository, in_days, slow
 
 
@@ -99,6 +101,20 @@ def test_a_folder_of_files_is_a_mirror(world: World) -> None:
     assert said.code == 0, said.err
     assert world.out.read_bytes() == FIRST
     assert world.mirror.asked == []
+
+
+def test_a_mirror_is_believed_to_be_itself_by_the_cas_that_are_named(world: World, tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir()
+    ca = Authority(tmp_path / "ca")
+    with KeyServer(ca) as server:
+        for name, content in world.repository.files.items():
+            server.serve(f"/{name}", content)
+        said = world.update(mirror=server.url)
+        assert said.code == 11
+        assert "TLS failed" in said.err
+        said = world.update("--ca-bundle", str(ca.bundle), mirror=server.url)
+        assert said.code == 0, said.err
+    assert world.out.read_bytes() == FIRST
 
 
 def test_standard_output_has_the_file_and_nothing_else(world: World) -> None:
