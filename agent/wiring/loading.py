@@ -24,7 +24,6 @@ MAX_IMPORTS = 256
 MAX_ALL = 2 * tables.MAX_SIZE
 """Most bytes of all of them; of values, all may have as many as one."""
 
-
 _LONGEST = 4096  # bytes of a path, PATH_MAX of Linux
 
 
