@@ -68,6 +68,10 @@ def _pattern(
     if defect := signeridentity.defect(pattern):
         findings.append(Finding((*path, written), defect, "a text, or what RE2 takes"))
         return None
+    if signeridentity.is_long(pattern):
+        got = f"{checking.shown(pattern.text)}, which takes long to compile"
+        findings.append(Finding((*path, written), got, "a simpler one: all signatures are compared with it"))
+        return None
     if signeridentity.is_for_all(pattern):
         got = f"{checking.shown(pattern.text)}, which every {name} matches"
         findings.append(

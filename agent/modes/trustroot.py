@@ -6,6 +6,7 @@ went well, and the file that was there stays otherwise.  The daemon does the sam
 """
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -42,6 +43,7 @@ SECONDS = 30.0
 _FILE = "file://"
 _OWN_STATE = "nodeseal/tuf"
 _PUBLIC_FILE = 0o644
+_MOST_LINKS = 8
 _UTC = "%Y-%m-%dT%H:%M:%SZ"
 _KINDS = {
     trustedroot_summary.CERTIFICATE_AUTHORITIES: "certificate authorities",
@@ -237,12 +239,24 @@ def _replaceable(path: str) -> bytes | None:
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Put `content` in place of what is at `path`.  Raises `HostError`."""
-    real = os.path.realpath(path)  # where a link leads to; the link stays
+    """Put `content` in place of what is at `path`; a link stays, and what it leads to is replaced.  Raises `HostError`."""
     try:
+        real = _behind(path)
         files.replace(real, content, _PUBLIC_FILE)
     except OSError as error:
         raise HostError(f"{printable(path)}: got {error.strerror}; expected to write the trusted root there") from None
+
+
+def _behind(path: str) -> str:
+    """The file that a name means.  Somebody else's link would have him choose what is replaced.  Raises `OSError`."""
+    path = os.path.join(os.getcwd(), path)
+    for _ in range(_MOST_LINKS):
+        if not os.path.islink(path):
+            return path
+        if os.lstat(path).st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EPERM, "a link of somebody else", path)
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 def _read(path: str, limit: int, what: str) -> bytes:

@@ -15,7 +15,10 @@ from agent.trust.fulcio import Signer
 MAX_PATTERN = 1000
 """Longest regular expression taken, in characters."""
 
-_MAX_MEMORY = 8 * 1024 * 1024
+MAX_STEPS = 1_000
+"""Longest program that a regular expression of a list that everybody's signatures are compared with may become."""
+
+_MAX_MEMORY = 64 * 1024  # some 2,700 steps, in a few milliseconds; of 8 MiB, 22 characters took a second
 EXACT, WHOLE, ANYWHERE = "exact", "regexp", "regexpAnywhere"
 
 
@@ -81,6 +84,12 @@ def defect(pattern: Pattern) -> str:
     if len(pattern.text) > MAX_PATTERN:
         return f"a regular expression of {len(pattern.text)} characters, more than {MAX_PATTERN}"
     return "" if _compiled(pattern.text) is not None else f"{pattern.text[:80]!r}, which RE2 does not take"
+
+
+def is_long(pattern: Pattern) -> bool:
+    """Whether a regular expression becomes a program of more than `MAX_STEPS`; compiling it takes as long as that."""
+    compiled = None if pattern.kind == EXACT else _compiled(pattern.text)
+    return compiled is not None and compiled.programsize > MAX_STEPS
 
 
 def is_for_all(pattern: Pattern) -> bool:

@@ -1,6 +1,7 @@
 """`denySigners` in a configuration: what is read, what is refused, and what it ends."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -78,6 +79,14 @@ def test_entry_that_says_too_little_or_too_much_is_an_error_and_denies_nobody(en
 
 def test_expression_that_leaves_nobody_out_is_told() -> None:
     assert list(warnings(changed("nodeseal.denySigners", [{"issuerRegExp": ".*"}]))) == ["denySigners[0].issuerRegExp"]
+
+
+@pytest.mark.parametrize("expression", [r"((\pL|\pN){20}){20}", r"(\pL{1000})", r"\pL+"])
+def test_expression_that_takes_long_to_compile_is_refused_soon(expression: str) -> None:
+    entries = [{"subjectRegExp": f"{expression}{i}"} for i in range(MAX_DENIED_SIGNERS)]
+    begun = time.process_time()
+    assert len(errors(changed("nodeseal.denySigners", entries))) == MAX_DENIED_SIGNERS
+    assert time.process_time() - begun < 5
 
 
 def test_list_has_a_bound() -> None:

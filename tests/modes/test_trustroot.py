@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -233,6 +233,31 @@ def test_what_can_not_be_read_is_told(world: World, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("builtins.open", refusing)
     with pytest.raises(HostError, match=r"trusted_root\.json: got Permission denied; expected to read and replace it"):
         trustroot._replaceable("trusted_root.json")
+
+
+def test_a_link_that_somebody_else_put_there_is_not_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root in a folder of everybody's, where the kernel would not follow it either (`fs.protected_symlinks`)."""
+    other = world.folder / "passwd"
+    other.write_text("root")
+    world.out.symlink_to("between")
+    (world.folder / "between").symlink_to(other)
+    found = os.lstat
+
+    def foreign(path: str, **options: Any) -> os.stat_result:
+        """Whose the second link is."""
+        told = list(found(path, **options))
+        told[4] += 1 if str(path).endswith("between") else 0
+        return os.stat_result(told)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lstat", foreign)
+        said = world.update()
+    assert said.code == 5
+    assert "got a link of somebody else; expected to write the trusted root there" in said.err
+    assert other.read_text() == "root"
+    (world.folder / "between").unlink()
+    (world.folder / "between").symlink_to("trusted_root.json")
+    assert world.update().code == 5
 
 
 def test_a_link_stays_a_link_to_what_is_replaced(world: World) -> None:
