@@ -239,7 +239,7 @@ def _replaceable(path: str) -> bytes | None:
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Put `content` in place of what is at `path`; a link stays, and what it leads to is replaced.  Raises `HostError`."""
+    """Put `content` in place of what is at `path`, or of what a link there leads to.  Raises `HostError`."""
     try:
         real = _behind(path)
         files.replace(real, content, _PUBLIC_FILE)
