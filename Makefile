@@ -42,7 +42,8 @@ demo: out/nodeseal/.stamp ## the main job, on a real containerd where root and D
 	@$(PY) -m tests.demo
 
 collect: $(VENV)/.stamp ## find every test, and run none; what pytest makes of their text is made once, not by each of its workers
-	@$(PY) -m pytest -q --collect-only | tail -n 1
+	@mkdir -p .cache
+	@$(PY) -m pytest -q --collect-only > .cache/collected.txt || { cat .cache/collected.txt; exit 1; }
 
 test: out/nodeseal/.stamp ## all tests, those on the real containerd included
 	@$(PY) -m coverage erase

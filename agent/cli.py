@@ -89,7 +89,10 @@ def _for_people(argv: Sequence[str]) -> Exit:
     options = parser.parse_args(list(argv[1:]))
     if isinstance(getattr(options, "root", None), place.Usual):
         options.root = place.usual_root()
-    result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)
+    try:
+        result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)
+    except BrokenPipeError as error:  # `| head`: adapters tell of their own sockets in other words
+        raise HostError("standard output: got a reader that went away; expected one that reads to the end") from error
     return result
 
 

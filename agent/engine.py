@@ -5,7 +5,8 @@ those of docs/architecture.md, "One pull": 4 ask the formats what to look for, 5
 of evidence (these are `agent.gathering`), 7 evaluate the policy, 8 conclude.
 
 What can be inconclusive here: a listing or a fetch that nobody answered (a *gap*), and an enforced check that could not
-be made.  A gap never ends in a denial, since what was not seen might have been enough.
+be made.  A gap never ends in a denial, since what was not seen might have been enough.  A denial for what mirrors alone
+said is no last word: 4 to 8 are gone through once more with the registry itself asked.
 """
 
 from datetime import datetime, timedelta, timezone

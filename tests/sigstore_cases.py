@@ -5,7 +5,7 @@ A case says what Nodeseal must answer, and what cosign answers where that is kno
 
 import base64
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.trust.keyless import Demands
 from tests import signing_sigstore as sigstore
+from tests import sigstore_notes as notes
 from tests.signing import ca_profile, key, name
 from tests.signing_sigstore import Instance, Leaf, Sct, Signed, b64, bundle, rfc3339
 from tests.simulators.der import integer, sequence, text
@@ -239,6 +240,37 @@ def _promise_by_another(i: Instance) -> Made:
     return Made(bundle(made, [changed(entry, "inclusionPromise.signedEntryTimestamp", b64(promise))]))
 
 
+def _promised_at(seconds: int) -> Callable[[Instance], Made]:
+    """An entry that the log did promise, at what may be no time."""
+
+    def case(i: Instance) -> Made:
+        made = signed(i.leaf())
+        body = made.first_body()
+        entry = changed(i.first_entry(body), "integratedTime", str(seconds))
+        promise = b64(i.promise(body, seconds))
+        return Made(bundle(made, [changed(entry, "inclusionPromise.signedEntryTimestamp", promise)]))
+
+    return case
+
+
+def _in_a_later_shard(i: Instance) -> Made:
+    """The first Rekor counts over all of its trees, and each tree by itself."""
+    made = signed(i.leaf())
+    body, at = made.first_body(), sigstore.now()
+    entry = changed(i.first_entry(body, at), "logIndex", "4711")
+    promise = b64(i.promise(body, int(at.timestamp()), 4711))
+    return Made(bundle(made, [changed(entry, "inclusionPromise.signedEntryTimestamp", promise)]))
+
+
+def _promised_by_second(i: Instance) -> Made:
+    """The second Rekor knows no time, whatever stands beside its entry."""
+    made = signed(i.leaf())
+    body, time = made.second_body(), int(sigstore.now().timestamp())
+    promised = {"body": b64(body), "integratedTime": time, "logID": i.second_log_id.hex(), "logIndex": 1}
+    promise = {"signedEntryTimestamp": b64(sigstore.sign(i.rekor2, sigstore.canonical(promised)))}
+    return Made(bundle(made, [{**i.second_entry(body), "integratedTime": str(time), "inclusionPromise": promise}]))
+
+
 def _tsa_end(i: Instance) -> Made:
     at = sigstore.now()
     made = signed(i.leaf())
@@ -277,16 +309,8 @@ def _twice_stamped(i: Instance) -> Made:
     return Made(bundle(made, [i.second_entry(made.second_body())], [stamp, stamp]))
 
 
-def _more(note: str) -> str:
-    return note.replace("\n\n", "\nmore\n\n", 1)
-
-
-def _renamed(note: str) -> str:
-    return note.replace("rekor", "reckor", 1)
-
-
-_WITNESS = f"\u2014 witness.example.test {b64(b'1234' + b'x' * 64)}\n"
 _USER = x509.OtherName(ObjectIdentifier(sigstore.ARC + "7"), text(sigstore.SUBJECT))
+_NO_USER = x509.OtherName(ObjectIdentifier(sigstore.ARC + "8"), text(sigstore.SUBJECT))
 _TWO = [x509.RFC822Name("a@example.test"), x509.UniformResourceIdentifier(sigstore.SUBJECT)]
 _SELF = (ca_profile("Sigstore intermediate", kind="P-384", key_number=9002), name("Sigstore intermediate"))
 _OWN = (ca_profile("itself", key_number=7000), x509.Name([]))
@@ -296,6 +320,7 @@ _P384 = hashes.SHA384()
 CASES: Mapping[str, Case] = {
     # Whole evidence
     "first Rekor, dsse": Case(_first, True),
+    "first Rekor, in a later shard": Case(_in_a_later_shard, True),
     "first Rekor, intoto": Case(
         _other_body(True, lambda i, m: sigstore.intoto_body(m.payload, m.signature, m.leaf.pem)), True
     ),
@@ -309,6 +334,7 @@ CASES: Mapping[str, Case] = {
     "Ed25519": Case(_kind("Ed25519"), True),
     # Times
     "second Rekor, no timestamp": Case(_without(True, False, Demands()), False),
+    "second Rekor, promised": Case(_promised_by_second, False),
     "no log, no time, valid now": Case(_without(False, False, NO_LOG), False, "present"),
     "proof with a time that nobody promised": Case(lambda i: _first(i, promised=False), False),
     "old certificate, promise inside": Case(_ago(3 * DAY, MINUTE, _first), True),
@@ -325,17 +351,23 @@ CASES: Mapping[str, Case] = {
     "promise in the future": Case(_ago(-2 * DAY, MINUTE, _first), False, "future"),
     # The log's word
     "integrated time changed": Case(_first_but("integratedTime", lambda t: str(int(t) + 1)), False),
-    "promised at no time": Case(lambda i: _first(i, at=datetime.fromtimestamp(0, timezone.utc)), False),
+    "promised at no time": Case(_promised_at(0), False),
+    "promised before all times": Case(_promised_at(-1), False),
+    "promised after the last day": Case(_promised_at(253402300800), False),
+    "promised when no calendar reaches": Case(_promised_at(2**63 - 1), False),
     "promise flipped": Case(_first_but("inclusionPromise.signedEntryTimestamp", flipped), False),
     "promise by another key": Case(_promise_by_another, False),
     "checkpoint by another key": Case(lambda i: _first(i, private=key("P-256", 9001)), False),
     "second checkpoint by another key": Case(lambda i: _second(i, private=key("P-256", 9001)), False),
     "checkpoint of another tree": Case(_another_tree(True), False),
     "second checkpoint of another tree": Case(_another_tree(False), False),
-    "checkpoint with a line that nobody signed": Case(_first_but(_CHECKPOINT, _more), False),
-    "second checkpoint with a line that nobody signed": Case(_second_but(_CHECKPOINT, _more), False),
-    "checkpoint renamed": Case(_first_but(_CHECKPOINT, _renamed), False),
-    "second checkpoint renamed": Case(_second_but(_CHECKPOINT, _renamed), False),
+    "checkpoint with a line that nobody signed": Case(_first_but(_CHECKPOINT, notes.longer), False),
+    "second checkpoint with a line that nobody signed": Case(_second_but(_CHECKPOINT, notes.longer), False),
+    "checkpoint renamed": Case(_first_but(_CHECKPOINT, notes.renamed), False),
+    "second checkpoint renamed": Case(_second_but(_CHECKPOINT, notes.renamed), False),
+    "checkpoint with another key's hint": Case(_first_but(_CHECKPOINT, notes.other_hint), False),
+    "second checkpoint with another key's hint": Case(_second_but(_CHECKPOINT, notes.other_hint), False),
+    "second checkpoint signed under another name": Case(_second_but(_CHECKPOINT, notes.other_name), False),
     "checkpoint missing": Case(_first_but("inclusionProof.checkpoint", None), False),
     "proof missing": Case(_first_but("inclusionProof", None), False),
     "root flipped": Case(_first_but("inclusionProof.rootHash", flipped), False),
@@ -350,8 +382,8 @@ CASES: Mapping[str, Case] = {
     "index outside": Case(_second_but("inclusionProof.logIndex", "2"), False, "proof"),
     "proof too short": Case(_second_but("inclusionProof.hashes", lambda h: h[1:]), False),
     "proof too long": Case(_second_but("inclusionProof.hashes", lambda h: h * 2), False),
-    "first Rekor with a witness": Case(lambda i: _first(i, witness=_WITNESS), True, "witness"),
-    "second Rekor with a witness": Case(lambda i: _second(i, witness=_WITNESS), True),
+    "first Rekor with a witness": Case(lambda i: _first(i, witness=notes.WITNESS), True, "witness"),
+    "second Rekor with a witness": Case(lambda i: _second(i, witness=notes.WITNESS), True),
     "second Rekor with more lines": Case(lambda i: _second(i, extra="more\n"), True),
     "unknown log": Case(_first_but("logId.keyId", b64(b"x" * 32)), False),
     "no entries": Case(_without(False, True, Demands()), False),
@@ -423,13 +455,18 @@ CASES: Mapping[str, Case] = {
     "no subject": Case(_with_leaf(names=()), False),
     "two subjects, the second as wanted": Case(_with_leaf(names=_TWO), False, "subject"),
     "subject as a user name": Case(_with_leaf(names=[_USER]), True),
+    "subject of another kind than a user name": Case(_with_leaf(names=[_NO_USER]), False),
     "no SCT": Case(_with_leaf(scts=()), False),
     "SCT of an unknown log": Case(_with_leaf(scts=[Sct(private=key("P-256", 9001))]), False),
     "SCT with a log's id by another key": Case(
         lambda i: _first(i, i.leaf(scts=[Sct(key("P-256", 9001), sigstore.sha256(sigstore.spki(i.ct)))])), False
     ),
+    "SCT of the log under another id": Case(
+        lambda i: _first(i, i.leaf(scts=[Sct(i.ct, sigstore.sha256(b"another log"))])), False
+    ),
     "SCT flipped": Case(_with_leaf(scts=[Sct(flip=True)]), False),
     "SCT that can't be read": Case(_with_leaf(scts=[Sct(log_id=b"short")]), False),
+    "as many SCTs as may be": Case(_with_leaf(scts=[Sct()] * 16), True),
     "too many SCTs": Case(_with_leaf(scts=[Sct()] * 17), False, "many"),
     "SCT with extensions": Case(_with_leaf(scts=[Sct(extensions=b"more")]), True),
     "not for signing code": Case(_with_leaf(purposes=[ExtendedKeyUsageOID.EMAIL_PROTECTION]), False),

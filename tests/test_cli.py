@@ -184,3 +184,10 @@ def test_console_script_takes_the_processs_own_arguments(monkeypatch: pytest.Mon
     with pytest.raises(SystemExit) as ended:
         cli.entry()
     assert ended.value.code == 0
+
+
+def test_reader_who_leaves_before_the_end_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing_with(BrokenPipeError(), monkeypatch) == Exit.HOST
+    assert "got a reader that went away; expected one that reads to the end" in capsys.readouterr().err

@@ -116,6 +116,7 @@ def test_report_is_no_ground_under_rules_of_our_own(registry: Reported) -> None:
     both = PolicySettings("nodeseal", {"threshold": 2, "of": ["sbom", "signature"]})
     registry.sign(TRUSTED)
     assert decided(registry, both, sboms(), signatures()) == ALLOWED
+    assert decided(registry, either, sboms(), signatures()) == ALLOWED, "a report that is enough hides no signature"
 
 
 def test_report_on_a_report_is_no_ground_either(registry: Reported) -> None:
@@ -256,6 +257,8 @@ def test_what_a_tag_names_is_not_signed_for_this_image_whoever_signed_it(registr
     signed = "package ratify.policy\nvalid { input.verifierReports[_].nestedReports[_].verifierReports[_].isSuccess }\n"
     for policy in (rego(YES), rego(signed)):
         assert decided(registry, policy, sboms(types=kinds), signatures()) == UNSIGNED
+    registry.sign(TRUSTED)
+    assert verdict(registry, rego(signed), sboms(types=kinds), signatures()).decision is Decision.DENY
 
 
 def test_tag_that_names_a_referrer_of_ours_is_that_referrer(registry: Reported) -> None:

@@ -33,6 +33,9 @@ MAX_FILES = 64
 MAX_HOSTS = 96 * 1024
 """Most bytes of all that is recorded of hosts: each pull that asks a daemon in vain reads it."""
 
+MAX_PATHS = 16
+"""Most folders of a `config_path`: each is listed."""
+
 COPIES = "/etc/nodeseal/certs"
 """Where certificates of hosts are copied to, by their hash."""
 
@@ -116,8 +119,9 @@ def _read(host: HostRoot, path: str) -> bytes | None:
 
 
 def folders(config_path: object) -> tuple[str, ...]:
-    """The folders of a `config_path`, which is a list with colons."""
-    return tuple(each for each in str(config_path).split(":") if each.startswith("/")) if config_path else ()
+    """The folders of a `config_path`, which is a list with colons: the first `MAX_PATHS` of them, each once."""
+    found = (each for each in str(config_path).split(":") if each.startswith("/")) if config_path else ()
+    return tuple(dict.fromkeys(found))[:MAX_PATHS]
 
 
 class Certs(NamedTuple):

@@ -3,7 +3,7 @@
 `publicgood.root.json` beside this file is version 15 of that repository's root: key material and who must sign, no
 more.  It is the one that the distribution `sigstore` 4.5.1 carries (`sigstore/_store`), byte for byte, SHA-256 below;
 https://github.com/sigstore/root-signing makes it, in the open.  It need not be the newest: newer ones are signed by
-those before them.
+those before them.  Who renews it takes a later distribution's file, and changes version and hash here.
 """
 
 import os

@@ -62,7 +62,7 @@ class FolderMirror:
         except OSError as error:
             raise HostError(f"{path}: got {error.strerror}; expected to read a file of the mirror") from None
         if len(content) > limit:
-            raise LimitExceeded(f"{path}: got more than {limit} bytes")
+            raise LimitExceeded(f"{path}: got more than {limit} bytes; expected a file of a TUF repository")
         return content
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ _LIMITS = UpdaterConfig(
     targets_max_length=2 * 1024 * 1024,
 )
 _NAME = re.compile(r"(targets/)?[A-Za-z0-9](?:[A-Za-z0-9._-]|%[0-9A-F]{2}){0,254}\Z", re.ASCII)
-_ROOT_NAME = re.compile(r"([0-9]{1,9})\.root\.json\Z", re.ASCII)
+_ROOT_NAME = re.compile(r"([0-9]+)\.root\.json\Z", re.ASCII)
 _LOCK_WAIT = 60.0
 _MOST_TOLD = 200
 
@@ -103,7 +103,7 @@ def _fetched(mirror: Mirror, first_root: bytes, version: int, folder: str) -> by
     for each in (metadata, targets):
         files.make_private_folder(each)
     for name in os.listdir(metadata):
-        if name.startswith("tmp"):  # python-tuf's unfinished ones: a killed process left it
+        if name.startswith("tmp") and "." not in name:  # python-tuf's unfinished ones: a killed process left it
             os.unlink(f"{metadata}/{name}")
     reader = _Reader(mirror, version)
     base = "mirror:"

@@ -9,8 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from agent.codec import strictjson
-from agent.codec.gomembers import items, members, text
+from agent.codec import members, strictjson
 from agent.errors import Code, Malformed
 
 MAX_SIZE = 8 * 1024 * 1024
@@ -52,44 +51,48 @@ class Run(NamedTuple):
 def parse(content: bytes) -> tuple[Run, ...]:
     """Read a report, one run at least.  Raises `Malformed` or `LimitExceeded`."""
     decoded = strictjson.decode(content, "scan", limit=MAX_SIZE, most=MAX_VALUES)
-    value = members(decoded, ("version", "runs"), "scan")
+    value = members.spelt(decoded, ("version", "runs"), "scan")
     if value.get("version") != "2.1.0":
         got = "none" if value.get("version") is None else ascii(value["version"])[:40]
         raise UnsupportedVersion(f"scan: version: got {got}; expected 2.1.0, of SARIF")
-    runs = items(value, "runs", "scan", most=MAX_RUNS)
+    runs = members.optional_array(value, "runs", "scan", most=MAX_RUNS)
     if not runs:
         raise Malformed("scan: runs: got none; expected at least one: nothing says that the image was looked at")
     return tuple(_run(each, f"scan: runs[{i}]") for i, each in enumerate(runs))
 
 
 def _run(value: object, where: str) -> Run:
-    run = members(value, ("tool", "results"), where)
-    driver = members(members(run.get("tool"), ("driver",), f"{where}.tool").get("driver"), ("name", "rules"), where)
-    scanner = text(driver, "name", f"{where}.tool.driver").lower()
+    run = members.spelt(value, ("tool", "results"), where)
+    tool = members.spelt(run.get("tool"), ("driver",), f"{where}.tool")
+    inner = f"{where}.tool.driver"
+    driver = members.spelt(tool.get("driver"), ("name", "rules"), inner)
+    scanner = members.optional_text(driver, "name", inner).lower()
     if not scanner:
-        raise Malformed(f"{where}.tool.driver.name: got none; expected the scanner's name")
+        raise Malformed(f"{inner}: name: got none; expected the scanner's name")
     if run.get("results") is None:
-        raise Malformed(f"{where}.results: got none; expected a list: without one, nothing was looked for")
-    results = items(run, "results", where, most=MAX_RESULTS)
-    rules = items(driver, "rules", f"{where}.tool.driver", most=MAX_RESULTS)
+        raise Malformed(f"{where}: results: got none; expected a list: without one, nothing was looked for")
+    results = members.optional_array(run, "results", where, most=MAX_RESULTS)
+    rules = members.optional_array(driver, "rules", inner, most=MAX_RESULTS)
     found = dict.fromkeys(_rule_id(each, f"{where}.results[{i}]") for i, each in enumerate(results))
     texts: dict[str, list[str]] = {}
     for i, each in enumerate(rules):
-        name, told = _rule(each, f"{where}.rules[{i}]")
+        name, told = _rule(each, f"{inner}.rules[{i}]")
         texts.setdefault(name, []).append(told)
     return Run(scanner, tuple(found), texts)
 
 
 def _rule_id(value: object, where: str) -> str:
-    found = text(members(value, ("ruleId",), where), "ruleId", where)
+    """The id of the rule that a result is of.  Raises `Malformed` where none is said."""
+    found = members.optional_text(members.spelt(value, ("ruleId",), where), "ruleId", where)
     if not found:
-        raise Malformed(f"{where}.ruleId: got none; expected the id of a rule")
+        raise Malformed(f"{where}: ruleId: got none; expected the id of a rule")
     return found
 
 
 def _rule(value: object, where: str) -> tuple[str, str]:
     """A rule's id and help text."""
-    rule = members(value, ("id", "help"), where)
-    given = rule.get("help")
-    told = "" if given is None else text(members(given, ("text",), f"{where}.help"), "text", f"{where}.help")
-    return text(rule, "id", where), told
+    rule = members.spelt(value, ("id", "help"), where)
+    told = ""
+    if rule.get("help") is not None:
+        told = members.optional_text(members.spelt(rule["help"], ("text",), f"{where}.help"), "text", f"{where}.help")
+    return members.optional_text(rule, "id", where), told

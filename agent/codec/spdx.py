@@ -9,8 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from agent.codec import strictjson
-from agent.codec.gomembers import items, members, text
+from agent.codec import members, strictjson
 from agent.errors import Code, Malformed
 
 MAX_SIZE = 8 * 1024 * 1024
@@ -54,12 +53,12 @@ class Bill(NamedTuple):
 def parse(content: bytes) -> Bill:
     """Read a document.  Raises `Malformed` or `LimitExceeded`; `UnsupportedVersion` for other versions."""
     decoded = strictjson.decode(content, "SBOM", limit=MAX_SIZE, most=MAX_VALUES)
-    value = members(decoded, ("spdxVersion", "packages", "creationInfo"), "SBOM")
+    value = members.spelt(decoded, ("spdxVersion", "packages", "creationInfo"), "SBOM")
     version = value.get("spdxVersion")
     if not isinstance(version, str) or not _VERSION.match(version):
         got = "none" if version is None else ascii(version)[:40]
         raise UnsupportedVersion(f"SBOM: spdxVersion: got {got}; expected SPDX-2.3 or SPDX-2.2, as JSON")
-    listed = items(value, "packages", "SBOM", most=MAX_PACKAGES)
+    listed = members.optional_array(value, "packages", "SBOM", most=MAX_PACKAGES)
     if not listed:
         raise Malformed("SBOM: packages: got none; expected at least one: nothing says what is in the image")
     packages = tuple(_package(each, f"SBOM: packages[{i}]") for i, each in enumerate(listed))
@@ -67,14 +66,14 @@ def parse(content: bytes) -> Bill:
 
 
 def _package(value: object, where: str) -> Package:
-    package = members(value, ("name", "versionInfo", "licenseConcluded", "licenseDeclared"), where)
-    name = text(package, "name", where)
+    package = members.spelt(value, ("name", "versionInfo", "licenseConcluded", "licenseDeclared"), where)
+    name = members.optional_text(package, "name", where)
     if not name:
-        raise Malformed(f"{where}.name: got none; expected a name")
-    licensed = text(package, "licenseConcluded", where)
+        raise Malformed(f"{where}: name: got none; expected a name")
+    licensed = members.optional_text(package, "licenseConcluded", where)
     if licensed.strip().upper() in _UNKNOWN:
-        licensed = text(package, "licenseDeclared", where) or licensed
-    return Package(name, text(package, "versionInfo", where), licensed)
+        licensed = members.optional_text(package, "licenseDeclared", where) or licensed
+    return Package(name, members.optional_text(package, "versionInfo", where), licensed)
 
 
 def _creation(value: object) -> Mapping[str, object]:

@@ -19,8 +19,6 @@ from agent.rego.evaluator import UNDEFINED, Program
 from agent.rego.faults import EvaluationFault, SyntaxFault
 from agent.rules.rule import PolicySettings
 
-SUFFIX = ".rego"
-
 _PACKAGE = ".".join(QUERY[:-1])
 _FEW_STEPS = 100_000
 _NOON = 1_700_000_000_000_000_000

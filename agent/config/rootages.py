@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 from agent.config import checking
 from agent.config.checking import Finding
 from agent.config.config import VerifierSettings
-from agent.trust import chain as chains
+from agent.trust.expiry import earliest_end
 from agent.trust.sigstoredemands import SigstoreDemands
 from agent.trust.trustedroot import Authority, Log, TrustedRoot
 
@@ -73,5 +73,5 @@ def _end(member: Log | Authority, material: Mapping[str, bytes]) -> float:
     end = _NEVER if member.window.end is None else member.window.end
     if isinstance(member, Log):
         return end
-    chain = chains.parse_chain([material[name] for name in member.certificates])
-    return min(end, *(each.not_valid_after_utc.timestamp() for each in chain))
+    first = earliest_end(material[name] for name in member.certificates)
+    return end if first is None else min(end, first)

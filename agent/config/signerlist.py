@@ -74,5 +74,7 @@ def _pattern(
         return None
     if signeridentity.is_for_all(pattern):
         got = f"{checking.shown(pattern.text)}, which every {name} matches"
-        findings.append(Finding((*path, written), got, f"an {name}, unless all of them are meant", fatal=False))
+        findings.append(
+            Finding((*path, written), got, f"one {name}, or some, unless all of them are meant", fatal=False)
+        )
     return pattern

@@ -98,6 +98,7 @@ def provided(
             got = f"a trusted root at {source.mirror.origin}, which is fetched when this is put in force"
             told.append(Problem(where, got, f"to know that it is not looked at here{meanwhile}", fatal=False))
         else:
+            meanwhile = meanwhile or ", or a document of this name beside the configuration, which counts until then"
             expected = f"the trusted root of {source.mirror.origin}{meanwhile}"
             told.append(Problem(where, has, expected, fatal=until is None))
         found[name] = until
@@ -126,7 +127,7 @@ def _read(
     before = len(findings) + len(problems)
     mirror = _mirror(at(given, "mirror"), path, findings)
     root = _first_root(at(given, "root"), path, documents, findings)
-    if not root and mirror is not None and str(mirror).rstrip("/") != PUBLIC_GOOD:
+    if root == b"" and mirror is not None and str(mirror).rstrip("/") != PUBLIC_GOOD:
         got = f"a mirror, and no root that {mirror.origin} is trusted by at first"
         findings.append(Finding(path, got, "root: the document with its root.json"))
     wanted = at(given, "refreshInterval")

@@ -29,12 +29,12 @@ FORMATS: Mapping[str, str] = {
 OURS_ALONE = ("attestation",)
 """Those that only a configuration of our own can name: Ratify has no such verifier, and would refuse it."""
 
-
 SIGNATURES = ("cosign", "notation")
 """Those whose evidence is that somebody signed the image."""
 
 EVIDENCE = tuple(kind for kind in FORMATS if kind not in SIGNATURES)
 """Those whose evidence says something of the image."""
+
 REPORTS = ("sbom", "schemavalidator", "vulnerabilityreport")
 """Those whose evidence nobody has signed by itself: what they verify is a ground for nothing (`Outcome.unsigned`)."""
 

@@ -116,9 +116,7 @@ class SigstoreReading:
         """Tell of what leaves nobody out."""
         for name, pattern in (("issuer", identity.issuer), ("subject", identity.subject)):
             if signeridentity.is_for_all(pattern):
-                self._tell(
-                    where, f"{pattern.text[:80]!r}, which every {name} matches", f"an {name} of yours", fatal=False
-                )
+                self._tell(where, f"{pattern.text[:80]!r}, which every {name} matches", "one of yours", fatal=False)
 
     def _demands(
         self, paths: Sequence[str], identities: Sequence[SignerIdentity], demands: Demands, where: str

@@ -51,7 +51,9 @@ def _entry(text: str) -> LogEntry:
     payload = members.nested(value, "Payload", where)
     body = base64_standard(members.text(payload, "body", where), f"{where}: body")
     log_id = members.text(payload, "logID", where)
-    log_index, integrated_time = (_integer(payload.get(name), where) for name in ("logIndex", "integratedTime"))
+    log_index, integrated_time = (
+        _integer(payload.get(name), f"{where}: {name}") for name in ("logIndex", "integratedTime")
+    )
     log = members.hexadecimal(log_id, f"{where}: logID")
     read = rekorentry.parse(body)
     return LogEntry(
@@ -73,7 +75,7 @@ def _timestamp(text: str) -> bytes:
 
 def _integer(value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LAST_INTEGER:
-        raise Malformed(f"{where}: logIndex, integratedTime: got no integers from 0 to 2^63 - 1")
+        raise Malformed(f"{where}: got {ascii(value)[:40]}; expected an integer from 0 to 2^63 - 1")
     return value
 
 

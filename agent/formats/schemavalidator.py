@@ -91,14 +91,14 @@ class SchemaValidatorFormat:
 
     def verify(self, request: PullRequest, evidence: Evidence, now: datetime) -> Inquiry[Outcome]:
         """See `Format.verify`."""
-        from agent.codec import instances  # here once, not in each process that reads some content
+        from agent.codec import instances  # here, so that a process that is copied has it
 
         del request, now
-        found = yield from judged(partial(_check, evidence.blobs, self._schemas, instances.check))
+        found = yield from judged(partial(_check, instances.check, evidence.blobs, self._schemas))
         return outcome(self._name, TYPE, evidence, found)
 
 
-def _check(blobs: tuple[Blob, ...], schemas: Schemas, check: Callable[[bytes, object, str], None]) -> Finding:
+def _check(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Finding:
     """Whether each layer has its form.  Raises `Malformed`."""
     for i, blob in enumerate(blobs):
         check(blob.content, schemas[blob.descriptor.media_type], f"layer {i + 1}")

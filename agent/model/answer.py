@@ -80,6 +80,8 @@ _WORDS = {
 
 def printable(text: str) -> str:
     """`text` with everything but printable ASCII written as an escape: no control character gets out."""
+    if text.isascii() and text.isprintable():  # nearly all is, and a pull shows a dozen texts
+        return text
     return "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text)
 
 

@@ -163,6 +163,8 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
         return Exit.CONFIGURATION
     stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
     stdout.write(f"in force under {printable(SnapshotStore(options.root).state)}\n")
+    for name, trouble in keys.troubles():
+        stderr.write(printable(f"WARNING: {name}: not fetched, what was fetched before counts: {trouble}") + "\n")
     stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
     return Exit.ALLOW
 
@@ -303,7 +305,8 @@ def usable(path: str, found: Findings) -> Config:
             problems=tuple(problem for problem in found.problems if problem.fatal or not found.errors),
             hint=f"correct it; nodeseal config check {path} tells more"
             if found.errors
-            else f"its keys are fetched when it is put in force: nodeseal config apply {path}",
+            else f"what it has fetched is there once it is put in force: nodeseal config apply {path}; "
+            "to try it before, lay a trusted root that it names beside it",
         )
     return found.config
 
@@ -380,7 +383,7 @@ def _next_step(found: Findings, good: str, again: str) -> str:
     warnings = len(found.problems) - found.errors
     counted = f"{_counted(found.errors, 'error')}, {_counted(warnings, 'warning')}"
     if found.config is None and not found.errors:
-        return f"{counted}: the configuration can be used once its keys are fetched.\nnext step: {good}\n"
+        return f"{counted}: the configuration can be used once what it names is fetched.\nnext step: {good}\n"
     if found.config is None:
         return f"{counted}: the configuration can't be used.\nnext step: correct the errors, then nodeseal {again}\n"
     return f"{counted}: the configuration can be used.\nnext step: {good}\n"

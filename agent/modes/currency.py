@@ -92,7 +92,7 @@ def roots_as_text(notes: Sequence[RootNote]) -> list[str]:
         at = f"fetched {_at(each.fetched)}" if each.fetched else "not fetched yet"
         lines.append(f"  {each.name}: {at} from {each.mirror}, every {length(each.interval)}")
         if each.trouble:
-            meanwhile = "the last one counts" if each.fetched else "there is none"
+            meanwhile = "the last one counts" if each.fetched else "a document of this name counts, if there is one"
             lines.append(f"  WARNING      not fetched since {_at(each.since)}, {meanwhile}: {each.trouble}")
     return lines
 

@@ -34,6 +34,7 @@ from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Re
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
+_LONGEST_NAME = 253  # RFC 1123 by way of Kubernetes
 _SHOWN = 64 * 1024
 """Most bytes of a file of which changes are shown."""
 
@@ -125,6 +126,8 @@ def recorded(options: argparse.Namespace) -> dict[str, object]:
     if options.ca_bundle:
         if not os.path.isabs(options.ca_bundle):
             raise UsageError(f"--ca-bundle: got the relative path {options.ca_bundle}; expected one of the host's")
+        if not options.ca_bundle.isprintable():
+            raise UsageError(f"--ca-bundle: got {ascii(options.ca_bundle)[:80]}; expected a printable path")
         found["caBundleFrom"] = options.ca_bundle
     if options.deadline is not None:
         if not 1 <= options.deadline <= LONGEST_DEADLINE:
@@ -190,18 +193,19 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
 
     host, taken, daemon = which_host(options), turns.wanted(options, environment), served(options)
     reconcile.pace(options)
+    placed = program_folder(options.program_dir)
     asked = Asked(
         source_of(options.program),
         __version__,
         Changes(options.changes),
-        options.bin_dir,
-        options.node_name or environment.get("NODE_NAME", ""),
+        verifier_folder(options.bin_dir, placed),
+        named(options.node_name or environment.get("NODE_NAME", "")),
         restart=not (options.no_restart or options.root),
         image=environment.get("NODESEAL_IMAGE", ""),
         restart_servers=options.restart_servers,
         daemon=daemon,
         host=recorded(options),
-        programs=program_folder(options.program_dir),
+        programs=placed,
     )
     world = HostWorld(host, runs=not options.root)
     if options.reconcile:
@@ -274,6 +278,30 @@ def program_folder(path: str) -> str:
             "/usr/local/lib/nodeseal"
         )
     return path
+
+
+def verifier_folder(path: str, placed: str) -> str:
+    """containerd's folder of verifiers, empty if nobody names one.  Raises `UsageError`.
+
+    It runs all that lies there: not where programs are `placed`, folders among them.
+    """
+    plain = path.rstrip("/")
+    if path and (not paths.is_plain(plain) or f"{plain}/".startswith(f"{placed}/")):
+        raise UsageError(
+            f"--bin-dir: got {ascii(path)[:80]}; expected an absolute path without . and .., of a folder that is not "
+            f"below {placed}"
+        )
+    return plain
+
+
+def named(node: str) -> str:
+    """A node's name, empty if nobody says one.  Raises `UsageError`."""
+    if len(node) > _LONGEST_NAME or not all("!" <= each <= "~" for each in node):
+        raise UsageError(
+            f"--node-name, $NODE_NAME: got {ascii(node)[:80]}; expected a node's name in the cluster, of at most "
+            f"{_LONGEST_NAME} characters"
+        )
+    return node
 
 
 def source_of(given: str) -> str:

@@ -160,6 +160,13 @@ class Keys:
             found[source] = content if content is not None else (plan.trouble if plan else "") or _NOTHING
         return found
 
+    def troubles(self) -> list[tuple[str, str]]:
+        """What could not be fetched when it was last tried, though what is kept counts meanwhile: name, and why."""
+        found = [(each, self._plans[source]) for source, each in self._sources.items() if source in self._plans]
+        return sorted(
+            (each.name, plan.trouble) for each, plan in found if plan.trouble and self._kept(each) is not None
+        )
+
     def is_due(self) -> bool:
         """Whether `refresh` has something to do."""
         return any(plan.due <= self._clock() for plan in list(self._plans.values()))
@@ -243,7 +250,8 @@ class Keys:
         due, since = self._clock() + self._spread(wait), plan.since or moment().wall.timestamp()
         if isinstance(source, TrustRootSource):
             if message != plan.trouble:
-                counts = "the last one counts" if self._kept(source) is not None else "there is none yet"
+                is_kept = self._kept(source) is not None
+                counts = "the last one counts" if is_kept else "a document of this name counts, if there is one"
                 self._log.warning(
                     "trusted root not fetched", trusted_root=source.name, reason=message, meanwhile=counts
                 )

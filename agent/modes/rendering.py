@@ -19,6 +19,9 @@ SCHEMA_VERSION = "1"
 
 _MARKS = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "unknown", Status.SKIPPED: "skipped"}
 
+_UNSIGNED = "unsigned"
+"""The mark of what passed and is no ground for anything: whoever may push could have attached it."""
+
 REMEDIES: dict[Code, str] = {
     Code.VERIFIED: "nothing to do",
     Code.BAD_REQUEST: "call it as containerd does (docs/contract.md)",
@@ -28,7 +31,7 @@ REMEDIES: dict[Code, str] = {
     Code.EVIDENCE_MALFORMED: "sign the image again and delete the broken signature from the registry",
     Code.EVIDENCE_DIGEST: "the registry or something before it alters content: compare with another client",
     Code.EVIDENCE_LIMIT: "delete superfluous signatures of this image from the registry",
-    Code.EVIDENCE_UNSUPPORTED: "sign the image in a supported form (docs/notation.md, docs/cosign.md)",
+    Code.EVIDENCE_UNSUPPORTED: "sign or attach it in a supported form (docs/notation.md, cosign.md, reports.md)",
     Code.POLICY_NOT_SATISFIED: "compare the policy with what was found, listed above",
     Code.NOT_VERIFIED: "nothing to do, if that is meant; to have it verified, change what the line names",
     Code.EXEMPT: "nothing to do; nodeseal config check lists the exemptions, built-in ones too",
@@ -53,7 +56,7 @@ REMEDIES: dict[Code, str] = {
     Code.PREDICATE_TYPE_DIFFERS: "attest what the verifier asks for: cosign attest --type TYPE",
     Code.ATTESTATION_TOO_OLD: "attest the image again, so that a log or a timestamp authority says when",
     Code.SIGNER_DENIED: "have the image signed by a signer who is not on denySigners",
-    Code.EVIDENCE_UNSIGNED: "sign the image, or the report about it: notation sign; a report alone proves nothing",
+    Code.EVIDENCE_UNSIGNED: "sign the image or its report (notation sign, cosign sign): a report alone proves nothing",
     Code.CONTENT_REFUSED: "take out of the image what the report names, or correct the verifier's lists",
     Code.ANNOTATIONS_DIFFER: "sign the image with the annotations that the verifier wants: cosign sign -a NAME=VALUE",
     Code.REGISTRY_UNAVAILABLE: "check name, network, proxy and certificates between this host and the registry",
@@ -85,6 +88,7 @@ def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence
     answer, verdict = judgement.answer, judgement.verdict
     report = verdict.report if verdict else None
     outcomes = report.everything() if report else ()
+    shown = _shown(report) if report else []
     items = _items(report) if report else []
     if not items and answer.ground is None:
         items = [_error_item(subject, answer.message, answer.code)]
@@ -105,6 +109,7 @@ def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence
             "causes": [cause.value for cause in verdict.causes] if verdict else [],
             "freshForSeconds": verdict.fresh_for if verdict else None,
             "generation": generation,
+            "unsigned": [f"{each.verifier} {each.digest}" for each, mark, _ in shown if mark == _UNSIGNED],
             "checks": {f"{o.verifier} {o.digest}": [_check(c) for c in o.checks] for o in outcomes},
             "steps": [step._asdict() for step in steps],
         },
@@ -124,9 +129,9 @@ def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence
             lines.append(f"               looked for: {printable(step.looked_for)}")
             lines.append(f"               found:      {printable(step.found)}")
         lines += ["", "checks"] if shown else []
-    for outcome, depth in shown:
+    for outcome, mark, depth in shown:
         indent = "  " * depth
-        lines.append(f"  {indent}{_MARKS[outcome.status]:8} {printable(outcome.verifier)}  {outcome.digest}")
+        lines.append(f"  {indent}{mark:8} {printable(outcome.verifier)}  {outcome.digest}")
         if explain:
             lines += (f"{indent}{line}" for line in _explained(outcome))
         elif outcome.status is not Status.PASSED:
@@ -147,15 +152,20 @@ def _decision(judgement: Judgement) -> str:
     return str((Decision.ALLOW if answer.ground else Decision.DENY).value)
 
 
-def _shown(report: Report) -> list[tuple[Outcome, int]]:
-    """Every outcome, each with how deep it is nested."""
+def _shown(report: Report) -> list[tuple[Outcome, str, int]]:
+    """Every outcome, each with its mark and with how deep it is nested."""
 
-    def below(artifacts: Sequence[Artifact], depth: int) -> Iterator[tuple[Outcome, int]]:
+    def below(artifacts: Sequence[Artifact], depth: int) -> Iterator[tuple[Outcome, str, int]]:
         for artifact in artifacts:
-            yield from ((outcome, depth) for outcome in artifact.outcomes)
+            vouched = artifact.refers and any(
+                each.status is Status.PASSED for inner in artifact.nested for each in inner.grounds()
+            )
+            for outcome in artifact.outcomes:
+                is_worthless = outcome.unsigned and outcome.status is Status.PASSED and not vouched
+                yield outcome, _UNSIGNED if is_worthless else _MARKS[outcome.status], depth
             yield from below(artifact.nested, depth + 1)
 
-    return [*below(report.artifacts, 0), *((defect, 0) for defect in report.defects)]
+    return [*below(report.artifacts, 0), *((defect, _MARKS[defect.status], 0) for defect in report.defects)]
 
 
 def _items(report: Report) -> list[dict[str, object]]:

@@ -23,7 +23,7 @@ from agent.adapters.rootnotes import MIRRORS
 from agent.adapters.snapshots import STATE
 from agent.config import trustroots
 from agent.config.dialectschema import PUBLIC_GOOD
-from agent.errors import Exit, HostError, Malformed, NodesealError, UsageError
+from agent.errors import Exit, HostError, Malformed, NodesealError, Unavailable, UsageError
 from agent.model.answer import printable
 from agent.modes import place
 from agent.modes.asking import seconds_to_wait
@@ -51,6 +51,11 @@ _KINDS = {
     trustedroot_summary.TRANSPARENCY_LOGS: "transparency logs",
     trustedroot_summary.TIMESTAMP_AUTHORITIES: "timestamp authorities",
 }
+_MEANT = "name a trusted_root.json: nodeseal trust-root update fetches one, cosign trusted-root create writes one"
+_ELSEWHERE = (
+    "check name, network and proxy; where this machine is to reach no mirror, fetch the file on another one and bring "
+    "it, or name a copy of the repository: --mirror file:///FOLDER --root FILE"
+)
 _EXITS = "exit codes: 0 ok, 2 usage, 5 host operation failed, 10 refused, 11 nobody answered, 70 bug"
 
 
@@ -168,6 +173,8 @@ def _fetched(options: argparse.Namespace, environment: Mapping[str, str]) -> byt
     try:
         folder = os.path.join(_state(options, environment), trustroots.source_of(mirror.where, first_root))
         return tufrepository.fetch(mirror, first_root=first_root or publicgood.first_root(), folder=folder)
+    except Unavailable as error:
+        raise Unavailable(error.message, cause=error.cause, hint=error.hint or _ELSEWHERE) from error
     finally:
         mirror.close()
 
@@ -187,7 +194,7 @@ def _mirror(options: argparse.Namespace, environment: Mapping[str, str]) -> "Mir
         if url.query:
             raise Malformed("--mirror: got a URL with a query; expected none")
     except Malformed as error:
-        raise UsageError(error.message) from None
+        raise UsageError(f"{error.message}, or file:/// and a folder") from None
     root = place.usual_root()
     host = NodeState(root).bootstrap().host
     return HttpMirror(
@@ -232,7 +239,7 @@ def _replaceable(path: str) -> bytes | None:
 
 
 def _replace(path: str, content: bytes) -> None:
-    """Raises `HostError`.  Where a link leads to is replaced, and the link stays."""
+    """Put `content` in place of what is at `path`, or of what a link there leads to.  Raises `HostError`."""
     try:
         real = _behind(path)
         files.replace(real, content, _PUBLIC_FILE)
@@ -253,7 +260,7 @@ def _behind(path: str) -> str:
 
 
 def _read(path: str, limit: int, what: str) -> bytes:
-    """Raises `UsageError`, `HostError`."""
+    """`what` is at `path`, and a byte over `limit` if there is more of it.  Raises `UsageError`, `HostError`."""
     try:
         with open(path, "rb") as file:
             return file.read(limit + 1)
@@ -267,7 +274,7 @@ def _show(stdout: TextIO, name: str, content: bytes, form: str, told: Mapping[st
     """Tell what a trusted root says.  Raises `Malformed`."""
     read = trustedroot_document.read(name, content, name)
     if read.root is None:
-        raise Malformed("; ".join(str(problem) for problem in read.problems if problem.fatal))
+        raise Malformed("; ".join(str(problem) for problem in read.problems if problem.fatal), hint=_MEANT)
     found = trustedroot_summary.members(read.root, read.material)
     now, stale = moment().wall, trustedroot_summary.stale_at(found)
     digest = sha256(content).hexdigest()

@@ -80,7 +80,7 @@ class _Reader:
         root = self._object(value, "trusted root")
         media_type = root.get("mediaType")
         if media_type not in MEDIA_TYPES:
-            got, known = ascii(media_type)[:80], ", ".join(MEDIA_TYPES)
+            got, known = "none" if media_type is None else ascii(media_type)[:80], ", ".join(MEDIA_TYPES)
             raise Malformed(f"{self._where}: got mediaType {got}; expected one of {known}")
         found = TrustedRoot(
             name,

@@ -75,10 +75,15 @@ class Judged(NamedTuple):
     skipped: bool
 
 
+def in_order(name: str) -> bytes:
+    """What names are sorted by: their bytes, whatever these are."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 def judge(folder: Folder, max_verifiers: int) -> tuple[Judged, ...]:
     """Every entry in containerd's order; `max_verifiers` less than 0 is no limit."""
     judged = []
-    for position, entry in enumerate(sorted(folder.entries, key=lambda entry: entry.name.encode()), 1):
+    for position, entry in enumerate(sorted(folder.entries, key=lambda entry: in_order(entry.name)), 1):
         why = _stray(entry)
         role = Role.STRAY if why else Role.OURS if _OWN_TARGET.fullmatch(entry.target) else Role.FOREIGN
         judged.append(Judged(entry, role, why, position, 0 <= max_verifiers < position))

@@ -21,6 +21,9 @@ MAX_SIZE = 64 * 1024
 MAX_HOSTS = 15
 """Most mirrors of one file."""
 
+MAX_CERTIFICATES = 16
+"""Most files of certificates of one host: each is read, however often it is named."""
+
 _CAPABILITIES = ("pull", "resolve", "push", "referrers")
 _SCHEMES = ("http://", "https://")
 _API = "/v2"
@@ -98,10 +101,13 @@ def _host(url: str, table: Mapping[str, object], folder: Folder) -> Host | None:
     may = [_text(each).lower() for each in _listed(table.get("capabilities", []))]
     if not set(may) <= set(_CAPABILITIES):
         raise ValueError("capabilities")
+    cas = [_text(name) for name in _listed(table.get("ca", []))]
+    if len(cas) > MAX_CERTIFICATES:
+        raise ValueError("too many certificates")
     host = Host(
         url,
         not may or "resolve" in may,
-        tuple(filter(None, (folder.file(_text(name)) for name in _listed(table.get("ca", []))))),
+        tuple(filter(None, map(folder.file, cas))),
         tuple(filter(None, _clients(table.get("client", []), folder))),
         _flag(table, "skip_verify"),
         tuple(_headers(_object(table.get("header", {})))),
@@ -111,7 +117,10 @@ def _host(url: str, table: Mapping[str, object], folder: Folder) -> Host | None:
 
 def _clients(given: object, folder: Folder) -> Iterator[bytes]:
     """Each as one file with certificate and key, or as a pair of files."""
-    for each in _listed(given):
+    listed = _listed(given)
+    if len(listed) > MAX_CERTIFICATES:
+        raise ValueError("too many certificates")
+    for each in listed:
         names = [_text(name) for name in _listed(each)]
         if not 0 < len(names) <= 2:
             raise ValueError("client")
@@ -128,10 +137,10 @@ def _headers(table: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 def _dockers(folder: Folder) -> Host:
     """Docker's files: `*.crt` are CAs, `*.cert` a client's certificate with its key beside it."""
     names = sorted(folder.names)
-    cas = tuple(filter(None, (folder.file(name) for name in names if name.endswith(".crt"))))
-    pairs = [(name, f"{name[:-5]}.key") for name in names if name.endswith(".cert")]
-    clients = (b"\n".join((folder.file(name), folder.file(key))) for name, key in pairs if key in names)
-    return Host(cas=cas, clients=tuple(clients))
+    cas = [name for name in names if name.endswith(".crt")][:MAX_CERTIFICATES]
+    pairs = [(name, f"{name[:-5]}.key") for name in names if name.endswith(".cert") and f"{name[:-5]}.key" in names]
+    clients = (b"\n".join(map(folder.file, pair)) for pair in pairs[:MAX_CERTIFICATES])
+    return Host(cas=tuple(filter(None, map(folder.file, cas))), clients=tuple(clients))
 
 
 def _object(value: object) -> Mapping[str, object]:

@@ -18,8 +18,13 @@ from agent.wiring import tables
 MAX_FILES = 256
 """Most configuration files of a containerd."""
 
+MAX_IMPORTS = 256
+"""Most entries of all `imports` together: each may be a pattern, for which folders are listed."""
+
 MAX_ALL = 2 * tables.MAX_SIZE
 """Most bytes of all of them; of values, all may have as many as one."""
+
+_LONGEST = 4096  # bytes of a path, PATH_MAX of Linux
 
 
 class Source(Protocol):
@@ -95,7 +100,7 @@ def load(main: str, source: Source) -> Loaded:
     """Read what containerd would.  A main file that is not there is no file at all, and then there are no imports."""
     files: list[ConfigFile] = []
     problems: list[str] = []
-    waiting, seen, size, values = [main], set[str](), 0, 0
+    waiting, seen, size, values, imports = [main], set[str](), 0, 0, 0
     while waiting:
         path, waiting = waiting[0], waiting[1:]
         if path in seen:
@@ -119,13 +124,20 @@ def load(main: str, source: Source) -> Loaded:
             problems.append(error.message)
             continue
         files.append(file)
+        imports += len(file.imports)
+        if imports > MAX_IMPORTS:
+            problems.append(f"{path}: got more than {MAX_IMPORTS} imports; expected fewer")
+            break
         for each in file.imports:
-            waiting += source.glob(each) if "*" in each else [each]
+            found = source.glob(each) if "*" in each else [each]
+            waiting += [each for each in dict.fromkeys(found) if each not in seen and each not in waiting]
     return Loaded(tuple(files), tuple(problems))
 
 
 def matches(pattern: str, path: str) -> bool:
     """Whether Go's `filepath.Match` says so: `*` and `?` stop at a slash, `[...]` is one of, a backslash escapes."""
+    if len(pattern) > _LONGEST:
+        return False
     try:
         return re.fullmatch(_expression(pattern), path, re.DOTALL) is not None
     except (re.error, IndexError):
@@ -133,12 +145,17 @@ def matches(pattern: str, path: str) -> bool:
 
 
 def _expression(pattern: str) -> str:
-    made, at = "", 0
+    """Each star but the last takes the least that lets what follows match, and is never tried again: as in Go.
+
+    So a pattern with many stars takes no longer than one with few.
+    """
+    made, at, stars = "", 0, 0
     while at < len(pattern):
         c = pattern[at]
         at += 1
         if c == "*":
-            made += "[^/]*"
+            made += f"{')' if stars else ''}(?>[^/]*?"
+            stars += 1
         elif c == "?":
             made += "[^/]"
         elif c == "\\":
@@ -154,4 +171,5 @@ def _expression(pattern: str) -> str:
             at = end + 1
         else:
             made += re.escape(c)
-    return made
+    before, star, last = made.rpartition("(?>[^/]*?")
+    return f"{before}[^/]*{last}" if star else made

@@ -214,7 +214,7 @@ def _verifier_settings(found: Node, options: Options) -> dict[Path, object]:
 def _position(folder: Folder | None) -> int:
     """Where our entry is or will be among the folder's, counted from 1."""
     names = {entry.name for entry in folder.entries} if folder else set()
-    return sorted({*names, bindir.LINK}, key=lambda name: name.encode()).index(bindir.LINK) + 1
+    return sorted({*names, bindir.LINK}, key=bindir.in_order).index(bindir.LINK) + 1
 
 
 def _downloads(found: Node) -> dict[Path, object]:

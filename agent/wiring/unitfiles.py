@@ -66,17 +66,16 @@ def _drop_ins(unit: str, read: Callable[[str], bytes | None], names: Callable[[s
 
 def _settings(content: bytes) -> Iterator[tuple[str, str]]:
     """The settings of the section `Service`, in order."""
-    section, kept = "", ""
+    section, kept = "", list[str]()
     for line in content[:MAX_SIZE].decode("utf-8", "replace").splitlines():
         if not kept and (not line.strip() or line.lstrip()[0] in "#;"):
             continue
         if kept and line.lstrip()[:1] in ("#", ";"):  # a comment within a line that goes on
             continue
-        line = kept + line
         if line.endswith("\\"):
-            kept = line[:-1] + " "
+            kept.append(line[:-1])
             continue
-        kept, line = "", line.strip()
+        line, kept = " ".join((*kept, line)).strip(), []
         if line.startswith("[") and line.endswith("]"):
             section = line[1:-1]
         elif section == "Service" and "=" in line:
@@ -86,25 +85,29 @@ def _settings(content: bytes) -> Iterator[tuple[str, str]]:
 
 def _words(text: str) -> Iterator[str]:
     """Words as a command line has them: quotes hold together, a backslash escapes."""
-    word, quote, at, begun = "", "", 0, False
+    word, quote, at, begun = list[str](), "", 0, False
     while at < len(text):
         character = text[at]
         if character == "\\" and at + 1 < len(text):
-            word += _ESCAPED.get(text[at + 1], text[at + 1])
+            word.append(_ESCAPED.get(text[at + 1], text[at + 1]))
             begun, at = True, at + 1
         elif quote:
-            quote, word = ("", word) if character == quote else (quote, word + character)
+            if character == quote:
+                quote = ""
+            else:
+                word.append(character)
         elif character in "\"'":
             quote, begun = character, True
         elif character.isspace():
             if begun:
-                yield word
-            word, begun = "", False
+                yield "".join(word)
+            word, begun = [], False
         else:
-            word, begun = word + character, True
+            word.append(character)
+            begun = True
         at += 1
     if begun and not quote:
-        yield word
+        yield "".join(word)
 
 
 def _assignments(words: Iterator[str]) -> Iterator[tuple[str, str]]:
@@ -116,13 +119,12 @@ def _assignments(words: Iterator[str]) -> Iterator[tuple[str, str]]:
 
 def _variables(content: bytes) -> Iterator[tuple[str, str]]:
     """The assignments of a file of variables: one in a line, comments begin with `#` or `;`."""
-    kept = ""
+    kept: list[str] = []
     for line in content[:MAX_SIZE].decode("utf-8", "replace").splitlines():
-        line = kept + line
         if line.endswith("\\"):
-            kept = line[:-1]
+            kept.append(line[:-1])
             continue
-        kept, line = "", line.strip()
+        line, kept = "".join((*kept, line)).strip(), []
         if not line or line[0] in "#;":
             continue
         name, equals, value = line.partition("=")

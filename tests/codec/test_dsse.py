@@ -54,6 +54,7 @@ def test_no_other_spelling_is_base64(text: str) -> None:
         {"payloadType": 1},
         {"signatures": []},
         {"signatures": {}},
+        {"signatures": {"sig": b64(b"1")}},
         {"signatures": ["x"]},
         {"signatures": [{}]},
         {"signatures": [{"sig": 5}]},
@@ -79,6 +80,11 @@ def test_anything_else_is_malformed(changes: dict[str, Any]) -> None:
 def test_everything_has_a_limit(changes: dict[str, Any]) -> None:
     with pytest.raises(LimitExceeded):
         parse(**changes)
+
+
+def test_what_is_just_within_its_limit_is_read() -> None:
+    read = parse(signatures=[{"sig": b64(b"1")}] * 16, payloadType="x" * 256)
+    assert (len(read.signatures), len(read.payload_type)) == (16, 256)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b"{", b'{"payload": "", "payload": ""}'])

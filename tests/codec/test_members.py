@@ -22,6 +22,9 @@ def test_members_of_the_right_type_are_what_they_are() -> None:
     assert members.text(OBJECT, "empty", "it", default="other") == ""
     assert members.text(OBJECT, "absent", "it", default="other") == "other"
     assert array("list") == [1, None]
+    assert members.spelt(OBJECT, ("text", "Texts"), "it") is OBJECT
+    assert members.optional_text(OBJECT, "text", "it") == "t"
+    assert members.optional_array(OBJECT, "list", "it", most=2) == [1, None]
     assert members.hexadecimal("00ff", "it") == b"\x00\xff"
 
 
@@ -38,6 +41,9 @@ def test_members_of_the_right_type_are_what_they_are() -> None:
         # null is a member that is there
         (lambda: members.text(OBJECT, "null", "it", default=""), "it: null: got NoneType; expected a string"),
         (lambda: array("object"), "it: object: got none; expected a list with at least one"),
+        (lambda: members.spelt([], ("text",), "it"), "it: got list; expected an object"),
+        (lambda: members.optional_text(OBJECT, "number", "it"), "it: number: got int; expected a string"),
+        (lambda: members.optional_array(OBJECT, "object", "it", most=1), "it: object: got dict; expected a list"),
         (lambda: members.array({"a": []}, "a", "it", most=1, of_what="things"),
          "it: a: got none; expected a list with at least one"),
     ],
@@ -52,6 +58,23 @@ def test_lists_have_a_bound() -> None:
     with pytest.raises(LimitExceeded) as caught:
         array("list", most=1)
     assert caught.value.message == "it: got 2 things; expected at most 1"
+    with pytest.raises(LimitExceeded) as caught:
+        members.optional_array(OBJECT, "list", "it", most=1)
+    assert caught.value.message == "it: list: got 2; expected at most 1"
+
+
+@pytest.mark.parametrize("name", ["null", "absent"])
+def test_what_may_be_left_out_may_be_null_and_is_empty(name: str) -> None:
+    assert members.optional_text(OBJECT, name, "it") == ""
+    assert members.optional_array(OBJECT, name, "it", most=1) == []
+
+
+@pytest.mark.parametrize(("other", "name"), [("Text", "text"), ("TEXT", "text"), ("li\u017ft", "list")])
+def test_a_name_in_another_spelling_is_refused_also_beside_the_right_one(other: str, name: str) -> None:
+    for value in ({other: 1}, {name: 1, other: 2}):
+        with pytest.raises(Malformed) as caught:
+            members.spelt(value, ("other", name), "it")
+        assert caught.value.message == f"it: got the member {ascii(other)}; expected {name}"
 
 
 @pytest.mark.parametrize("digits", ["", "0", "0F", "0x00", " 00", "00 ff", "٠٠", "00\n"])

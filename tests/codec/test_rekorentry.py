@@ -74,6 +74,7 @@ SECOND_PATH = "spec.hashedRekordV002"
         (FIRST, "spec.signature.publicKey", None),
         (DSSE, "spec.signatures", []),
         (DSSE, "spec.signatures", {}),
+        (DSSE, "spec.signatures", {"signature": "AAAA"}),
         (DSSE, "spec.signatures", ["x"]),
         (DSSE, "spec.payloadHash", None),
         (INTOTO, "spec.content.envelope.signatures", [{"publicKey": b64(LEAF.pem), "sig": b64(b"\xff")}]),

@@ -28,6 +28,7 @@ def test_empty_lines_belong_to_the_text_but_the_last() -> None:
     "note",
     [
         "",
+        f"{TEXT}\n{SIGNATURE[:-1]}x",
         TEXT,
         f"{TEXT}\n",
         f"{TEXT}{SIGNATURE}",

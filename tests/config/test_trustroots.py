@@ -59,6 +59,7 @@ def test_a_private_one_has_a_root_of_its_own() -> None:
         ({"root": "missing.json"}, "root", "nothing there"),
         ({"root": "other.json"}, "root", "which is no root of a TUF repository"),
         ({"root": "ca.pem"}, "root", "JSON"),
+        ({"mirror": "https://tuf.example.com", "root": "other.json"}, "root", "which is no root of a TUF repository"),
         ({"refreshInterval": "59m"}, "refreshInterval", "59m"),
         ({"refreshInterval": "31d"}, "refreshInterval", "31d"),
     ],
@@ -160,7 +161,8 @@ def test_until_then_the_document_counts_and_people_are_told() -> None:
 def test_with_neither_the_configuration_can_not_be_used() -> None:
     found = given("gone")
     assert found.config is None
-    assert ["got gone" in each for each in found.problems] == [True]
+    (told,) = found.problems
+    assert "got gone; expected the trusted root of https://tuf.example.com, or a document of this name beside" in told
 
 
 def test_who_only_checks_can_not_know_it() -> None:

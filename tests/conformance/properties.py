@@ -43,9 +43,11 @@ TABLES: Mapping[str, Mapping[str, bool]] = {
 """Each case of each table, and whether it counts; "beside" is what is found beside each other."""
 
 _BY_IDENTITY = (
-    Property("dsse 0.0.1 entry with promise, proof and checkpoint", ACCEPT, ("evidence: first Rekor, dsse",)),
+    Property("dsse 0.0.1 entry with promise, proof and checkpoint", ACCEPT, (
+        "evidence: first Rekor, dsse", "evidence: first Rekor, in a later shard")),
     Property("hashedrekord 0.0.2 entry and a timestamp", ACCEPT, ("evidence: second Rekor, with a timestamp",)),
-    Property("the same without a timestamp", REFUSE, ("evidence: second Rekor, no timestamp",)),
+    Property("the same without a timestamp", REFUSE, (
+        "evidence: second Rekor, no timestamp", "evidence: second Rekor, promised")),
     Property("a time that nobody promised", REFUSE, ("evidence: proof with a time that nobody promised",)),
     Property("dsse 0.0.2 entry", REFUSE, ("evidence: second: dsse 0.0.2",)),
     Property("timestamp, no entry, none asked for", ACCEPT, ("evidence: no log, timestamp, none asked for",)),
@@ -61,11 +63,14 @@ _BY_IDENTITY = (
     Property("two times of which one does not fit", REFUSE, ("evidence: promise fits, timestamp does not",)),
     Property("time in the future", REFUSE, ("evidence: promise in the future",)),
     Property("promise that does not hold", REFUSE, (
-        "evidence: integrated time changed", "evidence: promise flipped", "evidence: promise by another key")),
+        "evidence: integrated time changed", "evidence: promise flipped", "evidence: promise by another key",
+        "evidence: promised at no time", "evidence: promised when no calendar reaches")),
     Property("checkpoint that does not hold", REFUSE, (
         "evidence: checkpoint by another key", "evidence: second checkpoint by another key",
         "evidence: checkpoint with a line that nobody signed",
         "evidence: second checkpoint with a line that nobody signed",
+        "evidence: checkpoint with another key's hint", "evidence: second checkpoint with another key's hint",
+        "evidence: second checkpoint signed under another name",
         "evidence: checkpoint of another tree", "evidence: second checkpoint of another tree",
         "evidence: checkpoint renamed", "evidence: second checkpoint renamed", "evidence: checkpoint missing")),
     Property("proof that does not hold", REFUSE, (
@@ -104,7 +109,7 @@ _BY_IDENTITY = (
         "tests/real/test_sigstore_conformity.py::test_cosign_finds_an_expression_anywhere_in_a_subject")),
     Property("no promise of a certificate log, of an unknown one, by another key", REFUSE, (
         "evidence: no SCT", "evidence: SCT of an unknown log", "evidence: SCT flipped",
-        "evidence: SCT with a log's id by another key")),
+        "evidence: SCT with a log's id by another key", "evidence: SCT of the log under another id")),
     Property("part of the instance that had ended", REFUSE, (
         "evidence: certificate log ended", "evidence: certificate authority ended", "evidence: first Rekor ended",
         "evidence: second Rekor ended", "evidence: timestamp authority ended")),

@@ -122,6 +122,24 @@ def test_document_that_takes_the_schema_any_time_is_refused_in_time(content: byt
 
 
 @pytest.mark.parametrize(
+    ("schema", "content"),
+    [
+        ({"properties": {"a": {"$ref": "#"}}}, b'{"a":' * 3_000 + b"1" + b"}" * 3_000),
+        ({"allOf": [{"$ref": "#"}]}, b"1"),
+    ],
+    ids=["document", "schema"],
+)
+def test_schema_in_itself_ends(schema: object, content: bytes) -> None:
+    blob = Descriptor(REVIEW, Digest.of(content), len(content))
+    manifest = Manifest(IMAGE_MANIFEST, "a/b", (blob,), SUBJECT, ({},))
+    inquiry = loaded(schema).verify(request(), Evidence(Digest.of(b"m"), manifest, (Blob(blob, content),)), NOON)
+    step = next(inquiry)
+    assert isinstance(step, Labour)
+    answer = run(ForkedWorker().labour(step.work, [3.0]))
+    assert b"nested too deeply" in answer
+
+
+@pytest.mark.parametrize(
     ("location", "got"),
     [
         ("https://example.com/review.json", "https://example.com/review.json"),

@@ -10,6 +10,7 @@ import pytest
 
 from agent.model.descriptor import Descriptor
 from tests.commands import Done
+from tests.frozen.daemon import Daemon
 from tests.frozen.program import Program
 from tests.reports import SARIF, SCHEMA, SPDX, package, rule, sarif, spdx
 from tests.signing import EMPTY_DIGEST, Signer, attach_signature, envelope, rfc3339, usual_signer, write_config
@@ -88,32 +89,58 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reports]:
 
 
 def test_signed_reports_with_nothing_bad_in_them_let_an_image_in(reports: Reports) -> None:
-    image = reports.image("good")
-    reports.attach("good", image, SPDX, spdx())
-    reports.attach("good", image, SARIF, sarif())
-    reports.attach("good", image, REVIEW, b'{"by": "a"}')
+    image = good(reports)
     answer = reports.pull("good", image)
     assert (answer.code, answer.out[:44]) == (0, "allow NS-0001 rule=default ground=verified: "), answer
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "content", "hours", "code"),
-    [
-        ("license", SPDX, spdx(package("a", "1", "GPL-3.0-only")), 1, "NS-2118"),
-        ("vulnerability", SARIF, sarif(rule("CVE-2026-0666", "HIGH")), 1, "NS-2118"),
-        ("old", SARIF, sarif(), 25, "NS-2116"),
-        ("form", REVIEW, b'{"by": 5}', 1, "NS-2118"),
-        ("hanging", REVIEW, b'{"by": "' + b"a" * 60 + b'b"}', 1, "NS-2004"),
-    ],
-)
-def test_signed_image_with_a_bad_report_is_denied_in_time(
-    reports: Reports, name: str, kind: str, content: bytes, hours: float, code: str
-) -> None:
+BAD = {
+    "license": (SPDX, spdx(package("a", "1", "GPL-3.0-only")), 1, "NS-2119"),
+    "vulnerability": (SARIF, sarif(rule("CVE-2026-0666", "HIGH")), 1, "NS-2119"),
+    "old": (SARIF, sarif(), 25, "NS-2116"),
+    "form": (REVIEW, b'{"by": 5}', 1, "NS-2119"),
+    "hanging": (REVIEW, b'{"by": "' + b"a" * 60 + b'b"}', 1, "NS-2004"),
+}
+"""What is attached, how many hours old it is, and what comes of it."""
+
+
+def good(reports: Reports) -> Descriptor:
+    """A signed image with a good report of each kind."""
+    image = reports.image("good")
+    for kind, content in ((SPDX, spdx()), (SARIF, sarif()), (REVIEW, b'{"by": "a"}')):
+        reports.attach("good", image, kind, content)
+    return image
+
+
+def bad(reports: Reports, name: str) -> Descriptor:
+    """A signed image with a bad report."""
+    kind, content, hours, _ = BAD[name]
     image = reports.image(name)
     reports.attach(name, image, kind, content, hours=hours)
-    answer = reports.pull(name, image)
-    assert (answer.code, answer.out[:25]) == (10, f"deny {code} rule=default"), answer
+    return image
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_signed_image_with_a_bad_report_is_denied_in_time(reports: Reports, name: str) -> None:
+    answer = reports.pull(name, bad(reports, name))
+    assert (answer.code, answer.out[:25]) == (10, f"deny {BAD[name][-1]} rule=default"), answer
     assert answer.seconds < 7
+
+
+def test_daemon_says_the_same_and_goes_on(reports: Reports) -> None:
+    reports.program.forget()
+    images = {"good": good(reports), **{name: bad(reports, name) for name in BAD}}
+    with Daemon(reports.program) as daemon:
+        answers = {name: reports.pull(name, image) for name, image in images.items()}
+        assert daemon.is_alive()
+    assert answers["good"].out.startswith("allow NS-0001 "), answers
+    assert {name: each.out[5:12] for name, each in answers.items() if name != "good"} == {
+        name: code for name, (*_, code) in BAD.items()
+    }
+    spool = "".join(
+        each.read_text() for each in (reports.program.root / "var/log/nodeseal").rglob("*") if each.is_file()
+    )
+    assert spool.count('"daemon"') >= len(images), spool
 
 
 def test_report_that_nobody_signed_is_no_ground(reports: Reports) -> None:

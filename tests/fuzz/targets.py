@@ -468,8 +468,8 @@ MODULES = {
     "strictjson": "json", "strictyaml": "yaml", "manifestyaml": "pod-manifest", "jose": "jws", "cose": "cose",
     "cms": "timestamp", "pem": "pem", "signaturelines": "signature-lines", "members": "log-entry",
     "dsse": "dsse", "sigstorebundle": "bundle", "statement": "statement", "simplesigning": "simple-signing",
-    "signednote": "checkpoint", "rekorentry": "log-entry", "spdx": "spdx", "gomembers": "spdx",
-    "sarif": "sarif", "instances": "instance",
+    "signednote": "checkpoint", "rekorentry": "log-entry", "spdx": "spdx", "sarif": "sarif",
+    "instances": "instance",
 }  # fmt: skip
 
 

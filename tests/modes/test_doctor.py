@@ -252,10 +252,12 @@ def test_values_that_only_toml_has_are_told_in_json_too(host: Host, value: str) 
 
 def test_names_from_the_host_bring_no_control_characters(host: Host) -> None:
     (host.root / BIN_DIR / "10-\x1b[31m\n").write_text("x")
+    (host.root / BIN_DIR / "20-\udcff").write_text("x")  # a byte that is no UTF-8
     host.configure(f"version = 3\n{V3}.registry.mirrors.\"\\u001b[31m\"]\nendpoint = ['x']\n")
     code, out = host.run()
     assert code == 12
     assert all(" " <= c <= "~" or c == "\n" for c in out)
+    assert [each["name"] for each in host.told()["verifiers"]] == ["00-nodeseal", "10-\x1b[31m\n", "20-\udcff"]
 
 
 @pytest.mark.unmeasured

@@ -25,6 +25,8 @@ from agent.registry.urls import Url
 from tests import signing_sigstore as sigstore
 from tests.modes.test_clustering import Given, platform
 from tests.signing_sigstore import Instance
+from tests.simulators.certificates import Authority
+from tests.simulators.keyserver import KeyServer
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.tufrepository import TufMirror, TufRepository, in_days
 from tests.warm import Told
@@ -78,18 +80,18 @@ def command(root: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     return call
 
 
-def write(root: Path, mirror: TufMirror, *, until: bytes | None = None, **entry: object) -> Path:
+def write(root: Path, served: TufMirror, *, until: bytes | None = None, **entry: object) -> Path:
     """A configuration whose trusted root is fetched; `until` is the document that counts until then."""
     folder = root / "config"
     folder.mkdir(exist_ok=True)
-    (folder / "root.json").write_bytes(mirror.repository.first_root)
+    (folder / "root.json").write_bytes(served.repository.first_root)
     if until is not None:
         (folder / "trusted_root.json").write_bytes(until)
     identity = {"issuer": sigstore.ISSUER, "subject": sigstore.SUBJECT}
     section = {
         "apiVersion": "nodeseal.dev/v1alpha1",
         "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
-        "trustRoots": [{"mirror": mirror.url, "root": "root.json", **entry}],
+        "trustRoots": [{"mirror": served.url, "root": "root.json", **entry}],
         "verifiers": [{"name": "release", "type": "cosign", "identities": [identity]}],
         "rules": [{"name": "all", "match": ["**"], "verifiers": ["release"], "policy": {"any": ["release"]}}],
     }
@@ -148,7 +150,7 @@ def test_who_only_checks_is_told_that_it_is_fetched_later(root: Path, mirror: Tu
     code, said = command("config", "check", str(folder))
     assert (code, mirror.asked) == (0, [])
     assert f"got a trusted root at {mirror.url}, which is fetched when this is put in force" in said
-    assert "the configuration can be used once its keys are fetched" in said
+    assert "the configuration can be used once what it names is fetched" in said
     code, said = command("config", "check", str(write(root, mirror, until=root_of(OLD))))
     assert f"{folder}/trusted_root.json counts until then" in said
     assert "the configuration can be used.\n" in said
@@ -185,6 +187,7 @@ def test_what_was_fetched_is_not_rolled_back(root: Path, mirror: TufMirror, comm
     mirror.repository.files = before
     code, said = command("config", "apply", str(folder))
     assert (code, logs_in_force(root)) == (0, 4), said
+    assert "WARNING: trusted_root.json: not fetched, what was fetched before counts: " in said
     (note,) = rootnotes.read(str(root))
     assert "none below one that was seen before" in note.trouble
 
@@ -196,6 +199,24 @@ def test_a_mirror_on_this_node_is_refused_where_the_floor_does_not_say_so(
     code, said = command("config", "apply", str(write(root, mirror)))
     assert (code, mirror.asked) == (3, [])
     assert "a loopback address; expected one elsewhere" in said
+
+
+def test_a_mirror_whose_ca_stands_in_the_configuration(
+    root: Path, mirror: TufMirror, command: Command, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ca = Authority(tmp_path_factory.mktemp("ca"))
+    with KeyServer(ca) as server:
+        for name, content in mirror.repository.files.items():
+            server.serve(f"/tuf/{name}", content)
+        folder = write(root, mirror, mirror=f"{server.url}/tuf")
+        code, said = command("config", "apply", str(folder))
+        assert (code, server.asked) == (3, [])
+        assert "TLS failed" in said
+        write(root, mirror, mirror=f"{server.url}/tuf", caBundle="tuf-ca.pem")
+        (folder / "tuf-ca.pem").write_bytes(Path(ca.bundle).read_bytes())
+        code, said = command("config", "apply", str(folder))
+        assert code == 0, said
+        assert logs_in_force(root) == 2
 
 
 def test_another_first_root_is_another_source_of_which_nothing_is_kept(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from agent import cli
-from agent.adapters import containerd
+from agent.adapters import containerd, ipc
 from agent.adapters.containerd import Told
 from agent.adapters.snapshots import SnapshotStore
 from agent.config import canonical
@@ -383,6 +383,25 @@ def test_program_must_be_one_and_safe(host: Host, run: Run, monkeypatch: pytest.
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--bin-dir", "srv/verifiers"), ("--bin-dir", "/srv/../verifiers"), ("--bin-dir", "/"), ("--bin-dir", "/\x1b"),
+        ("--bin-dir", "/\udcff"), ("--bin-dir", "/opt/nodeseal"), ("--bin-dir", "/opt/nodeseal/verifiers/"),
+        ("--bin-dir", "/srv/nodeseal/x", "--program-dir", "/srv/nodeseal"),
+        ("--node-name", "a b"), ("--node-name", "\x1b"), ("--node-name", "\udcff"), ("--node-name", "n" * 254),
+        ("--ca-bundle", "/\udcff"), ("--ca-bundle", "/a\n"),
+    ],
+)  # fmt: skip
+def test_words_that_can_not_be_meant_are_refused(host: Host, run: Run, words: tuple[str, ...]) -> None:
+    before = host.tree()
+    code, _, err = run("install", *words)
+    assert (code, err.isascii()) == (2, True)
+    assert err.startswith(f"nodeseal: {words[0]}")
+    assert host.tree() == before
+    assert run("install", "--bin-dir", "/srv/verifiers/", "--node-name", "n" * 253)[0] == 0
+
+
 def test_declarative_form_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
     for name in FORMS:
         with pytest.raises(SystemExit) as ended:
@@ -446,3 +465,41 @@ def test_restart_by_itself_is_seen_by_another_process(
     monkeypatch.setattr(containerd, "listening", lambda *_: next(pids))
     world.wait_for_restart()
     assert world._pid == 4711
+
+
+def test_units_are_stopped_read_anew_and_asked_about(live: tuple[pathlib.Path, CriSimulator, Systemd]) -> None:
+    root, _, manager = live
+    world = HostWorld(containerd.Asked(str(root)), sleep=lambda seconds: None)
+    world.stop("nodeseal.service")
+    world.reload()
+    asked = [member for member, _ in manager.asked]
+    assert ("StopUnit", ("nodeseal.service", "replace")) in manager.asked
+    assert "Reload" in asked
+    assert world.unit_runs("nodeseal.service")
+    manager.properties["ActiveState"] = ("s", "failed")
+    assert not world.unit_runs("nodeseal.service")
+    assert not HostWorld(containerd.Asked(str(root)), runs=False).unit_runs("nodeseal.service")
+    assert not HostWorld(containerd.Asked(str(root / "etc"))).unit_runs("nodeseal.service"), "nobody to ask"
+
+
+def test_daemon_that_does_not_answer_is_waited_for_so_long(
+    live: tuple[pathlib.Path, CriSimulator, Systemd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    world = HostWorld(containerd.Asked(str(live[0])), sleep=slept.append)
+    assert not world.serves(0.05)
+    assert slept, "it was asked again"
+    answers = iter([None, b"{}"])
+    monkeypatch.setattr(ipc.Client, "ask", lambda *_, seconds: next(answers))
+    assert world.serves(30)
+    assert not HostWorld(containerd.Asked(str(live[0])), runs=False).serves(30)
+
+
+def test_restart_that_nobody_sees_is_waited_for_so_long(
+    live: tuple[pathlib.Path, CriSimulator, Systemd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostworld, "_NOTICE_SECONDS", 0.05)
+    world = HostWorld(containerd.Asked(str(live[0])), sleep=lambda seconds: None)
+    before = world.facts().facts.process
+    world.wait_for_restart()
+    assert world.facts().facts.process == before

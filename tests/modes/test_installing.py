@@ -116,6 +116,18 @@ def test_root_without_the_kernels_files_is_one_in_which_the_program_is_tried_as_
     assert ["nodeseal-canary" in words[2] for words in host.world.calls] == [True]
 
 
+def test_entry_whose_name_is_no_text_is_refused_by_name_and_keeps_nobody_from_uninstalling(host: Host) -> None:
+    before = host.tree()
+    host.install()
+    (host.root / VERIFIERS / "\udcff").write_text("x")
+    with pytest.raises(HostError, match="expected verifiers: with it every pull is refused"):
+        host.install(bin_dir="")
+    assert host.uninstall().was_installed
+    assert sorted(os.listdir(host.root / VERIFIERS)) == ["\udcff"]
+    shutil.rmtree(host.root / "opt")
+    assert host.tree() == before
+
+
 def test_twenty_installations_are_one(host: Host) -> None:
     host.install(bin_dir=ELSEWHERE)
     once = host.tree()
@@ -472,8 +484,10 @@ def uninstall(host: Host) -> object:
     return host.uninstall()
 
 
-@pytest.mark.unmeasured
-@pytest.mark.parametrize("how", ["kill", "error"])
+HOW = pytest.mark.parametrize("how", [pytest.param("kill", marks=pytest.mark.unmeasured), "error"])
+
+
+@HOW
 def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
     host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -514,8 +528,7 @@ def settled(tree: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]
     return {**tree, path: (json.dumps(value),)}
 
 
-@pytest.mark.unmeasured
-@pytest.mark.parametrize("how", ["kill", "error"])
+@HOW
 def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
     host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:

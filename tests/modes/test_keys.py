@@ -137,12 +137,12 @@ def test_who_only_checks_is_told_that_they_are_fetched_later(
     code, said = command("config", "check", str(folder))
     assert (code, server.asked) == (0, [])
     assert f"got keys at {server.url}, which are fetched when this is put in force" in said
-    assert "the configuration can be used once its keys are fetched" in said
+    assert "the configuration can be used once what it names is fetched" in said
     told = json.loads(command("config", "check", str(folder), "--format", "json")[1])
     assert (told["usable"], told["generation"]) == (True, None)
     code, said = command("verify", "registry.example.com/x:1", "--config", str(folder))
     assert (code, server.asked) == (3, [])
-    assert "its keys are fetched when it is put in force: nodeseal config apply" in said
+    assert "what it has fetched is there once it is put in force: nodeseal config apply" in said
 
 
 @pytest.mark.parametrize("defect", ["away", "no certificates", "local"])

@@ -271,7 +271,6 @@ def test_containerd_is_restarted_once_an_hour_at_most_whoever_fights(host: Host)
     assert "restartPending" in keeping.states
 
 
-@pytest.mark.unmeasured
 def test_failures_are_tried_again_ever_more_slowly_and_given_up_until_the_node_is_otherwise(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,7 +415,6 @@ def in_turns(*, fails: int = 0) -> tuple[Taken, list[str]]:
     return taken, seen
 
 
-@pytest.mark.unmeasured
 def test_restarts_are_in_turn_and_a_turn_that_does_not_come_is_no_failure(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.adapters import hostfacts
 from agent.adapters.hostroot import HostRoot
 from agent.adapters.nodestate import NodeState
 from agent.modes import recording
@@ -234,7 +235,6 @@ def test_no_output_has_a_clients_key_or_a_header_of_certs_d(host: Host, run: Run
 
 
 def test_the_process_that_runs_goes_before_its_files(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agent.adapters import hostfacts
     from agent.wiring.facts import Facts, Process
 
     root = HostRoot(str(host.root))
@@ -253,3 +253,8 @@ def test_k3s_has_words_for_its_containerd_alone(host: Host) -> None:
     host.write("etc/systemd/system/k3s.service.env", "HTTPS_PROXY=http://all:1\nCONTAINERD_HTTPS_PROXY=http://its:1\n")
     found = hostfacts.proxy(HostRoot(str(host.root)), Facts(None, MAIN, {}), "k3s.service")
     assert found == {"HTTPS_PROXY": "http://its:1"}
+
+
+def test_folders_of_a_config_path_are_few_and_each_once() -> None:
+    assert hostfacts.folders("/a:/b:/a:c") == ("/a", "/b")
+    assert hostfacts.folders(":".join(f"/{i}" for i in range(10_000))) == tuple(f"/{i}" for i in range(16))

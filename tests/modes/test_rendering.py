@@ -102,6 +102,7 @@ def test_allowance_says_what_it_rests_on() -> None:
         "causes": [],
         "freshForSeconds": None,
         "generation": "f" * 64,
+        "unsigned": [],
         "checks": {f"notation-1 {DIGEST}": []},
         "steps": [],
     }
@@ -277,3 +278,16 @@ def test_nothing_that_a_terminal_obeys_gets_out() -> None:
         assert not any(line.startswith("allow") for line in shown.split("\n"))
     assert json.dumps(as_json(HOSTILE, Judgement(answer, verdict), "", steps)).isascii()
     assert answer.exit is Exit.DENY
+
+
+def test_report_that_nobody_signed_is_marked_and_one_that_somebody_vouches_for_is_not() -> None:
+    sbom = outcome(Status.PASSED, unsigned=True)
+    lonely = artifact(sbom)
+    vouched = artifact(sbom, nested=(artifact(PASSED),))
+    tagged = vouched._replace(refers=False)
+    bad = artifact(outcome(Status.FAILED, code=Code.CONTENT_REFUSED, unsigned=True))
+    for given, mark in ((lonely, "unsigned"), (vouched, "ok"), (tagged, "unsigned"), (bad, "FAILED")):
+        verdict = Verdict(Decision.DENY, Code.EVIDENCE_UNSIGNED, "the reason", (), Report(SUBJECT, (given,)))
+        of = Judgement(concluded(verdict, NAME), verdict)
+        assert f"\n  {mark:8} notation-1  {DIGEST}\n" in as_text(SUBJECT, of, "f" * 64, (), explain=False)
+        assert rendered(of)["nodeseal"]["unsigned"] == ([f"notation-1 {DIGEST}"] if mark == "unsigned" else [])

@@ -19,6 +19,8 @@ from agent.modes import trustroot
 from agent.trust import trustedroot_document
 from tests.adapters.test_tufrepository import FIRST, SECOND
 from tests.signing_sigstore import instance
+from tests.simulators.certificates import Authority
+from tests.simulators.keyserver import KeyServer
 from tests.simulators.tufrepository import TufMirror, TufRepository, in_days, slow
 
 
@@ -101,6 +103,20 @@ def test_a_folder_of_files_is_a_mirror(world: World) -> None:
     assert world.mirror.asked == []
 
 
+def test_a_mirror_is_believed_to_be_itself_by_the_cas_that_are_named(world: World, tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir()
+    ca = Authority(tmp_path / "ca")
+    with KeyServer(ca) as server:
+        for name, content in world.repository.files.items():
+            server.serve(f"/{name}", content)
+        said = world.update(mirror=server.url)
+        assert said.code == 11
+        assert "TLS failed" in said.err
+        said = world.update("--ca-bundle", str(ca.bundle), mirror=server.url)
+        assert said.code == 0, said.err
+    assert world.out.read_bytes() == FIRST
+
+
 def test_standard_output_has_the_file_and_nothing_else(world: World) -> None:
     said = world.update("--out", "-")
     assert said.out.encode() == FIRST
@@ -142,6 +158,7 @@ def test_whatever_goes_wrong_the_file_that_was_there_stays(
     assert said.code == code
     assert text in said.err
     assert "nothing was changed: trusted_root.json is as it was" in said.err
+    assert ("next step: check name, network and proxy; " in said.err) == (code == 11)
     assert world.out.read_bytes() == FIRST
 
 
@@ -170,7 +187,8 @@ def test_the_root_that_is_built_in_is_for_the_public_instance(world: World, monk
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--mirror", "ftp://x"), "expected an absolute http or https URL"),
+        (("--mirror", "ftp://x"), "expected an absolute http or https URL, or file:/// and a folder"),
+        (("--mirror", "/media/tuf"), "expected an absolute http or https URL, or file:/// and a folder"),
         (("--mirror", "https://x/?a=b"), "got a URL with a query; expected none"),
         (("--mirror", "file:///not/there"), "expected file:/// and a folder that is there"),
         (("--mirror", "file://host/x"), "expected file:/// and a folder that is there"),
@@ -284,7 +302,8 @@ def test_show_reads_standard_input_and_refuses_what_is_none(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"{}")))
     said = run("trust-root", "show", "-")
     assert said.code == 10
-    assert "got mediaType None" in said.err
+    assert "got mediaType none; expected one of application/vnd.dev.sigstore.trustedroot" in said.err
+    assert "next step: name a trusted_root.json: nodeseal trust-root update fetches one" in said.err
     assert run("trust-root", "show", "nothing.json").code == 2
     assert run("trust-root", "show", ".").code == 5
     (tmp_path / "large.json").write_bytes(b" " * (trustedroot_document.MAX_SIZE + 1))

@@ -102,10 +102,10 @@ def test_reports_decide_beside_signatures_and_never_in_their_place(sealed: Seale
     court.image("unsigned-report", signed=False)
     court.attach("unsigned-report", SPDX, spdx(), signed=False)
     refused = {
-        "license": (SPDX, BAD, 1, "NS-2118"),
-        "vulnerability": (SARIF, sarif(rule("CVE-2026-0666", "HIGH")), 1, "NS-2118"),
+        "license": (SPDX, BAD, 1, "NS-2119"),
+        "vulnerability": (SARIF, sarif(rule("CVE-2026-0666", "HIGH")), 1, "NS-2119"),
         "old": (SARIF, sarif(), 25, "NS-2116"),
-        "form": (REVIEW, b'{"by": 5}', 1, "NS-2118"),
+        "form": (REVIEW, b'{"by": 5}', 1, "NS-2119"),
     }
     for name, (kind, content, hours, _) in refused.items():
         court.image(name, signed=True)
@@ -121,8 +121,8 @@ def test_reports_decide_beside_signatures_and_never_in_their_place(sealed: Seale
         court.tag(name, court.image(name, signed=name != "tagged-unsigned"), content)
     with in_force(sealed, tagging(configuration(sealed, tmp_path / "tags"))):
         assert court.pulled("tagged-good") == ""
-        assert "deny NS-2118 rule=default: the SBOM has 1 packages" in court.pulled("tagged-bad")
-        assert "deny NS-2117 rule=default: nobody who is trusted signed" in court.pulled("tagged-unsigned")
+        assert "deny NS-2119 rule=default: the SBOM has 1 packages" in court.pulled("tagged-bad")
+        assert "deny NS-2118 rule=default: nobody who is trusted signed" in court.pulled("tagged-unsigned")
     with in_force(sealed, configuration(sealed, tmp_path / "rego", name="regoPolicy", policy=SIGNED_SBOM)):
         assert court.pulled("good") == ""
         assert "deny " in court.pulled("unsigned-report")

@@ -38,6 +38,9 @@ DIFFERENCES = MappingProxyType({
     "promise": "an entry of a version 0.1 bundle needs no proof",
     "algorithm": "P-384 and P-521 with the hash of their curve, RSA and Ed25519 count",
     "twice": "a timestamp that comes twice counts once",
+    "name": "a checkpoint's signature says whose it is",
+    "log": "an SCT says whose it is",
+    "many": "up to 16 SCTs are in one certificate",
     "digest": "a message's digest is of the algorithm that it names",
 })  # fmt: skip
 """Where the two differ on purpose: by name, the words of docs/keyless.md under "Beside the Python package"."""
@@ -62,6 +65,9 @@ DIFFERENT = MappingProxyType({
     "first Rekor ended": "ended",
     "second Rekor ended": "ended",
     "the same timestamp twice": "twice",
+    "second checkpoint signed under another name": "name",
+    "SCT of the log under another id": "log",
+    "as many SCTs as may be": "many",
     "envelope: another payload type, signed": "statement",
     "message: digest of another algorithm": "digest",
     "message: version 0.1, a promise alone": "promise",
@@ -69,7 +75,10 @@ DIFFERENT = MappingProxyType({
 })  # fmt: skip
 """Bundles on which the two differ, and the name of the difference."""
 
-STUMBLES = ("RSA-2048", "Ed25519", "SCT that can't be read", "for nothing")
+STUMBLES = (
+    "RSA-2048", "Ed25519", "SCT that can't be read", "for nothing",
+    "promised after the last day", "promised when no calendar reaches",
+)  # fmt: skip
 """Bundles that make it fail with an error that is none of its own."""
 
 

@@ -27,6 +27,12 @@ def test_every_claim_is_read_under_its_name() -> None:
     assert signer_of(leaf.certificate).claims == {name: f"value of {name}" for name in CLAIMS}
 
 
+@pytest.mark.parametrize("length", [1, 127, 128, 255, 256, MAX_TEXT])
+def test_text_of_any_length_is_read(length: int) -> None:
+    leaf = INSTANCE.leaf(issuer="x" * length, omitted=("1",))
+    assert signer_of(leaf.certificate).issuer == "x" * length
+
+
 @pytest.mark.parametrize("issuer", ["https://a.example\n", "\x1b[2J", "", "x" * (MAX_TEXT + 1), "a\u202eb"])
 def test_text_that_people_can_not_read_is_refused(issuer: str) -> None:
     for omitted in ("1", "8"):

@@ -183,6 +183,22 @@ def test_issuer_that_comes_along_counts_where_the_authority_names_none() -> None
         check_signer(given._replace(attached=()), [WANTED], demands, *read_root(value), sigstore.now())
 
 
+def test_authority_is_trusted_to_issue_and_not_to_sign() -> None:
+    instance = sigstore.instance()
+    leaf = instance.leaf()
+    made = signed(leaf)
+    bundle = sigstorebundle.parse(json.dumps(sigstore.bundle(made, [instance.first_entry(made.first_body())])).encode())
+    trusted = instance.trusted_root()
+    chain = trusted["certificateAuthorities"][0]["certChain"]
+    chain["certificates"] = [{"rawBytes": sigstore.b64(leaf.der)}]
+    root, material = read_root(trusted)
+    presented = Presented(
+        Signed(made.signature, made.message, made.payload, leaf.der), made.signature, entries=bundle.entries
+    )
+    with pytest.raises(Malformed, match="is not in"):
+        check_signer(presented, [WANTED], Demands(certificate_logs=0), root, material, sigstore.now())
+
+
 def test_expression_that_is_none_covers_nobody_and_fails_nothing() -> None:
     instance = sigstore.instance()
     broken = WANTED._replace(subject=Pattern(WHOLE, "("))

@@ -104,3 +104,14 @@ def test_nothing_that_is_written_there_is_an_error(text: str) -> None:
 
 def test_file_that_is_a_bomb_is_one_that_cannot_be_read() -> None:
     assert hosts(f"{'.'.join(['a'] * 30_000)} = 1\n") == (Host(),)
+
+
+@pytest.mark.parametrize("key", ["ca", "client"])
+def test_files_of_certificates_that_are_too_many_are_not_read(key: str) -> None:
+    most = hoststoml.MAX_CERTIFICATES
+    listed = ["'both.pem'"] * (most + 1)
+    at_most, beyond = (hosts(f"{key} = [{', '.join(each)}]\n")[-1] for each in (listed[1:], listed))
+    assert (len(at_most.cas) + len(at_most.clients), beyond) == (most, Host())
+    many = {f"{i}.{end}": b"x" for i in range(most + 9) for end in ("crt", "cert", "key")}
+    (found,) = hosts(None, tuple(many), **many)
+    assert (len(found.cas), len(found.clients)) == (most, most)

@@ -1,5 +1,7 @@
 """What is read from files, names and command lines: hostile ones too."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from agent.errors import ConfigurationError, LimitExceeded, Malformed
@@ -7,7 +9,7 @@ from agent.wiring import edits, tables
 from agent.wiring.bindir import Entry, Folder, Kind, Role, judge, ours
 from agent.wiring.effective import LISTED_CONFIG_PATH, differences, effective, seconds
 from agent.wiring.facts import Process, main_of_unit, os_release, unit_of
-from agent.wiring.loading import MAX_FILES, Files, load, matches
+from agent.wiring.loading import MAX_FILES, MAX_IMPORTS, Files, load, matches
 from agent.wiring.merging import from_dump, merge
 from agent.wiring.version import parse
 from tests.wiring.nodes import version
@@ -55,6 +57,15 @@ def test_durations_are_go_s(text: object, expected: float | None) -> None:
         ("/a/[", "/a/[", False),
         ("/a/\\", "/a/\\", False),
         ("/a/b.toml*", "/a/b.toml\n", True),
+        ("/a/*b*c*.toml", "/a/bbxcc.toml", True),
+        ("/a/*b*c*.toml", "/a/ccxbb.toml", False),
+        ("/a/*b/c*", "/a/bb/cd", True),
+        ("/a/*b/c*", "/a/bx/b/cd", False),
+        ("/a/**", "/a/", True),
+        ("/a/*.t*.toml", "/a/x.t.toml.toml", True),
+        ("/" + "*a" * 40 + "*b", "/" + "a" * 200, False),  # each star tried with all others takes for ever
+        ("/" + "*a" * 40 + "*", "/" + "a" * 200, True),
+        ("*" * 5000, "a", False),
     ],
 )
 def test_patterns_are_go_s(pattern: str, path: str, expected: bool) -> None:
@@ -74,10 +85,28 @@ def test_bounds_of_configurations() -> None:
     assert len(loaded.files) == MAX_FILES
     assert "more than 256 files" in loaded.problems[0]
     for content in (b"#" * (tables.MAX_SIZE - 100), b"#" + b"=" * (tables.MAX_VALUES // 2 - 100)):
-        many = {f"/{i}.toml": content for i in range(5)} | {"/m": b"imports = ['/?.toml', '/*.toml']"}
+        many = {f"/{i}.toml": content for i in range(5)} | {"/m": b"imports = ['/*.toml']"}
         loaded = load("/m", Files(many))
         assert len(loaded.files) == 3
         assert "with its imports" in loaded.problems[0]
+
+
+def test_imports_have_a_bound_whatever_they_match() -> None:
+    listed: list[str] = []
+
+    class Counted(Files):
+        def glob(self, pattern: str) -> Sequence[str]:
+            listed.append(pattern)
+            return [f"/{i}.toml" for i in range(200)] * 5
+
+    patterns = ", ".join(f"'/{i}/*'" for i in range(MAX_IMPORTS))
+    files = {"/m": f"imports = [{patterns}]".encode(), **{f"/{i}.toml": b"" for i in range(200)}}
+    loaded = load("/m", Counted(files))
+    assert (len(listed), len(loaded.files), loaded.problems) == (MAX_IMPORTS, 201, ())
+    files["/m"] = f"imports = [{patterns}, '/x']".encode()
+    loaded = load("/m", Counted(files))
+    assert loaded.problems == (f"/m: got more than {MAX_IMPORTS} imports; expected fewer",)
+    assert len(listed) == MAX_IMPORTS
 
 
 DEEP = ".".join(["a"] * 40)

@@ -86,3 +86,11 @@ def test_how_settings_are_written(text: str, expected: dict[str, str]) -> None:
 def test_nothing_that_is_written_there_is_an_error(text: str) -> None:
     found = environment({LIB: "[Service]\n" + text, "/e": text, PROXY: f"[Service]\nEnvironmentFile=/e\n{text}"})
     assert found is None or all(name.isidentifier() for name in found)
+
+
+def test_long_words_and_lines_that_go_on_take_no_longer_than_they_are() -> None:
+    word = "a" * 200_000
+    assert environment({LIB: f"[Service]\nEnvironment='A={word}'\n"}) == {"A": word}
+    goes_on = "\\\n".join(["b"] * 60_000)
+    assert environment({LIB: f"[Service]\nEnvironment=A=1 {goes_on} \\\n B=2\n"}) == {"A": "1", "B": "2"}
+    assert unitfiles.variables(f"A={goes_on}".encode()) == {"A": "b" * 60_000}
