@@ -8,9 +8,9 @@ from typing import NamedTuple, Sequence
 
 from agent.errors import LimitExceeded
 from agent.model.descriptor import Descriptor
+from agent.model.inquiry import Labour
 from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
-from agent.model.revocation import Labour
 from agent.policies import Policy, policy_class
 from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Trace
 from agent.verifier import Verifier

@@ -19,11 +19,11 @@ from agent.formats import Format
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
+from agent.model.inquiry import Confirmed, Fetched, Inquiry, Labour, Paused
 from agent.model.manifest import EMPTY_CONFIG, IMAGE_CONFIG, Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference
 from agent.model.report import Artifact, Report
-from agent.model.revocation import Confirmed, Fetched, Inquiry, Labour, Paused
 from agent.model.verdict import Decision, Verdict
 from agent.verifier import ALL_TYPES, Verifier
 

@@ -10,8 +10,8 @@ from typing import Awaitable, Callable, Protocol, Sequence, TypeVar
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Listing
+from agent.model.inquiry import Confirmed, Fetched, RevocationQuery
 from agent.model.reference import Reference, Repository
-from agent.model.revocation import Confirmed, Fetched, RevocationQuery
 from agent.model.verdict import Memory
 
 Item = TypeVar("Item")

@@ -12,7 +12,7 @@ from typing import Callable
 from agent.adapters.registry import Transport
 from agent.adapters.revocation_cache import RevocationCache, name_of
 from agent.errors import LimitExceeded, Malformed
-from agent.model.revocation import Confirmed, Fetched, RevocationQuery
+from agent.model.inquiry import Confirmed, Fetched, RevocationQuery
 from agent.registry import addresses, status
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Url, quoted

@@ -12,7 +12,7 @@ import time
 from hashlib import sha256
 
 from agent.adapters.entries import Entries, Kind
-from agent.model.revocation import RevocationQuery
+from agent.model.inquiry import RevocationQuery
 from agent.trust.crl import MAX_LIST
 
 CACHE = "var/cache/nodeseal/revocation"

@@ -11,10 +11,10 @@ from typing import Mapping, NamedTuple, Protocol, Sequence, cast
 from agent.errors import Problem
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
+from agent.model.inquiry import Inquiry
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
-from agent.model.revocation import Inquiry
 from agent.model.signer import DeniedSigner
 
 FORMATS: Mapping[str, str] = {

@@ -14,9 +14,9 @@ from typing import NamedTuple, cast
 from agent.codec import strictjson
 from agent.errors import Code, LimitExceeded, Malformed
 from agent.model.evidence import Evidence
+from agent.model.inquiry import Inquiry, Labour
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome, Status
-from agent.model.revocation import Inquiry, Labour
 
 MAX_TOLD = 100
 """Most violations of one kind that a report tells."""

@@ -19,10 +19,10 @@ from agent.errors import Code, Malformed
 from agent.formats import ParsedOptions
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
+from agent.model.inquiry import Inquiry
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
-from agent.model.revocation import Inquiry
 from agent.model.signer import DeniedSigner
 from agent.trust import signingpolicy
 from agent.trust.signingpolicy import SigningPolicy

@@ -29,8 +29,8 @@ from agent.formats.cosign_signature import Claim, Said, Signature, Unsupported
 from agent.formats.cosign_signers import Keys, Signer, Signers
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence
+from agent.model.inquiry import Inquiry, Paused
 from agent.model.outcome import Action, Check, CheckResult, Status
-from agent.model.revocation import Inquiry, Paused
 from agent.model.signer import DeniedSigner
 from agent.trust import deniedsigners, publickeys
 from agent.trust.signingpolicy import SigningPolicy

@@ -26,10 +26,10 @@ from agent.formats import ParsedOptions
 from agent.formats.notation_envelope import MAX_ENVELOPE_SIZE
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
+from agent.model.inquiry import Inquiry
 from agent.model.manifest import Manifest
 from agent.model.outcome import Action, CheckResult, Outcome, Status
 from agent.model.request import PullRequest
-from agent.model.revocation import Inquiry
 from agent.model.signer import DeniedSigner
 from agent.trust import trustpolicy
 from agent.trust.truststore import TrustStores

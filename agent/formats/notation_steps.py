@@ -4,7 +4,7 @@ Notary Project, trust store and trust policy specification, "Steps" of signature
 `agent.formats.notation`.  Loaded when there is a signature: `cryptography` comes with it.  What reads timestamps, and
 what asks about revocation, is loaded by the first signature that needs it.
 
-Pure: what revocation has to ask is yielded (`agent.model.revocation.Inquiry`).
+Pure: what revocation has to ask is yielded (`agent.model.inquiry.Inquiry`).
 """
 
 from datetime import datetime
@@ -19,8 +19,8 @@ from agent.formats import notation_envelope as envelopes
 from agent.formats.notation_envelope import Envelope
 from agent.model.descriptor import Descriptor
 from agent.model.evidence import Evidence
+from agent.model.inquiry import Inquiry
 from agent.model.outcome import Action, Check, CheckResult, Status
-from agent.model.revocation import Inquiry
 from agent.model.signer import DeniedSigner
 from agent.trust import chain as chains
 from agent.trust import identity

@@ -16,10 +16,10 @@ from agent.formats import ParsedOptions
 from agent.formats.contents import judged, only_blob, outcome
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
+from agent.model.inquiry import Inquiry
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
-from agent.model.revocation import Inquiry
 from agent.model.signer import DeniedSigner
 
 TYPE = "sbom"

@@ -15,10 +15,10 @@ from agent.formats import ParsedOptions
 from agent.formats.contents import Finding, Unsupported, judged, outcome
 from agent.model.documents import Sources
 from agent.model.evidence import Blob, Evidence
+from agent.model.inquiry import Inquiry
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
-from agent.model.revocation import Inquiry
 from agent.model.signer import DeniedSigner
 
 TYPE = "schemavalidator"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from agent.model.revocation import Confirmed, Fetched, RevocationQuery
+from agent.model.inquiry import Confirmed, Fetched, RevocationQuery
 from agent.rules.floor import NOTHING_RECORDED, HostFacts
 
 if TYPE_CHECKING:

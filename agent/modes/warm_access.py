@@ -18,7 +18,7 @@ from agent.adapters.throttling import ConsiderateTransport, ThrottledOrigins
 from agent.adapters.token_store import TokenStore
 from agent.adapters.union import UnionRegistry
 from agent.config.config import Config
-from agent.model.revocation import RevocationQuery
+from agent.model.inquiry import RevocationQuery
 from agent.modes.mirrors import Mirrors
 from agent.modes.registry_access import credentials_of
 from agent.modes.revocation_access import RESERVE

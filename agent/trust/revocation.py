@@ -11,7 +11,7 @@ signing certificate first, the root left out:
 Who is asked: only what certificates up to the highest one in the trust store name.  Those above it came with the
 signature, and whoever attached them could have chosen their addresses.
 
-Pure: what has to be fetched is yielded as a query (`agent.model.revocation`).
+Pure: what has to be fetched is yielded as a query (`agent.model.inquiry`).
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
 from agent.errors import Malformed, NodesealError, Unavailable
-from agent.model.revocation import Confirmed, Fetched, Inquiry, RevocationQuery
+from agent.model.inquiry import Confirmed, Fetched, Inquiry, RevocationQuery
 from agent.trust import chain as chains
 from agent.trust import crl, ocsp
 from agent.trust.revocationstatus import Status, Told, Unusable

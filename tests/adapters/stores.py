@@ -17,8 +17,8 @@ from agent.errors import Code
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Listing
+from agent.model.inquiry import RevocationQuery
 from agent.model.reference import Repository
-from agent.model.revocation import RevocationQuery
 from agent.model.verdict import NOTHING, Decision, Known, Memory, Remembered, Verdict
 from agent.registry.memory import KeptToken
 from agent.registry.secret import Secret

@@ -17,7 +17,7 @@ from agent.adapters.registry import Transport
 from agent.adapters.revocation import MAX_REDIRECTS, MAX_REMEMBERED, RevocationClient
 from agent.adapters.revocation_cache import RevocationCache, name_of
 from agent.errors import LimitExceeded, Malformed, NodesealError, Unavailable
-from agent.model.revocation import Confirmed, RevocationQuery
+from agent.model.inquiry import Confirmed, RevocationQuery
 from agent.registry.messages import Request, Response
 from tests.simulators.registry import Handler, RegistrySimulator
 

@@ -12,11 +12,11 @@ from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.documents import Document
 from agent.model.evidence import Blob, Evidence
+from agent.model.inquiry import Confirmed, Fetched, Inquiry, Labour, Paused, RevocationQuery
 from agent.model.manifest import IMAGE_MANIFEST, Manifest
 from agent.model.outcome import Outcome
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
-from agent.model.revocation import Confirmed, Fetched, Inquiry, Labour, Paused, RevocationQuery
 from tests.signing import ARTIFACT_TYPE, ENVELOPE_TYPE, Signer, trust_policy
 
 SUBJECT = Descriptor(IMAGE_MANIFEST, Digest.of(b"the image"), 1234)

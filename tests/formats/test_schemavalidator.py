@@ -15,9 +15,9 @@ from agent.formats.vulnerabilityreport import ARTIFACT_TYPE, VulnerabilityReport
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence
+from agent.model.inquiry import Labour
 from agent.model.manifest import IMAGE_MANIFEST, Manifest
 from agent.model.outcome import Outcome, Status
-from agent.model.revocation import Labour
 from tests import reports
 from tests.formats.support import SUBJECT, request
 from tests.reports import NOON, SCHEMA, NamedSchemas

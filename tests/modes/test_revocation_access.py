@@ -9,7 +9,7 @@ import pytest
 
 from agent.adapters.inline import run
 from agent.errors import NodesealError
-from agent.model.revocation import Confirmed, RevocationQuery
+from agent.model.inquiry import Confirmed, RevocationQuery
 from agent.modes.revocation_access import RESERVE, LateRevocation
 from tests.simulators.responder import LIST_TYPE, Responder
 

@@ -11,7 +11,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.errors import Cause, Malformed, Unavailable
-from agent.model.revocation import Confirmed, Fetched, RevocationQuery
+from agent.model.inquiry import Confirmed, Fetched, RevocationQuery
 from agent.trust import crl, revocation
 from agent.trust.revocationstatus import Status, Unusable
 from tests.signing import Profile, Signer, certificate, name, signer

@@ -1,4 +1,4 @@
-"""What a check asks while it goes on: those who know which certificates were revoked, and whoever runs it."""
+"""What a check asks while it goes on: what was revoked, and of whoever runs it, work and patience."""
 
 from typing import Callable, Generator, NamedTuple, TypeVar
 
