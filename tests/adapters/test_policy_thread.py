@@ -3,12 +3,13 @@
 import itertools
 import os
 import time
+from collections.abc import Callable
 
 import anyio
 import pytest
 
 from agent.adapters.policy_thread import AT_ONCE, ThreadedWorker
-from agent.errors import PolicyFault
+from agent.errors import LimitExceeded, PolicyFault
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -92,3 +93,67 @@ def test_content_is_read_one_after_another_and_everything_else_goes_on() -> None
     spans = sorted(anyio.run(ask))
     assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(spans))
     assert turns > 5
+
+
+def reads_for(seconds: float) -> Callable[[], bytes]:
+    """Work that takes so long."""
+
+    def work() -> bytes:
+        time.sleep(seconds)
+        return b""
+
+    return work
+
+
+def test_reading_that_gets_no_turn_in_its_time_is_content_that_asks_for_too_much() -> None:
+    """Not a deadline, which would say "cannot tell": others' images must not choose that."""
+
+    async def ask() -> tuple[str, list[float], bytes]:
+        worker, left = ThreadedWorker(), [0.2]
+        async with anyio.create_task_group() as group:
+            group.start_soon(worker.labour, reads_for(0.6), [1.0])
+            await anyio.sleep(0.1)
+            with pytest.raises(LimitExceeded) as raised:
+                await worker.labour(lambda: b"never", left)
+        return raised.value.message, left, await worker.labour(lambda: b"next", [1.0])
+
+    message, left, afterwards = anyio.run(ask)
+    assert "no turn in 0.2 s" in message
+    assert left == [0.0]
+    assert afterwards == b"next"
+
+
+def test_waiting_for_ones_turn_counts_as_reading() -> None:
+    async def ask() -> float:
+        worker, left = ThreadedWorker(), [2.0]
+        async with anyio.create_task_group() as group:
+            group.start_soon(worker.labour, reads_for(0.5), [1.0])
+            await anyio.sleep(0.1)
+            assert await worker.labour(lambda: b"read", left) == b"read"
+        return left[0]
+
+    assert anyio.run(ask) < 1.7
+
+
+def test_policy_that_gets_no_turn_in_its_time_is_a_fault() -> None:
+    def slow() -> bool:
+        time.sleep(0.25)
+        return True
+
+    async def ask() -> list[str]:
+        worker, told = ThreadedWorker(seconds=0.4), []
+
+        async def one() -> None:
+            try:
+                await worker.run(slow)
+            except PolicyFault as fault:
+                told.append(fault.message)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4 * AT_ONCE):
+                group.start_soon(one)
+        return told
+
+    told = anyio.run(ask)
+    assert any("no turn in 0.4 s" in each for each in told)
+    assert len(told) >= 2 * AT_ONCE
