@@ -42,7 +42,7 @@ SIGNER = usual_signer()
 OTHER = DeniedSigner(key="0" * 64)
 ROOT = json.dumps(I.trusted_root()).encode()
 DOCUMENTS = KeyDocuments({"k.pub": public_pem(), "second.pub": public_pem(number=1), "trusted_root.json": ROOT})
-LEAF = I.leaf()
+LEAF = I.leaf(life=timedelta(days=1))  # longer than all tests take
 IDENTIFIED = {"identities": [IDENTITY]}
 BY_SUBJECT = DeniedSigner(issuer=f"exact {sigstore.ISSUER}", subject=f"exact {sigstore.SUBJECT}")
 BY_LEAF = DeniedSigner(certificate=sha256(LEAF.certificate.public_bytes(Encoding.DER)).hexdigest())
