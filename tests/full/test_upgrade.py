@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from agent import __version__
+from agent.config.canonical import FORMAT_VERSION
 from tests.commands import Done, processes_naming
 from tests.frozen.program import BUILT
 from tests.signing import write_config
@@ -144,7 +145,7 @@ def test_versions_replace_each_other_under_pulls_and_either_uninstalls(stage: St
     stage.apply(stage.new)
     told = stage.install(stage.old)
     if stage.new.name.startswith(STEPPED):
-        assert "format version 8; expected 7" in told
+        assert f"format version {FORMAT_VERSION + 1}; expected {FORMAT_VERSION}" in told
         refused = stage.host.pull(stage.image("unread", signed=True))
         assert "cannot tell NS-3006 " in refused.error
         stage.apply(stage.old)
