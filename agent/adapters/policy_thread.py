@@ -37,6 +37,7 @@ class ThreadedWorker:
         """Made in the event loop.  `limiters` are shared by those that are to count together."""
         self._seconds = seconds
         self._limiters = tuple(limiters) or tuple(map(CapacityLimiter, (AT_ONCE, LABOURS_AT_ONCE)))
+        self._pending: dict[int, tuple[int, float]] = {}
 
     def within(self, seconds: float) -> "ThreadedWorker":
         """The same for pulls that are answered within so many seconds."""
@@ -55,15 +56,26 @@ class ThreadedWorker:
 
     async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """See `ports.PolicyRunner.labour`."""
+        self._settle(left, 1)
         try:
-            async with _turn(self._limiters[1], left[0]) as waited:
-                left[0] -= waited
-                worker = ForkedWorker()
-                return await to_thread.run_sync(lambda: run(worker.labour(work, left)), limiter=CapacityLimiter(1))
+            async with _turn(self._limiters[1], left[0]):
+                self._settle(left, 0)
+                mine = [left[0]]
+                return await to_thread.run_sync(
+                    lambda: run(ForkedWorker().labour(work, mine)), limiter=CapacityLimiter(1)
+                )
         except _NoTurn:
-            text = f"reading the content: got no turn in {left[0]:.1f} s, as others took theirs; expected fewer"
-            left[0] = 0.0
-            raise LimitExceeded(text) from None
+            raise LimitExceeded("reading the content: got no turn, as others took theirs; expected fewer") from None
+        finally:
+            self._settle(left, -1)
+
+    def _settle(self, left: list[float], change: int) -> None:
+        """Take off what passed while anything of an image's was waiting or read: once, however much that was."""
+        now = time.monotonic()
+        count, since = self._pending.pop(id(left), (0, now))
+        left[0] -= now - since
+        if count + change:
+            self._pending[id(left)] = (count + change, now)
 
 
 @asynccontextmanager

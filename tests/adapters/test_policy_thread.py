@@ -118,8 +118,8 @@ def test_reading_that_gets_no_turn_in_its_time_is_content_that_asks_for_too_much
         return raised.value.message, left, await worker.labour(lambda: b"next", [1.0])
 
     message, left, afterwards = anyio.run(ask)
-    assert "no turn in 0.2 s" in message
-    assert left == [0.0]
+    assert "no turn" in message
+    assert left[0] <= 0.0
     assert afterwards == b"next"
 
 
@@ -133,6 +133,17 @@ def test_waiting_for_ones_turn_counts_as_reading() -> None:
         return left[0]
 
     assert anyio.run(ask) < 1.7
+
+
+def test_what_an_image_reads_side_by_side_waits_for_each_other_and_counts_once() -> None:
+    async def ask() -> float:
+        worker, left = ThreadedWorker(), [1.6]
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(worker.labour, reads_for(0.2), left)
+        return left[0]
+
+    assert 0.0 < anyio.run(ask) < 0.9
 
 
 def test_policy_that_gets_no_turn_in_its_time_is_a_fault() -> None:
