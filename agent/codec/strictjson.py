@@ -15,6 +15,9 @@ MAX_DIGITS = 20
 MAX_VALUES = 100_000
 """Most values in one text, about: a byte of `[[],[]]` becomes fifty of memory, and a hundred times the time."""
 
+MAX_DEPTH = 500
+"""Most arrays and objects in each other: how many a stack has room for depends on who asks, and when."""
+
 
 def decode(data: bytes, where: str, *, limit: int, most: int = MAX_VALUES) -> object:
     """Decode one JSON text of at most `limit` bytes and about `most` values.
@@ -30,10 +33,12 @@ def decode(data: bytes, where: str, *, limit: int, most: int = MAX_VALUES) -> ob
     try:
         text = data.decode("utf-8")
         value = _DECODER.decode(text)
+        if values > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+            raise RecursionError
         if b"\\u" in data:
             _refuse_lone_surrogates(value)
     except RecursionError:
-        raise LimitExceeded(f"{where}: got JSON nested too deeply") from None
+        raise LimitExceeded(f"{where}: got JSON nested too deeply; expected at most {MAX_DEPTH} levels") from None
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise Malformed(f"{where}: got text that is not UTF-8 ({error.reason}); expected JSON in UTF-8") from None
     except ValueError as error:
@@ -44,6 +49,17 @@ def decode(data: bytes, where: str, *, limit: int, most: int = MAX_VALUES) -> ob
 def canonical(value: object) -> bytes:
     """`value` as JSON in one fixed form: sorted keys, no white space, ASCII.  Equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether more than so many arrays and objects are in each other."""
+    level = [value]
+    for _ in range(levels + 1):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        if not inner:
+            return False
+        level = [each for values in inner for each in values]
+    return True
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

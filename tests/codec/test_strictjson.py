@@ -1,10 +1,12 @@
 """JSON from outside: one reading, bounded, and no exception but the typed ones."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.codec.strictjson import MAX_VALUES, canonical, decode
+from agent.codec.strictjson import MAX_DEPTH, MAX_VALUES, canonical, decode
 from agent.errors import LimitExceeded, Malformed
 
 LIMIT = 2 * 10**6
@@ -47,6 +49,24 @@ def test_text_with_two_readings_or_none_is_malformed(data: bytes) -> None:
 def test_depth_has_a_limit(data: bytes) -> None:
     with pytest.raises(LimitExceeded):
         decode(data, "here", limit=LIMIT)
+
+
+@pytest.mark.parametrize("stack", [1_000, 5_000])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}"), (b'[1,{"b":2,"a":', b"}]")])
+def test_limit_of_depth_is_the_same_however_deep_the_stack_may_be(opening: bytes, closing: bytes, stack: int) -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(stack)
+    try:
+        levels = len(closing)
+        assert decode(opening * (MAX_DEPTH // levels) + b"1" + closing * (MAX_DEPTH // levels), "here", limit=LIMIT)
+        with pytest.raises(LimitExceeded, match="nested too deeply; expected at most 500 levels"):
+            decode(
+                b"[" + opening * (MAX_DEPTH // levels) + b"1" + closing * (MAX_DEPTH // levels) + b"]",
+                "here",
+                limit=LIMIT,
+            )
+    finally:
+        sys.setrecursionlimit(before)
 
 
 @pytest.mark.parametrize("unit", [b"[],", b"{},", b"1,", b'"",', b'{"a":[]},', b"[[]],"])
