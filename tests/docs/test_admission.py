@@ -7,7 +7,7 @@ ValidatingAdmissionPolicy (Kubernetes 1.30).  Variables and conditions are put t
 import copy
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import celpy
@@ -75,9 +75,15 @@ def names(value: Mapping[str, Any]) -> str:
     return str(value["metadata"]["name"])
 
 
-_LIMIT = sys.getrecursionlimit()
 CONFIGURATION, OF_NODE = Policy("nodeseal-configuration"), Policy("nodeseal-node")
-sys.setrecursionlimit(_LIMIT)  # celpy raises it for the whole process, and other tests of it count on the usual one
+
+
+@pytest.fixture(scope="module", autouse=True)
+def recursion_limit() -> Iterator[None]:
+    """As it was, once these tests are over: celpy raises it for the whole process."""
+    before = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(before)
 
 
 def configmap(**labels: str) -> Json:
