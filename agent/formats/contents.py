@@ -32,8 +32,8 @@ class Unsupported(Malformed):
     code = Code.EVIDENCE_UNSUPPORTED
 
 
-class Finding(NamedTuple):
-    """What was found in some content.  `code` is set if it is refused; `said` is for policies: JSON values."""
+class Appraisal(NamedTuple):
+    """What a verifier makes of some content.  `code` is set if it is refused; `said` is for policies: JSON values."""
 
     message: str
     code: Code | None = None
@@ -49,19 +49,19 @@ def only_blob(manifest: Manifest, kinds: tuple[str, ...], what: str) -> None:
         raise Malformed(f"{what}: got a manifest of {len(manifest.blobs)} layers; expected exactly one, the report")
 
 
-def judged(check: Callable[[], Finding]) -> Inquiry[Finding]:
-    """What `check` finds in content that others chose, which may take it any time.  It may raise `Malformed`."""
+def judged(check: Callable[[], Appraisal]) -> Inquiry[Appraisal]:
+    """What `check` makes of content that others chose, which may take it any time.  It may raise `Malformed`."""
     try:
         answer = yield Labour(partial(_examined, check))
     except Malformed as error:
-        return Finding(error.message, error.code)
+        return Appraisal(error.message, error.code)
     value = cast("Mapping[str, object]", strictjson.decode(answer.content, "answer", limit=_LARGEST_ANSWER))
     code = value["code"]
     said = cast("Mapping[str, object]", value["said"])
-    return Finding(str(value["message"]), None if code is None else Code(code), said)
+    return Appraisal(str(value["message"]), None if code is None else Code(code), said)
 
 
-def outcome(name: str, kind: str, evidence: Evidence, found: Finding, valid_until: datetime | None = None) -> Outcome:
+def outcome(name: str, kind: str, evidence: Evidence, found: Appraisal, valid_until: datetime | None = None) -> Outcome:
     """The outcome of the verifier `name` of the type `kind`: nothing that it rests on is signed."""
     return Outcome(
         digest=evidence.digest,
@@ -83,12 +83,12 @@ def few(texts: list[str]) -> str:
     return f"{shown} and {len(texts) - _FEW} more" if len(texts) > _FEW else shown
 
 
-def _examined(check: Callable[[], Finding]) -> bytes:
+def _examined(check: Callable[[], Appraisal]) -> bytes:
     """The whole work, whose answer is bytes."""
     try:
         found = check()
     except RecursionError:
-        found = Finding("content: got values nested too deeply", LimitExceeded.code)
+        found = Appraisal("content: got values nested too deeply", LimitExceeded.code)
     except Malformed as error:
-        found = Finding(error.message, error.code)
+        found = Appraisal(error.message, error.code)
     return strictjson.canonical(found._asdict() | {"said": dict(found.said)})

@@ -12,12 +12,12 @@ from typing import cast
 from agent.codec import spdx
 from agent.codec.spdx import Package
 from agent.errors import Code
-from agent.formats.contents import MAX_TOLD, Finding, few
+from agent.formats.contents import MAX_TOLD, Appraisal, few
 
 _BETWEEN_WORDS = re.compile(r"[\s()]+")
 
 
-def check(content: bytes, settings: Mapping[str, object]) -> Finding:
+def check(content: bytes, settings: Mapping[str, object]) -> Appraisal:
     """What is wrong with the bill of materials under a verifier's settings.  Raises `Malformed`."""
     bill = spdx.parse(content)
     licenses = [_words(each) for each in cast("Sequence[str]", settings["disallowedLicenses"])]
@@ -29,7 +29,7 @@ def check(content: bytes, settings: Mapping[str, object]) -> Finding:
     named = [each for each in bill.packages if {"", each.version} & versions.get(each.name, set())]
     said: dict[str, object] = {"creationInfo": dict(bill.creation)}
     if not licensed and not named:
-        return Finding(f"nothing that is disallowed in the SBOM's {len(bill.packages)} packages", said=said)
+        return Appraisal(f"nothing that is disallowed in the SBOM's {len(bill.packages)} packages", said=said)
     told = []
     for name, found, what in (
         ("licenseViolations", licensed, "packages under disallowed licenses"),
@@ -38,7 +38,7 @@ def check(content: bytes, settings: Mapping[str, object]) -> Finding:
         if found:
             said[name] = [_told(each) for each in found[:MAX_TOLD]]
             told.append(f"{len(found)} {what}: {few([_shown(each) for each in found])}")
-    return Finding(f"the SBOM has {'; '.join(told)}", Code.CONTENT_REFUSED, said)
+    return Appraisal(f"the SBOM has {'; '.join(told)}", Code.CONTENT_REFUSED, said)
 
 
 def _words(expression: str) -> str:

@@ -12,7 +12,7 @@ from typing import Sequence, cast
 
 from agent.errors import LimitExceeded, Malformed, Problem
 from agent.formats import ParsedOptions
-from agent.formats.contents import Finding, Unsupported, judged, outcome
+from agent.formats.contents import Appraisal, Unsupported, judged, outcome
 from agent.model.documents import Sources
 from agent.model.evidence import Blob, Evidence
 from agent.model.inquiry import Inquiry
@@ -98,8 +98,8 @@ class SchemaValidatorFormat:
         return outcome(self._name, TYPE, evidence, found)
 
 
-def _check(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Finding:
+def _check(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Appraisal:
     """Whether each layer has its form.  Raises `Malformed`."""
     for i, blob in enumerate(blobs):
         check(blob.content, schemas[blob.descriptor.media_type], f"layer {i + 1}")
-    return Finding(f"{len(blobs)} layers have the form that the schemas ask for")
+    return Appraisal(f"{len(blobs)} layers have the form that the schemas ask for")
