@@ -51,7 +51,7 @@ class Attestation(NamedTuple):
     maximum_age: timedelta | None = None
 
 
-class Finding(NamedTuple):
+class Appraisal(NamedTuple):
     """What the steps came to.
 
     `code` is set if it failed, `cause` if it is inconclusive.  `said` is what is told in the report: whose signature it
@@ -89,7 +89,7 @@ def verify(
     evidence: Evidence,
     now: datetime,
     attestation: Attestation | None = None,
-) -> Inquiry[Finding]:
+) -> Inquiry[Appraisal]:
     """What the evidence's signatures come to together: see the module's docstring.
 
     `denied` are signers whose signatures never count.  `material` is the DER of keys and certificates by their SHA-256.
@@ -97,17 +97,17 @@ def verify(
     policy may want to read them.
     """
     wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation, denied)
-    found: list[Finding] = []
-    good: list[Finding] = []
-    for finding in _all(wanted, evidence):
-        if isinstance(finding, Paused):
-            yield finding
+    found: list[Appraisal] = []
+    good: list[Appraisal] = []
+    for appraisal in _all(wanted, evidence):
+        if isinstance(appraisal, Paused):
+            yield appraisal
             continue
         if len(found) + len(good) >= MAX_SIGNATURES:
             text = f"manifest: got more than {MAX_SIGNATURES} signatures in its layers; expected fewer"
             found = [_failed([], Check.INTEGRITY, LimitExceeded(text))]
             break
-        (good if finding.status is Status.PASSED else found).append(finding)
+        (good if appraisal.status is Status.PASSED else found).append(appraisal)
         if attestation is None and len(_by_signer(good)) >= policy.threshold:
             return _passed_together(_by_signer(good))
     if not good:
@@ -118,16 +118,16 @@ def verify(
     return _together(found) if unknown else _passed_together(_by_signer(good))
 
 
-def _by_signer(good: Sequence[Finding]) -> list[Finding]:
+def _by_signer(good: Sequence[Appraisal]) -> list[Appraisal]:
     """The first signature of each signer."""
-    found: dict[str, Finding] = {}
+    found: dict[str, Appraisal] = {}
     for each in good:
         for name in each.names:
             found.setdefault(name, each)
     return list(found.values())
 
 
-def _passed_together(found: Sequence[Finding]) -> Finding:
+def _passed_together(found: Sequence[Appraisal]) -> Appraisal:
     """Signatures of different signers, as one."""
     first, *others = found
     ends = [each.valid_until for each in found if each.valid_until is not None]
@@ -147,7 +147,7 @@ def _believed(policy: SigningPolicy, material: Mapping[str, bytes], now: datetim
     return Sigstore(keys, policy.sigstore, material, now)
 
 
-def _together(found: Sequence[Finding]) -> Finding:
+def _together(found: Sequence[Appraisal]) -> Appraisal:
     """Of those that did not pass: one that nobody answers for, which might have; else the one that came furthest."""
     unknown = [each for each in found if each.status is Status.INCONCLUSIVE]
     nearest = unknown[0] if unknown else max(found, key=lambda each: len(each.checks))
@@ -155,7 +155,7 @@ def _together(found: Sequence[Finding]) -> Finding:
     return nearest._replace(message=f"{nearest.message}{others}")
 
 
-def _all(wanted: _Wanted, evidence: Evidence) -> Iterator[Finding | Paused]:
+def _all(wanted: _Wanted, evidence: Evidence) -> Iterator[Appraisal | Paused]:
     """All signatures, one after the other, with a pause between two."""
     for i, (blob, annotations) in enumerate(zip(evidence.blobs, evidence.manifest.annotations, strict=True)):
         if i:
@@ -163,10 +163,10 @@ def _all(wanted: _Wanted, evidence: Evidence) -> Iterator[Finding | Paused]:
         yield from _judged(wanted, evidence.manifest.artifact_type, blob, annotations)
 
 
-def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object) -> Iterator[Finding | Paused]:
+def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object) -> Iterator[Appraisal | Paused]:
     """The signatures of one blob, one after the other, until one is good; with a pause between two."""
     if isinstance(blob.failure, Unavailable):
-        yield Finding(Status.INCONCLUSIVE, blob.failure.message, cause=blob.failure.cause)
+        yield Appraisal(Status.INCONCLUSIVE, blob.failure.message, cause=blob.failure.cause)
         return
     try:
         signatures = _read(artifact_type, blob, annotations, wanted.attestation)  # (1)
@@ -176,13 +176,13 @@ def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object
     for i, signature in enumerate(signatures):
         if i:
             yield Paused()
-        finding = _checked(wanted, signature)
-        yield finding
-        if finding.status is Status.PASSED:
+        appraisal = _checked(wanted, signature)
+        yield appraisal
+        if appraisal.status is Status.PASSED:
             return
 
 
-def _checked(wanted: _Wanted, signature: Signature) -> Finding:
+def _checked(wanted: _Wanted, signature: Signature) -> Appraisal:
     """One signature."""
     attestation = wanted.attestation
     checks = [_passed(Check.INTEGRITY, f"a signature of {len(signature.signature)} bytes")]
@@ -203,9 +203,9 @@ def _checked(wanted: _Wanted, signature: Signature) -> Finding:
         return _failed(checks, check, error)
     except Unavailable as error:
         checks.append(CheckResult(check, Action.ENFORCE, Status.INCONCLUSIVE, error.message, cause=error.cause))
-        return Finding(Status.INCONCLUSIVE, error.message, cause=error.cause, checks=tuple(checks))
+        return Appraisal(Status.INCONCLUSIVE, error.message, cause=error.cause, checks=tuple(checks))
     what = "cosign signature" if attestation is None else f"attestation of the type {attestation.predicate_type}"
-    return Finding(
+    return Appraisal(
         Status.PASSED,
         f"{what} verified {signer.who}",
         checks=tuple(checks),
@@ -216,7 +216,7 @@ def _checked(wanted: _Wanted, signature: Signature) -> Finding:
     )
 
 
-def _attested(predicate_type: str, good: Sequence[Finding]) -> Finding:
+def _attested(predicate_type: str, good: Sequence[Appraisal]) -> Appraisal:
     """Attestations that passed, with what each says, and who does, as far as there is room in a report.
 
     A policy may rest on any of them: together they count for as long as the first that ends.
@@ -325,10 +325,10 @@ class _AnnotationsDiffer(Malformed):
     code = Code.ANNOTATIONS_DIFFER
 
 
-def _failed(checks: Sequence[CheckResult], check: Check, error: Malformed) -> Finding:
+def _failed(checks: Sequence[CheckResult], check: Check, error: Malformed) -> Appraisal:
     """What ended with an error, after `checks` that passed."""
     last = CheckResult(check, Action.ENFORCE, Status.FAILED, error.message, error.code)
-    return Finding(Status.FAILED, error.message, error.code, checks=(*checks, last))
+    return Appraisal(Status.FAILED, error.message, error.code, checks=(*checks, last))
 
 
 def _passed(check: Check, message: str) -> CheckResult:

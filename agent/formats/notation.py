@@ -116,7 +116,7 @@ class NotationFormat:
             return self._failed(evidence, found.checks, found.code, found.message)
         return self._concluded(evidence, found)
 
-    def _concluded(self, evidence: Evidence, found: "notation_steps.Finding") -> Outcome:
+    def _concluded(self, evidence: Evidence, found: "notation_steps.Appraisal") -> Outcome:
         """Passed, or inconclusive if an enforced check was."""
         for result in found.checks:
             if result.action is Action.ENFORCE and result.status is Status.INCONCLUSIVE:

@@ -49,7 +49,7 @@ class Signature(NamedTuple):
         return self.chain[0]
 
 
-class Finding(NamedTuple):
+class Appraisal(NamedTuple):
     """What the steps came to: every check, and what failed, if anything.
 
     `code` is None unless an enforced check, or one that no policy can lower, failed; then `message` says how.  Else
@@ -73,7 +73,7 @@ def verify(
     subject: Descriptor,
     evidence: Evidence,
     now: datetime,
-) -> Inquiry[Finding]:
+) -> Inquiry[Appraisal]:
     """Steps 2 to 8.  The first enforced check that fails ends it; logged ones are recorded.
 
     Signatures of whom is `denied` never count, whatever the trust policy's level makes of authenticity.
@@ -83,32 +83,32 @@ def verify(
         signature = _check_integrity(evidence)  # (2)
     except Malformed as error:
         checks.append(_result(policy, Check.INTEGRITY, error.code, error.message))
-        return Finding({}, tuple(checks), error.code, error.message)
+        return Appraisal({}, tuple(checks), error.code, error.message)
     signed = f"signed {signature.envelope.signing_time:%Y-%m-%dT%H:%M:%SZ}"
     checks.append(_result(policy, Check.INTEGRITY, None, signed))
     if signature.envelope.plugin:  # (3)
         plugin = ascii(signature.envelope.plugin)[:60]
         text = f"the signature demands the verification plugin {plugin}, which is not here"
-        return Finding({}, tuple(checks), Code.PLUGIN_DEMANDED, text)
+        return Appraisal({}, tuple(checks), Code.PLUGIN_DEMANDED, text)
     steps = _Steps(policy, stores, signature, now)
     for step in (steps.authenticity, steps.expiry, steps.authentic_timestamp, steps.revocation):
         result = yield from step()
         checks.append(result)
         if result.action is Action.ENFORCE and result.status is Status.FAILED:
-            return Finding({}, tuple(checks), result.code or Code.SIGNATURE_INVALID, result.message)
+            return Appraisal({}, tuple(checks), result.code or Code.SIGNATURE_INVALID, result.message)
         if result.check is Check.AUTHENTICITY and (complaint := _denied(denied, signature)):
             checks.append(CheckResult(result.check, Action.ENFORCE, Status.FAILED, complaint.message, complaint.code))
-            return Finding({}, tuple(checks), complaint.code, complaint.message)
+            return Appraisal({}, tuple(checks), complaint.code, complaint.message)
     try:
         target = envelopes.target_artifact(signature.envelope.payload)  # (8)
     except Malformed as error:
-        return Finding({}, tuple(checks), error.code, error.message)
+        return Appraisal({}, tuple(checks), error.code, error.message)
     if not target.same_content(subject):
         text = f"the signature is for another image ({_difference(target, subject)})"
-        return Finding({}, tuple(checks), Code.SIGNATURE_OF_ANOTHER_IMAGE, text)
+        return Appraisal({}, tuple(checks), Code.SIGNATURE_OF_ANOTHER_IMAGE, text)
     names = {"Issuer": signature.signer.issuer.rfc4514_string(), "SN": signature.signer.subject.rfc4514_string()}
     ends, told = min(steps.ends, default=None), min(steps.told, default=None)
-    return Finding(names, tuple(checks), valid_until=ends, told_until=told)
+    return Appraisal(names, tuple(checks), valid_until=ends, told_until=told)
 
 
 def _check_integrity(evidence: Evidence) -> Signature:
