@@ -1,15 +1,15 @@
-"""What the formats of reports share: content that is read where it can be ended, and outcomes that prove nothing.
+"""What formats of reports are made of: content that is read where it can be ended, outcomes that prove nothing.
 
 A report (a bill of materials, a scan, any document) has no signature of its own.  Whoever may push can attach one, so
 its outcome is `unsigned`: a condition that an image meets or not, and a ground for nothing unless something that is
 signed refers to it (`agent.gathering`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 from agent.codec import strictjson
 from agent.errors import Code, LimitExceeded, Malformed
@@ -17,6 +17,8 @@ from agent.model.evidence import Evidence
 from agent.model.inquiry import Inquiry, Labour
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome, Status
+from agent.model.request import PullRequest
+from agent.model.signer import DeniedSigner
 
 MAX_TOLD = 100
 """Most violations of one kind that a report tells."""
@@ -40,6 +42,51 @@ class Appraisal(NamedTuple):
     said: Mapping[str, object] = MappingProxyType({})
 
 
+class ReportFormat:
+    """A format of reports; members have their `type`, `artifact_types`, `parse`, `blob_limit` and `verify`."""
+
+    type: str
+    tags: Mapping[str, str] = MappingProxyType({})
+    each_blob_counts = False
+
+    def __init__(self, name: str, settings: Mapping[str, object]) -> None:
+        """`name` is the verifier's; `settings` are what `parse` made."""
+        self._name = name
+        self._settings = settings
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        settings: Mapping[str, object],
+        certificates: Mapping[str, bytes],
+        denied: Sequence[DeniedSigner] = (),
+    ) -> Self:
+        """See `Format.load`.  Nobody has signed what it reads."""
+        del certificates, denied
+        return cls(name, settings)
+
+    def exemption(self, request: PullRequest) -> Outcome | None:
+        """See `Format.exemption`.  There is none."""
+        del request
+        return None
+
+    def _outcome(self, evidence: Evidence, found: Appraisal, valid_until: datetime | None = None) -> Outcome:
+        """What this verifier says of the evidence: nothing that it rests on is signed."""
+        return Outcome(
+            digest=evidence.digest,
+            artifact_type=evidence.manifest.artifact_type,
+            verifier=self._name,
+            verifier_type=self.type,
+            status=Status.PASSED if found.code is None else Status.FAILED,
+            message=found.message,
+            code=found.code,
+            extensions=found.said,
+            valid_until=None if found.code is not None else valid_until,
+            unsigned=True,
+        )
+
+
 def only_blob(manifest: Manifest, kinds: tuple[str, ...], what: str) -> None:
     """Check what an artifact of one report is.  Raises `Malformed`, `Unsupported`."""
     if manifest.artifact_type not in kinds:
@@ -59,22 +106,6 @@ def judged(check: Callable[[], Appraisal]) -> Inquiry[Appraisal]:
     code = value["code"]
     said = cast("Mapping[str, object]", value["said"])
     return Appraisal(str(value["message"]), None if code is None else Code(code), said)
-
-
-def outcome(name: str, kind: str, evidence: Evidence, found: Appraisal, valid_until: datetime | None = None) -> Outcome:
-    """The outcome of the verifier `name` of the type `kind`: nothing that it rests on is signed."""
-    return Outcome(
-        digest=evidence.digest,
-        artifact_type=evidence.manifest.artifact_type,
-        verifier=name,
-        verifier_type=kind,
-        status=Status.PASSED if found.code is None else Status.FAILED,
-        message=found.message,
-        code=found.code,
-        extensions=found.said,
-        valid_until=None if found.code is not None else valid_until,
-        unsigned=True,
-    )
 
 
 def few(texts: list[str]) -> str:

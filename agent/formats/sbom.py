@@ -13,16 +13,14 @@ from types import MappingProxyType
 from typing import cast
 
 from agent.formats import ParsedOptions
-from agent.formats.contents import judged, only_blob, outcome
+from agent.formats.contents import ReportFormat, judged, only_blob
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
 from agent.model.inquiry import Inquiry
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
-from agent.model.signer import DeniedSigner
 
-TYPE = "sbom"
 ARTIFACT_TYPE = "application/spdx+json"
 TAGGED_TYPE = "application/vnd.dev.cosign.artifact.sbom.v1+json"
 """The artifact type that counts for what cosign's tag names, whatever its manifest says."""
@@ -31,17 +29,12 @@ MAX_SIZE = 8 * 1024 * 1024
 """Largest document taken, in bytes (`agent.codec.spdx.MAX_SIZE`)."""
 
 
-class SbomFormat:
+class SbomFormat(ReportFormat):
     """Looks for disallowed licenses and packages in bills of materials."""
 
+    type = "sbom"
     artifact_types: tuple[str, ...] = (ARTIFACT_TYPE,)
     tags: Mapping[str, str] = MappingProxyType({".sbom": TAGGED_TYPE})
-    each_blob_counts = False
-
-    def __init__(self, name: str, settings: Mapping[str, object]) -> None:
-        """`name` is the verifier's; `settings` are what `parse` made."""
-        self._name = name
-        self._settings = settings
 
     @classmethod
     def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
@@ -54,23 +47,6 @@ class SbomFormat:
         }
         return ParsedOptions(settings, {}, ())
 
-    @classmethod
-    def load(
-        cls,
-        name: str,
-        settings: Mapping[str, object],
-        certificates: Mapping[str, bytes],
-        denied: Sequence[DeniedSigner] = (),
-    ) -> "SbomFormat":
-        """See `Format.load`.  Nobody has signed what it reads."""
-        del certificates, denied
-        return cls(name, settings)
-
-    def exemption(self, request: PullRequest) -> Outcome | None:
-        """See `Format.exemption`.  There is none."""
-        del request
-        return None
-
     def blob_limit(self, manifest: Manifest) -> int:
         """See `Format.blob_limit`."""
         only_blob(manifest, (ARTIFACT_TYPE, TAGGED_TYPE), "SBOM")
@@ -82,4 +58,4 @@ class SbomFormat:
 
         del request, now
         found = yield from judged(partial(sbom_steps.check, evidence.blobs[0].content, self._settings))
-        return outcome(self._name, TYPE, evidence, found)
+        return self._outcome(evidence, found)

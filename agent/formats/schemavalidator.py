@@ -7,21 +7,17 @@ content is in `agent.codec.instances`.
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from types import MappingProxyType
-from typing import Sequence, cast
+from typing import cast
 
 from agent.errors import LimitExceeded, Malformed, Problem
 from agent.formats import ParsedOptions
-from agent.formats.contents import Appraisal, Unsupported, judged, outcome
+from agent.formats.contents import Appraisal, ReportFormat, Unsupported, judged
 from agent.model.documents import Sources
 from agent.model.evidence import Blob, Evidence
 from agent.model.inquiry import Inquiry
 from agent.model.manifest import Manifest
 from agent.model.outcome import Outcome
 from agent.model.request import PullRequest
-from agent.model.signer import DeniedSigner
-
-TYPE = "schemavalidator"
 
 MAX_SIZE = 4 * 1024 * 1024
 """Largest layer taken, in bytes (`agent.codec.instances.MAX_SIZE`)."""
@@ -32,17 +28,11 @@ MAX_TOTAL = 8 * 1024 * 1024
 Schemas = Mapping[str, Mapping[str, object]]
 
 
-class SchemaValidatorFormat:
-    """Checks the form of documents; `schemas` are by the media type of the layers that they are for."""
+class SchemaValidatorFormat(ReportFormat):
+    """Checks the form of documents."""
 
+    type = "schemavalidator"
     artifact_types: tuple[str, ...] = ()
-    tags: Mapping[str, str] = MappingProxyType({})
-    each_blob_counts = False
-
-    def __init__(self, name: str, schemas: Schemas) -> None:
-        """`name` is the verifier's."""
-        self._name = name
-        self._schemas = schemas
 
     @classmethod
     def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:
@@ -57,30 +47,13 @@ class SchemaValidatorFormat:
         }
         return ParsedOptions({"schemas": read}, {}, tuple(problems))
 
-    @classmethod
-    def load(
-        cls,
-        name: str,
-        settings: Mapping[str, object],
-        certificates: Mapping[str, bytes],
-        denied: Sequence[DeniedSigner] = (),
-    ) -> "SchemaValidatorFormat":
-        """See `Format.load`.  Nobody has signed what it reads."""
-        del certificates, denied
-        return cls(name, cast("Schemas", settings["schemas"]))
-
-    def exemption(self, request: PullRequest) -> Outcome | None:
-        """See `Format.exemption`.  There is none."""
-        del request
-        return None
-
     def blob_limit(self, manifest: Manifest) -> int:
         """See `Format.blob_limit`.  A layer without a schema, and no layer at all, has not the form of any."""
         if not manifest.blobs:
             raise Malformed("artifact: got a manifest without layers; expected at least one, to be checked")
         for blob in manifest.blobs:
-            if blob.media_type not in self._schemas:
-                kinds = ", ".join(sorted(self._schemas))[:200]
+            if blob.media_type not in self._schemas():
+                kinds = ", ".join(sorted(self._schemas()))[:200]
                 raise Unsupported(
                     f"layer: got media type {ascii(blob.media_type)[:80]}; expected one with a schema: {kinds}"
                 )
@@ -94,8 +67,12 @@ class SchemaValidatorFormat:
         from agent.codec import instances  # here, so that a process that is copied has it
 
         del request, now
-        found = yield from judged(partial(_check, instances.check, evidence.blobs, self._schemas))
-        return outcome(self._name, TYPE, evidence, found)
+        found = yield from judged(partial(_check, instances.check, evidence.blobs, self._schemas()))
+        return self._outcome(evidence, found)
+
+    def _schemas(self) -> Schemas:
+        """Those that it has, by the media type of the layers that they are for."""
+        return cast("Schemas", self._settings["schemas"])
 
 
 def _check(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Appraisal:
