@@ -17,9 +17,9 @@ from agent.adapters.flights import FOLDER as FLIGHTS
 from agent.adapters.nodestate import COMPLETE, NodeState, moment
 from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, TURN
 from tests.commands import Done
+from tests.frozen.arranging import age
 from tests.frozen.conftest import Setting
 from tests.frozen.program import descriptor, plugin_words
-from tests.frozen.scenarios import age
 from tests.signing import attach_signature, envelope, write_config
 from tests.simulators import misbehaviour
 

@@ -10,8 +10,9 @@ import pytest
 from tests.frozen.conftest import Setting
 from tests.frozen.daemon import Daemon
 from tests.frozen.program import descriptor, plugin_words
-from tests.frozen.scenarios import ANSWER, PLUGIN, SCENARIOS, SIGNED, UNSIGNED, Pull, Scenario, World, world_in
+from tests.frozen.scenarios import SCENARIOS, Scenario
 from tests.frozen.test_plugin import BAD_REQUESTS, bad_requests
+from tests.frozen.world import ANSWER, PLUGIN, SIGNED, UNSIGNED, Pull, World, world_in
 
 pytestmark = pytest.mark.frozen
 

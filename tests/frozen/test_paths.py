@@ -10,7 +10,8 @@ from agent import __version__
 from agent.wiring import paths
 from tests.frozen.daemon import Daemon
 from tests.frozen.program import plugin_words
-from tests.frozen.scenarios import SIGNED, UNSIGNED, Pull, Scenario, World, pull_of, world_in
+from tests.frozen.scenarios import Scenario
+from tests.frozen.world import SIGNED, UNSIGNED, Pull, World, pull_of, world_in
 
 pytestmark = pytest.mark.frozen
 
