@@ -16,7 +16,7 @@ from agent.modes.node import opened
 from tests.bench.measure import Call
 from tests.bench.warm import ask
 from tests.frozen.program import descriptor, plugin_words
-from tests.modes.test_clustering import kubeconfig, tenant
+from tests.modes.clustered import kubeconfig, tenant
 from tests.simulators.kube import NAMESPACE, KubeSimulator
 
 DIGEST = "sha256:" + "a" * 64

@@ -14,7 +14,7 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.reconciled import Attempt, Reconciled
 from agent.modes import watch
 from tests.docs.test_docs import ROOT, anchor, anchors, prose
-from tests.modes.test_clustering import SECONDS, daemon, platform, put
+from tests.modes.clustered import SECONDS, daemon, platform, put
 from tests.observed import families, page, series, until
 from tests.promql import asked
 from tests.simulators.cri import CriSimulator

@@ -12,7 +12,7 @@ from tests.frozen.conftest import Setting
 from tests.frozen.daemon import Daemon
 from tests.frozen.program import Program
 from tests.frozen.test_again import doors
-from tests.modes.test_clustering import in_force, kubeconfig, platform, tenant
+from tests.modes.clustered import in_force, kubeconfig, platform, tenant
 from tests.simulators.kube import NAMESPACE, KubeSimulator
 
 pytestmark = pytest.mark.frozen

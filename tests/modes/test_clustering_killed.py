@@ -16,7 +16,7 @@ import pytest
 from agent.adapters.inforce import InForceFile
 from agent.adapters.snapshots import SnapshotStore
 from agent.modes import node
-from tests.modes.test_clustering import Given, platform, tenant
+from tests.modes.clustered import Given, platform, tenant
 from tests.simulators.kube import NAMESPACE
 
 _OPERATIONS = ("open", "mkdir", "write", "fsync", "rename", "symlink", "unlink", "rmdir", "utime")

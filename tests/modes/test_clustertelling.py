@@ -17,7 +17,7 @@ from agent.config.discovery import LABEL, PREVIEW
 from agent.config.inforce import InForce
 from agent.errors import HostError
 from agent.modes.clustertelling import REMINDED, ClusterTelling
-from tests.modes.test_clustering import DEFAULT, Given, platform, section, tenant
+from tests.modes.clustered import DEFAULT, Given, platform, section, tenant
 from tests.simulators.kube import NAMESPACE
 from tests.warm import Told
 

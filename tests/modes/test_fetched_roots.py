@@ -23,7 +23,7 @@ from agent.modes.keys import FIRST_WITHIN, Keys
 from agent.modes.publishing import Publisher
 from agent.registry.urls import Url
 from tests import signing_sigstore as sigstore
-from tests.modes.test_clustering import Given, platform
+from tests.modes.clustered import Given, platform
 from tests.signing_sigstore import Instance
 from tests.simulators.certificates import Authority
 from tests.simulators.keyserver import KeyServer

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.adapters import ipc
-from tests.modes.test_clustering import daemon, platform, put, tenant
+from tests.modes.clustered import daemon, platform, put, tenant
 from tests.observed import families, page, until, value
 from tests.simulators.kube import KubeSimulator
 

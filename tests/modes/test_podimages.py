@@ -12,7 +12,7 @@ import pytest
 from agent.adapters.kube import ApiServer
 from agent.modes.podimages import FORBIDDEN_REST, PodsImages
 from tests.adapters.kube import Given
-from tests.modes.test_clustering import daemon, put, tenant, until
+from tests.modes.clustered import daemon, put, tenant, until
 from tests.modes.test_secrets import Setting, becomes, by_daemon, following, in_force_names, setting
 from tests.simulators.kube import READER, KubeSimulator
 from tests.warm import Told

@@ -24,7 +24,7 @@ from tests import forked
 from tests.adapters.kube import Given
 from tests.adapters.kube import until as reached
 from tests.frozen.program import descriptor, plugin_words
-from tests.modes.test_clustering import DEFAULT, daemon, events, in_force, put, rule, tenant, until
+from tests.modes.clustered import DEFAULT, daemon, events, in_force, put, rule, tenant, until
 from tests.signing import attach_signature, envelope, usual_signer
 from tests.simulators.authentication import PASSWORD, SECRETS, USER, Gate, pair
 from tests.simulators.kube import NAMESPACE, READER, KubeSimulator

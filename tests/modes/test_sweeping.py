@@ -10,8 +10,8 @@ from agent import cli
 from agent.adapters import ipc
 from agent.cluster.nodes import CONDITION
 from agent.rules.lists import BUILT_IN
+from tests.modes.clustered import daemon, until
 from tests.modes.glass import Node, node_under
-from tests.modes.test_clustering import daemon, until
 from tests.simulators.cri import CriSimulator
 from tests.simulators.kube import KubeSimulator
 
