@@ -3,7 +3,6 @@
 Whoever may push can attach a report that says nothing bad, so that an image which nobody signed stays one.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -23,7 +22,7 @@ from agent.model.verdict import Decision
 from agent.rules.rule import PolicySettings
 from tests.engines import OnTheSpot
 from tests.formats.support import SUBJECT
-from tests.reports import SARIF, SPDX, package, report_verifier, rule, sarif, spdx
+from tests.reports import SARIF, SPDX, package, report_verifier, sarif, spdx
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, ENVELOPE_TYPE, signature_manifest
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE
 from tests.test_engine_nested import Tree, decided, ratifys, rego, verdict, verifier
@@ -31,6 +30,14 @@ from tests.test_engine_nested import Tree, decided, ratifys, rego, verdict, veri
 BAD = spdx(package("a", "1", "GPL-3.0-only"))
 SBOM_TAG = f"sha256-{SUBJECT.digest.encoded}.sbom"
 YES = "package ratify.policy\nvalid := true\n"
+SBOM_POLICY = """package ratify.policy
+import future.keywords.if
+import future.keywords.in
+default valid := false
+valid if { some found in sboms; good(found) }
+sboms := [found | found := input.verifierReports[_].verifierReports[_]; found.type == "sbom"]
+good(found) if { found.isSuccess == true; startswith(found.extensions.creationInfo.created, "2026-") }
+"""
 ALLOWED, REFUSED = (Decision.ALLOW, Code.VERIFIED), (Decision.DENY, Code.CONTENT_REFUSED)
 UNSIGNED, UNSIGNED_REPORT = (Decision.DENY, Code.EVIDENCE_UNSIGNED), (Decision.DENY, Code.NO_EVIDENCE)
 
@@ -269,74 +276,7 @@ def test_tag_that_names_a_referrer_of_ours_is_that_referrer(registry: Reported) 
     assert decided(registry, ratifys(default="any"), sboms(types=kinds, nested=True), signatures()) == ALLOWED
 
 
-# --- what policies of Ratify's read
-
-
-SBOM_POLICY = """package ratify.policy
-import future.keywords.if
-import future.keywords.in
-default valid := false
-valid if { some found in sboms; good(found) }
-sboms := [found | found := input.verifierReports[_].verifierReports[_]; found.type == "sbom"]
-good(found) if { found.isSuccess == true; startswith(found.extensions.creationInfo.created, "2026-") }
-"""
-
-VIOLATIONS = """package ratify.policy
-default valid := false
-valid {
-    found := input.verifierReports[_].verifierReports[_]
-    found.verifierType == "sbom"
-    not found.isSuccess
-    found.extensions.licenseViolations[_] == {"Name": "a", "Version": "1", "License": "GPL-3.0-only"}
-}
-"""
-
-
-def test_program_reads_what_an_sbom_says(registry: Reported) -> None:
-    registry.sign(TRUSTED)
-    assert verdict(registry, rego(SBOM_POLICY), sboms(), signatures()).decision is Decision.DENY
-    registry.report(spdx())
-    assert decided(registry, rego(SBOM_POLICY), sboms(), signatures()) == ALLOWED
-    registry.report(BAD)
-    assert decided(registry, rego(VIOLATIONS), sboms(), signatures()) == ALLOWED
-
-
-def test_program_can_ask_for_a_signature_of_the_sbom(registry: Reported) -> None:
-    signed = f"""package ratify.policy
-default valid := false
-valid {{
-    sbom := input.verifierReports[_]
-    sbom.verifierReports[_].type == "sbom"
-    sbom.verifierReports[_].isSuccess
-    signature := sbom.nestedReports[_]
-    signature.artifactType == "{ARTIFACT_TYPE}"
-    signature.verifierReports[_].isSuccess
-}}
-"""
-    sbom = registry.report(spdx())
-    registry.sign(TRUSTED)
-    assert decided(registry, rego(signed), sboms(), signatures()) == (Decision.DENY, Code.POLICY_NOT_SATISFIED)
-    registry.sign(TRUSTED, sbom)
-    assert decided(registry, rego(signed), sboms(), signatures()) == ALLOWED
-
-
-def test_what_is_left_of_the_report_is_json(registry: Reported) -> None:
-    registry.report(BAD)
-    found = verdict(registry, ratifys(default="any"), sboms(), signatures())
-    assert found.report is not None
-    assert json.loads(json.dumps(dict(found.report.outcomes[0].extensions)))
-
-
-SCAN_POLICY = """package ratify.policy
-import future.keywords.if
-import future.keywords.in
-default valid := false
-valid if { newest.isSuccess == true }
-scans := [found | found := input.verifierReports[_].verifierReports[_]; found.type == "vulnerabilityreport"]
-ages := {age: i | age := time.now_ns() - time.parse_rfc3339_ns(scans[i].extensions["createdAt"])}
-newest := scans[ages[min([age | ages[age]])]]
-"""
-"""Asks for the newest report, as the policy of Ratify's library does."""
+# --- reports of other types, and many of them
 
 
 def scans(**options: Any) -> Any:
@@ -348,57 +288,6 @@ def scanned(registry: Reported, content: bytes, hours: int) -> Descriptor:
     """A vulnerability report that is so many hours old."""
     at = (datetime.now(timezone.utc) - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
     return registry.report(content, SARIF, annotations={"org.opencontainers.image.created": at})
-
-
-def test_program_asks_for_the_newest_vulnerability_report(registry: Reported) -> None:
-    registry.sign(TRUSTED)
-    assert verdict(registry, rego(SCAN_POLICY), scans(), signatures()).decision is Decision.DENY
-    scanned(registry, sarif(rule("CVE-2026-0666", "HIGH")), 5)
-    assert verdict(registry, rego(SCAN_POLICY), scans(), signatures()).decision is Decision.DENY
-    scanned(registry, sarif(), 1)
-    found = verdict(registry, rego(SCAN_POLICY), scans(), signatures())
-    assert (found.decision, found.code, found.fresh_for) == (*ALLOWED, 60)
-    scanned(registry, sarif(rule("CVE-2026-0666", "HIGH")), 0)
-    assert verdict(registry, rego(SCAN_POLICY), scans(), signatures()).decision is Decision.DENY
-
-
-def test_program_reads_what_is_passed_on(registry: Reported) -> None:
-    reading = """package ratify.policy
-default valid := false
-valid {
-    found := input.verifierReports[_].verifierReports[_]
-    found.extensions.passthrough
-    report := json.unmarshal(found.extensions.report)
-    count(report.runs[0].results) == 2
-}
-"""
-    registry.sign(TRUSTED)
-    scanned(registry, sarif(), 1)
-    assert decided(registry, rego(reading), scans(passthrough=True), signatures()) == ALLOWED
-
-
-def test_verdict_ends_when_the_report_grows_too_old(registry: Reported) -> None:
-    registry.sign(TRUSTED)
-    scanned(registry, sarif(), 1)
-    found = verdict(registry, ratifys(default="all"), scans(maximumAge="3h"), signatures())
-    assert (found.decision, found.code) == ALLOWED
-    assert found.usable_until is not None
-    left = found.usable_until - datetime.now(timezone.utc)
-    assert timedelta(minutes=119) < left <= timedelta(hours=2)
-    assert decided(registry, ratifys(default="all"), scans(maximumAge="30m"), signatures()) == (
-        Decision.DENY,
-        Code.ATTESTATION_TOO_OLD,
-    )
-
-
-def test_time_of_a_report_is_its_manifests_and_not_the_listings(registry: Reported) -> None:
-    """The digest covers it there, and so does whoever signed the report; the list is the registry's word."""
-    registry.sign(TRUSTED)
-    registry.report(sarif(), SARIF)
-    assert decided(registry, ratifys(default="any"), scans(), signatures()) == (
-        Decision.DENY,
-        Code.EVIDENCE_MALFORMED,
-    )
 
 
 @pytest.mark.parametrize("kind", ["vulnerabilityreport", "schemavalidator"])

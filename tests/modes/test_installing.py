@@ -1,4 +1,4 @@
-"""Installing and uninstalling on hosts of every distribution, with faults at every step."""
+"""Installing and uninstalling on hosts of every distribution."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from agent.wiring.distributions import Way
 from agent.wiring.facts import Process
 from agent.wiring.planning import Changes
 from agent.wiring.proof import State
-from tests.modes.hosts import BY_FOLDER, VERIFIERS, Host, counted, killed, make_host
+from tests.modes.hosts import BY_FOLDER, VERIFIERS, Host, make_host
 from tests.wiring.nodes import SAMPLES
 from tests.wiring.test_planning import IN_V3
 
@@ -361,30 +361,6 @@ def test_folder_that_others_may_write_to_is_refused(host: Host) -> None:
     assert host.tree() == before
 
 
-def test_what_a_person_changed_stays(host: Host) -> None:
-    before = host.tree()
-    host.install(bin_dir=ELSEWHERE)
-    main = host.read(MAIN)
-    host.write(MAIN, main + "# my own words\n")
-    host.write(DROP_IN, host.read(DROP_IN) + "# and here\n")
-    host.write(f"{ELSEWHERE}/50-mine", "#!/bin/sh\n")
-    host.write("opt/nodeseal/0.1.0/notes", "mine")
-    host.write("etc/nodeseal/docker-config.json", "{}")
-    host.write("var/lib/nodeseal/mine", "mine")
-    removed = host.uninstall()
-    after = host.tree()
-    assert host.read(MAIN) == before[MAIN][-1].decode() + "# my own words\n"  # type: ignore[attr-defined]
-    assert host.read(f"{DROP_IN}.edited").endswith("# and here\n")
-    gone = {path for path in before if path not in after}
-    assert not gone
-    assert {path for path in after if path not in before} == {
-        "etc/containerd/conf.d", f"{DROP_IN}.edited", "etc/nodeseal", "etc/nodeseal/docker-config.json",
-        "opt", "opt/nodeseal", "opt/nodeseal/0.1.0", "opt/nodeseal/0.1.0/notes", "srv", "srv/verifiers",
-        "srv/verifiers/50-mine", "var/lib/nodeseal", "var/lib/nodeseal/mine",
-    }  # fmt: skip
-    assert len(removed.left) == 5
-
-
 def test_drop_in_that_others_rewrote_the_main_file_for_is_imported_again(host: Host) -> None:
     host.install(bin_dir=ELSEWHERE)
     host.write(MAIN, "version = 2\n# written anew by a playbook\n")
@@ -397,36 +373,6 @@ def test_drop_in_that_others_rewrote_the_main_file_for_is_imported_again(host: H
     assert "zzz-nodeseal" in host.read(MAIN)
     host.uninstall()
     assert host.read(MAIN) == before_second
-
-
-def test_uninstalling_leaves_no_link_that_leads_nowhere(host: Host) -> None:
-    host.install()
-    extra = host.root / VERIFIERS / "99-again"
-    extra.symlink_to("/opt/nodeseal/current/nodeseal")
-    host.uninstall()
-    assert not extra.is_symlink()
-
-
-def test_state_is_kept_if_that_is_asked_for(host: Host) -> None:
-    host.install()
-    host.write("var/lib/nodeseal/rules.json", "{}")
-    host.uninstall(keep_state=True)
-    assert host.read("var/lib/nodeseal/rules.json") == "{}"
-    assert (host.root / "etc/nodeseal/bootstrap.json").exists()
-    assert not (host.root / "opt/nodeseal").exists()
-    assert not (host.root / "var/lib/nodeseal/install").exists()
-    host.install()
-
-
-def test_damaged_record_stops_everything(host: Host) -> None:
-    host.install()
-    host.write("var/lib/nodeseal/install/manifest.json", "{")
-    before = host.tree()
-    for action in (host.install, host.uninstall):
-        with pytest.raises(HostError, match="manifest") as raised:
-            action()
-        assert "docs/install.md" in raised.value.hint
-    assert host.tree() == before
 
 
 def test_two_at_once_take_turns(host: Host) -> None:
@@ -458,145 +404,6 @@ def test_second_one_waits_only_so_long(host: Host, monkeypatch: pytest.MonkeyPat
     store = ManifestStore(HostFiles(str(host.root)))
     with store.locked(), pytest.raises(HostError, match="a lock that another process holds"), store.locked(0.2):
         pass
-
-
-def copies(host: Host, folder: pathlib.Path, at: int) -> Host:
-    """The same host once more."""
-    root = folder / f"copy-{at}"
-    shutil.copytree(host.root, root, symlinks=True)
-    world = type(host.world)(root, host.world.sample)
-    return host._replace(root=root, world=world)
-
-
-def changes_of(host: Host, monkeypatch: pytest.MonkeyPatch, action: Callable[[Host], object]) -> int:
-    """How often an action changes the disk."""
-    with counted(monkeypatch) as changes:
-        action(host)
-    return len(changes)
-
-
-def install(host: Host) -> object:
-    """With every kind of change: edit, drop-in, restart."""
-    return host.install(bin_dir=ELSEWHERE)
-
-
-def uninstall(host: Host) -> object:
-    return host.uninstall()
-
-
-HOW = pytest.mark.parametrize("how", [pytest.param("kill", marks=pytest.mark.unmeasured), "error"])
-
-
-@HOW
-def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
-    host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    before = host.tree()
-    reference = copies(host, folder, 0)
-    steps = changes_of(reference, monkeypatch, install)
-    complete = reference.tree()
-    assert steps > 50
-    for at in range(1, steps + 1):
-        one = copies(host, folder, at)
-        with counted(monkeypatch, at, how):
-            if how == "kill":
-                assert killed(lambda one=one: install(one))  # type: ignore[misc]
-            else:
-                with pytest.raises(HostError):
-                    install(one)
-        other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
-        with counted(monkeypatch):
-            one.world.clock += 7200
-            (one.root / "run/nodeseal/install.json").unlink(missing_ok=True)  # as after a boot
-            install(one)
-            assert settled(one.tree()) == settled(complete), at
-            one.uninstall()
-            assert one.tree() == before, at
-            if other:
-                other.uninstall()
-                assert other.tree() == before, at
-                shutil.rmtree(other.root)
-        shutil.rmtree(one.root)
-
-
-def settled(tree: dict[str, tuple[object, ...]]) -> dict[str, tuple[object, ...]]:
-    """A tree without the order of what is recorded."""
-    path = "var/lib/nodeseal/install/manifest.json"
-    *_, content = tree[path]
-    value = json.loads(content)  # type: ignore[arg-type]
-    value["entries"] = sorted(value["entries"], key=lambda entry: str(entry["path"]))
-    return {**tree, path: (json.dumps(value),)}
-
-
-@HOW
-def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
-    host: Host, folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    before = host.tree()
-    install(host)
-    steps = changes_of(copies(host, folder, 0), monkeypatch, uninstall)
-    for at in range(1, steps + 1):
-        one = copies(host, folder, at)
-        with counted(monkeypatch, at, how):
-            if how == "kill":
-                assert killed(lambda one=one: uninstall(one))  # type: ignore[misc]
-            else:
-                with pytest.raises(HostError):
-                    uninstall(one)
-        other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
-        with counted(monkeypatch):
-            one.uninstall()
-            assert one.tree() == before, at
-            if other:
-                other.world.clock += 7200
-                install(other)
-                other.uninstall()
-                assert other.tree() == before, at
-                shutil.rmtree(other.root)
-        shutil.rmtree(one.root)
-
-
-def test_host_whose_configuration_is_broken_is_put_back_all_the_same(host: Host) -> None:
-    before = host.tree()
-    host.install(bin_dir=ELSEWHERE)
-    main = host.read(MAIN)
-    host.write(MAIN, "this is no TOML [")
-    removed = host.uninstall()
-    assert host.read(MAIN) == "this is no TOML ["
-    assert not (host.root / "opt/nodeseal").exists()
-    assert not (host.root / DROP_IN).exists()
-    assert main != before[MAIN][-1]
-    assert any("config.toml" in each for each in removed.left)
-
-
-def test_restart_that_fails_while_uninstalling_is_told_and_the_rest_goes(host: Host) -> None:
-    before = host.tree()
-    host.install(bin_dir=ELSEWHERE)
-    host.world.broken = lambda root: True
-    removed = host.uninstall()
-    assert not removed.restarted
-    assert "expected containerd to be back" in removed.left[0]
-    assert host.tree() == before
-
-
-def test_lost_copy_of_a_file_is_made_up_for(host: Host) -> None:
-    """What was kept of an edited file is gone: then our import is taken out."""
-    before = host.tree()
-    host.install(bin_dir=ELSEWHERE)
-    for path in (host.root / "var/lib/nodeseal/install").glob("before-*"):
-        path.unlink()
-    host.uninstall()
-    assert host.tree() == before
-
-
-def test_foreign_file_of_our_name_is_put_back(host: Host) -> None:
-    host.write(DROP_IN, "# somebody's\n")
-    (host.root / VERIFIERS).mkdir(parents=True)
-    before = host.tree()
-    host.install(bin_dir=ELSEWHERE)
-    assert "bin_dir" in host.read(DROP_IN)
-    host.uninstall()
-    assert host.tree() == before
 
 
 def test_something_else_under_our_name_in_the_folder_is_left_alone(host: Host) -> None:

@@ -4,8 +4,6 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -14,128 +12,20 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.reconciled import State
 from agent.errors import HostError
 from agent.modes import reconciling, turns
-from agent.modes.reconciling import THOROUGH, Reconciler
-from agent.modes.turns import Confirm, NoTurn, Taken, Tell
+from agent.modes.reconciling import THOROUGH
 from agent.wiring import pacing, steps
 from agent.wiring.planning import Changes
 from tests.modes.hosts import VERIFIERS, Host, make_host
+from tests.modes.keeping import HOUR, MAIN, NONE_ARE_RUN, Keeping, _quick, host, rewrite
 from tests.wiring.test_planning import IN_V3
 
-MAIN = "etc/containerd/config.toml"
+__all__ = ["_quick", "host"]
+
 OWN = "etc/containerd/conf.d/zzz-nodeseal.toml"
 LINK = f"{VERIFIERS}/00-nodeseal"
 TRIGGER = f"version = 3\n{IN_V3['discard_unpacked_layers']}"
-NONE_ARE_RUN = "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n"
-HOUR = 3600.0
 DATED = '{"state": "settled", "message": "", "since": 1e300, "looked": 1, "contested": [], "failures": 0}'
 COUNTED = DATED.replace("1e300", "1").replace("}", ', "attempts": {"mended": -1}}')
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes to the disk when is not what is tested here, nor how often it is looked."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr(reconciling, "LOOK", 5.0)
-
-
-class Told:
-    """A log that is kept."""
-
-    def __init__(self) -> None:
-        """Empty."""
-        self.lines: list[tuple[str, str, dict[str, object]]] = []
-
-    def info(self, event: str, **fields: object) -> None:
-        """Keep it."""
-        self.lines.append(("info", event, fields))
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Keep it."""
-        self.lines.append(("warning", event, fields))
-
-    def error(self, event: str, **fields: object) -> None:
-        """Keep it."""
-        self.lines.append(("error", event, fields))
-
-    def of(self, event: str) -> list[dict[str, object]]:
-        """The fields of each event of that name."""
-        return [fields for _, name, fields in self.lines if name == event]
-
-
-class Keeping:
-    """A host that is kept, and a clock that only sleeping moves; `at` is what happens when."""
-
-    def __init__(self, host: Host, *, taken: Taken | None = None, **asked: object) -> None:
-        """From second 0 on."""
-        self.host, self.log, self.now = host, Told(), 0.0
-        self.happens: list[tuple[float, Callable[[], object]]] = []
-        self._end = 0.0
-        self._began = host.world.clock
-        self.keeper = Reconciler(
-            HostFiles(str(host.root)),
-            host.world,
-            host.asked(**asked),
-            self.log,
-            taken=taken,
-            ended=lambda: self.now >= self._end,
-            clock=lambda: self.now,
-            random=lambda: 0.5,
-            sleep=self._sleep,
-        )
-
-    def _sleep(self, seconds: float) -> None:
-        assert seconds <= reconciling.LOOK
-        self.now += seconds
-        self.host.world.clock = self._began + self.now
-        for each in [each for each in self.happens if each[0] <= self.now]:
-            self.happens.remove(each)
-            each[1]()
-
-    def until(self, end: float) -> "Keeping":
-        """Run to that second."""
-        self._end = end
-        self.keeper.run()
-        return self
-
-    def at(self, when: float, what: Callable[[], object]) -> None:
-        """Have something happen."""
-        self.happens.append((when, what))
-
-    @property
-    def states(self) -> list[str]:
-        """The states, as they were told."""
-        return [str(each["state"]) for each in self.log.of("wiring")]
-
-    @property
-    def mended(self) -> list[object]:
-        """The paths of each attempt."""
-        return [each["paths"] for each in self.log.of("mending")]
-
-    def said(self) -> str:
-        """The message of the last state."""
-        return str(self.log.of("wiring")[-1]["message"])
-
-
-@pytest.fixture
-def host(tmp_path: pathlib.Path) -> Host:
-    """One of Debian's, with a setting of ours that a file of ours has, in force since a restart an hour ago."""
-    host = make_host(tmp_path)
-    host.write(MAIN, NONE_ARE_RUN)
-    host.install()
-    assert host.world.restarts == ["containerd.service"]
-    host.world.clock += HOUR
-    return host
-
-
-def rewrite(host: Host, text: str = NONE_ARE_RUN, *, restart: bool = False) -> Callable[[], None]:
-    """What a cloud's agent does."""
-
-    def doing() -> None:
-        host.write(MAIN, text)
-        if restart:
-            host.world.restart("by its agent")
-
-    return doing
 
 
 def test_where_nothing_happens_nothing_is_written_and_the_proof_is_repeated(host: Host) -> None:
@@ -397,75 +287,6 @@ def test_node_that_can_not_verify_is_left_alone(tmp_path: pathlib.Path) -> None:
     assert (keeping.states, keeping.mended) == (["unsupported"], [])
     assert not (host.root / "run/nodeseal").exists()
     assert host.tree() == before
-
-
-def in_turns(*, fails: int = 0) -> tuple[Taken, list[str]]:
-    """Turns, the first few of which do not come."""
-    left, seen = [fails], list[str]()
-
-    @contextmanager
-    def taken(tell: Tell) -> Iterator[Confirm]:
-        if left[0]:
-            left[0] -= 1
-            raise NoTurn("got no turn to restart in 1800 s: n2 has it; nothing was changed")
-        seen.append("taken")
-        yield lambda: seen.append("confirmed")
-        seen.append("given back")
-
-    return taken, seen
-
-
-def test_restarts_are_in_turn_and_a_turn_that_does_not_come_is_no_failure(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reconciling, "LOOK", 30.0)
-    taken, seen = in_turns(fails=6)
-    keeping = Keeping(host, taken=taken)
-    keeping.at(100, rewrite(host, restart=True))
-    keeping.until(200)
-    assert keeping.states == ["settled", "waiting"]
-    assert "n2 has it" in keeping.said()
-    assert host.read(MAIN) == NONE_ARE_RUN
-    keeping.until(30000)
-    assert seen == ["taken", "confirmed", "given back"]
-    assert keeping.states[-1] == "settled"
-    assert keeping.keeper.stands
-    assert keeping.keeper.stands.attempts == {"mended": 1, "failed": 0, "noTurn": 6}
-
-
-def test_turn_that_is_waited_for_is_what_is_said_meanwhile(host: Host) -> None:
-    said: list[reconciled.Reconciled | None] = []
-
-    @contextmanager
-    def taken(tell: Tell) -> Iterator[Confirm]:
-        tell("waiting for this node's turn to restart: n2 has it")
-        said.append(reconciled.read(str(host.root)))
-        yield lambda: None
-        tell("the turn could not be given back")
-
-    keeping = Keeping(host, taken=taken)
-    keeping.at(10, rewrite(host, restart=True))
-    keeping.until(60)
-    (meanwhile,) = said
-    assert meanwhile
-    assert (meanwhile.state, meanwhile.message) == ("waiting", "waiting for this node's turn to restart: n2 has it")
-    assert keeping.states == ["settled", "waiting", "settled"]
-    assert {"said": "the turn could not be given back"} in keeping.log.of("install")
-
-
-def test_k0s_whose_files_restart_it_is_not_written_before_an_hour_is_over(tmp_path: pathlib.Path) -> None:
-    host = make_host(tmp_path, "k0s")
-    keeping = Keeping(host, bin_dir="/srv/verifiers").until(30)
-    assert host.world.restarts == ["by itself"]
-    own = next(host.root.rglob("zzz-nodeseal.toml"))
-    keeping.at(40, own.unlink)
-    keeping.until(2000)
-    assert keeping.states[-1] == "restartPending"
-    assert not own.exists()
-    keeping.until(4000)
-    assert own.exists()
-    assert host.world.restarts == ["by itself"] * 2
-    assert keeping.states[-1] == "settled"
 
 
 def test_what_is_said_can_be_read_while_it_runs_and_is_gone_afterwards(host: Host) -> None:

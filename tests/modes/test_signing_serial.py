@@ -17,7 +17,7 @@ from agent.config.dialect import Node
 from agent.config.serialform import Applied
 from agent.errors import ConfigurationError, Exit, HostError
 from agent.modes import config, signing
-from tests.adapters.test_snapshots import _interrupted
+from tests.adapters.test_snapshots_interrupted import interrupted
 from tests.modes.signed import OURS, apply, ask, check, folder, root, serial_in_force, sign, write
 from tests.trust.test_signedconfiguration import public
 
@@ -118,7 +118,7 @@ def _killed_at(step: int, publish: Callable[[], object]) -> bool:
     child = os.fork()
     if child == 0:
         with pytest.MonkeyPatch.context() as patch:
-            _interrupted(step, lambda: os.kill(os.getpid(), signal.SIGKILL), patch)
+            interrupted(step, lambda: os.kill(os.getpid(), signal.SIGKILL), patch)
             publish()
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
