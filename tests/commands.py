@@ -27,6 +27,14 @@ class Done(NamedTuple):
         return self.stderr.decode("utf-8", "replace")
 
 
+class Said(NamedTuple):
+    """How a command that ran in this process ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
 def run(
     command: Sequence[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None, seconds: float = 60
 ) -> Done:

@@ -50,6 +50,10 @@ class Told:
         """The fields of every event of that name."""
         return [fields for _, name, fields in self.events if name == event]
 
+    def count(self, event: str) -> int:
+        """How often it was told."""
+        return len(self.of(event))
+
 
 @asynccontextmanager
 async def warm_door(root: pathlib.Path) -> AsyncIterator[WarmDoor]:

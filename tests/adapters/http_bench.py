@@ -1,6 +1,9 @@
-"""A registry client over either transport, and everything that tests ask it."""
+"""A registry client over either transport, everything that tests ask it, and the registry that it asks."""
 
 import time
+from typing import Iterator
+
+import pytest
 
 from agent.adapters.inline import run
 from agent.adapters.registry import RegistryClient
@@ -41,3 +44,24 @@ class Bench:
     def resolve(self, tag: str = "1") -> Descriptor:
         """Resolve a tag."""
         return run(self.client.resolve(Reference(self.repository, tag, None)))
+
+
+@pytest.fixture(params=transports.KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which transport."""
+    return str(request.param)
+
+
+@pytest.fixture
+def registry() -> Iterator[RegistrySimulator]:
+    """A registry that asks for tokens: so there is a credential that could leak."""
+    with RegistrySimulator(asks_for_token=True) as running:
+        yield running
+
+
+@pytest.fixture
+def bench(kind: str, registry: RegistrySimulator) -> Iterator[Bench]:
+    """A client with time enough."""
+    made = Bench(kind, registry, 20)
+    yield made
+    made.transport.close()

@@ -13,27 +13,16 @@ import pytest
 from agent.errors import Cause, DigestMismatch, LimitExceeded, Malformed, Unavailable
 from agent.model.descriptor import Descriptor
 from agent.model.manifest import IMAGE_INDEX, IMAGE_MANIFEST
-from tests.adapters import transports
-from tests.adapters.http_bench import PATH, TYPE, Bench
+from tests.adapters.http_bench import PATH, TYPE, Bench, bench, kind, registry
 from tests.simulators import misbehaviour as does
 from tests.simulators.registry import RegistrySimulator
+
+__all__ = ["bench", "kind", "registry"]
+
 
 DEADLINE = 0.6
 MEMORY = 24 << 20
 """What one request may take, in bytes: a page of 4 MiB as bytes, as text and as JSON values."""
-
-
-@pytest.fixture(params=transports.KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Which transport."""
-    return str(request.param)
-
-
-@pytest.fixture
-def registry() -> Iterator[RegistrySimulator]:
-    """A registry that asks for tokens: so there is a credential that could leak."""
-    with RegistrySimulator(asks_for_token=True) as running:
-        yield running
 
 
 @pytest.fixture
@@ -42,14 +31,6 @@ def image(registry: RegistrySimulator) -> Descriptor:
     pushed = registry.push_image(PATH, "1")
     registry.attach(PATH, pushed, TYPE, b"signature")
     return pushed
-
-
-@pytest.fixture
-def bench(kind: str, registry: RegistrySimulator) -> Iterator[Bench]:
-    """A client with time enough."""
-    made = Bench(kind, registry, 20)
-    yield made
-    made.transport.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ checklist of hostile inputs (13 to 15).
 
 import time
 from contextlib import suppress
-from typing import Iterator
 
 import pytest
 
@@ -17,38 +16,18 @@ from agent.model.digest import Digest
 from agent.model.reference import Repository
 from agent.registry.messages import Request
 from agent.registry.urls import Origin, Url
-from tests.adapters import transports
-from tests.adapters.http_bench import PATH, Bench
+from tests.adapters.http_bench import PATH, Bench, bench, kind, registry
 from tests.simulators import misbehaviour as does
 from tests.simulators.network import NetworkSimulator
 from tests.simulators.registry import TOKEN, RegistrySimulator
 
-
-@pytest.fixture(params=transports.KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Which transport."""
-    return str(request.param)
-
-
-@pytest.fixture
-def registry() -> Iterator[RegistrySimulator]:
-    """A registry that asks for tokens: so there is a credential that could leak."""
-    with RegistrySimulator(asks_for_token=True) as running:
-        yield running
+__all__ = ["bench", "kind", "registry"]
 
 
 @pytest.fixture
 def image(registry: RegistrySimulator) -> Descriptor:
     """An image."""
     return registry.push_image(PATH, "1")
-
-
-@pytest.fixture
-def bench(kind: str, registry: RegistrySimulator) -> Iterator[Bench]:
-    """A client with time enough."""
-    made = Bench(kind, registry, 20)
-    yield made
-    made.transport.close()
 
 
 # 13: throttling and loops

@@ -12,7 +12,10 @@ from tests.conformance import client
 from tests.conformance.rows import ARTIFACT, DIFFERENCES, ROWS, by_identity, by_key, written
 from tests.signing_cosign import public_pem
 from tests.sigstore_cases import CASES, DIGEST
-from tests.testbed.tools import Tools, fetch, unavailable
+from tests.testbed.nodes import tools
+from tests.testbed.tools import Tools
+
+__all__ = ["tools"]
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "keyless.md"
 PROGRAM = pathlib.Path(__file__).with_name("sigstore_client")
@@ -90,15 +93,6 @@ def test_program_answers_with_its_exit_code(folder: pathlib.Path) -> None:
     refused = run([str(PROGRAM), *words(folder)], environment=environment)
     assert refused.code == 1
     assert "signed with a key" in refused.err
-
-
-@pytest.fixture(scope="module")
-def tools() -> Tools:
-    """cosign among them."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    return fetch()
 
 
 @pytest.mark.real

@@ -21,17 +21,10 @@ from agent.model.descriptor import Descriptor
 from agent.model.record import Record
 from agent.modes.config import load_for_person
 from agent.rules.ruleset import Denied
+from tests.commands import Said
 from tests.frozen.program import descriptor, plugin_words
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators.registry import RegistrySimulator
-
-
-class Told(NamedTuple):
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
 
 
 class Glass:
@@ -43,12 +36,12 @@ class Glass:
         self.file = root / BREAK_GLASS
         self._capsys = capsys
 
-    def __call__(self, *words: object) -> Told:
+    def __call__(self, *words: object) -> Said:
         """Run one of its commands."""
         with pytest.raises(SystemExit) as ended:
             cli.main(["nodeseal", "break-glass", *map(str, words), "--root", str(self.root)])
         assert isinstance(ended.value.code, int)
-        return Told(ended.value.code, *self._capsys.readouterr())
+        return Said(ended.value.code, *self._capsys.readouterr())
 
     def on(self, pattern: str, length: str = "2h", reason: str = "INC-4711") -> str:
         """Switch it on; its id."""

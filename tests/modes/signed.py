@@ -5,7 +5,7 @@ import contextlib
 import io
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -13,6 +13,7 @@ from agent import cli
 from agent.adapters.nodestate import BOOTSTRAP
 from agent.adapters.snapshots import SnapshotStore
 from agent.config import bootstrap, dialectschema
+from tests.commands import Said
 from tests.config.support import GOOD
 from tests.signing import key, usual_signer
 from tests.trust.test_signedconfiguration import public, signed
@@ -20,20 +21,12 @@ from tests.trust.test_signedconfiguration import public, signed
 OURS, OLD_KEY, STRANGER = key("P-256", 21), key("Ed25519", 22), key("P-256", 23)
 
 
-class Result(NamedTuple):
-    """How the program ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run(*words: str) -> Result:
+def run(*words: str) -> Said:
     """Run the program in this process."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as caught:
         cli.main(["nodeseal", *words])
-    return Result(int(str(caught.value.code)), out.getvalue(), err.getvalue())
+    return Said(int(str(caught.value.code)), out.getvalue(), err.getvalue())
 
 
 def ask(root: Path, *keys: str) -> None:
@@ -63,12 +56,12 @@ def sign(folder: Path, *keys: Any, content: bytes | None = None) -> Path:
     return folder
 
 
-def apply(folder: Path, root: Path) -> Result:
+def apply(folder: Path, root: Path) -> Said:
     """`config apply`."""
     return run("config", "apply", str(folder), "--root", str(root))
 
 
-def check(folder: Path, root: Path) -> Result:
+def check(folder: Path, root: Path) -> Said:
     """`config check`."""
     return run("config", "check", str(folder), "--root", str(root))
 

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from agent.modes import node as nodes
 from agent.rules import precedence
 from agent.rules.breakglass import MOST_OPEN, BreakGlass
 from tests.adapters.test_nodestate import BAD
-from tests.modes.glass import Glass, Node, node_under
+from tests.modes.glass import Glass, Node
 from tests.modes.test_node import write_bootstrap
 
 ON = ("on", "--for", "2h", "--image", "r.example/**", "--reason", "INC-4711")
@@ -31,13 +30,6 @@ ON = ("on", "--for", "2h", "--image", "r.example/**", "--reason", "INC-4711")
 def glass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Glass:
     """The commands, under an empty root."""
     return Glass(tmp_path, capsys)
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    """A node under the same root."""
-    with node_under(tmp_path) as found:
-        yield found
 
 
 def passes(glass: Glass, image: str = "r.example/x@sha256:" + "5" * 64) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool
 from agent.modes import letin
 from agent.rules.rule import Enforcement
-from tests.modes.glass import Glass, Node, node_under
+from tests.modes.glass import Glass, Node
 from tests.modes.test_breakglass_ending import configured
 from tests.simulators import misbehaviour
 
@@ -21,13 +20,6 @@ from tests.simulators import misbehaviour
 def glass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Glass:
     """The commands, under one root."""
     return Glass(tmp_path, capsys)
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    """A node under the same root."""
-    with node_under(tmp_path) as found:
-        yield found
 
 
 def verified(glass: Glass, *words: str) -> dict[str, tuple[str, str]]:

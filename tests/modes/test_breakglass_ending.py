@@ -1,7 +1,6 @@
 """`nodeseal break-glass off` and `list`: which ones are ended, what is shown of them, and of the configuration's."""
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from agent.adapters.spool import FOLDER
 from agent.config.config import Config
 from agent.rules.breakglass import BreakGlass
 from agent.rules.ruleset import ConfiguredBreakGlass
-from tests.modes.glass import Glass, Node, node_under
+from tests.modes.glass import Glass, Node
 from tests.modes.test_node import CONFIG
 from tests.signing import write_config
 
@@ -26,13 +25,6 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 def glass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Glass:
     """The commands, under an empty root."""
     return Glass(tmp_path, capsys)
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    """A node under the same root."""
-    with node_under(tmp_path) as found:
-        yield found
 
 
 def on_now(glass: Glass) -> list[str]:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,7 +21,7 @@ from agent.adapters.telemetry import open_log
 from agent.modes import daemon
 from agent.modes.source import Source
 from tests.forked import Forked
-from tests.modes.glass import Node, node_under
+from tests.modes.glass import Node
 from tests.signing import usual_signer, write_config
 
 
@@ -62,13 +61,6 @@ class Running:
         self.process.send_signal(number)
         self.process.wait()
         return [json.loads(line) for line in self._log.read_text().splitlines()]
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Iterator[Node]:
-    """A node of the test's own."""
-    with node_under(tmp_path) as node:
-        yield node
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

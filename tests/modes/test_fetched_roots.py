@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import pytest
 
-from agent import cli
 from agent.adapters import rootnotes
 from agent.adapters.nodestate import BOOTSTRAP, NodeState
 from agent.adapters.snapshots import SnapshotStore
@@ -24,12 +23,15 @@ from agent.modes.publishing import Publisher
 from agent.registry.urls import Url
 from tests import signing_sigstore as sigstore
 from tests.modes.clustered import Given, platform
+from tests.modes.fetching import Command, command, root
 from tests.signing_sigstore import Instance
 from tests.simulators.certificates import Authority
 from tests.simulators.keyserver import KeyServer
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.tufrepository import TufMirror, TufRepository, in_days
 from tests.warm import Told
+
+__all__ = ["command", "root"]
 
 OLD, NEW = sigstore.instance(0), sigstore.instance(1)
 
@@ -53,31 +55,6 @@ def registry() -> Iterator[RegistrySimulator]:
     """A registry."""
     with RegistrySimulator() as registry:
         yield registry
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A node that may ask itself."""
-    bootstrap = tmp_path / BOOTSTRAP
-    bootstrap.parent.mkdir(parents=True)
-    bootstrap.write_text(json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", "floor": {"localKeys": True}}))
-    return tmp_path
-
-
-Command = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def command(root: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a command on the node: its exit code, and all that it said."""
-
-    def call(*words: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["nodeseal", *words, "--root", str(root)])
-        out = capsys.readouterr()
-        return int(str(ended.value.code)), out.out + out.err
-
-    return call
 
 
 def write(root: Path, served: TufMirror, *, until: bytes | None = None, **entry: object) -> Path:

@@ -11,7 +11,6 @@ from typing import Any
 import anyio
 import pytest
 
-from agent import cli
 from agent.adapters.inline import run
 from agent.adapters.keystore import KeyStore
 from agent.adapters.nodestate import BOOTSTRAP, FETCHED, NodeState, moment
@@ -28,10 +27,13 @@ from agent.modes.publishing import Publisher
 from agent.registry.urls import Url
 from agent.rules.breakglass import Moment
 from tests.formats.support import request
+from tests.modes.fetching import Command, command, root
 from tests.signing import usual_signer, write_config
 from tests.simulators.certificates import Authority
 from tests.simulators.keyserver import KeyServer
 from tests.warm import Told
+
+__all__ = ["command", "root"]
 
 FIRST, SECOND = usual_signer(), usual_signer("second.example.com", number=9)
 BOTH = FIRST.root_pem + SECOND.root_pem
@@ -51,15 +53,6 @@ def server(ca: Authority) -> Iterator[KeyServer]:
         yield server
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A node that lets keys be fetched from itself."""
-    bootstrap = tmp_path / BOOTSTRAP
-    bootstrap.parent.mkdir(parents=True)
-    bootstrap.write_text(json.dumps({"apiVersion": "nodeseal.dev/v1alpha1", "floor": {"localKeys": True}}))
-    return tmp_path
-
-
 def write(root: Path, server: KeyServer, ca: Authority, **provider: str) -> Path:
     """A configuration whose signers are fetched."""
     folder = write_config(root / "config", b"")
@@ -74,19 +67,6 @@ def write(root: Path, server: KeyServer, ca: Authority, **provider: str) -> Path
     value["keyManagementProvider"] = {"plugins": [given]}
     (folder / "config.json").write_text(json.dumps(value))
     return folder
-
-
-@pytest.fixture
-def command(root: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Runs a command on the node: its exit code, and all that it said."""
-
-    def call(*words: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            cli.main(["nodeseal", *words, "--root", str(root)])
-        out = capsys.readouterr()
-        return int(str(ended.value.code)), out.out + out.err
-
-    return call
 
 
 def in_force(root: Path) -> Config:
@@ -109,9 +89,6 @@ def age(root: Path, seconds: float) -> None:
     state = NodeState(str(root))
     ago = Moment(moment().wall - timedelta(seconds=seconds), 0.0, "")
     state.note_fetched(dict.fromkeys(state.fetched(), ago))
-
-
-Command = Callable[..., tuple[int, str]]
 
 
 def test_keys_are_fetched_when_a_configuration_is_put_in_force(

@@ -26,7 +26,7 @@ from agent.model.record import Record
 from agent.modes.config import load_for_person
 from agent.modes.watch import METRICS
 from agent.rules.breakglass import BreakGlass
-from tests.modes.glass import Node, node_under
+from tests.modes.glass import Node
 from tests.modes.test_daemon import Running
 from tests.observed import families, page, until, value
 from tests.signing import usual_signer, write_config
@@ -61,13 +61,6 @@ def observed(root: pathlib.Path, *words: str) -> Iterator[Running]:
     with Running(root, *(ANY if "--metrics" not in words else ()), *words) as running:
         yield running
         assert not [event for event in running.stopped() if event["event"] == "bug"]
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Iterator[Node]:
-    """A node of the test's own."""
-    with node_under(tmp_path) as node:
-        yield node
 
 
 def pull(node: Node, name: str) -> str:

@@ -18,32 +18,9 @@ from agent.modes.config import Findings, put_in_force
 from agent.modes.keys import Keys
 from agent.modes.publishing import Publisher
 from tests.signing import usual_signer, write_config
+from tests.warm import Told
 
 SIGNER, OTHER = usual_signer(), usual_signer("other.example.com", number=4)
-
-
-class Log:
-    """`ports.Log` that keeps what was told."""
-
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self.told: list[tuple[str, str, dict[str, object]]] = []
-
-    def info(self, event: str, **fields: object) -> None:
-        """See `ports.Log.info`."""
-        self.told.append(("info", event, fields))
-
-    def warning(self, event: str, **fields: object) -> None:
-        """See `ports.Log.warning`."""
-        self.told.append(("warning", event, fields))
-
-    def error(self, event: str, **fields: object) -> None:
-        """See `ports.Log.error`."""
-        self.told.append(("error", event, fields))
-
-    def count(self, event: str) -> int:
-        """How often it was told."""
-        return sum(told == event for _, told, _ in self.told)
 
 
 class Following:
@@ -53,7 +30,7 @@ class Following:
         """Not yet."""
         self.root = root
         self.folder = root / "config"
-        self.log = Log()
+        self.log = Told()
         self.bugs: list[Exception] = []
         self.publisher = Publisher(str(self.folder), str(root), self.log, self.bugs.append, {})
 
@@ -98,10 +75,10 @@ def test_configuration_is_in_force_before_it_is_followed(following: Following) -
     write_config(following.folder, SIGNER.root_pem)
     anyio.run(following.publisher.publish)
     assert following.generation()
-    assert following.log.told[-1][1:] == (
+    assert following.log.events[-1][1:] == (
         "configuration in force", {"path": str(following.folder), "generation": following.generation()},
     )  # fmt: skip
-    assert [event for level, event, _ in following.log.told if level == "warning"] == ["configuration warning"]
+    assert [event for level, event, _ in following.log.events if level == "warning"] == ["configuration warning"]
 
 
 def test_change_is_in_force_soon_and_what_does_not_change_is_not_published_again(following: Following) -> None:
@@ -153,10 +130,10 @@ def test_what_can_not_be_used_changes_nothing_and_is_told_once(following: Follow
         write_config(following.folder, SIGNER.root_pem)
         await following.until(lambda: following.log.count("configuration in force") == 2)
         (following.folder / "config.json").write_text("{")
-        await following.until(lambda: following.log.told[-1][1] == "configuration refused")
+        await following.until(lambda: following.log.events[-1][1] == "configuration refused")
 
     following.run(change)
-    level, _, fields = following.log.told[-1]
+    level, _, fields = following.log.events[-1]
     assert (level, fields["next_step"]) == ("error", "the configuration in force stays")
     assert following.bugs == []
 

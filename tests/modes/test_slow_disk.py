@@ -1,9 +1,8 @@
 """A disk that is slow, or hangs, costs whoever needs it: nobody else's pull waits, and the event loop goes on."""
 
-import pathlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +14,7 @@ from agent.adapters.beside import Beside
 from agent.adapters.queued_log import QueuedLog
 from agent.modes import node as nodes
 from agent.modes import warm
-from tests.modes.glass import Node, node_under
+from tests.modes.glass import Node
 from tests.modes.warmdoor import Asker, Said, asking
 from tests.warm import Told
 
@@ -24,13 +23,6 @@ SLOW = 0.8
 
 QUICK = 0.4
 """Seconds in which an answer comes that waits for no disk, on a busy machine."""
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Iterator[Node]:
-    """A node of the test's own."""
-    with node_under(tmp_path) as node:
-        yield node
 
 
 def slowly(function: Callable[..., Any], seconds: float = SLOW) -> Callable[..., Any]:

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,19 +10,12 @@ from agent.adapters import ipc
 from agent.cluster.nodes import CONDITION
 from agent.rules.lists import BUILT_IN
 from tests.modes.clustered import daemon, until
-from tests.modes.glass import Node, node_under
+from tests.modes.glass import Node
 from tests.simulators.cri import CriSimulator
 from tests.simulators.kube import KubeSimulator
 
 KEY = "nodeseal.dev/agent-not-ready"
 OURS, OTHER = {"key": KEY, "effect": "NoSchedule"}, {"key": "other", "effect": "NoSchedule"}
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Iterator[Node]:
-    """A node with a configuration."""
-    with node_under(tmp_path) as node:
-        yield node
 
 
 def test_node_that_joins_is_proved_swept_and_released(node: Node, tmp_path: pathlib.Path) -> None:

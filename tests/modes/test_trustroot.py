@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -18,18 +18,11 @@ from agent.errors import HostError
 from agent.modes import trustroot
 from agent.trust import trustedroot_document
 from tests.adapters.test_tufrepository import FIRST, SECOND
+from tests.commands import Said
 from tests.signing_sigstore import instance
 from tests.simulators.certificates import Authority
 from tests.simulators.keyserver import KeyServer
 from tests.simulators.tufrepository import TufMirror, TufRepository, in_days, slow
-
-
-class Said(NamedTuple):
-    """What a command said."""
-
-    code: int
-    out: str
-    err: str
 
 
 class World:

@@ -11,6 +11,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.model.descriptor import Descriptor
 from agent.modes.config import load_for_person
 from agent.rules.ruleset import Denied
+from tests.commands import Said
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators import misbehaviour
 from tests.simulators.registry import RegistrySimulator
@@ -43,14 +44,6 @@ def setting(tmp_path: pathlib.Path) -> Iterator[Setting]:
         yield Setting(registry, signed, unsigned, config, tmp_path / "root")
 
 
-class Told(NamedTuple):
-    """How the command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def verify(capsys: pytest.CaptureFixture[str]) -> "Verify":
     """Runs the command."""
@@ -64,12 +57,12 @@ class Verify:
         """What it prints is read from `capsys`."""
         self._capsys = capsys
 
-    def __call__(self, *words: object) -> Told:
+    def __call__(self, *words: object) -> Said:
         """Run it."""
         with pytest.raises(SystemExit) as ended:
             cli.main(["nodeseal", "verify", *map(str, words)])
         assert isinstance(ended.value.code, int)
-        return Told(ended.value.code, *self._capsys.readouterr())
+        return Said(ended.value.code, *self._capsys.readouterr())
 
 
 def test_signed_image_is_allowed_under_the_configuration_in_force(setting: Setting, verify: Verify) -> None:

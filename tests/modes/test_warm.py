@@ -1,13 +1,12 @@
 """The daemon's door: the child's answers, and one verification for many who wait."""
 
 import json
-import pathlib
 import shutil
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import anyio
@@ -24,17 +23,10 @@ from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
 from agent.rules.rule import Default
 from tests.frozen.program import descriptor, plugin_words
-from tests.modes.glass import Node, node_under
+from tests.modes.glass import Node
 from tests.modes.warmdoor import Asker, Said, asking, door_of
 from tests.simulators import misbehaviour
 from tests.simulators.registry import Handler
-
-
-@pytest.fixture
-def node(tmp_path: pathlib.Path) -> Iterator[Node]:
-    """A node of the test's own."""
-    with node_under(tmp_path) as node:
-        yield node
 
 
 class Caught:

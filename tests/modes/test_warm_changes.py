@@ -13,10 +13,8 @@ from agent.modes import node as node_mode
 from agent.modes import warm
 from agent.rules.ruleset import Denied
 from tests.modes.glass import Node
-from tests.modes.test_warm import bootstrapped, node
+from tests.modes.test_warm import bootstrapped
 from tests.modes.warmdoor import Asker, Said, asking
-
-__all__ = ["node"]
 
 
 def denied(node: Node) -> None:

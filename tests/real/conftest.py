@@ -13,8 +13,9 @@ from tests.simulators.responder import Responder
 from tests.testbed.inside import Inside
 from tests.testbed.node import Node
 from tests.testbed.nodes import node as node
+from tests.testbed.nodes import tools as tools
+from tests.testbed.nodes import tools_or_skip
 from tests.testbed.signatures import Signer
-from tests.testbed.tools import fetch, unavailable
 
 
 class Sealed(NamedTuple):
@@ -30,10 +31,7 @@ class Sealed(NamedTuple):
 @pytest.fixture(scope="session")
 def sealed() -> Iterator[Sealed]:
     """A node under Nodeseal; `notation` on it trusts the same signer under the same policy."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    with Node(fetch()) as node:
+    with Node(tools_or_skip()) as node:
         trusted, stranger = Signer(node, "build.example.com"), Signer(node, "stranger.example.net")
         program = Program(node.root)
         config = node.work / "config"

@@ -9,8 +9,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import pytest
-
 from agent.model.descriptor import Descriptor
 from tests.frozen.program import Program
 from tests.signing_cosign import Layer, bundle_manifest, manifest
@@ -19,7 +17,6 @@ from tests.simulators.registry import RegistrySimulator
 from tests.simulators.responder import Responder
 from tests.simulators.sigstore import TIMESTAMPS, identity_token, services
 from tests.testbed.cosign import Cosign
-from tests.testbed.tools import Tools, fetch, unavailable
 
 SIGNATURES, ATTESTATIONS = "sig", "att"
 """What cosign's tags end with."""
@@ -87,14 +84,6 @@ class Served:
             verb, "--yes", *signer, "--signing-config", str(self._services), "--trusted-root", str(self.root),
             "--allow-http-registry", *words, image,
         )  # fmt: skip
-
-
-def tools() -> Tools:
-    """cosign among them; skips the test where they are not to be had."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    return fetch()
 
 
 def repository_of(prefix: str, name: str) -> str:

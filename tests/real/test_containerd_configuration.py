@@ -14,21 +14,12 @@ from agent.wiring.merging import Merged, from_dump, merge
 from agent.wiring.planning import Changes, Options, node, plan, resulting, unexpected
 from agent.wiring.version import Version, parse
 from tests.commands import Done, run
-from tests.testbed.tools import Tools, fetch, unavailable
+from tests.testbed.tools import Tools
 from tests.wiring.nodes import SAMPLES, Sample, facts, files_of, simple
 from tests.wiring.test_declared import APPLIED, applied
 from tests.wiring.test_planning import IN_V2, IN_V3
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def tools() -> Tools:
-    """The real ones."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    return fetch()
 
 
 class Asked:

@@ -16,7 +16,7 @@ from agent.formats.attestation import LAYERS_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from tests.frozen.program import Program
-from tests.real.cosigned import ATTESTATIONS, Court, repository_of, rule, tools, write_rules
+from tests.real.cosigned import ATTESTATIONS, Court, repository_of, rule, write_rules
 from tests.signing_cosign import (
     PROVENANCE,
     Layer,
@@ -29,6 +29,7 @@ from tests.signing_cosign import (
 )
 from tests.simulators.registry import RegistrySimulator
 from tests.testbed.cosign import BUNDLE, TAG, Cosign
+from tests.testbed.nodes import tools_or_skip
 
 pytestmark = pytest.mark.real
 
@@ -129,7 +130,7 @@ valid {{
 @pytest.fixture(scope="module")
 def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
     """In session for all cases: what is made here by one key, what the real cosign makes by another."""
-    found, folder = tools(), tmp_path_factory.mktemp("court")
+    found, folder = tools_or_skip(), tmp_path_factory.mktemp("court")
     with RegistrySimulator() as registry:
         cosign = Cosign.here(found, folder, "own")
         configuration = folder / "config"

@@ -20,7 +20,7 @@ from agent.formats.cosign_layer import SIGNATURE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from tests.frozen.program import Program
-from tests.real.cosigned import Court, repository_of, rule, tools, write_rules
+from tests.real.cosigned import Court, repository_of, rule, write_rules
 from tests.signing import usual_signer
 from tests.signing_cosign import (
     Layer,
@@ -34,6 +34,7 @@ from tests.signing_cosign import (
 )
 from tests.simulators.registry import RegistrySimulator
 from tests.testbed.cosign import BUNDLE, LAYOUTS, REFERRER, Cosign
+from tests.testbed.nodes import tools_or_skip
 
 pytestmark = pytest.mark.real
 
@@ -213,7 +214,7 @@ def configuration(folder: pathlib.Path, host: str, kinds: tuple[str, ...]) -> pa
 @pytest.fixture(scope="module")
 def court(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Court]:
     """In session for all cases."""
-    found, folder = tools(), tmp_path_factory.mktemp("court")
+    found, folder = tools_or_skip(), tmp_path_factory.mktemp("court")
     with RegistrySimulator() as registry:
         program = Program(folder / "host")
         program.apply(configuration(folder / "config", registry.host, KINDS))

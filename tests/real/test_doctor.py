@@ -11,19 +11,10 @@ from tests.commands import Done
 from tests.frozen.program import Program
 from tests.signing import usual_signer, write_config
 from tests.testbed.node import REGISTRY, Node
-from tests.testbed.tools import Tools, fetch, unavailable
+from tests.testbed.tools import Tools
 from tests.wiring.test_planning import IN_V3, V3
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def tools() -> Tools:
-    """The real ones."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    return fetch()
 
 
 class Patient(NamedTuple):

@@ -12,20 +12,11 @@ import pytest
 from agent import cli
 from agent.config import bootstrap, dialectschema
 from tests.signing import usual_signer, write_config
-from tests.testbed.tools import Tools, fetch, unavailable
+from tests.testbed.tools import Tools
 
 pytestmark = pytest.mark.real
 
 NO_SERVICES = {"mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json"}
-
-
-@pytest.fixture(scope="module")
-def tools() -> Tools:
-    """The unpacked tools."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    return fetch()
 
 
 def nodeseal(*words: str) -> tuple[object, str]:

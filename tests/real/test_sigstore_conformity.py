@@ -16,20 +16,11 @@ from tests.sigstore_bundles import ENVELOPES, IMAGE, OLDER, SAID
 from tests.sigstore_cases import CASES, DIFFERENCES, DIGEST, Made
 from tests.sigstore_layers import LAYERS
 from tests.simulators.registry import RegistrySimulator
-from tests.testbed.tools import Tools, fetch, unavailable
+from tests.testbed.tools import Tools
 
 pytestmark = pytest.mark.real
 
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "keyless.md"
-
-
-@pytest.fixture(scope="module")
-def tools() -> Tools:
-    """cosign among them."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    return fetch()
 
 
 BUNDLES = {

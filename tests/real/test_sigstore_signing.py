@@ -15,11 +15,12 @@ from agent.model.descriptor import Descriptor
 from tests import signing_sigstore as sigstore
 from tests.conformance.rows import by_identity
 from tests.frozen.program import Program
-from tests.real.cosigned import Court, Served, rule, tools, write_rules
+from tests.real.cosigned import Court, Served, rule, write_rules
 from tests.signing_cosign import bundle, bundle_manifest, statement
 from tests.simulators.registry import RegistrySimulator
 from tests.simulators.responder import Responder
 from tests.testbed.cosign import Cosign
+from tests.testbed.nodes import tools_or_skip
 from tests.testbed.sigstore_python import ACCEPTS, REFUSES, Question, ask
 
 pytestmark = pytest.mark.real
@@ -62,7 +63,7 @@ class Workshop(NamedTuple):
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """In session for all tests."""
-    found, folder = tools(), tmp_path_factory.mktemp("workshop")
+    found, folder = tools_or_skip(), tmp_path_factory.mktemp("workshop")
     config = folder / "config"
     config.mkdir()
     listener = socket.create_server(("127.0.0.1", 0))

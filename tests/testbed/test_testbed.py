@@ -11,19 +11,13 @@ import pytest
 from tests.commands import processes_naming, run
 from tests.testbed.clock import MovedClock
 from tests.testbed.node import FAR_REGISTRY, REGISTRY, Node
+from tests.testbed.nodes import tools
 from tests.testbed.signatures import Signer, fallback_tag, list_unchanged, signature_of
-from tests.testbed.tools import Tools, ToolsMissing, checked, fetch, unavailable
+from tests.testbed.tools import Tools, ToolsMissing, checked
+
+__all__ = ["tools"]
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def tools() -> Tools:
-    """The real ones."""
-    reason = unavailable()
-    if reason:
-        pytest.skip(reason)
-    return fetch()
 
 
 @pytest.fixture(scope="module")
