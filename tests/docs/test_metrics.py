@@ -34,6 +34,16 @@ TARGET = {"instance", "job", "le"}
 _ROW = re.compile(r"^\| `((?:nodeseal|process)_\w+)` \| (\w+) \| (.*?) \| (.+) \|$")
 _PARTS = ("**Meaning.**", "**Check.**", "**Remedy.**")
 
+NOT_WATCHED = {
+    "nodeseal_cache_survey_timestamp_seconds",  # says how old the caches' figures are, for who looks at one node
+    "nodeseal_cluster_objects",  # `nodeseal_cluster_documents` has the same, by what came of them
+    "nodeseal_pods_followed",  # what was asked for
+    "nodeseal_pods",
+    "process_virtual_memory_bytes",  # what every process has
+    "process_start_time_seconds",
+    "process_max_fds",
+}
+"""What neither a panel nor an alert asks for."""
 
 NOT_FILLED = {
     "nodeseal_answers_total",  # nothing was pulled
@@ -131,6 +141,11 @@ def test_every_metric_that_is_asked_for_is_exposed(scrape: str) -> None:
     assert len(expressions()) > 60
     assert not [(where, name) for where, text in expressions() for name in asked(text).metrics - exposed]
     assert all(asked(text).metrics for _, text in expressions())
+
+
+def test_every_metric_is_on_the_dashboard_or_in_an_alert_unless_nobody_needs_to_watch_it() -> None:
+    watched = {re.sub(r"_bucket\Z", "", name) for _, text in expressions() for name in asked(text).metrics}
+    assert documented().keys() - watched == NOT_WATCHED
 
 
 def test_every_label_that_is_asked_for_is_one_of_its_metrics() -> None:
