@@ -25,8 +25,12 @@ _SHARE = 3 / 8
 TRIAL_SECONDS = 1.0
 """Longest evaluation where nobody waits for an image."""
 
+DOCUMENT_SECONDS = 5.0
+"""Longest look through one document of a configuration: a schema of the largest size takes one or two."""
+
 TRIALS_SECONDS = 10.0
-"""The same of all that are tried for one reading of configurations: nobody's holds up the others' for long."""
+"""The same of all policies that are tried for one reading of configurations, and of all documents that are looked
+through: nobody's hold up the others' for long."""
 
 MEMORY = 512 * 1024 * 1024
 """Most bytes of memory on top of what this process has mapped."""
@@ -56,11 +60,12 @@ def longest(within: float | None) -> float:
 
 
 class Trials:
-    """Tries policies out while configurations are checked, all of them in `TRIALS_SECONDS`."""
+    """Tries policies out, and looks through documents, while configurations are checked: `TRIALS_SECONDS` for each."""
 
     def __init__(self, seconds: float = TRIALS_SECONDS) -> None:
         """Nothing was tried yet."""
         self._left = seconds
+        self._left_for_documents = seconds
 
     def __call__(self, evaluate: Callable[[], bool]) -> bool:
         """What a policy says.  Raises `PolicyFault`."""
@@ -72,6 +77,20 @@ class Trials:
             return run(worker.run(evaluate))
         finally:
             self._left -= time.monotonic() - begun
+
+    def labour(self, work: Callable[[], bytes]) -> bytes:
+        """What `work` on some document of a configuration comes to.  Raises `LimitExceeded`."""
+        if self._left_for_documents <= 0:
+            raise LimitExceeded("documents: got no time that is left to look through them")
+        begun = time.monotonic()
+        try:
+            seconds = min(DOCUMENT_SECONDS, self._left_for_documents)
+            job = _Job("looking through the document", seconds, LABOUR_MEMORY, MAX_ANSWER)
+            return _done(job, lambda: _YES + work())[1:]
+        except PolicyFault as fault:
+            raise LimitExceeded(fault.message) from None
+        finally:
+            self._left_for_documents -= time.monotonic() - begun
 
 
 class ForkedWorker:

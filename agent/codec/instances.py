@@ -1,13 +1,13 @@
 """JSON documents under a JSON Schema: whether a document has the form that the schema asks for.
 
 Drafts 3 to 2020-12, by the jsonschema library.  The schema is the operator's, and is looked through when it is
-published: then nothing of it leads anywhere else.  The document is anybody's, and may take the library any time (a
-regular expression, a list of unique items): `check` is run where it can be ended.  `format` says nothing, as the
-standard has it; regular expressions are Python's.
+published, so that its author hears of what is wrong with it: that takes seconds if it is large (`work`), and is done
+where it can be ended.  The document is anybody's, and may take the library any time (a regular expression, a list of
+unique items): `check` is run there too.  `format` says nothing, as the standard has it; regular expressions are
+Python's.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -35,11 +35,11 @@ MAX_SCHEMA_VALUES = 20_000
 MAX_SLOW_SCHEMA_VALUES = 4_000
 """The same from draft 2019-09 on, of which the library takes ten times as long."""
 
+SLOW = MAX_SCHEMA_VALUES // MAX_SLOW_SCHEMA_VALUES
+"""How many values of another draft one from 2019-09 on counts for, as work."""
+
 MAX_MIXED = 128
 """Most elements of a list in a schema that are not all texts: each is compared with each other one."""
-
-REMEMBERED = 4
-"""Schemas that need not be looked through again: many verifiers may name one."""
 
 _SLOW = "://json-schema.org/draft/"  # where they are named; before it was draft-07
 
@@ -56,39 +56,41 @@ class FormDiffers(Malformed):
 
 
 def schema(content: bytes, where: str) -> Schema:
-    """A schema that can be used, with all that it refers to in it.  Raises `Malformed`, naming `where`."""
-    found = _read(content, where)
-    if isinstance(found, Malformed):
-        raise found
-    return found
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _read(content: bytes, where: str) -> Schema | Malformed:
-    """What `schema` returns or raises."""
-    try:
-        return _schema(content, where)
-    except Malformed as error:
-        return error
-    except RecursionError:
-        return LimitExceeded(f"{where}: got a schema nested too deeply")
-    except Exception as error:  # noqa: BLE001 - whatever libraries make of it: a URL, or an index, that is none
-        text = ascii(str(error))[1:-1][:_LONGEST]
-        return Malformed(f"{where}: got what can't be read ({text}); expected a JSON Schema")
-
-
-def _schema(content: bytes, where: str) -> Schema:
+    """A schema of a known draft and in bounds, as far as can be seen at once.  Raises `Malformed`, naming `where`."""
     value = strictjson.decode(content, where, limit=MAX_SCHEMA, most=MAX_SCHEMA_VALUES)
     if not isinstance(value, dict):
         raise Malformed(f"{where}: got {type(value).__name__}; expected an object, a JSON Schema")
-    dialect = value.get("$schema", Draft202012Validator.META_SCHEMA["$id"])
-    kind = validator_for({"$schema": dialect}, default=None) if isinstance(dialect, str) else None
-    if kind is None:
+    dialect = _dialect(value)
+    if _kind(dialect) is None:
         raise Malformed(f"{where}: $schema: got {ascii(dialect)[:80]}; expected a draft of JSON Schema, 3 to 2020-12")
-    if _SLOW in dialect:
+    if _SLOW in str(dialect):
         strictjson.decode(content, where, limit=MAX_SCHEMA, most=MAX_SLOW_SCHEMA_VALUES)
     if _most_mixed(value) > MAX_MIXED:
         raise LimitExceeded(f"{where}: got a list of many things; expected at most {MAX_MIXED}, or texts alone")
+    return value
+
+
+def work(given: Schema) -> int:
+    """How much it is to look through what `schema` has returned, in values: 20,000 take a second, or two."""
+    return _values(given) * (SLOW if _SLOW in str(_dialect(given)) else 1)
+
+
+def look_through(given: Schema, where: str) -> None:
+    """Check that what `schema` has returned can be used, with all that it refers to in it.  Raises `Malformed`."""
+    try:
+        _look_through(given, where)
+    except Malformed:
+        raise
+    except RecursionError:
+        raise LimitExceeded(f"{where}: got a schema nested too deeply") from None
+    except Exception as error:  # noqa: BLE001 - whatever libraries make of it: a URL, or an index, that is none
+        text = ascii(str(error))[1:-1][:_LONGEST]
+        raise Malformed(f"{where}: got what can't be read ({text}); expected a JSON Schema") from None
+
+
+def _look_through(value: Schema, where: str) -> None:
+    dialect = _dialect(value)
+    kind = _kind(dialect)
     try:
         kind.check_schema(value, format_checker=kind.FORMAT_CHECKER)
     except SchemaError as error:
@@ -101,7 +103,21 @@ def _schema(content: bytes, where: str) -> Schema:
     known = REGISTRY.with_resource(root, resource).crawl()  # once, not at each reference
     for reference in _references(resource, known.resolver(root)):
         raise Malformed(f"{where}: got a reference to {ascii(reference)[:80]}; expected all of it in this document")
-    return value
+
+
+def _values(value: object) -> int:
+    inside = value if isinstance(value, list) else list(value.values()) if isinstance(value, dict) else []
+    return 1 + sum(map(_values, inside))
+
+
+def _dialect(value: Schema) -> Any:
+    """What names the draft; the newest where nothing does."""
+    return value.get("$schema", Draft202012Validator.META_SCHEMA["$id"])
+
+
+def _kind(dialect: object) -> Any:
+    """The library's class for a draft, None if there is none."""
+    return validator_for({"$schema": dialect}, default=None) if isinstance(dialect, str) else None
 
 
 def _most_mixed(value: object) -> int:
@@ -112,7 +128,7 @@ def _most_mixed(value: object) -> int:
 
 
 def check(content: bytes, given: object, where: str) -> None:
-    """Check a document under a schema that `schema` has returned.  Raises `Malformed` or `FormDiffers`."""
+    """Check a document under what `schema` has returned.  Raises `Malformed` or `FormDiffers`."""
     value = strictjson.decode(content, where, limit=MAX_SIZE, most=MAX_VALUES)
     under = cast("Schema", given)
     kind = validator_for(under, default=Draft202012Validator)
@@ -120,6 +136,11 @@ def check(content: bytes, given: object, where: str) -> None:
         error = next(kind(under, registry=REGISTRY).iter_errors(value), None)
     except Unresolvable:
         raise Malformed(f"{where}: got a schema that leads elsewhere; expected all of it in one document") from None
+    except RecursionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever the library makes of a schema that nobody looked through
+        text = f"got a schema that can't be used ({type(error).__name__}); expected what its draft takes"
+        raise Malformed(f"{where}: {text}") from None
     if error is not None:
         place = "/".join(map(str, error.absolute_path)) or "the document"
         got = f"something else at {ascii(place)[1:-1][:_LONGEST]}"

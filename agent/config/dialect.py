@@ -18,6 +18,7 @@ from agent.config.dialectschema import LEAST_AGE, MAX_PATTERNS, MAX_SEGMENTS
 from agent.config.lists import Lists, read_lifetimes, read_staleness
 from agent.config.plugins import VerifierEntry, at
 from agent.config.programs import Trial
+from agent.config.sources import Labour
 from agent.errors import Cause, Problem, UsageError
 from agent.model.documents import Documents
 from agent.model.reference import Reference
@@ -49,7 +50,8 @@ class Node(NamedTuple):
 
     `fetched` is what it has of key providers' sources: the content, or why there is none; None where nobody fetches.
     `needs` are the images that it needs to come up, None if nobody asks.  `trial` evaluates a policy where it can be
-    killed, and raises `PolicyFault`; None where nobody tries policies out.
+    killed, and raises `PolicyFault`; None where nobody tries policies out.  `labour` looks through documents that take
+    long, all of them in bounded time; None where that is done on the spot.
     """
 
     floor: Floor | None
@@ -57,6 +59,7 @@ class Node(NamedTuple):
     fetched: Mapping[str, bytes | str] | None = None
     needs: Needs | None = None
     trial: Trial | None = None
+    labour: Labour | None = None
 
 
 def read_default(root: Mapping[str, object], findings: list[Finding]) -> Default:

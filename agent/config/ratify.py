@@ -180,7 +180,9 @@ class _Reading:
             findings += loopback.names(root)
         self.problems += [self._place.problem(finding) for finding in findings]
         self.problems += (*policy_problems, *key_problems)
-        sources = VerifierSources(self._documents, providers, apart | self._key_cas(), unknown, known_roots)
+        sources = VerifierSources(
+            self._documents, providers, apart | self._key_cas(), unknown, known_roots, self._node.labour
+        )
         settings, certificates, keys = self._verifiers(verifiers, sources, fetched)  # (5)
         if any(problem.fatal for problem in self.problems):
             return None

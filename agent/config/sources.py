@@ -5,18 +5,28 @@ Two types: `inline`, whose certificates or public keys stand right there, under 
 (`agent.config.keysources`).  Pure.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
 from agent.config import checking
 from agent.config.checking import Finding
-from agent.errors import Problem
-from agent.model.documents import Document, Documents
+from agent.errors import LimitExceeded, Malformed, Problem
+from agent.model.documents import Document, Documents, Examination
 
 SECTION = "keyManagementProvider"
 
+MAX_WORK = 100_000
+"""Most values of all schemas of one configuration, as `agent.codec.instances.work` counts: some seconds of work.
+
+SARIF's schema has 4,000, and counts for them once, whoever names it.
+"""
+
+Labour = Callable[[Callable[[], bytes]], bytes]
+"""Does work that may take any time where it can be ended, and raises `LimitExceeded` if it was."""
+
 _KINDS = ("certificate", "key")
+_UNEXAMINED = "to know that nobody looked here whether it is one; config check, where there is more time, tells"
 _EXPECTED_USE = "its name in a verifier (verificationCertStores, keys), or no such key provider"
 
 
@@ -30,18 +40,24 @@ class VerifierSources:
         apart: Collection[str],
         unknown: Collection[str] = (),
         roots: Mapping[str, Document | None] = MappingProxyType({}),
+        labour: Labour | None = None,
     ) -> None:
         """`providers` are those of `read_providers`; of `unknown` ones nobody knows what they hold.
 
         `apart` are the origins of documents with another purpose: a path names them by themselves alone, not as part
         of a folder, so that a registry's CA beside the configuration doesn't become one of signers.  `roots` are
         trusted roots that are fetched (`agent.config.trustroots`), None for one of which nobody knows what it says.
+        Without `labour`, documents are looked through on the spot.
         """
         self._documents = documents
         self._providers = providers
         self._apart = apart
         self._unknown = unknown
         self._roots = roots
+        self._labour = labour
+        self._examined: dict[bytes, object] = {}
+        self._work = 0
+        self._unexamined: dict[str, None] = {}
         self._used: set[str] = set()
         self._guessed = False
         self.roots_used: set[str] = set()
@@ -74,6 +90,32 @@ class VerifierSources:
         self.taken.add(provider)
         return self._providers.get(provider)
 
+    def examined(self, document: Document, begin: Callable[[bytes], Examination]) -> object:
+        """See `Sources.examined`."""
+        if document.content not in self._examined:
+            self._examined[document.content] = self._found(document, begin)
+        found = self._examined[document.content]
+        if isinstance(found, Malformed):
+            raise found
+        return found
+
+    def _found(self, document: Document, begin: Callable[[bytes], Examination]) -> object:
+        """What is said of the document whenever it is asked for: the value, or what is raised."""
+        try:
+            value, work, examine = begin(document.content)
+        except Malformed as error:
+            return error
+        self._work += work
+        if self._work > MAX_WORK:
+            got = f"schemas of {self._work} values up to this one, those of drafts from 2019-09 on counted for several"
+            return LimitExceeded(f"schema: got {got}; expected at most {MAX_WORK} in one configuration")
+        try:
+            flaw = examine() if self._labour is None else self._labour(examine)
+        except LimitExceeded:
+            self._unexamined[document.origin] = None
+            return value
+        return Malformed(flaw.decode()) if flaw else value
+
     def is_known(self) -> bool:
         """Whether it is known what those hold that were taken."""
         return not self.taken & set(self._unknown) and not self._guessed
@@ -83,9 +125,14 @@ class VerifierSources:
         self.taken.clear()
         self._guessed = False
 
-    def problems(self) -> tuple[Problem, ...]:
-        """Key providers that nobody named, once everything was looked up."""
-        return tuple(
+    def problems(self) -> Iterator[Problem]:
+        """Once everything was looked up: key providers that nobody named, documents that nobody looked through."""
+        unexamined = tuple(self._unexamined)
+        if unexamined:
+            others = f" (and {len(unexamined) - 1} more)" if len(unexamined) > 1 else ""
+            got = f"a schema{others} that was not looked through: too little time was left for it"
+            yield Problem(unexamined[0], got, _UNEXAMINED, False)
+        yield from (
             Problem(document.origin, f"the key provider {name[:80]!r}, which nothing refers to", _EXPECTED_USE, False)
             for name, document in self._providers.items()
             if name not in self._used

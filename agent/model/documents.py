@@ -1,6 +1,6 @@
 """Documents: the named files that a configuration is made of, and the certificates found in them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -10,6 +10,17 @@ class Document(NamedTuple):
     name: str
     content: bytes
     origin: str
+
+
+class Examination(NamedTuple):
+    """What some content is, and what is yet to be found out about it, which may take any time.
+
+    `examine` returns what is wrong, empty for nothing; `work` is how many values it has to look at.
+    """
+
+    value: object
+    work: int
+    examine: Callable[[], bytes]
 
 
 class Documents(Protocol):
@@ -49,4 +60,12 @@ class Sources(Documents, Protocol):
 
     def provided(self, provider: str) -> Document | None:
         """What the key provider of that name holds; None if there is no such provider."""
+        ...
+
+    def examined(self, document: Document, begin: Callable[[bytes], Examination]) -> object:
+        """What `begin` made of a document's content, if its examination found nothing wrong.  Once for each content.
+
+        It is done where it can be ended; where it was, that is told apart, and nothing wrong is known of the document.
+        Raises `Malformed` for what is wrong; `LimitExceeded` if it is too much work, with that for others before.
+        """
         ...

@@ -359,10 +359,11 @@ class ClusterPublisher:
             self._in_force = self._file.load()
         before = self._in_force
         self._keys.use(self._sources(discovery, before, demand), local=floor.local_keys)
+        trials = Trials()
         merge = merged(
             discovery.candidates,
             before,
-            node=Node(floor, moment().wall, self._keys.contents(), lockout.needs(bootstrap), Trials()),
+            node=Node(floor, moment().wall, self._keys.contents(), lockout.needs(bootstrap), trials, trials.labour),
             judge=lambda documents, config: _judged(demand, documents, config, signatures),
             known=self._known.under(floor, time.monotonic()),
         )

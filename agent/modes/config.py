@@ -282,6 +282,7 @@ def _fetched(documents: DocumentSet, node: Node, demand: Demand | None, keys: "K
 
 def _checked(documents: DocumentSet, node: Node = NO_NODE) -> Findings:
     """What `read` makes of documents."""
+    node = node._replace(labour=Trials().labour)
     try:
         config, told = ratify.read(documents.configuration, documents, beside=documents.beside, node=node)
     except ConfigurationError as error:

@@ -2,15 +2,15 @@
 
 from datetime import datetime, timezone
 from types import MappingProxyType
-from typing import Any, Mapping, Sequence, cast
+from typing import Any, Callable, Mapping, Sequence, cast
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from agent.errors import Cause, Unavailable
+from agent.errors import Cause, Malformed, Unavailable
 from agent.formats.notation import NotationFormat
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
-from agent.model.documents import Document
+from agent.model.documents import Document, Examination
 from agent.model.evidence import Blob, Evidence
 from agent.model.inquiry import Confirmed, Fetched, Inquiry, Labour, Paused, RevocationQuery
 from agent.model.manifest import IMAGE_MANIFEST, Manifest
@@ -49,6 +49,14 @@ class GivenDocuments:
         """Nothing."""
         del provider
         return None
+
+    def examined(self, document: Document, begin: Callable[[bytes], Examination]) -> object:
+        """On the spot."""
+        begun = begin(document.content)
+        flaw = begun.examine()
+        if flaw:
+            raise Malformed(flaw.decode())
+        return begun.value
 
 
 def request(name: str = NAME, subject: Descriptor = SUBJECT) -> PullRequest:

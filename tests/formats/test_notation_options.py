@@ -12,6 +12,7 @@ from agent.formats import ParsedOptions
 from agent.formats.notation import NotationFormat
 from agent.model.documents import Document
 from agent.trust.truststore import TrustStores
+from tests.formats.support import GivenDocuments
 from tests.signing import ca_profile, certificate, key, name, signer, trust_policy, usual_signer
 
 SIGNER = usual_signer()
@@ -33,7 +34,7 @@ def der(each: x509.Certificate) -> bytes:
     return each.public_bytes(Encoding.DER)
 
 
-class Given:
+class Given(GivenDocuments):
     """`model.documents.Sources`: files by path, key providers by name, one tree of files."""
 
     def __init__(
@@ -43,6 +44,7 @@ class Given:
         tree: Mapping[str, bytes] | None = None,
     ) -> None:
         """Keep them; of the tree's names `__` is a slash."""
+        super().__init__()
         self._files, self._providers = files or {}, providers or {}
         self.tree_files = {path.replace("__", "/"): content for path, content in (tree or {}).items()}
         self.wanted: Sequence[str] = ()
@@ -50,10 +52,6 @@ class Given:
     def find(self, path: str) -> tuple[Document, ...]:
         """The file of exactly that path."""
         return (Document(path, self._files[path], path),) if path in self._files else ()
-
-    def file(self, path: str) -> Document | None:
-        """Nothing: no option names a document that is no certificate."""
-        return None
 
     def provided(self, provider: str) -> Document | None:
         """What a key provider holds."""

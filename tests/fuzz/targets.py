@@ -401,7 +401,9 @@ TARGETS: Mapping[str, Target] = {
     "sarif": Target(_scan, (Malformed,), lambda: [reports.sarif(), reports.sarif(scanner="grype", found=[])]),
     "instance": Target(_instance, (Malformed,), lambda: [b'{"by": "a", "tags": [1, "1", [], {"x": null}]}']),
     "schema": Target(
-        lambda data: instances.schema(data, "fuzz"), (Malformed,), lambda: [json.dumps(reports.SCHEMA).encode()]
+        lambda data: instances.look_through(instances.schema(data, "fuzz"), "fuzz"),
+        (Malformed,),
+        lambda: [json.dumps(reports.SCHEMA).encode()],
     ),
     "checkpoint": Target(
         lambda data: signednote.parse(data.decode("utf-8", "replace")), (Malformed,), _checkpoints

@@ -219,6 +219,11 @@ class Given:
         return self.publisher()._published(self.state, None)[1].merge
 
 
+def encoded(documents: Mapping[str, str]) -> Mapping[str, bytes]:
+    """Documents as a ConfigMap holds them."""
+    return {name: text.encode() for name, text in documents.items()}
+
+
 def contents(folder: pathlib.Path) -> Mapping[str, bytes]:
     """A folder's documents, as a ConfigMap holds them."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,16 +16,11 @@ import pytest
 from agent.adapters.inforce import InForceFile
 from agent.adapters.snapshots import SnapshotStore
 from agent.modes import node
-from tests.modes.clustered import Given, platform, tenant
+from tests.modes.clustered import Given, encoded, platform, tenant
 from tests.simulators.kube import NAMESPACE
 
 _OPERATIONS = ("open", "mkdir", "write", "fsync", "rename", "symlink", "unlink", "rmdir", "utime")
 """All of what changes a disk that publishing calls; files are opened, too, to be made."""
-
-
-def encoded(documents: Mapping[str, str]) -> Mapping[str, bytes]:
-    """A ConfigMap's documents."""
-    return {name: text.encode() for name, text in documents.items()}
 
 
 def killed_at(number: int, work: Callable[[], object]) -> bool:

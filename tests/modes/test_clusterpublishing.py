@@ -3,6 +3,7 @@
 import json
 import pathlib
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import cast
@@ -16,9 +17,10 @@ from agent.adapters.kube import ApiServer
 from agent.adapters.kube_events import Events
 from agent.adapters.kube_follow import Follower
 from agent.adapters.nodestate import BOOTSTRAP, COMPLETE, NodeState, moment
+from agent.adapters.policy_worker import Trials
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.discovery import ACTIVE, NODE_SELECTOR
-from agent.errors import Cause, Unavailable
+from agent.errors import Cause, LimitExceeded, Unavailable
 from agent.model.configmap import ConfigMap
 from agent.modes import clustering, node
 from agent.rules import age
@@ -30,6 +32,7 @@ from tests.modes.clustered import (
     Given,
     contents,
     daemon,
+    encoded,
     in_force,
     names,
     platform,
@@ -341,3 +344,36 @@ def test_changes_that_never_end_do_not_make_a_configuration_old(root: pathlib.Pa
     assert publisher._complete_now() == first
     follower.state = publisher._applied
     assert publisher._complete_now() == follower.last_complete
+
+
+def test_schemas_of_all_documents_share_the_time_to_be_looked_through_and_nobody_is_quarantined_for_it(
+    root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validator = {
+        "name": "review", "type": "schemavalidator", "artifactTypes": "a/b", "signedBy": ["signer"],
+        "schemas": {"c/d": "file:///review.json"},
+    }  # fmt: skip
+    given = Given(root)
+    given.put("platform", encoded(platform()))
+    for name in ("one", "two", "three"):
+        documents = json.loads(tenant(name, f"r.example/{name}/**")["nodeseal.yaml"])
+        documents["nodeseal"]["verifiers"].append(validator)
+        documents["nodeseal"]["rules"][0]["verifiers"].append("review")
+        texts = {"nodeseal.yaml": json.dumps(documents), "root.pem": PEM, "review.json": json.dumps({"title": name})}
+        given.put(name, encoded(texts))
+    left = [2]
+
+    def labour(trials: Trials, work: Callable[[], bytes]) -> bytes:
+        del trials
+        left[0] -= 1
+        if left[0] < 0:
+            raise LimitExceeded("no time is left")
+        return work()
+
+    monkeypatch.setattr(Trials, "labour", labour)
+    merge = given.publish()
+    assert merge.quarantined == ()
+    assert left == [-1]
+    assert names(root) == {"platform", "one", "two", "three"}
+    told = [problem for _, problem in merge.problems if "not looked through" in problem.got]
+    assert len(told) == 1

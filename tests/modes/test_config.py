@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft202012Validator
 
+from agent.adapters.policy_worker import Trials
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.dialectschema import API_VERSION
 from agent.errors import ConfigurationError, Exit, HostError, UsageError
@@ -416,3 +417,19 @@ def test_policy_that_ratify_would_answer_otherwise_is_told(tmp_path: Path) -> No
     told = _run("check", folder).out
     assert "WARNING: " in told
     assert "denied all the same, unlike in Ratify" in told
+
+
+def test_schemas_are_looked_through_in_bounded_time(good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = copy.deepcopy(GOOD)
+    value["verifier"]["plugins"].append(  # type: ignore[index]
+        {"name": "schemavalidator", "artifactTypes": "a/b", "schemas": {"c/d": "file:///review.json"}}
+    )
+    folder = _write(Path(good), value)
+    (Path(folder) / "review.json").write_text('{"type": "nothing"}')
+    checked = _run("check", folder, "--root", str(tmp_path / "root"))
+    assert checked.exit is Exit.CONFIGURATION
+    assert "got review.json: no JSON Schema (at type)" in checked.out
+    monkeypatch.setattr(config, "Trials", lambda: Trials(0.0))
+    hasty = _run("check", folder, "--root", str(tmp_path / "root"))
+    assert hasty.exit is Exit.ALLOW
+    assert "review.json: got a schema that was not looked through: too little time was left for it" in hasty.out
