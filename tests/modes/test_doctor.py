@@ -125,6 +125,8 @@ def test_each_trigger_is_told_by_its_name_with_place_side_effects_and_next_step(
     assert finding["where"].startswith(f"{MAIN}: plugins.'io.containerd.cri.v1.images'.{trigger}")
     assert finding["side_effects"]
     assert "restart containerd" in finding["next_step"]
+    popular = re.search("[a-z_]{12,} = [a-z]+|registry.[a-z]+|another number", finding["not_a_remedy"])
+    assert popular, "what people do instead is named"
     code, out = host.run()
     assert code == 12
     assert f"error: pull-path.{trigger}\n" in out
@@ -137,6 +139,7 @@ def test_list_of_config_paths_comes_with_what_not_to_do(host: Host) -> None:
     assert finding["severity"] == "warning"
     assert "a single directory" in finding["next_step"]
     assert "use_local_image_pull = true" in finding["not_a_remedy"]
+    assert "registry.mirrors" in finding["not_a_remedy"]
     assert host.run()[0] == 0
 
 
