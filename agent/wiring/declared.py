@@ -31,7 +31,8 @@ _MIME = (
 FORMS = {
     "nodeadm": (
         "user data of a node group, or a file in /etc/eks/nodeadm.d of an image that has the program installed "
-        "(nodeseal install --root); nodeadm writes containerd's configuration at every boot",
+        "(nodeseal install --root); nodeadm writes containerd's configuration at every boot; where it loads images "
+        "lazily (FastImagePull, SOCI) no verifier is asked all the same, so leave that off",
         _NODE_CONFIG,
     ),
     "karpenter": (
@@ -83,7 +84,8 @@ FORMS = {
         "    keyless:\n      issuer: https://issuer.example.com\n      subject: release@example.com\n",
     ),
     "bottlerocket": (
-        "user data, in variants that have this setting; a bootstrap container puts the program in place",
+        "user data, in variants for Kubernetes 1.33 and newer whose releases take verifiers of one's own; a bootstrap "
+        "container has to put the program in place, and a link to it into /opt/civ/bin",
         "[settings.image-verifier-plugins]\nenabled = true\n",
     ),
 }

@@ -165,8 +165,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "Bottlerocket",
             Way.ADVISE,
             "the settings API, at boot and when settings change",
-            "put the verifier in place with a bootstrap container and set settings.image-verifier-plugins (1.51 and "
-            "newer): nodeseal install --print bottlerocket",
+            "put the verifier in place with a bootstrap container and set settings.image-verifier-plugins (in variants "
+            "for Kubernetes 1.33 and newer): nodeseal install --print bottlerocket",
             hands_off=True,
         ),
         _is("bottlerocket"),
