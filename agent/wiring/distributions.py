@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from agent.wiring.facts import Facts
 from agent.wiring.loading import Loaded, matches
+from agent.wiring.proof import INSTEAD
 
 OWN_FILE = "zzz-nodeseal.toml"
 """Our configuration file: it sorts behind others, so that it has the last word."""
@@ -141,7 +142,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "CRI-O (OpenShift and others)",
             Way.REFUSE,
             "",
-            "CRI-O has no image verifiers: use /etc/containers/policy.json, or ClusterImagePolicy on OpenShift",
+            INSTEAD["cri-o"],
             unit="",
         ),
         _crio,

@@ -107,6 +107,7 @@ _AFTER_PROOF = {
     Reason.SILENT: "start containerd, run this as root in the host's network, or name its socket: --socket PATH",
     Reason.NOT_CONTAINERD: "use this runtime's own verification; Nodeseal needs containerd",
     Reason.TOO_OLD: "upgrade containerd to 2.1 or newer",
+    Reason.DISTRIBUTION: "use what it says; nothing can be installed there",
     Reason.NOT_PROVED: "pull a canary: nodeseal doctor --prove",
 }
 
