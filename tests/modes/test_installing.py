@@ -320,6 +320,41 @@ def test_k0s_restarts_by_itself_and_not_if_that_is_not_wanted(tmp_path: pathlib.
     assert outcome.proof.is_enforcing
 
 
+def test_k0s_is_not_written_to_before_an_hour_is_over(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path, "k0s")
+    host.install(bin_dir=ELSEWHERE)
+    host.world.clock += 1800
+    own = host.read("etc/k0s/containerd.d/zzz-nodeseal.toml")
+    outcome = host.install(bin_dir="/srv/others")
+    assert (outcome.restarted, host.world.restarts) == (False, ["by itself"])
+    assert host.read("etc/k0s/containerd.d/zzz-nodeseal.toml") == own
+    assert outcome.installed
+    assert "install again in 30 minutes" in outcome.advice[-1]
+    host.world.clock += 1801
+    outcome = host.install(bin_dir="/srv/others")
+    assert (outcome.restarted, host.world.restarts) == (True, ["by itself"] * 2)
+    assert outcome.proof is not None
+    assert outcome.proof.is_enforcing
+
+
+def test_k0s_that_can_not_be_set_right_yet_keeps_what_is_installed(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path, "k0s")
+    host.install(bin_dir=ELSEWHERE)
+    host.write("etc/k0s/containerd.d/yyy.toml", f"version = 3\n{IN_V3['discard_unpacked_layers']}")
+    host.world.restart("somebody")
+    host.world.clock += 1800
+    outcome = host.install(changes=Changes.PULL_PATH)
+    assert (outcome.installed, outcome.restarted) == (True, False)
+    assert outcome.proof is not None
+    assert outcome.proof.state is State.BYPASSED
+    assert "install again in 30 minutes" in outcome.advice[-1]
+    host.world.clock += 1801
+    assert "install without --no-restart" in host.install(changes=Changes.PULL_PATH, restart=False).advice[-1]
+    outcome = host.install(changes=Changes.PULL_PATH)
+    assert outcome.proof is not None
+    assert (outcome.restarted, outcome.proof.is_enforcing) == (True, True)
+
+
 def test_broken_configuration_is_left_alone(host: Host) -> None:
     host.write(MAIN, "version = 3\nimports = ['/nowhere.toml']\n")
     before = host.tree()
