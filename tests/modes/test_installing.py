@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agent.adapters.containerd import Told
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.manifests import ManifestStore
 from agent.errors import ConfigurationError, HostError
@@ -213,6 +214,53 @@ def test_configuration_that_keeps_containerd_from_starting_is_taken_back_and_not
     assert host.tree() == before
     assert len(host.world.restarts) == 2
     host.install()  # another one is no retry
+
+
+RUNTIME = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
+BINDIR = "[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{}'\n"
+PULLS = "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = false\n"
+BEFORE, AS_MEANT = (f"version = 3\n{BINDIR.format(path)}{RUNTIME}{PULLS}" for path in (f"/{VERIFIERS}", ELSEWHERE))
+
+
+def dumps(host: Host, monkeypatch: pytest.MonkeyPatch, after: str, trouble: str = "") -> None:
+    """Have containerd say what is in force: `BEFORE`, and from our file on `after`, or nothing but `trouble`."""
+    read = host.world.facts
+
+    def facts() -> Told:
+        told, is_after = read(), (host.root / DROP_IN).exists()
+        if is_after and trouble:
+            return told._replace(dump_trouble=trouble)
+        return told._replace(facts=told.facts._replace(dump=(after if is_after else BEFORE).encode()))
+
+    monkeypatch.setattr(host.world, "facts", facts)
+
+
+@pytest.mark.parametrize(
+    ("after", "trouble", "said"),
+    [
+        (AS_MEANT.replace(RUNTIME, ""), "", "makes something else of it: .*SystemdCgroup: .*doesn't say so"),
+        (BEFORE, "", "bin_dir: would be .*expected '/srv/verifiers'"),
+        (f"{AS_MEANT}snapshotter = 'native'\n", "", "snapshotter: not set -> 'native'"),
+        ("", "it ended with 1: no", "it ended with 1: no; expected containerd to take it"),
+    ],
+    ids=["a setting is lost", "another file wins", "a setting is new", "it is refused"],
+)
+def test_what_containerd_makes_of_its_configuration_is_compared_before_anything_leads_to_us(
+    host: Host, monkeypatch: pytest.MonkeyPatch, after: str, trouble: str, said: str
+) -> None:
+    before = host.tree()
+    dumps(host, monkeypatch, after, trouble)
+    with pytest.raises(RolledBack, match=f"{said}.*; it was taken back"):
+        host.install(bin_dir=ELSEWHERE)
+    assert host.tree() == before
+    assert host.world.restarts == [], "nothing was loaded yet"
+
+
+def test_configuration_that_containerd_understands_as_meant_is_kept(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dumps(host, monkeypatch, AS_MEANT)
+    assert host.install(bin_dir=ELSEWHERE).installed
 
 
 def test_containerd_is_restarted_once_an_hour_at_most(host: Host) -> None:
