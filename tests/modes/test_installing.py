@@ -19,7 +19,7 @@ from agent.rules.lists import USUAL_SANDBOX
 from agent.wiring.distributions import Way
 from agent.wiring.facts import Process
 from agent.wiring.planning import Changes
-from agent.wiring.proof import State
+from agent.wiring.proof import Known, State
 from tests.modes.hosts import BY_FOLDER, VERIFIERS, Host, counted, killed, make_host
 from tests.wiring.nodes import SAMPLES
 from tests.wiring.test_planning import IN_V3
@@ -214,6 +214,32 @@ def test_configuration_that_keeps_containerd_from_starting_is_taken_back_and_not
     assert host.tree() == before
     assert len(host.world.restarts) == 2
     host.install()  # another one is no retry
+
+
+@pytest.mark.parametrize("error", [HostError("no"), KeyboardInterrupt()], ids=["refused", "stopped"])
+@pytest.mark.parametrize("fails", ["call", "facts", "restart", "wait_until_ready", "prove"])
+def test_whatever_of_the_host_fails_the_bytes_that_were_there_are_there_again_and_loaded(
+    host: Host, monkeypatch: pytest.MonkeyPatch, fails: str, error: BaseException
+) -> None:
+    before, loaded = host.tree(), host.world.prove(Known(()))
+    real = getattr(host.world, fails)
+
+    def failing(*words: object) -> object:
+        if (host.root / "opt/nodeseal").exists() and not failed:
+            failed.append(fails)
+            raise error
+        return real(*words)
+
+    failed: list[str] = []
+    monkeypatch.setattr(host.world, fails, failing)
+    with pytest.raises(RolledBack if isinstance(error, HostError) else KeyboardInterrupt) as raised:
+        host.install(bin_dir=ELSEWHERE)
+    assert failed == [fails]
+    assert host.tree() == before
+    assert host.world.prove(Known(())) == loaded
+    assert len(host.world.restarts) == {"restart": 1, "wait_until_ready": 2, "prove": 2}.get(fails, 0)
+    if isinstance(raised.value, RolledBack):
+        assert (raised.value.message, raised.value.left) == ("no; it was taken back", ())
 
 
 RUNTIME = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
