@@ -13,7 +13,7 @@ from agent.wiring.distributions import Distribution, Way, identify
 from agent.wiring.effective import Effective, Setting, seconds
 from agent.wiring.facts import Facts
 from agent.wiring.merging import VERIFIER
-from agent.wiring.planning import DEADLINE, MARGIN, Node
+from agent.wiring.planning import DEADLINE, MARGIN, NO_CRI, Node
 from agent.wiring.proof import Proof, Reason
 
 
@@ -120,6 +120,11 @@ def _of_runtime(node: Node) -> Iterator[Finding]:
         yield Finding(
             "containerd.too-old", Severity.ERROR, f"containerd {node.version.text}", "2.1 or newer", "containerd",
             "upgrade containerd: older ones call no verifiers for the kubelet's pulls",
+        )  # fmt: skip
+    elif node.effective.cri_disabled:
+        yield Finding(
+            "containerd.no-cri", Severity.ERROR, f"{node.effective.cri_disabled} in disabled_plugins",
+            "the CRI, which the kubelet asks", "disabled_plugins", NO_CRI,
         )  # fmt: skip
 
 

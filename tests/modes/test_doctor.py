@@ -164,6 +164,8 @@ def test_mixed_versions_are_told(host: Host) -> None:
         (f"{VERIFIER}bin_dir = '/etc/containerd'\n", "verifier.missing"),
         (f"{VERIFIER}per_verifier_timeout = 'x'\n", "verifier.timeout"),
         ("disabled_plugins = ['io.containerd.image-verifier.v1.bindir']\n", "verifier.disabled"),
+        ("disabled_plugins = ['cri']\n", "containerd.no-cri"),
+        ("version = 3\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n", "containerd.no-cri"),
         ("nonsense", "configuration.broken"),
         ("imports = ['/etc/gone.toml']\n", "configuration.broken"),
         ("version = 4\n", "configuration.broken"),
