@@ -9,7 +9,7 @@ refuses an update of an older resource version (409).  As client-go's leader ele
 3. Its holder writes it again and again (`RENEW`), and gives it back at the end.
 
 A control-plane node takes the first slot alone, and other nodes take it last: so two of them never have a turn at
-once, however many slots there are.
+once, however many slots there are.  A node with etcd alone is one of them: its quorum has to last.
 
 https://kubernetes.io/docs/concepts/architecture/leases/
 https://github.com/kubernetes/client-go/blob/v0.31.0/tools/leaderelection/leaderelection.go
@@ -50,6 +50,8 @@ MOST_PAUSE = 60.0
 look 110 times a second."""
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+ROLES = (CONTROL_PLANE, "node-role.kubernetes.io/etcd", "node-role.kubernetes.io/master")
+"""Labels of nodes of the control plane: kubeadm's, those of k3s and RKE2 for etcd alone, and the one before 1.20."""
 
 _MOST_DOUBLINGS = 10
 _PASSING = frozenset({Trouble.UNAVAILABLE, Trouble.THROTTLED, Trouble.CONFLICT})
@@ -110,7 +112,7 @@ def slots(number: int, labels: Mapping[str, str] | None) -> tuple[str, ...]:
     `labels` are the node's; None if they can't be told: then it counts as one of the control plane.
     """
     names = tuple(f"{PREFIX}{index}" for index in range(number))
-    if labels is None or CONTROL_PLANE in labels:
+    if labels is None or any(role in labels for role in ROLES):
         return names[:1]
     return names[::-1]
 

@@ -53,11 +53,16 @@ class Condition(NamedTuple):
 
 
 class Node(NamedTuple):
-    """What we read of the node: taints as they are, and our condition's status and the time since it has it."""
+    """What we read of the node: taints as they are, and our condition's status and the time since it has it.
+
+    `runtime` and `system` are what its kubelet says of both, empty if it does not.
+    """
 
     taints: tuple[Json, ...]
     status: str
     since: str
+    runtime: str = ""
+    system: str = ""
 
 
 def read(content: bytes) -> Node:
@@ -69,10 +74,16 @@ def read(content: bytes) -> Node:
     except Malformed as error:
         raise ApiError(Trouble.MALFORMED, error.message) from None
     taints = _objects(_object(_object(value).get("spec")).get("taints"))
-    conditions = _objects(_object(_object(value).get("status")).get("conditions"))
-    ours = next((each for each in conditions if each.get("type") == CONDITION), {})
-    status, since = ours.get("status"), ours.get("lastTransitionTime")
-    return Node(taints, status if isinstance(status, str) else "", since if isinstance(since, str) else "")
+    told = _object(_object(value).get("status"))
+    ours = next((each for each in _objects(told.get("conditions")) if each.get("type") == CONDITION), {})
+    info = _object(told.get("nodeInfo"))
+    words = (
+        ours.get("status"),
+        ours.get("lastTransitionTime"),
+        info.get("containerRuntimeVersion"),
+        info.get("osImage"),
+    )
+    return Node(taints, *(each if isinstance(each, str) else "" for each in words))
 
 
 def without_taint(node: Node, key: str) -> list[Json]:

@@ -18,6 +18,7 @@ from agent.adapters.journal import Journal
 from agent.adapters.snapshots import SnapshotStore
 from agent.codec import strictjson
 from agent.config.bootstrap import LONGEST_DEADLINE
+from agent.config.discovery import is_label_key
 from agent.errors import Exit, HostError, Malformed, Unavailable, UsageError
 from agent.model.answer import printable
 from agent.modes import place, reconcile, redaction, turns
@@ -27,7 +28,7 @@ from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupp
 from agent.modes.turns import Taken
 from agent.modes.world import World
 from agent.wiring import paths, steps, unit, unitfiles
-from agent.wiring.declared import FORMS, form
+from agent.wiring.declared import FORMS, NAMES, TAINT, TAINTS, form, taint_form
 from agent.wiring.planning import Changes
 from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Restart, Start, Step, Switch, Wire, Write
 
@@ -89,9 +90,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--print",
-        choices=tuple(FORMS),
+        choices=NAMES,
         default="",
         help="print the declarative form for what makes such nodes, and do nothing",
+    )
+    parser.add_argument(
+        "--startup-taint",
+        metavar="KEY",
+        nargs="?",
+        const=TAINT,
+        default="",
+        help=f"with --print: the form by which new nodes register with a startup taint, of {', '.join(TAINTS)} "
+        "(default: one that the Cluster Autoscaler knows)",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="text for people, json for programs")
     parser.set_defaults(handler=handle)
@@ -186,8 +196,10 @@ def which_host(options: argparse.Namespace) -> containerd.Asked:
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Install, and tell on `stdout`.  Raises `HostError`, `ConfigurationError`, `UsageError`."""
     if options.print:
-        stdout.write(form(options.print))
+        stdout.write(printed(options.print, options.startup_taint))
         return Exit.ALLOW
+    if options.startup_taint:
+        raise UsageError("--startup-taint: got it alone; expected --print beside it: nodeseal watch takes a taint away")
 
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
@@ -211,6 +223,17 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     if options.reconcile:
         return reconcile.keep(HostFiles(host.host), world, asked, options, environment, stdout)
     return install(HostFiles(host.host), world, asked, options, stdout, taken)
+
+
+def printed(name: str, taint: str) -> str:
+    """The form of that name; of a startup taint, if there is one.  Raises `UsageError`."""
+    if taint and name not in TAINTS:
+        raise UsageError(f"--startup-taint: got --print {name}; expected one of {', '.join(TAINTS)}")
+    if taint and not is_label_key(taint):
+        raise UsageError(f"--startup-taint: got {ascii(taint)[:80]}; expected the key of a taint, such as {TAINT}")
+    if not taint and name not in FORMS:
+        raise UsageError(f"--print {name}: got it alone; expected --startup-taint beside it: nothing else is set there")
+    return taint_form(name, taint) if taint else form(name)
 
 
 def served(options: argparse.Namespace) -> Served | None:

@@ -4,6 +4,7 @@ What it asks of the host beyond files is a `World`; the order of the steps is `a
 """
 
 import hashlib
+import math
 import posixpath
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -126,14 +127,17 @@ class Installer:
         self._plan: Plan | None = None
         self._tried = Tried()
         self._pending = ""
+        self.held = ""
+        """Why containerd's configuration is not written now, though it has to be; empty if nothing keeps it."""
         self._switched_from: str | None = None
 
     def prepared(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...], Mapping[str, str]]:
         """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
         asked, journal, runs = self._asked, self._journal, self._world.is_running()
         plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir, self._program))
-        if plan.restarts_itself and runs and not asked.restart:  # to write our file would be to restart it
-            plan = planning.plan(told.facts, Options(Changes.NONE, asked.bin_dir, self._program))
+        members, tried = self._members(), state.tried(journal.host)
+        if plan.restarts_itself and runs:
+            plan = self._held_back(told, plan, tried)
         if plan.restart and not plan.restarts_itself and self._has_loaded():
             plan = plan._replace(restart="")
         complaints = planning.unexpected(told.facts, plan)
@@ -144,7 +148,6 @@ class Installer:
             plan = plan._replace(edits=(*plan.edits, Link(path, self._program)))
         if not asked.anew:
             self._refuse_strays(told, plan)
-        members, tried = self._members(), state.tried(journal.host)
         self._tried = tried._replace(failed=_fingerprint(told, plan, members))
         if tried.failed and tried.failed == self._tried.failed and plan.restart:
             raise HostError(
@@ -161,6 +164,22 @@ class Installer:
         may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
         todo = steps.steps(plan, self._wanted(told, plan, members), may)
         return plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon))), todo, members
+
+    def _held_back(self, told: Told, plan: Plan, tried: Tried) -> Plan:
+        """A plan whose file restarts containerd once it is written, without that where a restart may not be."""
+        title, left = plan.placed.distribution.title, May(True, True, "", tried.restarted, self._world.now()).left
+        self.held = ""
+        if not self._asked.restart:
+            self.held = f"{title} restarts containerd once its configuration is written: install without --no-restart"
+        if left > 0:
+            self.held = (
+                f"{title} restarts containerd once its configuration is written, and once an hour at most: install "
+                f"again in {math.ceil(left / 60)} minutes"
+            )
+        if not self.held:
+            return plan
+        without = planning.plan(told.facts, Options(Changes.NONE, self._asked.bin_dir, self._program))
+        return without._replace(advice=(*plan.advice, self.held))
 
     def _refuse_uninstalled(self) -> None:
         if self._asked.again and (self._journal.is_first or self._journal.manifest.undoing):
@@ -371,7 +390,7 @@ class Installer:
         if found.is_enforcing:
             return
         excused = found.state is State.BYPASSED and (
-            left or self._journal.manifest.restart_pending or plan.placed.way is Way.ADVISE
+            left or self.held or self._journal.manifest.restart_pending or plan.placed.way is Way.ADVISE
         )
         if not excused:
             raise HostError(f"containerd does not ask this verifier: {found.message}")

@@ -21,6 +21,7 @@ from agent.modes.proofs import Proofs
 from agent.modes.source import Cluster
 from agent.modes.tasks import Taint
 from agent.ports import Log
+from agent.wiring.elsewhere import elsewhere
 from agent.wiring.proof import State
 
 SWEEPING = 120.0
@@ -86,14 +87,16 @@ class NodeKeeper:
             group.start_soon(self._keep_condition, server)
 
     async def _keep_condition(self, server: ApiServer) -> None:
+        found = await self._found(server)
         while self._proofs.proved.last is None:
             await self._proofs.next()
-        keeper = Keeper(await self._found(server))
+        keeper = Keeper(found)
         while True:
-            condition = self._current()
-            wait = keeper.wait(condition, self._clock())
+            wait = keeper.wait(self._current(), self._clock())
             if wait <= 0:
-                await self._write(server, keeper, condition)
+                if found is None and not self._proofs.proved.proof.is_enforcing:
+                    found = await self._found(server)
+                await self._write(server, keeper, self._current())
                 continue
             with anyio.move_on_after(wait):
                 await self._proofs.next()
@@ -106,11 +109,13 @@ class NodeKeeper:
         return Condition("False" if self._unproved else status, proof.reason.value, proof.message)
 
     async def _found(self, server: ApiServer) -> Node | None:
-        """The node as it is, for the time since its condition has its status."""
+        """The node as it is: the time since its condition has its status, and what its kubelet says of it."""
         try:
-            return await server.node(self._node)
+            found = await server.node(self._node)
         except ApiError:
             return None
+        self._proofs.explain(elsewhere(found.runtime, found.system))
+        return found
 
     async def _write(self, server: ApiServer, keeper: Keeper, condition: Condition) -> None:
         at, wiring = self._now(), await to_thread.run_sync(self._wiring)

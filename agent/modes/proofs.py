@@ -21,7 +21,7 @@ from agent.adapters.hostroot import HostRoot
 from agent.modes import place, proving
 from agent.modes.tasks import Proving
 from agent.ports import Log
-from agent.wiring.proof import NOT_PROVED, NOTHING_KNOWN, Known, Proof, State
+from agent.wiring.proof import NOT_PROVED, NOTHING_KNOWN, Known, Proof, Reason, State
 
 INTERVAL = 60.0
 """Seconds between two canaries while images are verified; a tenth more or less, so that nodes don't go in step."""
@@ -49,6 +49,7 @@ _WATCHED = (
     "etc/containerd/conf.d",
 )
 _MOST_DOUBLINGS = 8
+_OURS_IS_THERE = (Reason.BROKEN, Reason.SANDBOX_REFUSED)  # whatever somebody says of the node: pulls are refused
 
 Stamps = tuple[object, ...]
 
@@ -121,6 +122,7 @@ class Proofs:
         self._next = anyio.Event()
         self._vain = 0
         self._thorough: float | None = None
+        self._elsewhere: Proof | None = None
         self.proved = Proved()
         self.counts: Counter[State] = Counter()
         """How many canaries proved what."""
@@ -165,12 +167,25 @@ class Proofs:
         """One canary; `anew` if something could have changed since the one before."""
         thorough = anew or not self.proved.proof.is_enforcing or self._is_long_ago()
         program = self._program(looked) if thorough else ""
-        found = await self._prove(self.socket, looked.known, program=program, port=self._port)
+        found = self._explained(await self._prove(self.socket, looked.known, program=program, port=self._port))
         if program and found.is_enforcing:
             self._thorough = self._clock()
         self._vain = 0 if found.is_enforcing else self._vain + 1
         self.counts[found.state] += 1
-        before, self.proved = self.proved, self.proved.then(found, self._now())
+        self._note(found, self._now())
+
+    def explain(self, elsewhere: Proof | None) -> None:
+        """Somebody knows why nothing can be proved here: from now on, that is said where a canary proved nothing."""
+        self._elsewhere = elsewhere
+        if self.proved.last is not None:
+            self._note(self._explained(self.proved.proof), self.proved.last)
+
+    def _explained(self, found: Proof) -> Proof:
+        is_known = found.is_enforcing or found.reason in _OURS_IS_THERE
+        return found if is_known or self._elsewhere is None else self._elsewhere
+
+    def _note(self, found: Proof, at: float) -> None:
+        before, self.proved = self.proved, self.proved.then(found, at)
         if (found.state, found.reason) != (before.proof.state, before.proof.reason):
             said = {"state": found.state.value, "reason": found.reason.value, "message": found.message}
             tell = self._log.info if found.is_enforcing else self._log.error

@@ -144,13 +144,14 @@ class Reconciler:
         is_new = not self._was_installed and manifest is None
         self._was_installed = not is_new
         self._asked = self._asked._replace(again=manifest is not None)
-        plan, todo = Installer(Journal(self._host), self._world, self._asked, lambda line: None).tried(told)
+        installer = Installer(Journal(self._host), self._world, self._asked, lambda line: None)
+        plan, todo = installer.tried(told)
         if unsupported(plan):
             self._stand(State.UNSUPPORTED, unsupported(plan))
             return
         self._follow(told)
         work = tuple(step for step in todo if not isinstance(step, Prove))
-        if not work or not self._must_wait(told, work):
+        if not (work or installer.held) or not self._must_wait(told, work, installer.held):
             self._install(told, todo, work, is_new=is_new)
 
     def _is_gone(self, told: Told) -> bool:
@@ -168,7 +169,7 @@ class Reconciler:
         if paths != self._paths:
             self._paths, self._stamp = paths, changes.below(self._host, paths)
 
-    def _must_wait(self, told: Told, work: tuple[Step, ...]) -> bool:
+    def _must_wait(self, told: Told, work: tuple[Step, ...], held: str) -> bool:
         """Whether nothing may be tried yet, or any more."""
         paths = ", ".join(pacing.mended(work)) or "containerd"
         now = self._clock()
@@ -182,9 +183,9 @@ class Reconciler:
             )
             return True
         left = self._until_restart()
-        if left > 0 and any(isinstance(step, Restart) and step.by_itself for step in work):
+        if left > 0 and held:
             self._next, self._listens = now + left, False
-            self._stand(State.PENDING, f"{paths}: to be mended in {left:.0f} s, because it restarts containerd")
+            self._stand(State.PENDING, held)
             return True
         return False
 
@@ -267,8 +268,7 @@ class Reconciler:
 
     def _until_restart(self) -> float:
         """Seconds until containerd may be restarted again."""
-        now, last = self._world.now(), state.tried(self._host).restarted
-        return last + steps.RESTART_INTERVAL - now if May(True, True, restarted=last, now=now).too_soon else 0.0
+        return May(True, True, restarted=state.tried(self._host).restarted, now=self._world.now()).left
 
     def _dispute(self) -> None:
         """Say who is fought with: what is mended again and again is somebody else's too."""

@@ -13,7 +13,9 @@ _SETTINGS = f"{_VERIFIER}\n{_PULL_PATH}"
 _KIND = f"[plugins.'{CRI}'.containerd]\ndiscard_unpacked_layers = false\n"
 _FLATCAR = "version = 2\nimports = ['/usr/share/containerd/config.toml', '/etc/containerd/conf.d/zzz-nodeseal*.toml']\n"
 _LOCAL = f"[plugins.'{IMAGES}']\nuse_local_image_pull = false\n"
-_TAINT = "startup-taint.cluster-autoscaler.kubernetes.io/nodeseal"
+
+TAINT = "startup-taint.cluster-autoscaler.kubernetes.io/nodeseal"
+"""The startup taint unless somebody wants another: the Cluster Autoscaler takes this prefix for what goes by itself."""
 
 
 def _indented(text: str, spaces: int) -> str:
@@ -31,19 +33,20 @@ _MIME = (
 FORMS = {
     "nodeadm": (
         "user data of a node group, or a file in /etc/eks/nodeadm.d of an image that has the program installed "
-        "(nodeseal install --root); nodeadm writes containerd's configuration at every boot",
+        "(nodeseal install --root); nodeadm writes containerd's configuration at every boot; where it loads images "
+        "lazily (FastImagePull, SOCI) no verifier is asked all the same, so leave that off",
         _NODE_CONFIG,
     ),
     "karpenter": (
-        "a patch for an EC2NodeClass; give its NodePool the startup taint that the agent takes away, as well",
+        "a patch for an EC2NodeClass; for its NodePool there is a startup taint: nodeseal install --print karpenter "
+        "--startup-taint",
         "apiVersion: karpenter.k8s.aws/v1\nkind: EC2NodeClass\nmetadata:\n  name: default\nspec:\n  userData: |\n"
         + _indented(_MIME, 4),
     ),
     "aks": (
         "nothing must be set: a DaemonSet installs again on each new disk; with artifact streaming no verifier is "
         "asked, so leave that off",
-        f'{{\n  "nodeInitializationTaints": ["{_TAINT}:NoSchedule"],\n'
-        '  "artifactStreamingProfile": {"enabled": false}\n}\n',
+        '{\n  "artifactStreamingProfile": {"enabled": false}\n}\n',
     ),
     "k3s": (
         "/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.d/zzz-nodeseal.toml, in releases whose configuration "
@@ -83,16 +86,56 @@ FORMS = {
         "    keyless:\n      issuer: https://issuer.example.com\n      subject: release@example.com\n",
     ),
     "bottlerocket": (
-        "user data, in variants that have this setting; a bootstrap container puts the program in place",
+        "user data, in variants for Kubernetes 1.33 and newer whose releases take verifiers of one's own; a bootstrap "
+        "container has to put the program in place, and a link to it into /opt/civ/bin",
         "[settings.image-verifier-plugins]\nenabled = true\n",
     ),
 }
 """By name: where it goes, and what it is."""
 
 
+_LISTED = "- key: KEY\n  effect: NoSchedule\n"
+TAINTS = {
+    "kubeadm": (
+        "a JoinConfiguration; taints replaces the defaults, which for workers are none, so leave control planes out",
+        "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\nnodeRegistration:\n  taints:\n"
+        + _indented(_LISTED, 2),
+    ),
+    "nodeadm": (
+        "user data of a node group, as a part of the type application/node.eks.aws",
+        "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec:\n  kubelet:\n    config:\n"
+        "      registerWithTaints:\n" + _indented(_LISTED, 6),
+    ),
+    "karpenter": (
+        "a patch for a NodePool; startupTaints, not taints: Karpenter knows that these go away",
+        "apiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata:\n  name: default\nspec:\n  template:\n    spec:\n"
+        "      startupTaints:\n" + _indented(_LISTED, 6),
+    ),
+    "aks": (
+        "the properties of an agent pool; AKS puts ordinary node taints back when they are taken away",
+        '{\n  "properties": {\n    "nodeInitializationTaints": ["KEY=:NoSchedule"]\n  }\n}\n',
+    ),
+    "k3s": (
+        "/etc/rancher/k3s/config.yaml of an agent, before it registers for the first time",
+        "node-taint:\n- KEY=:NoSchedule\n",
+    ),
+}
+"""How new nodes register with a startup taint, by name: where that goes, and what it is, with `KEY` for the taint's."""
+
+NAMES = tuple(dict.fromkeys((*FORMS, *TAINTS)))
+"""Whatever has a form of either kind."""
+
+
 def form(name: str) -> str:
     """The form of that name, with a comment on where it goes where its language has comments."""
-    where, text = FORMS[name]
-    if name == "aks":
-        return text
-    return f"# {where}\n{text}"
+    return _commented(name, *FORMS[name])
+
+
+def taint_form(name: str, key: str = TAINT) -> str:
+    """The form by which nodes of that name register with the taint `key`, commented likewise."""
+    where, text = TAINTS[name]
+    return _commented(name, where, text.replace("KEY", key))
+
+
+def _commented(name: str, where: str, text: str) -> str:
+    return text if name == "aks" else f"# {where}\n{text}"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from agent.wiring.facts import Facts
 from agent.wiring.loading import Loaded, matches
+from agent.wiring.proof import INSTEAD
 
 OWN_FILE = "zzz-nodeseal.toml"
 """Our configuration file: it sorts behind others, so that it has the last word."""
@@ -141,7 +142,7 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "CRI-O (OpenShift and others)",
             Way.REFUSE,
             "",
-            "CRI-O has no image verifiers: use /etc/containers/policy.json, or ClusterImagePolicy on OpenShift",
+            INSTEAD["cri-o"],
             unit="",
         ),
         _crio,
@@ -165,8 +166,8 @@ DISTRIBUTIONS: tuple[tuple[Distribution, Callable[[Facts], bool]], ...] = (
             "Bottlerocket",
             Way.ADVISE,
             "the settings API, at boot and when settings change",
-            "put the verifier in place with a bootstrap container and set settings.image-verifier-plugins (1.51 and "
-            "newer): nodeseal install --print bottlerocket",
+            "put the verifier in place with a bootstrap container and set settings.image-verifier-plugins (in variants "
+            "for Kubernetes 1.33 and newer): nodeseal install --print bottlerocket",
             hands_off=True,
         ),
         _is("bottlerocket"),

@@ -19,6 +19,9 @@ DEFAULT_DOWNLOADS = 3
 LISTED_CONFIG_PATH = "/etc/containerd/certs.d:/etc/docker/certs.d"
 """Default of `config_path` from containerd 2.2 on."""
 
+CRI_URIS = ("cri", "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime")
+"""Without any of them there is no CRI; the first is what a file without a version says, as Docker's package has it."""
+
 VERIFIER_URI = "io.containerd.image-verifier.v1.bindir"
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -105,6 +108,11 @@ class Effective(NamedTuple):
     def proxy_plugins(self) -> tuple[str, ...]:
         """Names of plugins outside of containerd, such as remote snapshotters."""
         return tuple(sorted(tables.table(self.merged.top, "proxy_plugins") or {}))
+
+    @property
+    def cri_disabled(self) -> str:
+        """The plugin of the CRI's that is among the disabled ones, empty if none is: then no kubelet asks."""
+        return next((each for each in self.merged.texts("disabled_plugins") if each in CRI_URIS), "")
 
     @property
     def verifier_disabled(self) -> bool:

@@ -13,7 +13,7 @@ from agent.wiring.distributions import Distribution, Way, identify
 from agent.wiring.effective import Effective, Setting, seconds
 from agent.wiring.facts import Facts
 from agent.wiring.merging import VERIFIER
-from agent.wiring.planning import DEADLINE, MARGIN, Node
+from agent.wiring.planning import DEADLINE, MARGIN, NO_CRI, Node
 from agent.wiring.proof import Proof, Reason
 
 
@@ -53,7 +53,7 @@ def of(node: Node, deadline: float = DEADLINE) -> tuple[Finding, ...]:
     `deadline` is within how many seconds the verifier answers there.
     """
     found = [*_of_runtime(node)]
-    if node.placed.way is Way.REFUSE:
+    if node.placed.way is Way.REFUSE or node.placed.distribution.hands_off:
         return tuple(found)
     found += [*_of_configuration(node), *_of_pull_path(node.effective), *_of_verifier(node.effective, deadline)]
     return (*found, *_of_folder(node))
@@ -62,7 +62,7 @@ def of(node: Node, deadline: float = DEADLINE) -> tuple[Finding, ...]:
 def unknown_version(facts: Facts) -> Finding:
     """The finding of a node whose containerd's version nobody knows, or that has none: nothing else can be said."""
     known = identify(facts)
-    if known.way is Way.REFUSE:
+    if known.way is Way.REFUSE or known.hands_off:
         return _unsupported(known, facts)
     return Finding(
         "containerd.unknown-version", Severity.ERROR, "no version of containerd", "containerd 2.1 or newer",
@@ -71,6 +71,12 @@ def unknown_version(facts: Facts) -> Finding:
 
 
 def _unsupported(known: Distribution, facts: Facts) -> Finding:
+    """Nothing that is found beyond it could be mended there."""
+    if known.hands_off:
+        return Finding(
+            "distribution.unsupported", Severity.ERROR, known.title, "a node on which Nodeseal can be installed",
+            facts.main, known.instead,
+        )  # fmt: skip
     return Finding(
         "runtime.unsupported", Severity.ERROR, known.title, "containerd 2.1 or newer", facts.socket, known.instead,
     )  # fmt: skip
@@ -101,18 +107,24 @@ _AFTER_PROOF = {
     Reason.SILENT: "start containerd, run this as root in the host's network, or name its socket: --socket PATH",
     Reason.NOT_CONTAINERD: "use this runtime's own verification; Nodeseal needs containerd",
     Reason.TOO_OLD: "upgrade containerd to 2.1 or newer",
+    Reason.DISTRIBUTION: "use what it says; nothing can be installed there",
     Reason.NOT_PROVED: "pull a canary: nodeseal doctor --prove",
 }
 
 
 def _of_runtime(node: Node) -> Iterator[Finding]:
     known = node.placed.distribution
-    if known.way is Way.REFUSE:
+    if known.way is Way.REFUSE or (known.hands_off and node.version.calls_verifiers):
         yield _unsupported(known, node.facts)
     elif not node.version.calls_verifiers:
         yield Finding(
             "containerd.too-old", Severity.ERROR, f"containerd {node.version.text}", "2.1 or newer", "containerd",
             "upgrade containerd: older ones call no verifiers for the kubelet's pulls",
+        )  # fmt: skip
+    elif node.effective.cri_disabled:
+        yield Finding(
+            "containerd.no-cri", Severity.ERROR, f"{node.effective.cri_disabled} in disabled_plugins",
+            "the CRI, which the kubelet asks", "disabled_plugins", NO_CRI,
         )  # fmt: skip
 
 

@@ -49,6 +49,13 @@ SERVER = (
 )
 """What is left to a person where a restart would be one of a server."""
 
+NO_CRI = (
+    "its CRI is switched off in disabled_plugins, so the kubelet asks another runtime, which asks no verifier "
+    "(cri-dockerd is one). If it is to ask containerd, take the plugin out of that list by hand, no later file can, "
+    "and restart it"
+)
+"""Why nothing is done beside a containerd that no kubelet can ask."""
+
 _TIMEOUT = "10s"
 _OWN_VERSION = 3
 """What our file states beside a main file of a newer version: 2.3 takes a lower one, and 2.2 would not start with 4.
@@ -119,7 +126,10 @@ def node(facts: Facts) -> Node:
     loaded = load(facts.main, Files(facts.files))
     written = merge(loaded, facts.version)
     dumped = from_dump(facts.dump, facts.version) if facts.dump is not None else None
-    return Node(facts, facts.version, loaded, effective(facts.version, written, dumped), place(facts, loaded))
+    placed, in_force = place(facts, loaded), effective(facts.version, written, dumped)
+    if in_force.cri_disabled and facts.process is not None and placed.way is not Way.REFUSE:
+        placed = Placed(placed.distribution, Way.REFUSE, why=f"{in_force.cri_disabled}: {NO_CRI}")
+    return Node(facts, facts.version, loaded, in_force, placed)
 
 
 def plan(facts: Facts, options: Options) -> Plan:
@@ -175,6 +185,8 @@ def _settings(found: Node, options: Options, advice: list[str]) -> tuple[dict[Pa
             )
         else:
             advice.append(f"{what}: pulls go past the verifier; it can be set back with changes = pull-path")
+    if found.effective.cri_disabled:
+        advice.append(f"{found.effective.cri_disabled}: {NO_CRI}")
     if found.effective.verifier_disabled:
         advice.append("disabled_plugins: the verifier plugin is in it; take it out by hand, no later file can")
     own = _own_settings(found)

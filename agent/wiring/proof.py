@@ -25,6 +25,11 @@ OLDEST = (2, 1)
 MOST_TEXT = 300
 """Characters of others' texts that are shown."""
 
+INSTEAD = {
+    "cri-o": "CRI-O has no image verifiers: use /etc/containers/policy.json, or ClusterImagePolicy on OpenShift",
+}
+"""What to use on other runtimes, by their names."""
+
 _NONCE = re.compile(r"[0-9a-f]{32}\Z")
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _NOT_FOUND = 5
@@ -69,6 +74,7 @@ class Reason(str, Enum):
     SILENT = "RuntimeSilent"
     NOT_CONTAINERD = "RuntimeNotContainerd"
     TOO_OLD = "ContainerdTooOld"
+    DISTRIBUTION = "DistributionUnsupported"
     NOT_PROVED = "NotProvedYet"
 
 
@@ -148,13 +154,18 @@ def is_nonce(text: str) -> bool:
 def unsupported(name: str, version: str) -> Proof | None:
     """What a runtime's own name and version say of it; None if it may know verifiers."""
     if name != "containerd":
-        text = f"the runtime is {_said(name) or 'nameless'}; only containerd asks image verifiers"
+        text = INSTEAD.get(name) or f"the runtime is {_said(name) or 'nameless'}; only containerd asks image verifiers"
         return Proof(State.UNSUPPORTED, Reason.NOT_CONTAINERD, text)
     found = _VERSION.match(version)
     if found and (int(found[1]), int(found[2])) < OLDEST:
         text = f"containerd {_said(version)}: the CRI asks image verifiers from {OLDEST[0]}.{OLDEST[1]} on"
         return Proof(State.UNSUPPORTED, Reason.TOO_OLD, text)
     return None
+
+
+def unsupported_distribution(text: str) -> Proof:
+    """Nothing can be installed on such nodes; `text` says what to use instead."""
+    return Proof(State.UNSUPPORTED, Reason.DISTRIBUTION, text)
 
 
 def silent(text: str) -> Proof:

@@ -140,9 +140,15 @@ class May(NamedTuple):
     now: float = 0.0
 
     @property
+    def left(self) -> float:
+        """Seconds until a restart is not too soon, 0 if none is left; a clock that was set back says nothing."""
+        ago = self.now - self.restarted
+        return RESTART_INTERVAL - ago if 0 <= ago < RESTART_INTERVAL else 0.0
+
+    @property
     def too_soon(self) -> bool:
-        """Whether the last restart was less than `RESTART_INTERVAL` ago; a clock that was set back says nothing."""
-        return 0 <= self.now - self.restarted < RESTART_INTERVAL
+        """Whether the last restart was less than `RESTART_INTERVAL` ago."""
+        return self.left > 0
 
 
 PROGRAMS = "/opt/nodeseal"

@@ -30,7 +30,7 @@ class Trigger(NamedTuple):
     """`name` is the key below the image plugin; `harmless` is the value that triggers nothing.
 
     `removing` is what else changes when it is gone, `instead` what to use in its place, `not_a_remedy` what people
-    reach for and what switches enforcement off.
+    reach for, with their reason: it sets this trigger, or another one, and switches enforcement off.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Trigger(NamedTuple):
     remedy: Remedy
     removing: str
     instead: str
-    not_a_remedy: str = ""
+    not_a_remedy: str
 
     @property
     def path(self) -> Path:
@@ -48,8 +48,8 @@ class Trigger(NamedTuple):
 
 _HOSTS_TOML = f"hosts.toml files and {SINGLE_DIRECTORY}; containerd reads them on each pull, without a restart"
 KEEPS_LOCAL = (
-    "use_local_image_pull = true makes mirrors of a list of directories work again, and no verifier is called any "
-    f"more; set {SINGLE_DIRECTORY} instead"
+    "use_local_image_pull = true, or registry.mirrors, makes mirrors of a list of directories work again, and no "
+    f"verifier is called any more; set {SINGLE_DIRECTORY} instead"
 )
 
 TRIGGERS = (
@@ -68,6 +68,7 @@ TRIGGERS = (
         Remedy.OVERRIDE,
         "layers of an image are downloaded as many at once as the transfer service is told",
         f"the same number as {tables.dotted(('plugins', TRANSFER, 'max_concurrent_downloads'))}",
+        "another number here, for faster pulls or slower disks: any but 3 switches verification off",
     ),
     Trigger(
         "discard_unpacked_layers",
@@ -76,6 +77,7 @@ TRIGGERS = (
         "compressed layers stay on the disk beside the unpacked ones, for images pulled from then on: plan for about a "
         "half more space for images",
         "more disk, or lower thresholds of the kubelet's image garbage collection",
+        "discard_unpacked_layers = true, where disks are full",
     ),
     Trigger(
         "disable_snapshot_annotations",
@@ -85,6 +87,7 @@ TRIGGERS = (
         "them whole",
         "proxy_plugins.NAME.exports.enable_remote_snapshot_annotations = 'true' and an unpack_config of the transfer "
         "service for that snapshotter",
+        "disable_snapshot_annotations = false, as instructions for lazy snapshotters say",
     ),
     Trigger(
         "image_pull_with_sync_fs",
@@ -93,6 +96,7 @@ TRIGGERS = (
         "unpacked layers are not forced to the disk after a pull: a power cut right after one may leave empty files in "
         "an image",
         "nothing; pull images again after a power cut",
+        "image_pull_with_sync_fs = true, where images had empty files after a power cut",
     ),
     Trigger(
         "registry.mirrors",
@@ -100,7 +104,8 @@ TRIGGERS = (
         Remedy.BY_HAND,
         "images come from their own registry unless hosts.toml files name the mirrors",
         _HOSTS_TOML,
-        "config_path beside registry.mirrors: the CRI plugin refuses to start with both",
+        "registry.mirrors, where hosts.toml files seem not to count; nor config_path beside it: the CRI plugin refuses "
+        "to start with both",
     ),
     Trigger(
         "registry.configs",
@@ -108,6 +113,8 @@ TRIGGERS = (
         Remedy.BY_HAND,
         "certificates of private authorities and credentials in it are not used any more",
         f"for certificates {_HOSTS_TOML}; for credentials imagePullSecrets or a credential provider of the kubelet",
+        "registry.configs with auth, ca_file or insecure_skip_verify; nor credentials in registries.yaml of k3s and "
+        "RKE2, which become that",
     ),
     Trigger(
         "registry.auths",
@@ -115,6 +122,7 @@ TRIGGERS = (
         Remedy.BY_HAND,
         "credentials in it are not used any more",
         "imagePullSecrets or a credential provider of the kubelet",
+        "registry.configs in its place: that switches verification off as well",
     ),
 )
 """All of them: the explicit switch first, then the seven that throw it."""

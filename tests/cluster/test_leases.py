@@ -253,7 +253,8 @@ def test_renewal_always_differs_and_release_has_no_holder() -> None:
 
 def test_node_whose_labels_nobody_tells_counts_as_one_of_the_control_plane() -> None:
     assert leases.slots(3, None) == (SLOT,)
-    assert leases.slots(3, {CONTROL_PLANE: ""}) == (SLOT,)
+    for role in ("control-plane", "etcd", "master"):
+        assert leases.slots(3, {f"node-role.kubernetes.io/{role}": "true"}) == (SLOT,)
     assert leases.slots(3, {"node-role.kubernetes.io/worker": ""}) == (
         "nodeseal-restart-2", "nodeseal-restart-1", "nodeseal-restart-0",
     )  # fmt: skip

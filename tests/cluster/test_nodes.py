@@ -109,6 +109,9 @@ def test_taints_are_kept_as_they_are_and_our_condition_is_found() -> None:
     listed = [{"type": "Ready", "status": "False"}, {"type": CONDITION, "status": "True", "lastTransitionTime": "t"}]
     found = read(node(spec={"taints": taints}, status={"conditions": listed}))
     assert found == Node(tuple(taints), "True", "t")
+    info = {"containerRuntimeVersion": "cri-o://1.33.0", "osImage": "Fedora", "kubeletVersion": "v1.33.0"}
+    assert read(node(status={"nodeInfo": info})) == NEW._replace(runtime="cri-o://1.33.0", system="Fedora")
+    assert read(node(status={"nodeInfo": {"osImage": 1}})) == NEW
     assert read(node(status={"conditions": [{"type": CONDITION, "status": 1, "lastTransitionTime": None}]})) == NEW
 
 

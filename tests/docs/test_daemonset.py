@@ -102,6 +102,12 @@ def test_the_daemon_sees_of_the_host_what_it_works_with_and_writes_its_own() -> 
     assert host == {path: path for path in (*WRITABLE, "/etc/nodeseal", "/run/containerd")}
 
 
+def test_a_node_without_containerd_starts_the_pod_and_is_told_so() -> None:
+    types = {each["hostPath"]["path"]: each["hostPath"]["type"] for each in volumes().values() if "hostPath" in each}
+    assert types.pop("/") == "Directory"
+    assert set(types.values()) == {"DirectoryOrCreate"}, "what is missing must keep no pod waiting"
+
+
 def test_who_asks_the_api_server_has_a_token_and_it_is_read_only() -> None:
     assert workload.pod()["automountServiceAccountToken"] is False
     holders = [

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from agent.cluster import nodes
+from agent.wiring.declared import TAINT, TAINTS, taint_form
 from tests import permissions
 
 KEY = "startup-taint.cluster-autoscaler.kubernetes.io/nodeseal"
@@ -35,6 +36,22 @@ def test_every_block_is_looked_at() -> None:
 @pytest.mark.parametrize(("title", "kind", "text"), SNIPPETS, ids=[each[0] for each in SNIPPETS])
 def test_a_snippet_says_the_one_taint(title: str, kind: str, text: str) -> None:
     assert taints(READERS[kind](text)) == [(KEY, "NoSchedule")], title
+
+
+NAMES = {
+    "kubeadm": "kubeadm",
+    "Amazon EKS, nodeadm": "nodeadm",
+    "Azure AKS": "aks",
+    "k3s": "k3s",
+    "Karpenter": "karpenter",
+}
+
+
+@pytest.mark.parametrize(("title", "kind", "text"), SNIPPETS, ids=[each[0] for each in SNIPPETS])
+def test_a_snippet_is_what_install_prints(title: str, kind: str, text: str) -> None:
+    assert READERS[kind](text) == READERS[kind](taint_form(NAMES[title]))
+    assert set(NAMES.values()) == set(TAINTS)
+    assert TAINT == KEY
 
 
 def test_no_other_key_is_named_anywhere() -> None:

@@ -23,9 +23,11 @@ from agent.wiring import findings, proof
 from agent.wiring.distributions import Way
 from agent.wiring.facts import MAIN, Process
 from agent.wiring.triggers import TRIGGERS
+from tests.modes.test_distributions import HANDS_OFF
 from tests.modes.test_node import CONFIG, write_bootstrap
 from tests.simulators.cri import CriSimulator
 from tests.wiring.nodes import FIXTURES, PROGRAMS, SAMPLES, Sample
+from tests.wiring.test_distributions import EXPECTED
 from tests.wiring.test_planning import IN_V3, V3
 
 BIN_DIR = "opt/containerd/image-verifier/bin"
@@ -125,6 +127,8 @@ def test_each_trigger_is_told_by_its_name_with_place_side_effects_and_next_step(
     assert finding["where"].startswith(f"{MAIN}: plugins.'io.containerd.cri.v1.images'.{trigger}")
     assert finding["side_effects"]
     assert "restart containerd" in finding["next_step"]
+    popular = re.search("[a-z_]{12,} = [a-z]+|registry.[a-z]+|another number", finding["not_a_remedy"])
+    assert popular, "what people do instead is named"
     code, out = host.run()
     assert code == 12
     assert f"error: pull-path.{trigger}\n" in out
@@ -137,6 +141,7 @@ def test_list_of_config_paths_comes_with_what_not_to_do(host: Host) -> None:
     assert finding["severity"] == "warning"
     assert "a single directory" in finding["next_step"]
     assert "use_local_image_pull = true" in finding["not_a_remedy"]
+    assert "registry.mirrors" in finding["not_a_remedy"]
     assert host.run()[0] == 0
 
 
@@ -159,6 +164,8 @@ def test_mixed_versions_are_told(host: Host) -> None:
         (f"{VERIFIER}bin_dir = '/etc/containerd'\n", "verifier.missing"),
         (f"{VERIFIER}per_verifier_timeout = 'x'\n", "verifier.timeout"),
         ("disabled_plugins = ['io.containerd.image-verifier.v1.bindir']\n", "verifier.disabled"),
+        ("disabled_plugins = ['cri']\n", "containerd.no-cri"),
+        ("version = 3\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n", "containerd.no-cri"),
         ("nonsense", "configuration.broken"),
         ("imports = ['/etc/gone.toml']\n", "configuration.broken"),
         ("version = 4\n", "configuration.broken"),
@@ -276,6 +283,10 @@ def test_each_distribution_is_told_by_what_lies_on_its_disk(host: Host, sample: 
         return
     assert told["distribution"]["name"] == sample.name
     assert told["containerd"]["version"] == sample.version
+    if sample.name in HANDS_OFF:  # what could be set there is no remedy, and neither is `install`
+        assert errors == ["distribution.unsupported"]
+        assert EXPECTED[sample.folder].says in str(told["findings"])
+        return
     assert errors == [f"pull-path.{name}" for name in sample.triggers]
 
 

@@ -17,7 +17,7 @@ from agent.errors import HostError
 from agent.modes import hostworld, inturn, place
 from agent.modes.inturn import Queue
 from agent.rules.ruleset import RuleSet
-from agent.wiring.declared import FORMS, form
+from agent.wiring.declared import FORMS, TAINT, TAINTS, form, taint_form
 from tests.modes.hosts import Host, make_host
 from tests.wiring.test_planning import IN_V3
 
@@ -404,3 +404,19 @@ def test_declarative_form_is_printed_alone(capsys: pytest.CaptureFixture[str]) -
             cli.main(["nodeseal", "install", "--print", name])
         assert ended.value.code == 0
         assert capsys.readouterr().out == form(name)
+
+
+def test_form_of_a_startup_taint_is_printed_where_there_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def printed(*words: str) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["nodeseal", "install", *words])
+        return ended.value.code, *capsys.readouterr()
+
+    for name in TAINTS:
+        assert printed("--print", name, "--startup-taint") == (0, taint_form(name), "")
+        code, out, _ = printed("--print", name, "--startup-taint", "example.com/closed")
+        assert (code, "example.com/closed" in out, TAINT in out) == (0, True, False)
+    for words in (("--print", "k0s", "--startup-taint"), ("--print", "kubeadm"), ("--startup-taint",),
+                  ("--print", "k3s", "--startup-taint", "no: key")):  # fmt: skip
+        assert printed(*words)[:2] == (2, "")
+    assert not [name for name in FORMS if TAINT in form(name)], "nodes are closed by whoever asks for that alone"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agent.adapters.containerd import Told
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.manifests import ManifestStore
 from agent.errors import ConfigurationError, HostError
@@ -18,7 +19,7 @@ from agent.rules.lists import USUAL_SANDBOX
 from agent.wiring.distributions import Way
 from agent.wiring.facts import Process
 from agent.wiring.planning import Changes
-from agent.wiring.proof import State
+from agent.wiring.proof import Known, State
 from tests.modes.hosts import BY_FOLDER, VERIFIERS, Host, make_host
 from tests.wiring.nodes import SAMPLES
 from tests.wiring.test_planning import IN_V3
@@ -215,6 +216,79 @@ def test_configuration_that_keeps_containerd_from_starting_is_taken_back_and_not
     host.install()  # another one is no retry
 
 
+@pytest.mark.parametrize("error", [HostError("no"), KeyboardInterrupt()], ids=["refused", "stopped"])
+@pytest.mark.parametrize("fails", ["call", "facts", "restart", "wait_until_ready", "prove"])
+def test_whatever_of_the_host_fails_the_bytes_that_were_there_are_there_again_and_loaded(
+    host: Host, monkeypatch: pytest.MonkeyPatch, fails: str, error: BaseException
+) -> None:
+    before, loaded = host.tree(), host.world.prove(Known(()))
+    real = getattr(host.world, fails)
+
+    def failing(*words: object) -> object:
+        if (host.root / "opt/nodeseal").exists() and not failed:
+            failed.append(fails)
+            raise error
+        return real(*words)
+
+    failed: list[str] = []
+    monkeypatch.setattr(host.world, fails, failing)
+    with pytest.raises(RolledBack if isinstance(error, HostError) else KeyboardInterrupt) as raised:
+        host.install(bin_dir=ELSEWHERE)
+    assert failed == [fails]
+    assert host.tree() == before
+    assert host.world.prove(Known(())) == loaded
+    assert len(host.world.restarts) == {"restart": 1, "wait_until_ready": 2, "prove": 2}.get(fails, 0)
+    if isinstance(raised.value, RolledBack):
+        assert (raised.value.message, raised.value.left) == ("no; it was taken back", ())
+
+
+RUNTIME = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nSystemdCgroup = true\n"
+BINDIR = "[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{}'\n"
+PULLS = "[plugins.'io.containerd.cri.v1.images']\nuse_local_image_pull = false\n"
+BEFORE, AS_MEANT = (f"version = 3\n{BINDIR.format(path)}{RUNTIME}{PULLS}" for path in (f"/{VERIFIERS}", ELSEWHERE))
+
+
+def dumps(host: Host, monkeypatch: pytest.MonkeyPatch, after: str, trouble: str = "") -> None:
+    """Have containerd say what is in force: `BEFORE`, and from our file on `after`, or nothing but `trouble`."""
+    read = host.world.facts
+
+    def facts() -> Told:
+        told, is_after = read(), (host.root / DROP_IN).exists()
+        if is_after and trouble:
+            return told._replace(dump_trouble=trouble)
+        return told._replace(facts=told.facts._replace(dump=(after if is_after else BEFORE).encode()))
+
+    monkeypatch.setattr(host.world, "facts", facts)
+
+
+@pytest.mark.parametrize(
+    ("after", "trouble", "said"),
+    [
+        (AS_MEANT.replace(RUNTIME, ""), "", "makes something else of it: .*SystemdCgroup: .*doesn't say so"),
+        (BEFORE, "", "bin_dir: would be .*expected '/srv/verifiers'"),
+        (f"{AS_MEANT}snapshotter = 'native'\n", "", "snapshotter: not set -> 'native'"),
+        ("", "it ended with 1: no", "it ended with 1: no; expected containerd to take it"),
+    ],
+    ids=["a setting is lost", "another file wins", "a setting is new", "it is refused"],
+)
+def test_what_containerd_makes_of_its_configuration_is_compared_before_anything_leads_to_us(
+    host: Host, monkeypatch: pytest.MonkeyPatch, after: str, trouble: str, said: str
+) -> None:
+    before = host.tree()
+    dumps(host, monkeypatch, after, trouble)
+    with pytest.raises(RolledBack, match=f"{said}.*; it was taken back"):
+        host.install(bin_dir=ELSEWHERE)
+    assert host.tree() == before
+    assert host.world.restarts == [], "nothing was loaded yet"
+
+
+def test_configuration_that_containerd_understands_as_meant_is_kept(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dumps(host, monkeypatch, AS_MEANT)
+    assert host.install(bin_dir=ELSEWHERE).installed
+
+
 def test_containerd_is_restarted_once_an_hour_at_most(host: Host) -> None:
     host.install(bin_dir=ELSEWHERE)
     host.world.clock += 1800
@@ -318,6 +392,41 @@ def test_k0s_restarts_by_itself_and_not_if_that_is_not_wanted(tmp_path: pathlib.
     assert host.world.restarts == ["by itself"]
     assert outcome.proof is not None
     assert outcome.proof.is_enforcing
+
+
+def test_k0s_is_not_written_to_before_an_hour_is_over(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path, "k0s")
+    host.install(bin_dir=ELSEWHERE)
+    host.world.clock += 1800
+    own = host.read("etc/k0s/containerd.d/zzz-nodeseal.toml")
+    outcome = host.install(bin_dir="/srv/others")
+    assert (outcome.restarted, host.world.restarts) == (False, ["by itself"])
+    assert host.read("etc/k0s/containerd.d/zzz-nodeseal.toml") == own
+    assert outcome.installed
+    assert "install again in 30 minutes" in outcome.advice[-1]
+    host.world.clock += 1801
+    outcome = host.install(bin_dir="/srv/others")
+    assert (outcome.restarted, host.world.restarts) == (True, ["by itself"] * 2)
+    assert outcome.proof is not None
+    assert outcome.proof.is_enforcing
+
+
+def test_k0s_that_can_not_be_set_right_yet_keeps_what_is_installed(tmp_path: pathlib.Path) -> None:
+    host = make_host(tmp_path, "k0s")
+    host.install(bin_dir=ELSEWHERE)
+    host.write("etc/k0s/containerd.d/yyy.toml", f"version = 3\n{IN_V3['discard_unpacked_layers']}")
+    host.world.restart("somebody")
+    host.world.clock += 1800
+    outcome = host.install(changes=Changes.PULL_PATH)
+    assert (outcome.installed, outcome.restarted) == (True, False)
+    assert outcome.proof is not None
+    assert outcome.proof.state is State.BYPASSED
+    assert "install again in 30 minutes" in outcome.advice[-1]
+    host.world.clock += 1801
+    assert "install without --no-restart" in host.install(changes=Changes.PULL_PATH, restart=False).advice[-1]
+    outcome = host.install(changes=Changes.PULL_PATH)
+    assert outcome.proof is not None
+    assert (outcome.restarted, outcome.proof.is_enforcing) == (True, True)
 
 
 def test_broken_configuration_is_left_alone(host: Host) -> None:

@@ -58,6 +58,7 @@ def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
             else:
                 with pytest.raises(HostError):
                     install(one)
+                assert one.tree() == before, at
         other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
         with counted(monkeypatch):
             one.world.clock += 7200

@@ -20,6 +20,8 @@ from tests.warm import Told
 GOOD = Proof(State.ENFORCING, Reason.ENFORCING, "good")
 BAD = Proof(State.BYPASSED, Reason.LOCAL_PULL, "bad")
 SILENT = Proof(State.UNKNOWN, Reason.SILENT, "silent")
+BROKEN = Proof(State.UNKNOWN, Reason.BROKEN, "broken")
+UNSUPPORTED = ("RuntimeNotContainerd", "ContainerdTooOld", "DistributionUnsupported")
 KEY = "nodeseal.dev/agent-not-ready"
 OURS, OTHER = {"key": KEY, "effect": "NoSchedule"}, {"key": "other", "effect": "NoSchedule"}
 
@@ -139,6 +141,49 @@ def test_condition_says_too_who_undoes_the_wiring(server: KubeSimulator) -> None
     stage.play(body)
     (said,) = stage.node["status"]["conditions"]
     assert said["message"] == "good; somebody else writes /a again and again"
+
+
+@pytest.mark.parametrize(
+    ("info", "proof", "expected", "says"),
+    [
+        (("cri-o://1.33.0", "Fedora"), SILENT, ("False", "RuntimeNotContainerd"), "ClusterImagePolicy"),
+        (("containerd://1.7.30", "Ubuntu"), SILENT, ("False", "ContainerdTooOld"), "from 2.1 on"),
+        (("containerd://2.1.4", "Talos (v1.13.0)"), BAD, ("False", "DistributionUnsupported"), "--print talos"),
+        (("containerd://2.1.4", "Talos (v1.13.0)"), BROKEN, ("Unknown", "VerifierFailed"), "broken"),
+        (("containerd://2.1.4", "Talos (v1.13.0)"), GOOD, ("True", "Enforcing"), "good"),
+        (("containerd://2.1.4", "Ubuntu"), BAD, ("False", "LocalPullFallback"), "bad"),
+    ],
+)
+def test_node_that_can_not_verify_says_what_to_use_instead(
+    server: KubeSimulator, info: tuple[str, str], proof: Proof, expected: tuple[str, str], says: str
+) -> None:
+    stage = Stage(server)
+    stage.node["status"]["nodeInfo"] = {"containerRuntimeVersion": info[0], "osImage": info[1]}
+
+    async def body() -> None:
+        await stage.prove(proof)
+        await until(lambda: stage.condition == expected, lambda: str(stage.node))
+
+    stage.play(body)
+    assert says in stage.node["status"]["conditions"][0]["message"]
+    state = "unsupported" if expected[1] in UNSUPPORTED else proof.state.value
+    assert stage.proofs.as_json()["state"] == state, "status and metrics say the same"
+
+
+def test_what_the_node_is_is_asked_again_while_nothing_is_proved(
+    server: KubeSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.cluster.nodes.HEARTBEAT", 0.1)
+    stage = Stage(server)
+    stage.node["status"]["nodeInfo"] = {"containerRuntimeVersion": "cri-o://1.33.0"}
+    server.behave("get", *[lambda handler: handler.refuse(503, "away")] * 2)
+
+    async def body() -> None:
+        await anyio.sleep(0.1)
+        await stage.prove(SILENT)
+        await until(lambda: stage.condition == ("False", "RuntimeNotContainerd"), lambda: str(stage.node))
+
+    stage.play(body)
 
 
 def test_what_is_not_granted_is_said_once_and_everything_else_goes_on(server: KubeSimulator) -> None:

@@ -15,6 +15,7 @@ from agent import cli
 from agent.adapters import nodefiles
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import FOLDER, Spool
+from agent.config.bootstrap import FOUND_VERSION
 from agent.errors import Malformed
 from agent.model.record import Record
 from agent.modes import supportbundle
@@ -33,6 +34,9 @@ SECRETS = {
     "bootstrap": "plantedBootstrapWord",
     "log": "plantedLogWord",
     "containerd": "plantedContainerdWord",
+    "proxy": "plantedProxyWord",
+    "header": "plantedHeaderWord",
+    "runc": "plantedHandlerWord",
 }
 
 
@@ -82,7 +86,20 @@ def plant(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     auth = f"{V3}.registry.configs.'r.example.com'.auth]\nusername = 'u'\npassword = '{SECRETS['containerd']}'\n"
     (root / "etc/containerd").mkdir(parents=True)
     (root / "etc/containerd/config.toml").write_text(f"version = 3\n{auth}")
+    proxy = f"http://u:{SECRETS['proxy']}@proxy.example:3128"
+    hosts = root / "etc/containerd/certs.d/r.example.com"
+    hosts.mkdir(parents=True)
+    header = f"server = 'https://r.example.com'\n[header]\nX-Registry = 'Basic {SECRETS['header']}'\n"
+    (hosts / "hosts.toml").write_text(header)
+    unit = root / "etc/systemd/system/containerd.service.d/proxy.conf"
+    unit.parent.mkdir(parents=True)
+    unit.write_text(f"[Service]\nEnvironment=HTTPS_PROXY={proxy}\n")
     write_bootstrap(root, later={"password": SECRETS["bootstrap"]})
+
+
+VALID = f"version = 3\n{V3}.registry]\nconfig_path = '/etc/containerd/certs.d'\n"
+BROKEN = f"version = 3\npassword = '{SECRETS['containerd']}' '{SECRETS['runc']}'\n"
+"""A configuration that nothing reads; whoever says why must not say what stands there."""
 
 
 def test_no_planted_secret_and_no_control_character_gets_out(
@@ -97,7 +114,16 @@ def test_no_planted_secret_and_no_control_character_gets_out(
     assert "usual line" in found["log.txt"]
     assert json.loads(found["configuration.json"])["ruleset"]["rules"][0]["name"] == RULES.rules[0].name
     assert "left out" in json.loads(found["bootstrap.json"])["later"]
-    assert "pull-path.registry.configs" in [each["id"] for each in json.loads(found["doctor.json"])["findings"]]
+    ids = [each["id"] for each in json.loads(found["doctor.json"])["findings"]]
+    assert "pull-path.registry.configs" in ids
+
+    recorded = {"HTTPS_PROXY": f"http://u:{SECRETS['proxy']}@old.example:3128"}
+    write_bootstrap(tmp_path / "root", found={"version": FOUND_VERSION, "proxy": recorded})
+    for configuration, expected in ((VALID, {"host.proxy", "host.registries"}), (BROKEN, {"configuration.broken"})):
+        (tmp_path / "root/etc/containerd/config.toml").write_text(configuration)
+        _, found = bundle()
+        assert expected <= {each["id"] for each in json.loads(found["doctor.json"])["findings"]}
+        assert [which for which, secret in SECRETS.items() if secret in "".join(found.values())] == []
 
 
 def test_every_part_of_the_table_is_in_it_and_told(bundle: Any) -> None:

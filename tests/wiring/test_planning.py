@@ -4,12 +4,12 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.modes import plugin
-from agent.wiring import planning, tables, triggers
+from agent.wiring import findings, planning, tables, triggers
 from agent.wiring.bindir import Entry, Folder, Kind
 from agent.wiring.distributions import OWN_FILE, Way
 from agent.wiring.edits import EditFile, Link, MakeFolder, WriteFile
-from agent.wiring.effective import DEFAULT_BIN_DIR
-from agent.wiring.facts import MAIN, Facts
+from agent.wiring.effective import CRI_URIS, DEFAULT_BIN_DIR
+from agent.wiring.facts import MAIN, Facts, Process
 from agent.wiring.loading import Files, load
 from agent.wiring.merging import Merged, merge
 from agent.wiring.planning import Changes, Options, Plan, node, plan, resulting, unexpected
@@ -288,6 +288,19 @@ def test_without_a_configuration_file_containerd_imports_nothing() -> None:
     made = plan(given, Options(bin_dir="/srv/v"))
     assert not [edit for edit in made.edits if isinstance(edit, WriteFile)]
     assert "containerd config default" in " ".join(made.advice)
+
+
+@pytest.mark.parametrize("plugin", CRI_URIS)
+def test_containerd_whose_cri_is_switched_off_is_left_alone_while_it_runs(plugin: str) -> None:
+    given = simple(f"disabled_plugins = ['{plugin}']\n")
+    running = given._replace(process=Process(1, "/usr/bin/containerd", ("containerd",)))
+    made = plan(running, Options(bin_dir="/srv/v"))
+    assert (made.placed.way, made.edits) == (Way.REFUSE, ())
+    assert "cri-dockerd" in made.placed.advice
+    assert [each.id for each in findings.of(node(running))] == ["containerd.no-cri"]
+    later = plan(given, Options(bin_dir="/srv/v"))  # an image that is built: who builds it may not be done
+    assert later.edits
+    assert any(each.startswith(f"{plugin}: ") for each in later.advice)
 
 
 def test_old_containerd_and_other_runtimes_are_refused_with_the_reason() -> None:
