@@ -50,7 +50,7 @@ class Budget(NamedTuple):
 
 
 def divided(limit: int) -> Budget:
-    """What fits below a limit.  One that is lower than the daemon can work with counts as the lowest with which it can."""
+    """What fits below a limit.  One that is lower than what the daemon can work with counts as that."""
     rest = max(limit, _LEAST) * (_MARGIN - 1) // _MARGIN - OWN - _TOLD - _UNWRITTEN
     working = max(min(_WORKING, rest - rest // 4), rest // 2)
     return Budget(limit, working, rest - working)

@@ -176,7 +176,9 @@ def _work(job: _Job, work: Callable[[], bytes], writing: int) -> None:
         seconds = int(job.seconds) + 1
         signal.alarm(seconds)  # ends it even if whoever waits is gone
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_AS, (_mapped() + job.memory,) * 2)
+        mapped, data = _mapped()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + job.memory,) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (data + job.memory,) * 2)  # of what malloc has mapped ahead, too
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         sys.setrecursionlimit(MAX_DEPTH)
         told = work()
@@ -206,12 +208,13 @@ def _go_first() -> None:
         return
 
 
-def _mapped() -> int:
-    """Bytes of address space of this process."""
+def _mapped() -> tuple[int, int]:
+    """Bytes of address space of this process, and those of them that it alone writes to (proc(5), `statm`)."""
     import resource
 
     with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
+        pages = file.read().split()
+    return int(pages[0]) * resource.getpagesize(), int(pages[5]) * resource.getpagesize()
 
 
 def _keep_only(descriptor: int) -> None:

@@ -99,6 +99,7 @@ def verify(
     wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation, denied)
     found: list[Finding] = []
     good: list[Finding] = []
+    left = MAX_TOLD
     for finding in _all(wanted, evidence):
         if isinstance(finding, Paused):
             yield finding
@@ -107,6 +108,8 @@ def verify(
             text = f"manifest: got more than {MAX_SIGNATURES} signatures in its layers; expected fewer"
             found = [_failed([], Check.INTEGRITY, LimitExceeded(text))]
             break
+        if finding.attested is not None:
+            finding, left = _as_told(finding, finding.attested, left)
         (good if finding.status is Status.PASSED else found).append(finding)
         if attestation is None and len(_by_signer(good)) >= policy.threshold:
             return _passed_together(_by_signer(good))
@@ -214,6 +217,13 @@ def _checked(wanted: _Wanted, signature: Signature) -> Finding:
         attested=None if attestation is None else said,
         names=(signer.name,),
     )
+
+
+def _as_told(finding: Finding, said: Said, left: int) -> tuple[Finding, int]:
+    """An attestation without what `_attested` has no room for: a manifest may have sixty; and the room that is left."""
+    if said.size <= left:
+        return finding, left - said.size
+    return finding._replace(attested=said._replace(predicate=None)), left
 
 
 def _attested(predicate_type: str, good: Sequence[Finding]) -> Finding:

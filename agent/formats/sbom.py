@@ -37,6 +37,7 @@ class SbomFormat:
     artifact_types: tuple[str, ...] = (ARTIFACT_TYPE,)
     tags: Mapping[str, str] = MappingProxyType({".sbom": TAGGED_TYPE})
     each_blob_counts = False
+    tells = 0
 
     def __init__(self, name: str, settings: Mapping[str, object]) -> None:
         """`name` is the verifier's; `settings` are what `parse` made."""

@@ -38,6 +38,7 @@ class SchemaValidatorFormat:
     artifact_types: tuple[str, ...] = ()
     tags: Mapping[str, str] = MappingProxyType({})
     each_blob_counts = False
+    tells = 0
 
     def __init__(self, name: str, schemas: Schemas) -> None:
         """`name` is the verifier's."""
