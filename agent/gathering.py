@@ -9,7 +9,7 @@ artifact, and what no verifier looks at is passed over; our own rules ask all of
 referrer of every type, and the referrers of these.
 """
 
-from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence, cast
+from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence
 
 from agent import asking
 from agent.asking import Ask, Ports

@@ -17,8 +17,10 @@ USUAL = 256 * MIB
 OWN = 96 * MIB
 """What the daemon takes besides: itself after many images, connections' buffers, what is too small to be counted."""
 
+LEAST = 192 * MIB
+"""The lowest limit that the daemon can keep: below it, not even one of everything finds room."""
+
 _MARGIN = 16  # one part of so many stays free
-_LEAST = 160 * MIB  # for less than that, not even one of everything finds room
 
 _TOLD = 8 * MIB
 _UNWRITTEN = 4 * MIB
@@ -51,7 +53,7 @@ class Budget(NamedTuple):
 
 def divided(limit: int) -> Budget:
     """What fits below a limit.  One that is lower than what the daemon can work with counts as that."""
-    rest = max(limit, _LEAST) * (_MARGIN - 1) // _MARGIN - OWN - _TOLD - _UNWRITTEN
+    rest = max(limit, LEAST) * (_MARGIN - 1) // _MARGIN - OWN - _TOLD - _UNWRITTEN
     working = max(min(_WORKING, rest - rest // 4), rest // 2)
     return Budget(limit, working, rest - working)
 

@@ -14,15 +14,16 @@ and within it:
 Used in one event loop; only `Allowance` is used by threads as well.
 """
 
-import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 
+from agent.adapters.allowance import Allowance
 from agent.adapters.budget import Budget
+from agent.asking import read_in
 from agent.errors import NoRoom
 
 FREE = 256 * 1024
@@ -30,6 +31,10 @@ FREE = 256 * 1024
 
 FREE_TOLD = 32 * 1024
 """The same of what its evidence told."""
+
+
+FOR_BODIES = 1.0
+"""Seconds for which a verification waits in all for room for bodies whose size nobody knew."""
 
 
 class NoTurn(Exception):
@@ -101,28 +106,6 @@ class Account:
                 self._waiting[owner] = queue  # behind the others
 
 
-class Allowance:
-    """So many bytes for what may as well be left undone.  Threads may use it."""
-
-    def __init__(self, size: int) -> None:
-        """Nobody holds anything."""
-        self._lock = threading.Lock()
-        self._left = size
-
-    def take(self, amount: int) -> bool:
-        """Hold so many bytes, if there is room for them now."""
-        with self._lock:
-            if amount > self._left:
-                return False
-            self._left -= amount
-            return True
-
-    def give(self, amount: int) -> None:
-        """Give back what was taken."""
-        with self._lock:
-            self._left += amount
-
-
 class Times:
     """What images have left of their time for content: taken off while anything of theirs waits or is read.
 
@@ -167,6 +150,12 @@ class Rooms:
         self.unwritten = Allowance(budget.unwritten)
         self.times = Times()
 
+    def as_json(self) -> dict[str, object]:
+        """Bytes: the limit, and of each share how much there is and is held, and how many wait."""
+        shares = {"working": self.working, "content": self.content, "told": self.told}
+        told = {name: {"size": each.size, "held": each.held, "waiting": each.waiting} for name, each in shares.items()}
+        return {"limit": self.budget.limit, **told}
+
     @asynccontextmanager
     async def of(self, repository: str) -> AsyncIterator["RoomOfOne"]:
         """One verification's, of an image of this repository; at the end all that it still holds is given back."""
@@ -183,10 +172,19 @@ class RoomOfOne:
     def __init__(self, rooms: Rooms, owner: str) -> None:
         """It holds nothing."""
         self._rooms = rooms
-        self._owner = owner
+        self.owner = owner
         self._free = FREE
         self._free_told = FREE_TOLD
         self._told = 0
+        self._left_for_bodies = [FOR_BODIES]
+
+    def coming(self, size: int) -> AbstractAsyncContextManager[None]:
+        """See `http_pooled.BodyRoom.coming`."""
+        return self.holding(size, self._left_for_bodies)
+
+    def reading(self, size: int) -> AbstractAsyncContextManager[None]:
+        """See `http_pooled.BodyRoom.reading`."""
+        return self.working(read_in(size), self._left_for_bodies)
 
     @asynccontextmanager
     async def holding(self, size: int, left: list[float]) -> AsyncIterator[None]:
@@ -232,7 +230,7 @@ class RoomOfOne:
         times = self._rooms.times
         times.begin(left)
         try:
-            await account.take(size, self._owner, times.now(left))
+            await account.take(size, self.owner, times.now(left))
         except NoTurn:
             raise NoRoom(
                 f"content: got {size} bytes of memory to hold, and no room for them in time; expected less, or fewer"

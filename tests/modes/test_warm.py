@@ -22,7 +22,7 @@ from agent.adapters.ipc import Question
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.turns import Turns
 from agent.modes import node as node_mode
-from agent.modes import plugin, warm
+from agent.modes import plugin, warm, warmstate
 from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
 from agent.rules.rule import Default
@@ -429,7 +429,7 @@ CHANGES: dict[str, Callable[[Node], object]] = {
 def test_state_is_read_again_when_a_file_has_changed_and_only_then(node: Node, what: str) -> None:
     (node.root / "var/cache/nodeseal").mkdir(parents=True, mode=0o700)
 
-    async def look(asker: Asker) -> list[warm.State]:
+    async def look(asker: Asker) -> list[warmstate.State]:
         first, second = await asker.door.state(), await asker.door.state()
         CHANGES[what](node)
         return [first, second, await asker.door.state(), await asker.door.state()]
@@ -470,7 +470,7 @@ def test_state_that_changes_while_it_is_read_is_read_again(node: Node, monkeypat
 
     monkeypatch.setattr(node_mode, "opened", changing)
 
-    async def look(asker: Asker) -> tuple[warm.State, warm.State]:
+    async def look(asker: Asker) -> tuple[warmstate.State, warmstate.State]:
         return await asker.door.state(), await asker.door.state()
 
     first, second = asking(node, look)
@@ -481,7 +481,7 @@ def test_state_that_changes_while_it_is_read_is_read_again(node: Node, monkeypat
 def test_state_that_nobody_can_be_sure_of_is_read_each_time(node: Node) -> None:
     (node.root / "var/lib/nodeseal").chmod(0o777)
 
-    async def look(asker: Asker) -> tuple[warm.State, warm.State]:
+    async def look(asker: Asker) -> tuple[warmstate.State, warmstate.State]:
         return await asker.door.state(), await asker.door.state()
 
     first, second = asking(node, look)
