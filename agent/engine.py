@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Callable, Mapping, Sequence
 
 from agent import RELEASED
-from agent.asking import MAX_LABOUR, Ask, Ports
+from agent.asking import MAX_LABOUR, MAX_TOLD, Ask, EnoughRoom, Ports
 from agent.config.config import Config
 from agent.errors import Cause, Code, PolicyFault
 from agent.gathering import MAX_NESTED, PATIENCE, Found, Gap, Gathering
@@ -22,7 +22,7 @@ from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Verdict
 from agent.policies import Policy, policy_class
-from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Trace
+from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Room, Trace
 from agent.rules.rule import Rule
 from agent.verifier import Verifier
 
@@ -55,8 +55,9 @@ class Engine:
         verifiers: Mapping[tuple[str, str], Verifier] | None = None,
         deadline: float | None = None,
         insist: Sequence[Callable[[], bool]] = (),
+        room: Room | None = None,
     ) -> None:
-        """The ports are used as they are; `policies` runs those that are programs.
+        """The ports are used as they are; `policies` runs those that are programs; `room` is there where it is shared.
 
         Each of `insist` has a registry itself asked from now on, where somebody's word was taken for what it lists, and
         says whether that is the case: before an image is denied, everything is looked at once more.
@@ -66,7 +67,7 @@ class Engine:
         """
         self.config = config
         self.registry = registry
-        self._ports = Ports(registry, revocation, concurrent, clock, trace, policies)
+        self._ports = Ports(registry, revocation, concurrent, clock, trace, policies, room or EnoughRoom())
         self._runner = policies
         self._clock = clock
         self._trace = trace
@@ -86,7 +87,7 @@ class Engine:
         cosign_tags = any(store.cosign_tags for store in self.config.seen_by(rule.owner).stores)
         repository = _repository(rule.evidence_repository) if rule.evidence_repository else request.repository
         since = self._clock.monotonic()
-        begun = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, [], [], 0.0, 0.0, [])
+        begun = Ask(request, repository, verifiers, policy, now, cosign_tags, 1, [], [], 0.0, 0.0, [], [])
         verdict = await self._verify(self._from_now(begun), rule)
         if verdict.decision is not Decision.DENY or not self._has_time(since):
             return verdict
@@ -103,7 +104,8 @@ class Engine:
         since = self._clock.monotonic()
         patience = PATIENCE if self._deadline is None else min(PATIENCE, _PATIENT * (self._deadline - since))
         labour = [min(MAX_LABOUR, MAX_LABOUR * patience / PATIENCE)]
-        return ask._replace(left=[MAX_NESTED], tried=[0], since=since, patience=patience, labour=labour)
+        fresh = ask._replace(left=[MAX_NESTED], tried=[0], labour=labour, told=[MAX_TOLD])
+        return fresh._replace(since=since, patience=patience)
 
     def _has_time(self, since: float) -> bool:
         """Whether a second look can end before the deadline does; the first one began at `since`.

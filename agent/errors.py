@@ -10,6 +10,7 @@ Exceptions, one root::
     +-- HostError                  an operation on this host failed (disk, permissions)                exit 5
     +-- Malformed                  bytes from outside are not what they must be  -> a failed outcome
     |   +-- LimitExceeded          ... because they are more than we take
+    |   |   +-- NoRoom             ... beside what others' images hold at this moment
     |   +-- DigestMismatch         ... because they are not the bytes the digest names
     +-- PolicyFault                a policy came to no answer              -> a denial
     +-- Unavailable                the outside world did not answer; carries its Cause -> an inconclusive outcome
@@ -179,6 +180,13 @@ class LimitExceeded(Malformed):
     """Bytes from outside are more, longer or deeper than the limit that the message names."""
 
     code = Code.EVIDENCE_LIMIT
+
+
+class NoRoom(LimitExceeded):
+    """Bytes from outside found no room in memory beside those of other images, in the time that their image had.
+
+    Content's own limit like any other, wherever it is met: were it "cannot tell", others' images could choose that.
+    """
 
 
 class DigestMismatch(Malformed):

@@ -9,19 +9,19 @@ artifact, and what no verifier looks at is passed over; our own rules ask all of
 referrer of every type, and the referrers of these.
 """
 
-from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence, cast
+from typing import Awaitable, Callable, Mapping, NamedTuple, Sequence
 
 from agent import asking
 from agent.asking import Ask, Ports
 from agent.codec import strictjson
-from agent.errors import Cause, Code, LimitExceeded, Malformed, NodesealError, Unavailable
-from agent.formats import Format
+from agent.errors import Cause, Code, LimitExceeded, Malformed, Unavailable
+from agent.formats import REPORTS, Format
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
-from agent.model.inquiry import Confirmed, Fetched, Inquiry, Labour, Paused
 from agent.model.manifest import EMPTY_CONFIG, IMAGE_CONFIG, Manifest
 from agent.model.outcome import Outcome, Status
+from agent.model.packed import Packed, packed
 from agent.model.reference import Reference
 from agent.model.report import Artifact, Report
 from agent.model.verdict import Decision, Verdict
@@ -52,6 +52,10 @@ COSIGN_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
 
 COSIGN_TAG = ".sig"
 """What cosign's tag of an image ends with."""
+
+
+MAX_VALUES = 4_000
+"""Most JSON values in a manifest of evidence, about: 64 layers with sixteen annotations each have a thousand."""
 
 
 class Gap(NamedTuple):
@@ -233,22 +237,28 @@ class Gathering:
         return chosen[:MAX_EVIDENCE], listing.defect or LimitExceeded(f"{got}; expected at most {MAX_EVIDENCE}")
 
     async def _look_at(self, descriptor: Descriptor) -> _Look:
-        """Fetch one referrer and verify it."""
+        """Fetch one referrer and verify it; then what refers to it, once its own content is given up."""
         self._ask.left[0] -= 1
         if self._ask.left[0] < 0:
             return self._defect(descriptor.digest, LimitExceeded(f"got more than {MAX_NESTED} referrers of referrers"))
+        look = await self._looked_at(descriptor)
+        return look if look.artifact is None else await self._with_nested(look.artifact, descriptor)
+
+    async def _looked_at(self, descriptor: Descriptor) -> _Look:
+        """One referrer for itself."""
         artifact_type, refers = descriptor.artifact_type or "", True
+        size = asking.as_manifest(min(descriptor.size, MAX_MANIFEST_SIZE))
         try:
-            manifest = await self._manifest(descriptor)
-            artifact_type = self._type(descriptor.digest, manifest)
-            if not self._concerns(artifact_type):
-                self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
-                return _NOTHING
-            self._check_subject(manifest, descriptor.digest)
-            refers = manifest.subject is not None
-            evidence = manifest._replace(artifact_type=artifact_type)
-            handlers, fetched = self._handlers(artifact_type), dict[Descriptor, bytes]()
-            outcomes = [await self._verified(each, descriptor, evidence, fetched) for each in handlers]
+            async with self._ports.room.holding(size, self._ask.labour):
+                manifest = await self._manifest(descriptor)
+                artifact_type = self._type(descriptor.digest, manifest)
+                if not self._concerns(artifact_type):
+                    self._trace.step(f"fetch {descriptor.digest}", "manifest", "an artifact of another type")
+                    return _NOTHING
+                self._check_subject(manifest, descriptor.digest)
+                refers = manifest.subject is not None
+                evidence = manifest._replace(artifact_type=artifact_type)
+                outcomes = await self._verified_by(self._handlers(artifact_type), descriptor, evidence)
         except Unavailable as error:
             self._trace.step(f"fetch {descriptor.digest}", "manifest and blob", f"{error.cause.value}: {error.message}")
             return _Look(gaps=(Gap(error.cause, error.message),))
@@ -263,8 +273,7 @@ class Gathering:
             told = f"{outcome.status.value}: {outcome.message}"
             self._trace.step(f"verify {descriptor.digest}", outcome.verifier, told)
         identity = self._ask.request.identity
-        artifact = Artifact(identity, descriptor.digest, artifact_type, tuple(outcomes), refers=refers)
-        return await self._with_nested(artifact, descriptor)
+        return _Look(Artifact(identity, descriptor.digest, artifact_type, tuple(outcomes), refers=refers))
 
     def _type(self, digest: Digest, manifest: Manifest) -> str:
         """The one that counts: a tag's, but must not hide a referrer from those who look for what that says it is."""
@@ -305,7 +314,7 @@ class Gathering:
         if descriptor.size > MAX_MANIFEST_SIZE:
             raise LimitExceeded(f"manifest: listed with {descriptor.size} bytes; expected at most {MAX_MANIFEST_SIZE}")
         content = await self._ports.registry.manifest(self._ask.repository, descriptor)
-        value = strictjson.decode(content, "manifest", limit=MAX_MANIFEST_SIZE)
+        value = strictjson.decode(content, "manifest", limit=MAX_MANIFEST_SIZE, most=MAX_VALUES)
         return Manifest.from_json(value, descriptor.media_type)
 
     def _check_subject(self, manifest: Manifest, digest: Digest) -> None:
@@ -317,6 +326,15 @@ class Gathering:
                 f"the signature's manifest points at another image ({manifest.subject and manifest.subject.digest})"
             )
 
+    async def _verified_by(
+        self, verifiers: Sequence[Verifier], descriptor: Descriptor, manifest: Manifest
+    ) -> list[Outcome]:
+        """What verifiers say of a referrer, whose blobs are held for all of them.  Raises `Unavailable`, `NoRoom`."""
+        fetched = dict[Descriptor, bytes]()
+        size = max((_size(each.format, manifest) for each in verifiers), default=0)
+        async with self._ports.room.holding(size, self._ask.labour):
+            return [await self._verified(each, descriptor, manifest, fetched) for each in verifiers]
+
     async def _verified(
         self, verifier: Verifier, descriptor: Descriptor, manifest: Manifest, fetched: dict[Descriptor, bytes]
     ) -> Outcome:
@@ -326,7 +344,9 @@ class Gathering:
             blobs = await self._blobs(verifier.format, manifest, fetched)
             await self._pause()
             evidence = Evidence(descriptor.digest, manifest, blobs)
-            return await self._inquire(verifier.format.verify(ask.request, evidence, ask.now))
+            inquiry = verifier.format.verify(ask.request, evidence, ask.now)
+            largest = 0 if verifier.type in REPORTS else max((len(each.content) for each in blobs), default=0)
+            return await self._told(await asking.inquire(inquiry, largest, ask, self._ports, self._pause))
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)
 
@@ -360,33 +380,16 @@ class Gathering:
                 found[blob] = Blob(blob, b"", error)
         return tuple(found[blob] for blob in manifest.blobs)
 
-    async def _inquire(self, inquiry: Inquiry[Outcome]) -> Outcome:
-        """Run a verification to its end, and ask what it has to ask."""
-        source = self._ports.revocation
-        try:
-            step = next(inquiry)
-            while True:
-                if isinstance(step, Labour):
-                    try:
-                        step = inquiry.send(Fetched(await asking.labour(step, self._ask, self._ports)))
-                    except LimitExceeded as error:
-                        step = inquiry.throw(error)
-                    continue
-                if isinstance(step, Confirmed | Paused):
-                    await (source.keep(step) if isinstance(step, Confirmed) else self._pause())
-                    step = inquiry.send(Fetched(b""))
-                    continue
-                try:
-                    fetched = await source.fetch(step)
-                except NodesealError as error:
-                    self._trace.step("ask about revocation", step.url, error.message)
-                    step = inquiry.throw(error)
-                else:
-                    told = f"{len(fetched.content)} bytes{', kept from before' if fetched.kept else ''}"
-                    self._trace.step("ask about revocation", step.url, told)
-                    step = inquiry.send(fetched)
-        except StopIteration as finished:
-            return cast("Outcome", finished.value)
+    async def _told(self, outcome: Outcome) -> Outcome:
+        """The outcome, with room for what it tells until the image is judged.  Raises `LimitExceeded`."""
+        said = packed(outcome.extensions)
+        if not isinstance(said, Packed):
+            return outcome
+        self._ask.told[0] -= said.size
+        if self._ask.told[0] < 0:
+            raise LimitExceeded(f"evidence: got more than {asking.MAX_TOLD} bytes that it tells; expected less")
+        await self._ports.room.keep(said.size, self._ask.labour)
+        return outcome._replace(extensions=said)
 
     def _handlers(self, artifact_type: str) -> list[Verifier]:
         """Who verifies evidence of this type."""
@@ -423,6 +426,16 @@ class Gathering:
             message=error.message,
             code=error.code,
         )
+
+
+def _size(form: Format, manifest: Manifest) -> int:
+    """Bytes of memory that a manifest's blobs take while they are verified, those alone that are fetched."""
+    try:
+        limit = form.blob_limit(manifest)
+    except Malformed:
+        return 0
+    sizes = [each.size for each in dict.fromkeys(manifest.blobs) if each.size <= limit]
+    return asking.as_content(sizes, form.tells)
 
 
 class _WrongSubject(Malformed):

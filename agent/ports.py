@@ -4,6 +4,7 @@ Adapters implement them and translate every exception of their library: a port r
 or `Unavailable` (nobody answered), nothing else.
 """
 
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Awaitable, Callable, Protocol, Sequence, TypeVar
 
@@ -90,6 +91,26 @@ class PolicyRunner(Protocol):
 
         `left` is what is left of that, one number (s); what it took is taken from it once it is done.
         """
+        ...
+
+
+class Room(Protocol):
+    """Memory for what others chose, in bytes, where many verifications share it.
+
+    `left` is as for `PolicyRunner.labour`: waiting for room takes of the time that an image has for its content.  Each
+    raises `NoRoom` if there is none in that time.
+    """
+
+    def holding(self, size: int, left: list[float]) -> AbstractAsyncContextManager[None]:
+        """Hold so many bytes of content meanwhile, whatever else is waited for."""
+        ...
+
+    def working(self, size: int, left: list[float]) -> AbstractAsyncContextManager[None]:
+        """Hold so many bytes for work that waits for nothing."""
+        ...
+
+    async def keep(self, size: int, left: list[float]) -> None:
+        """Hold so many bytes of what evidence told, until its image is judged."""
         ...
 
 

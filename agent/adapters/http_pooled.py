@@ -7,9 +7,10 @@ resolves no names.  Every exception of aiohttp, sockets, TLS and HTTP ends here 
 """
 
 import time
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from http.client import HTTPException
 from types import TracebackType
-from typing import Awaitable, Callable, Sequence
+from typing import Awaitable, Callable, Protocol, Sequence
 
 import aiohttp
 import anyio
@@ -40,9 +41,24 @@ MAX_CONNECTIONS_PER_HOST = MAX_CONNECTIONS
 IDLE_SECONDS = 30.0
 """How long an idle connection is kept; load balancers close theirs after a minute."""
 
+SMALL = 64 * 1024
+"""Bytes that a body of unknown size may have before room is asked for it."""
+
 _MAX_LINE = 65536  # as http.client
 _MAX_HEADERS = 100  # as http.client
 _CHUNK = 64 * 1024
+
+
+class BodyRoom(Protocol):
+    """Memory for bodies of which nobody knew how long they would be.  Both raise `NoRoom`."""
+
+    def coming(self, size: int) -> AbstractAsyncContextManager[None]:
+        """For what comes in, until it is whole."""
+        ...
+
+    def reading(self, size: int) -> AbstractAsyncContextManager[None]:
+        """For reading what came, so many bytes."""
+        ...
 
 
 class ConnectionPool:
@@ -89,7 +105,7 @@ class ConnectionPool:
         await self._session.close()
         self.network.close()
 
-    async def exchange(self, attempt: Attempt) -> Response:
+    async def exchange(self, attempt: Attempt, room: BodyRoom | None = None) -> Response:
         """Send the attempt's request and read its response.  Raises `NodesealError`, `OSError`, `HTTPException`."""
         request, proxy = attempt.request, attempt.proxy
         try:
@@ -102,7 +118,7 @@ class ConnectionPool:
                 allow_redirects=False,
                 middlewares=(attempt,),
             ) as answer:
-                return await _response(answer, attempt)
+                return await _response(answer, attempt, room)
         except Failed as failed:
             raise failed.error from None  # aiohttp's errors hold whole URLs, and those may hold secrets
         except ERRORS_OF_AIOHTTP as error:
@@ -120,8 +136,13 @@ class PooledTransport:
         retry_policy: RetryPolicy | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        room: BodyRoom | None = None,
     ) -> None:
-        """`deadline` is a time of `clock`; after it every request is `Unavailable(DEADLINE)`."""
+        """`deadline` is a time of `clock`; after it every request is `Unavailable(DEADLINE)`.
+
+        `room` is where there has to be some for bodies whose size nobody knew.
+        """
+        self._room = room
         self._pool = pool
         self._deadline = Deadline(deadline, clock)
         self._retry_policy = retry_policy or RetryPolicy()
@@ -145,7 +166,7 @@ class PooledTransport:
             endpoints = await self._endpoints(request.url.origin if proxy is None else proxy.origin)
             attempt = Attempt(request, proxy, endpoints, self._deadline)
             try:
-                response = await self._pool.exchange(attempt)
+                response = await self._pool.exchange(attempt, self._room)
             except (OSError, HTTPException) as error:
                 if not http_rules.died(error):
                     raise
@@ -189,7 +210,7 @@ class PooledTransport:
         return [each._replace(port=origin.port) for each in found]
 
 
-async def _response(answer: aiohttp.ClientResponse, attempt: Attempt) -> Response:
+async def _response(answer: aiohttp.ClientResponse, attempt: Attempt, room: BodyRoom | None) -> Response:
     """Read a response within its bounds.  The connection is kept only if it is whole."""
     request = attempt.request
     headers = tuple((name.decode("latin-1").lower(), _text(value)) for name, value in answer.raw_headers)
@@ -198,18 +219,32 @@ async def _response(answer: aiohttp.ClientResponse, attempt: Attempt) -> Respons
         return Response(answer.status, headers, await _start_of_body(answer))
     length = answer.content_length
     http_rules.check_announced(length, request.limit, request.what)
+    async with AsyncExitStack() as held:
+        body = await _body(answer, request, None if request.is_sized else room, held)
+        if attempt.defect is not None:
+            raise attempt.defect
+        if attempt.lost and length is None:  # a reset, where only an end in good order says that this is all
+            raise ConnectionResetError("closed before the end of the body")
+        if room is not None and not request.is_sized and len(body) > SMALL:
+            # Whoever asked reads it before anybody else runs: what was free for a moment is free until then.
+            async with room.reading(len(body)):
+                pass
+        return Response(answer.status, headers, body)
+
+
+async def _body(answer: aiohttp.ClientResponse, request: Request, room: BodyRoom | None, held: AsyncExitStack) -> bytes:
+    """The body, at most `limit` bytes.  Raises `LimitExceeded`."""
     parts: list[bytes] = []
     left = request.limit + 1
     while left and (part := await answer.content.read(min(left, _CHUNK))):
         parts.append(part)
         left -= len(part)
+        if room is not None and request.limit + 1 - left > SMALL:
+            await held.enter_async_context(room.coming(2 * (answer.content_length or request.limit)))
+            room = None
     if not left:
         raise http_rules.too_long(request.limit, request.what)
-    if attempt.defect is not None:
-        raise attempt.defect
-    if attempt.lost and length is None:  # a reset, where only an end in good order says that this is all
-        raise ConnectionResetError("closed before the end of the body")
-    return Response(answer.status, headers, b"".join(parts))
+    return b"".join(parts)
 
 
 async def _start_of_body(answer: aiohttp.ClientResponse) -> bytes:

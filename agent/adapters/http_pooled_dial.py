@@ -23,6 +23,10 @@ from agent.adapters.http_wire import Deadline
 from agent.registry.hosts import HostTls
 from agent.registry.urls import Origin
 
+RECEIVED = 128 * 1024
+"""Bytes that the kernel is asked to hold of one connection (it takes twice that): else it may hold some MiB each, and
+that is the memory of whoever reads them (cgroup v2)."""
+
 RESOLVERS = 8
 """Names that are resolved at once."""
 
@@ -60,6 +64,7 @@ class PooledHostNetwork:
         connecting = socket.socket(endpoint.family, socket.SOCK_STREAM)
         try:
             connecting.setblocking(False)
+            connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED)
             await asyncio.get_running_loop().sock_connect(connecting, (endpoint.address, endpoint.port))
         except BaseException:
             connecting.close()

@@ -2,10 +2,12 @@
 
 The process is a copy of this one (`fork`) that works the answer out, writes it to a pipe and ends.  Bounds: seconds by
 the clock, for which it is waited and after which it ends by itself; seconds of work and bytes of memory, by the kernel.
-It has no open files but the pipe, and goes before nobody on the processor.  A policy that is too slow is told as its
-fault: what makes it slow is what others attached to the image.
+It has no open files but the pipe, goes before nobody on the processor, and is what the kernel ends first if memory
+runs short.  A policy that is too slow, or that is ended, is told as its fault: what makes it so is what others attached
+to the image.
 """
 
+import gc
 import os
 import select
 import signal
@@ -32,14 +34,21 @@ TRIALS_SECONDS = 10.0
 """The same of all policies that are tried for one reading of configurations, and of all documents that are looked
 through: nobody's hold up the others' for long."""
 
-MEMORY = 512 * 1024 * 1024
-"""Most bytes of memory on top of what this process has mapped."""
+MEMORY = 48 * 1024 * 1024
+"""Most bytes of memory of an evaluation, on top of what this process has mapped: at every door the same."""
+
+FEW = 12 * 1024 * 1024
+"""Enough for nearly every policy: a report of 512 KiB takes a third of it.  Trials have no more."""
+
+COPIED = 8 * 1024 * 1024
+"""Bytes of this process's own memory that a copy may come to have for itself, by touching them, with what the kernel
+needs for a process."""
 
 LABOUR_SECONDS = 1.5
 """Longest reading of some content: half of an image's time for that (`agent.asking.MAX_LABOUR`)."""
 
-LABOUR_MEMORY = 96 * 1024 * 1024
-"""The same for the reading of content, and for trials: the daemon has 256 MiB for everything."""
+LABOUR_MEMORY = 48 * 1024 * 1024
+"""The same as `MEMORY` for the reading of content: a bill of materials of 8 MiB takes 40 (docs/performance.md)."""
 
 MAX_ANSWER = 1024 * 1024
 """Most bytes that come of reading some content."""
@@ -47,7 +56,7 @@ MAX_ANSWER = 1024 * 1024
 MAX_DEPTH = 5_000
 """Python calls in each other: enough for 500 expressions in each other."""
 
-_YES, _NO, _FAULT = b"+", b"-", b"!"
+_YES, _NO, _FAULT, _TOO_LITTLE = b"+", b"-", b"!", b"m"
 _MAX_MESSAGE = 4096
 
 
@@ -57,6 +66,10 @@ def longest(within: float | None) -> float:
     A policy that is too slow must end as its fault before that: a deadline is "cannot tell".
     """
     return SECONDS if within is None else min(SECONDS, within * _SHARE)
+
+
+class TooLittleMemory(PolicyFault):
+    """An evaluation wanted more memory than it was given."""
 
 
 class Trials:
@@ -73,7 +86,7 @@ class Trials:
             raise PolicyFault("no time is left to try policies out")
         begun = time.monotonic()
         try:
-            worker = ForkedWorker(seconds=min(TRIAL_SECONDS, self._left), memory=LABOUR_MEMORY)
+            worker = ForkedWorker(seconds=min(TRIAL_SECONDS, self._left), memory=FEW)
             return run(worker.run(evaluate))
         finally:
             self._left -= time.monotonic() - begun
@@ -96,10 +109,11 @@ class Trials:
 class ForkedWorker:
     """Evaluates each policy in a process of its own."""
 
-    def __init__(self, *, seconds: float = SECONDS, memory: int = MEMORY) -> None:
-        """Keep the bounds."""
+    def __init__(self, *, seconds: float = SECONDS, memory: int = MEMORY, labour_memory: int = LABOUR_MEMORY) -> None:
+        """Keep the bounds: those of evaluations, and the memory for the reading of content."""
         self._seconds = seconds
         self._memory = memory
+        self._labour_memory = labour_memory
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`."""
@@ -110,7 +124,8 @@ class ForkedWorker:
         """See `ports.PolicyRunner.labour`."""
         begun, seconds = time.monotonic(), max(min(left[0], LABOUR_SECONDS), 0.0)
         try:
-            return _done(_Job("reading the content", seconds, LABOUR_MEMORY, MAX_ANSWER), lambda: _YES + work())[1:]
+            job = _Job("reading the content", seconds, self._labour_memory, MAX_ANSWER)
+            return _done(job, lambda: _YES + work())[1:]
         except PolicyFault as fault:
             raise LimitExceeded(fault.message) from None
         finally:
@@ -139,10 +154,12 @@ def _done(job: _Job, work: Callable[[], bytes]) -> bytes:
         os.close(reading)
         os.kill(worker, signal.SIGKILL)
         _, status = os.waitpid(worker, 0)
-    if told[:1] in (_YES, _NO) and len(told) <= job.most:
+    if told[:1] in (_YES, _NO) and len(told) <= job.most and status == 0:  # else it may be the half of an answer
         return told
     if told[:1] == _FAULT:
         raise PolicyFault(told[1:].decode(errors="replace"))
+    if told == _TOO_LITTLE:
+        raise TooLittleMemory(f"{job.what} wanted more than {job.memory // (1024 * 1024)} MiB of memory (MemoryError)")
     ended = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
     raise PolicyFault(f"{job.what} ended {ended}, without an answer: it took too much memory or time")
 
@@ -170,18 +187,24 @@ def _work(job: _Job, work: Callable[[], bytes], writing: int) -> None:
     try:
         import resource  # a pull without a program has no use for it
 
+        _go_first()
+        gc.freeze()  # what was there before is not looked through: that would copy all of it
         _keep_only(writing)
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         seconds = int(job.seconds) + 1
         signal.alarm(seconds)  # ends it even if whoever waits is gone
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        resource.setrlimit(resource.RLIMIT_AS, (_mapped() + job.memory,) * 2)
+        mapped, data = _mapped()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + job.memory,) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (data + job.memory,) * 2)  # of what malloc has mapped ahead, too
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         sys.setrecursionlimit(MAX_DEPTH)
         told = work()
     except PolicyFault as fault:
         told = _FAULT + fault.message.encode()[: _MAX_MESSAGE - 1]
+    except MemoryError:
+        told = _TOO_LITTLE
     except BaseException as error:  # noqa: BLE001 - a fault like any other: the answer is no
         told = _FAULT + f"unexpected {type(error).__name__} in {job.what}".encode()
     finally:
@@ -192,12 +215,25 @@ def _work(job: _Job, work: Callable[[], bytes], writing: int) -> None:
             os._exit(0)
 
 
-def _mapped() -> int:
-    """Bytes of address space of this process."""
+def _go_first() -> None:
+    """Be what the kernel ends if memory runs short, rather than the process that is waited for.  Best effort."""
+    try:
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"1000")
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return
+
+
+def _mapped() -> tuple[int, int]:
+    """Bytes of address space of this process, and those of them that it alone writes to (proc(5), `statm`)."""
     import resource
 
     with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[0]) * resource.getpagesize()
+        pages = file.read().split()
+    return int(pages[0]) * resource.getpagesize(), int(pages[5]) * resource.getpagesize()
 
 
 def _keep_only(descriptor: int) -> None:

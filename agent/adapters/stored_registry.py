@@ -7,8 +7,10 @@ were that he got.  What a name means now is asked every time, and not kept.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 
+from agent.adapters.allowance import Allowance
 from agent.adapters.content_store import BLOB, KIND, MANIFEST, ContentStore
 from agent.adapters.entries import name_of
 from agent.adapters.listing_store import KeptListing, ListingStore, Question
@@ -22,7 +24,9 @@ from agent.ports import Registry
 NO_HOSTS: Mapping[str, object] = {}
 
 MAX_UNWRITTEN = 8 * 1024 * 1024
-"""Most bytes of content that wait for being written: whoever may push chooses how much there is.  More is not kept."""
+"""Most bytes that wait for being written: whoever may push chooses how much there is.  More is not kept."""
+
+_LISTED = 1300  # bytes of memory of an entry of a list, at most
 
 _TAG = "tag"
 
@@ -52,11 +56,13 @@ class StoredRegistry:
         lists_since: datetime | None = None,
         now: Callable[[], datetime] = _now,
         at_once: bool = True,
+        unwritten: Allowance | None = None,
     ) -> None:
         """`way` says how `inner` asks, as far as a registry's answers depend on it: see `way_of`.
 
         A list that was asked for at `lists_since` or later is not asked for again; without it each of them is.  Nothing
-        is written before `keep` is called, unless `at_once`.
+        is written before `keep` is called, unless `at_once`.  `unwritten` is the room for what waits to be written,
+        which others may share; what `keep` has not written is forgotten by `forget`, and must be.
         """
         self._inner = inner
         self._content, self._lists = ContentStore(root), ListingStore(root)
@@ -64,8 +70,8 @@ class StoredRegistry:
         self._since = lists_since
         self._now = now
         self._at_once = at_once
-        self._unwritten: list[Callable[[], None]] = []
-        self._waiting = 0  # bytes of it
+        self._room = unwritten or Allowance(MAX_UNWRITTEN)
+        self._unwritten: list[tuple[int, Callable[[], None]]] = []
         self.oldest: datetime | None = None
         """When the oldest of the kept lists was asked for that were used; None if there was none."""
 
@@ -83,7 +89,7 @@ class StoredRegistry:
         named = await self._inner.tagged(reference)
         found = () if named is None else (named,)
         listing = KeptListing(Listing(found, _TAG, types_are_reliable=False), at)
-        self._write(lambda: self._lists.put(question, listing))
+        self._write(_LISTED, lambda: self._lists.put(question, listing))
         return named
 
     async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
@@ -95,7 +101,8 @@ class StoredRegistry:
         at = self._now()  # before it is asked: what comes to be meanwhile may be missing
         listing = await self._inner.referrers(repository, subject, artifact_types)
         if listing.missing is None:
-            self._write(lambda: self._lists.put(question, KeptListing(listing, at)))
+            size = _LISTED * (1 + len(listing.descriptors))
+            self._write(size, lambda: self._lists.put(question, KeptListing(listing, at)))
         return listing
 
     async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
@@ -117,18 +124,25 @@ class StoredRegistry:
     def keep(self) -> None:
         """Write what was put off."""
         while self._unwritten:
-            self._unwritten.pop()()
-        self._waiting = 0
+            size, put = self._unwritten.pop()
+            try:
+                put()
+            finally:
+                self._room.give(size)
+
+    def forget(self) -> None:
+        """Let go of what was put off and not written."""
+        while self._unwritten:
+            with suppress(IndexError):  # a thread that writes took the last one
+                self._room.give(self._unwritten.pop()[0])
 
     def _put(self, kind: str, repository: Repository, descriptor: Descriptor, content: bytes) -> None:
-        size = len(content)
-        if size > KIND.largest or self._waiting + size > MAX_UNWRITTEN:
-            return
-        self._waiting += size
-        self._write(lambda: self._content.put(kind, repository, descriptor, content))
+        if len(content) <= KIND.largest:
+            self._write(len(content), lambda: self._content.put(kind, repository, descriptor, content))
 
-    def _write(self, put: Callable[[], None]) -> None:
-        self._unwritten.append(put)
+    def _write(self, size: int, put: Callable[[], None]) -> None:
+        if self._room.take(size):
+            self._unwritten.append((size, put))
         if self._at_once:
             self.keep()
 

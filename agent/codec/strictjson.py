@@ -35,7 +35,7 @@ def decode(data: bytes, where: str, *, limit: int, most: int = MAX_VALUES) -> ob
         value = _DECODER.decode(text)
         if values > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
             raise RecursionError
-        if b"\\u" in data:
+        if b"\\ud" in data or b"\\uD" in data:
             _refuse_lone_surrogates(value)
     except RecursionError:
         raise LimitExceeded(f"{where}: got JSON nested too deeply; expected at most {MAX_DEPTH} levels") from None
@@ -91,8 +91,17 @@ def _no_constant(text: str) -> NoReturn:
 
 
 def _refuse_lone_surrogates(value: object) -> None:
-    """Encode every string once: Python writes a lone surrogate into no encoding."""
-    json.dumps(value, ensure_ascii=False).encode("utf-8")
+    """Encode every string, one after another: Python writes a lone surrogate into no encoding."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            each.encode("utf-8")
+        elif isinstance(each, dict):
+            left += each.keys()
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
 
 
 _DECODER = json.JSONDecoder(

@@ -58,12 +58,14 @@ class Format(Protocol):
     `artifact_types` are those that it looks at where a configuration of our own doesn't say.  `tags` are ends of tags,
     behind `ALGORITHM-HEX` of the image's digest, that it wants to know of beside the referrers, each with the artifact
     type that counts for what such a tag names.  `each_blob_counts`: one blob may be enough, so that one that is wrong,
-    or that nobody answers for, must not hide the others.
+    or that nobody answers for, must not hide the others.  `tells` is how many bytes of its blobs, as JSON, become
+    values that are held until it is through.
     """
 
     artifact_types: tuple[str, ...]
     tags: Mapping[str, str]
     each_blob_counts: bool
+    tells: int
 
     @classmethod
     def parse(cls, options: Mapping[str, object], documents: Sources, where: str) -> ParsedOptions:

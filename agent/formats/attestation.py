@@ -46,6 +46,7 @@ class AttestationFormat:
     artifact_types = (*BUNDLE_TYPES[:1], LAYERS_TYPE, *BUNDLE_TYPES[1:])
     tags = TAGS
     each_blob_counts = True
+    tells = 512 * 1024  # `agent.formats.cosign_steps.MAX_TOLD`
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class ReportFormat:
     type: str
     tags: Mapping[str, str] = MappingProxyType({})
     each_blob_counts = False
+    tells = 0
 
     def __init__(self, name: str, settings: Mapping[str, object]) -> None:
         """`name` is the verifier's; `settings` are what `parse` made."""

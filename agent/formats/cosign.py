@@ -52,6 +52,7 @@ class CosignFormat:
 
     artifact_types = (BUNDLE_TYPE, LEGACY_TYPE, *BUNDLE_TYPES[1:])
     each_blob_counts = True
+    tells = 0
 
     def __init__(
         self,

@@ -99,6 +99,7 @@ def verify(
     wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation, denied)
     found: list[Appraisal] = []
     good: list[Appraisal] = []
+    left = MAX_TOLD
     for appraisal in _all(wanted, evidence):
         if isinstance(appraisal, Paused):
             yield appraisal
@@ -107,6 +108,8 @@ def verify(
             text = f"manifest: got more than {MAX_SIGNATURES} signatures in its layers; expected fewer"
             found = [_failed([], Check.INTEGRITY, LimitExceeded(text))]
             break
+        if appraisal.attested is not None:
+            appraisal, left = _as_told(appraisal, appraisal.attested, left)
         (good if appraisal.status is Status.PASSED else found).append(appraisal)
         if attestation is None and len(_by_signer(good)) >= policy.threshold:
             return _passed_together(_by_signer(good))
@@ -214,6 +217,13 @@ def _checked(wanted: _Wanted, signature: Signature) -> Appraisal:
         attested=None if attestation is None else said,
         names=(signer.name,),
     )
+
+
+def _as_told(appraisal: Appraisal, said: Said, left: int) -> tuple[Appraisal, int]:
+    """An attestation without what `_attested` has no room for: a manifest may have sixty; and the room that is left."""
+    if said.size <= left:
+        return appraisal, left - said.size
+    return appraisal._replace(attested=said._replace(predicate=None)), left
 
 
 def _attested(predicate_type: str, good: Sequence[Appraisal]) -> Appraisal:

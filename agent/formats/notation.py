@@ -48,6 +48,7 @@ class NotationFormat:
     artifact_types = (ARTIFACT_TYPE,)
     tags: Mapping[str, str] = MappingProxyType({})
     each_blob_counts = False
+    tells = 0
 
     def __init__(
         self,

@@ -47,6 +47,11 @@ class Descriptor(NamedTuple):
 
 
 def _media_type(value: object, where: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _MAX_MEDIA_TYPE_LENGTH or not value.isprintable():
+    if (
+        not isinstance(value, str)
+        or not 0 < len(value) <= _MAX_MEDIA_TYPE_LENGTH
+        or not value.isascii()
+        or not value.isprintable()
+    ):
         raise Malformed(f"{where}: got {ascii(value)[:80]}; expected a media type of at most {_MAX_MEDIA_TYPE_LENGTH}")
     return value

@@ -47,7 +47,10 @@ class Labour(NamedTuple):
     work: Callable[[], bytes]
 
 
-Inquiry = Generator[RevocationQuery | Confirmed | Paused | Labour, Fetched, Result]
+Step = RevocationQuery | Confirmed | Paused | Labour
+"""What a check asks for."""
+
+Inquiry = Generator[Step, Fetched, Result]
 """A check that has to ask: yields queries and is sent answers; what fails is thrown into it.
 
 What it is sent for a `Confirmed`, or a `Paused`, means nothing.

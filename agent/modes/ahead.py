@@ -29,7 +29,8 @@ from agent.model.reference import Reference
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision
 from agent.modes.letin import without_break_glass
-from agent.modes.warm import Declined, State, WarmDoor
+from agent.modes.warm import WarmDoor
+from agent.modes.warmstate import Declined, State
 from agent.ports import Log
 from agent.rules import precedence
 from agent.rules.precedence import Standing

@@ -20,6 +20,7 @@ from anyio import to_thread
 
 from agent import __version__
 from agent.adapters import files, ipc, reconciled, spool
+from agent.adapters.budget import USUAL, Budget, divided, is_too_low, limit_here
 from agent.adapters.ipc_server import Pending, Server
 from agent.adapters.pull_secrets import PullSecretFiles
 from agent.adapters.queued_log import QueuedLog
@@ -31,8 +32,9 @@ from agent.modes.publishing import Publisher
 from agent.modes.source import Cluster, Source
 from agent.modes.tasks import Proving
 from agent.modes.telling import Telling
-from agent.modes.warm import Declined, State, WarmDoor
+from agent.modes.warm import WarmDoor
 from agent.modes.warm_access import Connections
+from agent.modes.warmstate import Declined, State
 from agent.rules.precedence import Standing
 
 if TYPE_CHECKING:
@@ -61,14 +63,16 @@ def run(
     log: tuple[TextIO, str],
     metrics: "Address | None",
     proving: Proving | None = None,
+    memory: int | None = None,
 ) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form, `metrics` where they are served, if at all.
 
-    Raises `HostError`.
+    `memory` is the most bytes that may be taken, None for the kernel's limit, or the usual one.  Raises `HostError`.
     """
     _take_what_is_needed()
     told = QueuedLog(open_log(*log))
-    daemon = _Daemon(root, source, environment, told, metrics=metrics, proving=proving)
+    budget = _budget(memory, told)
+    daemon = _Daemon(root, source, environment, told, metrics=metrics, proving=proving, budget=budget)
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -90,6 +94,15 @@ def _take_what_is_needed() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 
 
+def _budget(memory: int | None, log: QueuedLog) -> Budget:
+    """What may be taken: as much as somebody says, and the kernel allows."""
+    limits = [each for each in (memory, limit_here()) if each is not None]
+    limit = min(limits, default=USUAL)
+    if is_too_low(limit):
+        log.warning("memory limit too low", limit=limit, needed=divided(limit).total)
+    return divided(limit)
+
+
 class _Daemon:
     """Everything of one process."""
 
@@ -102,8 +115,10 @@ class _Daemon:
         *,
         metrics: "Address | None" = None,
         proving: Proving | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._root = root
+        self._budget = budget or divided(USUAL)
         self._source = source
         self._cluster: ClusterPublisher | None = None
         self._metrics = metrics
@@ -134,14 +149,15 @@ class _Daemon:
         listening = ipc.listening(self._root)  # whoever comes before we serve waits for as long
         which = ipc.number(self._root)
         async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
-            self._door = WarmDoor(self._root, connections, group, self._bug)
+            self._door = WarmDoor(self._root, connections, group, self._bug, self._budget)
             self._server = Server(self._taken, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
             generation = await self._first_state()
             if not self._source.cluster:
                 await to_thread.run_sync(self._without_secrets)
-            self._log.info("serving", version=__version__, root=self._root, generation=generation)
+            memory = self._budget.limit
+            self._log.info("serving", version=__version__, root=self._root, generation=generation, memory=memory)
             group.start_soon(self._server.serve, listening)
             aging = Aging(self._standing, self._log)
             for work in (self._ahead.run, self._telling.run, self._follow, aging.run):
@@ -280,6 +296,7 @@ class _Daemon:
             "running": turns.running,
             "waiting": turns.waiting,
             "refused": self._server.refused,
+            "memory": self._door.rooms.as_json(),
             "ahead": {"waiting": self._ahead.waiting, "done": self._ahead.done, "dropped": self._ahead.dropped},
             "told": self._telling.counters.as_json(),
             "linesDropped": self._log.dropped,

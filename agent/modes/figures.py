@@ -18,7 +18,8 @@ from agent.model.answer import printable, shortened
 from agent.model.counters import OTHER, Labels, cause_of
 from agent.model.metrics import Family, Kind, Seen
 from agent.modes.survey import Found, Store
-from agent.modes.warm import DOOR, State
+from agent.modes.warm import DOOR
+from agent.modes.warmstate import State
 from agent.rules import age, breakglass
 from agent.rules.age import Stage
 from agent.rules.breakglass import Moment

@@ -27,7 +27,8 @@ from agent.modes.figures import Answered, Following, Proving, Sight, Working, fa
 from agent.modes.publishing import Publisher
 from agent.modes.survey import Survey
 from agent.modes.telling import Telling
-from agent.modes.warm import Declined, State, WarmDoor
+from agent.modes.warm import WarmDoor
+from agent.modes.warmstate import Declined, State
 
 if TYPE_CHECKING:
     from agent.modes.clustering import ClusterPublisher

@@ -20,7 +20,8 @@ from agent.model.answer import printable, shortened
 from agent.model.counters import OTHER
 from agent.modes import cache
 from agent.modes.cache import Size
-from agent.modes.warm import Declined, WarmDoor
+from agent.modes.warm import WarmDoor
+from agent.modes.warmstate import Declined
 from agent.trust.expiry import earliest_end
 
 INTERVAL = 60.0

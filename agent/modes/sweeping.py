@@ -8,7 +8,8 @@ from agent.adapters.cri import Cri
 from agent.adapters.unary import RpcError
 from agent.modes.ahead import Ahead, Why
 from agent.modes.proofs import Proofs
-from agent.modes.warm import Declined, WarmDoor
+from agent.modes.warm import WarmDoor
+from agent.modes.warmstate import Declined
 from agent.ports import Log
 
 _LOOK = 0.2

@@ -8,10 +8,8 @@ What can't be answered here is declined, and the child does it alone: words that
 """
 
 import math
-import os
-import resource
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import datetime, timezone
 from enum import Enum
@@ -25,18 +23,20 @@ from agent import __version__
 from agent.adapters import answers, ipc
 from agent.adapters.answers import Given
 from agent.adapters.beside import Beside, VerdictsBeside
+from agent.adapters.budget import USUAL, Budget, divided
 from agent.adapters.concurrent import SideBySide
 from agent.adapters.doubtful import DoubtfulApart
 from agent.adapters.flights import Flights
 from agent.adapters.inline import NoTrace, SystemClock
 from agent.adapters.nodestate import NodeState
 from agent.adapters.policy_thread import ThreadedWorker
+from agent.adapters.room import RoomOfOne, Rooms
 from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.turns import Crowded, Turns
 from agent.adapters.verdicts import VerdictFolder
 from agent.codec import strictjson
 from agent.config.config import Config
-from agent.engine import Engine, verifiers_of
+from agent.engine import Engine
 from agent.errors import Cause, Malformed, Unavailable, UsageError
 from agent.judgement import Case, Judgement, Verifies, early_until, judge, opened
 from agent.model.answer import Answer
@@ -46,15 +46,13 @@ from agent.model.record import Record
 from agent.model.reference import Reference
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision
-from agent.modes import node
 from agent.modes.fromstore import AllowancesOnly, FromStore
-from agent.modes.node import Node
 from agent.modes.plugin import DEADLINE, PATIENCE, SLOTS, STDIN_LIMIT, out_of_time, parse_arguments, rendered
 from agent.modes.warm_access import Connections
+from agent.modes.warmstate import Declined, State, free, read
 from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
 from agent.rules.precedence import Standing
-from agent.verifier import Verifier
 
 DOOR = "daemon"
 """What the spool calls it."""
@@ -74,7 +72,6 @@ _LATE = (
 )
 """What a child imports only if it has to; a process that lives long has to one day."""
 
-_LOADS = 3
 _READING = 5.0  # seconds; a snapshot as large as it may be takes one or two
 _DESCRIPTORS = 8  # more than are open at once while the node's state is read
 _OF_A_WORK = 3  # what a thread that writes may have open
@@ -96,26 +93,6 @@ class How(str, Enum):
     DECLINED = "declined"
 
 
-class State(NamedTuple):
-    """What holds on the node, as it was read; `stamp` tells whether it still does, None if nobody can tell."""
-
-    stamp: bytes | None
-    node: Node
-    verifiers: Mapping[tuple[str, str], Verifier]
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force.  Raises `Unavailable` if there is none."""
-        if isinstance(self.node.config, Unavailable):
-            raise self.node.config
-        return self.node.config
-
-    @property
-    def generation(self) -> str:
-        """The configuration in force, empty if there is none."""
-        return self.node.config.generation if isinstance(self.node.config, Config) else ""
-
-
 class Flight:
     """One verification, and who waits for it."""
 
@@ -128,18 +105,21 @@ class Flight:
         self.over = anyio.Event()
 
 
-class Declined(Exception):
-    """The child has to do without us; the word says why."""
-
-
 class WarmDoor:
     """Answers pulls, within one event loop.
 
     `group` owns the verifications; `bug` is told the exceptions that nobody foresaw.
     """
 
-    def __init__(self, root: str, connections: Connections, group: TaskGroup, bug: Callable[[Exception], None]) -> None:
-        """`root` is what the node's folders are under."""
+    def __init__(
+        self,
+        root: str,
+        connections: Connections,
+        group: TaskGroup,
+        bug: Callable[[Exception], None],
+        budget: Budget | None = None,
+    ) -> None:
+        """`root` is what the node's folders are under; `budget` is the process's memory, the usual one if None."""
         self.root = root
         self.beside = Beside(group, bug)
         self.verdicts = DoubtfulApart(VerdictsBeside(VerdictFolder(root), self.beside))
@@ -154,7 +134,8 @@ class WarmDoor:
         self._loading = anyio.Lock()
         self._group = group
         self._node = NodeState(root)
-        self._policies = ThreadedWorker()
+        self.rooms = Rooms(budget or divided(USUAL))
+        self._policies = ThreadedWorker(rooms=self.rooms)
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
         self._state: State | None = None
@@ -181,12 +162,12 @@ class WarmDoor:
 
     async def _read(self) -> State:
         """Beside the event loop, unless descriptors are scarce: there, nobody can take the last ones in between."""
-        if _free() < _PLENTY:
-            return _read(self.root, _DESCRIPTORS + _OF_A_WORK * self.beside.under_way)
-        read: list[State] = []
-        if not await self.beside.do(lambda: read.append(_read(self.root, _DESCRIPTORS)), _READING):
+        if free() < _PLENTY:
+            return read(self.root, _DESCRIPTORS + _OF_A_WORK * self.beside.under_way)
+        found: list[State] = []
+        if not await self.beside.do(lambda: found.append(read(self.root, _DESCRIPTORS)), _READING):
             raise Declined("alone")
-        return read[0]
+        return found[0]
 
     def now(self, standing: Standing) -> Standing:
         """What holds at this moment of a state that was read before."""
@@ -209,7 +190,8 @@ class WarmDoor:
     async def resolve(self, reference: Reference, state: State) -> Descriptor:
         """What a name means at its registry.  Raises `Malformed`, `Unavailable`."""
         owner = precedence.terms_for(reference.repository, state.node.standing).owner
-        return await self._registry(state, owner, time.monotonic() + _seconds(state)).resolve(reference)
+        async with self.rooms.of(str(reference.repository)) as room:
+            return await self._registry(state, owner, time.monotonic() + _seconds(state), room).resolve(reference)
 
     async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
         """What verification says with lists that were kept `since` a moment, where there are some.
@@ -217,21 +199,30 @@ class WarmDoor:
         Remembered if it allows, for as long as it would have been from when those were asked for.
         """
         deadline = time.monotonic() + _seconds(state)
-        async with self._alone(case.request.identity, deadline - PATIENCE):
-            registry = self._registry(state, case.terms.owner, deadline, since)
-            verifier = FromStore(self._engine(state, registry, deadline), registry, case.standing.ruleset.lifetimes)
-            judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
-            if case.terms.rule is not None:
-                await self.verdicts.write(case.terms.rule.ground, case.request.described)
-            await self.beside.do(registry.keep)
+        async with (
+            self._alone(case.request.identity, deadline - PATIENCE),
+            self.rooms.of(str(case.request.repository)) as room,
+        ):
+            registry = self._registry(state, case.terms.owner, deadline, room, lists_since=since)
+            verifier = FromStore(
+                self._engine(state, registry, deadline, room), registry, case.standing.ruleset.lifetimes
+            )
+            try:
+                judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
+                if case.terms.rule is not None:
+                    await self.verdicts.write(case.terms.rule.ground, case.request.described)
+                await self.beside.do(registry.keep)
+            finally:
+                registry.forget()
             return judgement
 
     async def judged(self, case: Case, state: State, watch: "Pull | None" = None) -> Judgement:
         """What verification says of a case: nobody else verifies the same image meanwhile.  Raises `Declined`."""
         rule = case.terms.rule
         if rule is None:
-            registry = self._registry(state, case.terms.owner, 0.0)  # nobody is asked
-            return await judge(case, self._engine(state, registry, 0.0), self.verdicts)
+            room = RoomOfOne(self.rooms, "")
+            registry = self._registry(state, case.terms.owner, 0.0, room)  # nobody is asked
+            return await judge(case, self._engine(state, registry, 0.0, room), self.verdicts)
         key = (rule.ground, case.request.described, state.stamp)
         flight = self._flights.get(key)
         if flight is None:
@@ -253,22 +244,31 @@ class WarmDoor:
         try:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
-                deadline = time.monotonic() + _seconds(state)
-                insist: list[Callable[[], bool]] = []
-                registry = self._registry(state, case.terms.owner, deadline, insist=insist)
-                async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
-                    verifier = self._engine(state, registry, deadline, insist)
-                    flight.judgement = await self._verified(case, verifier, waited=waited)
-                    self._end(flight, key)
-                    await anyio.sleep(_FIRST)
-                    await self.verdicts.write(key[0], key[1])
-                await self.beside.do(registry.keep)
+                async with self.rooms.of(str(case.request.repository)) as room:
+                    await self._flown(flight, key, case, state, room)
         except Crowded:
             pass
         except Exception as error:  # noqa: BLE001 - whoever waits does without us, and says what it is
             self.bug(error)
         finally:
             self._end(flight, key)
+
+    async def _flown(
+        self, flight: Flight, key: tuple[str, str, bytes | None], case: Case, state: State, room: RoomOfOne
+    ) -> None:
+        """Verify, tell whoever waits, and then write."""
+        deadline, insist = time.monotonic() + _seconds(state), list[Callable[[], bool]]()
+        registry = self._registry(state, case.terms.owner, deadline, room, insist=insist)
+        try:
+            async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
+                verifier = self._engine(state, registry, deadline, room, insist)
+                flight.judgement = await self._verified(case, verifier, waited=waited)
+                self._end(flight, key)
+                await anyio.sleep(_FIRST)
+                await self.verdicts.write(key[0], key[1])
+            await self.beside.do(registry.keep)
+        finally:
+            registry.forget()
 
     def _end(self, flight: Flight, key: tuple[str, str, bytes | None]) -> None:
         """Let everybody go who waits for it; whoever comes now begins another."""
@@ -307,34 +307,43 @@ class WarmDoor:
         state: State,
         owner: str,
         deadline: float,
+        room: RoomOfOne,
+        *,
         lists_since: datetime | None = None,
         insist: list[Callable[[], bool]] | None = None,
     ) -> StoredRegistry:
         """As an owner's images are looked up.  Raises `Unavailable` if there is no configuration."""
         config = state.config.seen_by(owner)
-        inner = self._connections.registry(config, deadline, insist)
+        inner = self._connections.registry(config, deadline, insist, room)
         return StoredRegistry(
             inner,
             self.root,
             way=way_of(config.stores, state.node.host.registries),
             lists_since=lists_since,
             at_once=False,
+            unwritten=self.rooms.unwritten,
         )
 
     def _engine(
-        self, state: State, registry: StoredRegistry, deadline: float, insist: Sequence[Callable[[], bool]] = ()
+        self,
+        state: State,
+        registry: StoredRegistry,
+        deadline: float,
+        room: RoomOfOne,
+        insist: Sequence[Callable[[], bool]] = (),
     ) -> Engine:
         return Engine(
             state.config,
             registry=registry,
-            revocation=self._connections.revocation(deadline),
+            revocation=self._connections.revocation(deadline, room),
             concurrent=SideBySide(),
-            policies=self._policies.within(_seconds(state)),
+            policies=self._policies.within(_seconds(state), room.owner),
             clock=SystemClock(),
             trace=NoTrace(),
             verifiers=state.verifiers,
             deadline=deadline,
             insist=insist,
+            room=room,
         )
 
 
@@ -447,36 +456,6 @@ def _seconds_for_a_turn(state: State) -> float:
     """
     seconds = _seconds(state)
     return max(seconds - PATIENCE, _SHORTEST_TURN) if seconds < DEADLINE else math.inf
-
-
-def _free() -> int:
-    """How many descriptors are free, 0 if nobody can tell."""
-    try:
-        return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd"))
-    except OSError:
-        return 0
-
-
-def _read(root: str, descriptors: int) -> State:
-    """What holds on the node now.  Raises `Declined` if there are not so many descriptors to read it with."""
-    if not _can_open(descriptors):
-        raise Declined("alone")  # what can't be opened counts as missing, and would until something changes
-    for _ in range(_LOADS):
-        stamp, found = answers.state(root), node.opened(root)
-        if answers.state(root) == stamp:
-            break
-    return State(stamp, found, verifiers_of(found.config) if isinstance(found.config, Config) else {})
-
-
-def _can_open(descriptors: int) -> bool:
-    """Whether so many descriptors are left."""
-    with ExitStack() as opened_here:
-        try:
-            for _ in range(descriptors):
-                opened_here.callback(os.close, os.open("/", os.O_PATH | os.O_CLOEXEC))
-        except OSError:
-            return False
-    return True
 
 
 def _requested(words: ipc.Words) -> PullRequest:

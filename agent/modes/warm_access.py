@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import NamedTuple
 
-from agent.adapters.http_pooled import ConnectionPool, PooledTransport
+from agent.adapters.http_pooled import BodyRoom, ConnectionPool, PooledTransport
 from agent.adapters.http_proxy import ProxySettings
 from agent.adapters.registry import RegistryClient
 from agent.adapters.revocation import RevocationClient
@@ -96,18 +96,24 @@ class Connections:
         proxies = ProxySettings.from_environment(self._host.variables(self._environment))
         return ConnectionPool(proxies=proxies, ca_bundle=self._host.bundle(self._root), extra_cas=cas, tls=tls)
 
-    def registry(self, config: Config, deadline: float, insist: list[Callable[[], bool]] | None = None) -> Registry:
-        """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`.
+    def registry(
+        self,
+        config: Config,
+        deadline: float,
+        insist: list[Callable[[], bool]] | None = None,
+        room: BodyRoom | None = None,
+    ) -> Registry:
+        """A client for one verification, which ends at `deadline`, a time of `time.monotonic()`; `room` is its own.
 
         To `insist` is added what has a registry itself asked where a mirror's word was taken: see `Engine`.
         """
         clients: list[Registry] = []
         for kind in _kinds(config):
-            client = self._client(kind, deadline)
+            client = self._client(kind, deadline, room)
             if self._host.registries:
 
                 def at(place: Place, end: float, kind: _Kind = kind) -> Registry:
-                    return self._client(kind, end, place)
+                    return self._client(kind, end, room, place)
 
                 mirrors = Mirrors(self._host.registries, kind[0], deadline, at, client)
                 clients.append(mirrors.registry())
@@ -117,7 +123,9 @@ class Connections:
                 clients.append(client)
         return clients[0] if len(clients) == 1 else UnionRegistry(clients)
 
-    def _client(self, kind: _Kind, deadline: float, place: Place | None = None) -> RegistryClient:
+    def _client(
+        self, kind: _Kind, deadline: float, room: BodyRoom | None, place: Place | None = None
+    ) -> RegistryClient:
         """Of a store, at a place that the node's host has for a registry, if there is one."""
         use_http, cas, secrets = kind
         tls = place.tls.under(self._root) if place is not None and place.tls is not None else None
@@ -125,10 +133,10 @@ class Connections:
         if kept is None:
             memory = Memory(time.monotonic, credentials_of(self._root, {}, secrets), self._tokens)
             kept = self._kept[kind, tls] = _Kept(self._pool(cas, tls), memory)
-        transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline), self._throttled)
+        transport = ConsiderateTransport(PooledTransport(kept.pool, deadline=deadline, room=room), self._throttled)
         return RegistryClient(transport, use_http=use_http, memory=kept.memory, place=place)
 
-    def revocation(self, deadline: float) -> RevocationClient:
+    def revocation(self, deadline: float, room: BodyRoom | None = None) -> RevocationClient:
         """A client for one verification.  Answers are shared by the cache on disk, which knows how long they count."""
 
         @contextmanager
@@ -136,7 +144,7 @@ class Connections:
             if self._revocation is None:
                 self._revocation = self._pool()
             end = min(time.monotonic() + seconds, deadline - RESERVE)
-            yield PooledTransport(self._revocation, deadline=end)
+            yield PooledTransport(self._revocation, deadline=end, room=room)
 
         return RevocationClient(transport, cache=_CacheBeside(self._root, self._write))
 

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Mapping
 from typing import TextIO
 
+from agent.adapters.budget import LEAST, MIB, is_too_low
 from agent.config import times
 from agent.config.discovery import LABEL, is_label_key
 from agent.errors import Exit, UsageError
@@ -107,6 +108,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=METRICS,
         help="where /metrics, /healthz and /readyz are served, an IPv6 address in brackets (default: %(default)s)",
     )
+    parser.add_argument(
+        "--memory",
+        metavar="MIB",
+        type=int,
+        default=None,
+        help="most memory that it may take with its children, in MiB (default: its cgroup's limit; without one, 256)",
+    )
     parser.add_argument("--log", choices=("json", "console"), default="json", help="form of the log on standard error")
     parser.set_defaults(handler=handle)
 
@@ -132,7 +140,11 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     taint = _taint(options, cluster)
     proving = Proving(options.cri_socket, options.canary_port, taint) if options.prove else None
     metrics = None if options.metrics == OFF else Address.parse(options.metrics)
-    daemon.run(options.root, source, environment, log=(stderr, options.log), metrics=metrics, proving=proving)
+    memory = None if options.memory is None else options.memory * MIB
+    if memory is not None and is_too_low(memory):
+        raise UsageError(f"--memory: got {options.memory}; expected at least {LEAST // MIB}")
+    log = (stderr, options.log)
+    daemon.run(options.root, source, environment, log=log, metrics=metrics, proving=proving, memory=memory)
     return Exit.ALLOW
 
 

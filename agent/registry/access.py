@@ -51,13 +51,16 @@ class Access(NamedTuple):
         """What all paths of the repository begin with."""
         return f"{self.base}/{self.repository.path}/"
 
-    def get(self, url: Url, *, accept: str, limit: int, what: str, may_leave: bool) -> Steps[Response]:
+    def get(
+        self, url: Url, *, accept: str, limit: int, what: str, may_leave: bool, is_sized: bool = False
+    ) -> Steps[Response]:
         """GET `url`, which is at the registry's own origin, and return the last response, whatever its status.
 
         A 401 is answered as `agent.registry.login` says; if the registry then still refuses, that is `Unavailable`.  A
         redirect away from the origin is followed only if `may_leave`; otherwise it is the response.
         """
-        request = Request(url, f"{self.repository.host}: {what}", limit, (("Accept", accept),))
+        what = f"{self.repository.host}: {what}"
+        request = Request(url, what, limit, (("Accept", accept),), is_sized=is_sized)
         authorization = ""
         self._take_kept_token()
         if (self.origin, self.repository.path) in self.memory.plans:

@@ -110,6 +110,7 @@ def _content(access: Access, kind: str, descriptor: Descriptor, limit: int) -> S
         limit=descriptor.size,
         what=what,
         may_leave=True,
+        is_sized=True,
     )
     if response.status == status.NOT_FOUND:
         raise Malformed(f"{where}: named by the registry, but not found there")

@@ -19,7 +19,8 @@ class Request(NamedTuple):
     `limit` is the most bytes that the body of a 200 may have: a transport reads no more and raises `LimitExceeded`.
     Of any other response it returns at most `limits.MAX_ERROR_BODY` bytes of body.  `sent_by` is set where a registry
     chose the URL and it leads away from its own origin: then the transport judges every address
-    (`addresses.check_addresses`).  `what` says in messages what is asked for.
+    (`addresses.check_addresses`).  `what` says in messages what is asked for.  `is_sized`: `limit` is the size of
+    what is asked for, and whoever asks has room for it.
     """
 
     url: Url
@@ -28,6 +29,7 @@ class Request(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     sent_by: Origin | None = None
     body: bytes | None = None
+    is_sized: bool = False
 
     def __repr__(self) -> str:
         """What is asked for and where; headers, query and body are hidden."""

@@ -38,7 +38,7 @@ class Program:
     def query(self, path: Sequence[str], value: object, *, now_ns: int) -> Value:
         """The document at `path` below `data` for an input (JSON), or `UNDEFINED`.
 
-        `now_ns` is the time, in nanoseconds since 1970.  Raises `EvaluationFault`.
+        `now_ns` is the time, in nanoseconds since 1970.  Raises `EvaluationFault`; `MemoryError` where that is bounded.
         """
         evaluation = _Evaluation(self._root, from_json(value), builtins.Context(now_ns), _Steps(self._max_steps))
         try:
@@ -46,8 +46,6 @@ class Program:
             return next(evaluation.values(reference, {}), UNDEFINED)
         except RecursionError:
             raise EvaluationFault("more calls in each other than can be followed") from None
-        except MemoryError:
-            raise EvaluationFault("more memory than there is") from None
 
 
 class _Steps:

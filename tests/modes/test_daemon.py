@@ -87,9 +87,9 @@ def test_daemon_that_begins_short_of_descriptors_serves_and_loads_later(node: No
     script = f"""
 import sys
 from agent import cli
-from agent.modes import warm
+from agent.modes import warmstate
 short = [False] * 3
-warm._can_open = lambda _: short.pop() if short else True
+warmstate._can_open = lambda _: short.pop() if short else True
 cli.main(["nodeseal", "watch", "--root", {str(node.root)!r}, "--metrics", "off"])
 """
     process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)

@@ -10,7 +10,7 @@ import pytest
 from agent.adapters import nodestate
 from agent.adapters.snapshots import SnapshotStore
 from agent.modes import node as node_mode
-from agent.modes import warm
+from agent.modes import warm, warmstate
 from agent.rules.ruleset import Denied
 from tests.modes.glass import Node
 from tests.modes.test_warm import bootstrapped
@@ -46,7 +46,7 @@ CHANGES: dict[str, Callable[[Node], object]] = {
 def test_state_is_read_again_when_a_file_has_changed_and_only_then(node: Node, what: str) -> None:
     (node.root / "var/cache/nodeseal").mkdir(parents=True, mode=0o700)
 
-    async def look(asker: Asker) -> list[warm.State]:
+    async def look(asker: Asker) -> list[warmstate.State]:
         first, second = await asker.door.state(), await asker.door.state()
         CHANGES[what](node)
         return [first, second, await asker.door.state(), await asker.door.state()]
@@ -87,7 +87,7 @@ def test_state_that_changes_while_it_is_read_is_read_again(node: Node, monkeypat
 
     monkeypatch.setattr(node_mode, "opened", changing)
 
-    async def look(asker: Asker) -> tuple[warm.State, warm.State]:
+    async def look(asker: Asker) -> tuple[warmstate.State, warmstate.State]:
         return await asker.door.state(), await asker.door.state()
 
     first, second = asking(node, look)
@@ -98,7 +98,7 @@ def test_state_that_changes_while_it_is_read_is_read_again(node: Node, monkeypat
 def test_state_that_nobody_can_be_sure_of_is_read_each_time(node: Node) -> None:
     (node.root / "var/lib/nodeseal").chmod(0o777)
 
-    async def look(asker: Asker) -> tuple[warm.State, warm.State]:
+    async def look(asker: Asker) -> tuple[warmstate.State, warmstate.State]:
         return await asker.door.state(), await asker.door.state()
 
     first, second = asking(node, look)
