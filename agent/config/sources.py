@@ -130,7 +130,7 @@ class VerifierSources:
         unexamined = tuple(self._unexamined)
         if unexamined:
             others = f" (and {len(unexamined) - 1} more)" if len(unexamined) > 1 else ""
-            got = f"a schema{others} that was not looked through: too little time was left for it"
+            got = f"a schema{others} that was not looked through: too little time, or memory, was left for it"
             yield Problem(unexamined[0], got, _UNEXAMINED, False)
         yield from (
             Problem(document.origin, f"the key provider {name[:80]!r}, which nothing refers to", _EXPECTED_USE, False)

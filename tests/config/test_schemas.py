@@ -99,7 +99,9 @@ def test_schemas_that_no_time_is_left_for_are_told_once_and_used() -> None:
     (problem,) = problems
     assert not problem.fatal
     assert problem.path == "set/s3.json"
-    assert problem.got == "a schema (and 16 more) that was not looked through: too little time was left for it"
+    assert (
+        problem.got == "a schema (and 16 more) that was not looked through: too little time, or memory, was left for it"
+    )
 
 
 @pytest.mark.parametrize("labour", [None, Trials().labour], ids=["on the spot", "in a process of its own"])

@@ -24,6 +24,7 @@ from tests import forked, signing
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
+COMMANDS = ROOT / "docs" / "commands.md"
 CODES = ROOT / "docs" / "codes"
 _NOT_OURS = {".git", ".venv", ".cache", "out", "node_modules"}
 DOCUMENTS = sorted(
@@ -93,8 +94,9 @@ def relative_links() -> list[Link]:
 
 
 def help_blocks() -> list[tuple[str, str]]:
-    """(arguments, text) of every help text in README.md."""
-    return [(match[1] or "", match[2]) for match in _HELP.finditer(README.read_text("utf-8"))]
+    """(arguments, text) of every help text in README.md and docs/commands.md."""
+    texts = (README.read_text("utf-8"), COMMANDS.read_text("utf-8"))
+    return [(match[1] or "", match[2]) for text in texts for match in _HELP.finditer(text)]
 
 
 def code_pages() -> dict[str, str]:
@@ -202,6 +204,9 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str, monkeypatch:
         "verify",
         "status",
         "doctor",
+        "install",
+        "uninstall",
+        "watch",
         "break-glass on",
         "break-glass off",
         "break-glass list",
@@ -214,11 +219,14 @@ def test_a_help_text_is_the_programs_own(arguments: str, text: str, monkeypatch:
         "config diff",
         "config statement",
         "config schema",
+        "config import",
+        "trust-root update",
+        "trust-root show",
         "support-bundle",
         "version",
     ],
 )
-def test_the_help_text_of_every_command_is_in_the_readme(arguments: str) -> None:
+def test_the_help_text_of_every_command_is_in_one_place(arguments: str) -> None:
     assert [block[0] for block in help_blocks()].count(arguments) == 1
 
 

@@ -432,4 +432,7 @@ def test_schemas_are_looked_through_in_bounded_time(good: str, tmp_path: Path, m
     monkeypatch.setattr(config, "Trials", lambda: Trials(0.0))
     hasty = _run("check", folder, "--root", str(tmp_path / "root"))
     assert hasty.exit is Exit.ALLOW
-    assert "review.json: got a schema that was not looked through: too little time was left for it" in hasty.out
+    assert (
+        "review.json: got a schema that was not looked through: too little time, or memory, was left for it"
+        in hasty.out
+    )
