@@ -18,15 +18,16 @@ from agent.adapters.containerd import Asked
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
-from agent.modes import doctor, hostrecord
-from agent.wiring import findings, proof
+from agent.modes import doctor, hostrecord, place
+from agent.wiring import findings, planning, proof
+from agent.wiring.bindir import Folder, Kind
 from agent.wiring.distributions import Way
 from agent.wiring.facts import MAIN, Process
 from agent.wiring.triggers import TRIGGERS
 from tests.modes.test_distributions import HANDS_OFF
 from tests.modes.test_node import CONFIG, write_bootstrap
 from tests.simulators.cri import CriSimulator
-from tests.wiring.nodes import FIXTURES, PROGRAMS, SAMPLES, Sample
+from tests.wiring.nodes import FIXTURES, OURS, PROGRAMS, SAMPLES, Sample, simple
 from tests.wiring.test_distributions import EXPECTED
 from tests.wiring.test_planning import IN_V3, V3
 
@@ -236,6 +237,42 @@ def test_node_without_a_configuration_of_ours_is_told(host: Host) -> None:
     assert host.ids() == ["snapshot.configurationMissing"]
     write_bootstrap(host.root, nonsense=True)
     assert "bootstrap.invalid" in host.ids("warning")
+
+
+def test_configuration_that_others_could_write_or_that_is_damaged_is_told(host: Host) -> None:
+    (snapshot,) = (host.root / "var/lib/nodeseal/snapshots").glob("*/snapshot.json")
+    mode = snapshot.stat().st_mode & 0o777
+    snapshot.chmod(0o666)
+    assert host.ids() == ["snapshot.configurationInvalid"]
+    snapshot.chmod(mode)
+    assert host.ids() == []
+    snapshot.write_text("{")
+    assert host.ids() == ["snapshot.configurationMissing"]
+
+
+def test_clock_before_the_release_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "RELEASED", "2999-01-01")
+    assert host.ids() == ["clock.implausible"]
+    assert host.run()[0] == 12
+
+
+def test_program_that_others_could_change_is_told_where_it_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: str) -> str:
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    node = planning.node(simple("version = 3\n", folder=Folder(f"/{BIN_DIR}", Kind.FOLDER, (OURS,))))
+    for unsafe, got in ((lambda path: "", []), (lambda path: f"{path}: x", [f"{OURS.target}: x"]),
+                        (gone, [f"{OURS.target}: No such file or directory"])):  # fmt: skip
+        monkeypatch.setattr(place, "unsafe", unsafe)
+        found = [*doctor._of_program(node)]
+        assert [each.got for each in found] == got
+        assert {each.id for each in found} <= {"program.permissions"}
+
+
+def test_dump_that_failed_is_told_and_one_that_nobody_asked_for_is_not() -> None:
+    for trouble, expected in (("it ended with 1", ["configuration.no-dump"]), ("not asked: no root", []), ("", [])):
+        found = [each.id for each in doctor._of_process(containerd.Told(simple("version = 3\n"), trouble))]
+        assert found == ["containerd.not-running", *expected]
 
 
 def test_host_that_cannot_be_read_is_exit_5(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

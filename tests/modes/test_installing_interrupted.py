@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.adapters.hostfiles import HostFiles
 from agent.errors import HostError
-from tests.modes.hosts import Host, counted, killed
+from agent.wiring import bindir
+from agent.wiring.bindir import Kind
+from tests.modes.hosts import VERIFIERS, Host, counted, killed
 from tests.modes.test_installing import ELSEWHERE, _no_disk, folder, host
 
 __all__ = ["_no_disk", "folder", "host"]
@@ -38,6 +41,13 @@ def uninstall(host: Host) -> object:
     return host.uninstall()
 
 
+def blocked(host: Host) -> list[str]:
+    """Entries of verifier folders that containerd can't run: with one of them every pull is refused."""
+    seen = [HostFiles(str(host.root)).folder(folder) for folder in (f"/{VERIFIERS}", ELSEWHERE)]
+    judged = [each for folder in seen if folder.kind is Kind.FOLDER for each in bindir.judge(folder, -1)]
+    return [each.entry.name for each in judged if each.role is bindir.Role.STRAY]
+
+
 HOW = pytest.mark.parametrize("how", [pytest.param("kill", marks=pytest.mark.unmeasured), "error"])
 
 
@@ -59,6 +69,7 @@ def test_installation_that_ends_at_any_step_is_completed_or_undone_by_the_next(
                 with pytest.raises(HostError):
                     install(one)
                 assert one.tree() == before, at
+        assert blocked(one) == [], at
         other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
         with counted(monkeypatch):
             one.world.clock += 7200
@@ -98,6 +109,7 @@ def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
             else:
                 with pytest.raises(HostError):
                     uninstall(one)
+        assert blocked(one) == [], at
         other = copies(one, folder, 100_000 + at) if at % 3 == 0 else None
         with counted(monkeypatch):
             one.uninstall()
@@ -109,3 +121,16 @@ def test_uninstallation_that_ends_at_any_step_is_completed_by_the_next(
                 assert other.tree() == before, at
                 shutil.rmtree(other.root)
         shutil.rmtree(one.root)
+
+
+def test_what_would_block_pulls_is_seen(host: Host) -> None:
+    """Or the tests above would see nothing."""
+    install(host)
+    assert blocked(host) == []
+    current = host.root / "opt/nodeseal/current"
+    target = current.readlink()
+    current.unlink()
+    assert blocked(host) == ["00-nodeseal"]
+    current.symlink_to(target)
+    (host.root / "opt/nodeseal/0.1.0/nodeseal").chmod(0o644)
+    assert blocked(host) == ["00-nodeseal"]
