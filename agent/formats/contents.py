@@ -52,7 +52,7 @@ def only_blob(manifest: Manifest, kinds: tuple[str, ...], what: str) -> None:
 def judged(check: Callable[[], Finding]) -> Inquiry[Finding]:
     """What `check` finds in content that others chose, which may take it any time.  It may raise `Malformed`."""
     try:
-        answer = yield Labour(partial(_examined, check))
+        answer = yield Labour(partial(examined, check))
     except Malformed as error:
         return Finding(error.message, error.code)
     value = cast("Mapping[str, object]", strictjson.decode(answer.content, "answer", limit=_LARGEST_ANSWER))
@@ -83,7 +83,7 @@ def few(texts: list[str]) -> str:
     return f"{shown} and {len(texts) - _FEW} more" if len(texts) > _FEW else shown
 
 
-def _examined(check: Callable[[], Finding]) -> bytes:
+def examined(check: Callable[[], Finding]) -> bytes:
     """The whole work, whose answer is bytes."""
     try:
         found = check()

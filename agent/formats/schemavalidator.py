@@ -95,11 +95,11 @@ class SchemaValidatorFormat:
         from agent.codec import instances  # here, so that a process that is copied has it
 
         del request, now
-        found = yield from judged(partial(_check, instances.check, evidence.blobs, self._schemas))
+        found = yield from judged(partial(has_form, instances.check, evidence.blobs, self._schemas))
         return outcome(self._name, TYPE, evidence, found)
 
 
-def _check(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Finding:
+def has_form(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Finding:
     """Whether each layer has its form.  Raises `Malformed`."""
     for i, blob in enumerate(blobs):
         check(blob.content, schemas[blob.descriptor.media_type], f"layer {i + 1}")
