@@ -10,6 +10,7 @@ said is no last word: 4 to 8 are gone through once more with the registry itself
 """
 
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Callable, Mapping, Sequence
 
 from agent import RELEASED
@@ -21,7 +22,7 @@ from agent.model.outcome import Outcome, Status
 from agent.model.reference import Reference, Repository
 from agent.model.request import PullRequest
 from agent.model.verdict import Decision, Verdict
-from agent.policies import Policy, policy_class
+from agent.policies import Policy, evaluated, policy_class
 from agent.ports import Clock, Concurrent, PolicyRunner, Registry, RevocationSource, Room, Trace
 from agent.rules.rule import Rule
 from agent.verifier import Verifier
@@ -208,10 +209,11 @@ class _Conclusion:
         if not report.grounds(*enough) and not self._rule.allow_without_evidence:
             return False
 
-        def evaluate() -> bool:
+        if not self._policy.is_program:
             return self._policy.evaluate(report, inconclusive_passes=inconclusive_passes, now=self._ask.now)
-
-        return await self._runner.run(evaluate) if self._policy.is_program else evaluate()
+        program = (self._rule.policy.name, self._rule.policy.settings)  # of these, `self._policy` was made
+        evaluate = partial(evaluated, *program, report, inconclusive_passes=inconclusive_passes, now=self._ask.now)
+        return await self._runner.run(evaluate)
 
     def _allowance(self) -> Verdict:
         report = self._report

@@ -58,6 +58,9 @@ MAX_VALUES = 4_000
 """Most JSON values in a manifest of evidence, about: 64 layers with sixteen annotations each have a thousand."""
 
 
+_READ_HERE = 512 * 1024  # bytes of a report that may be passed on as it is
+
+
 class Gap(NamedTuple):
     """Something that could not be looked at: more evidence may exist than was seen."""
 
@@ -345,7 +348,9 @@ class Gathering:
             await self._pause()
             evidence = Evidence(descriptor.digest, manifest, blobs)
             inquiry = verifier.format.verify(ask.request, evidence, ask.now)
-            largest = 0 if verifier.type in REPORTS else max((len(each.content) for each in blobs), default=0)
+            largest = max((len(each.content) for each in blobs), default=0)
+            if verifier.type in REPORTS and largest > _READ_HERE:
+                largest = 0  # it is read elsewhere (`Labour`)
             return await self._told(await asking.inquire(inquiry, largest, ask, self._ports, self._pause))
         except Malformed as error:
             return self._failed(descriptor.digest, manifest.artifact_type, verifier, error)

@@ -20,6 +20,7 @@ from agent.adapters.policy_worker import (
     MEMORY,
     SECONDS,
     ForkedWorker,
+    Job,
     TooLittleMemory,
     longest,
 )
@@ -33,6 +34,7 @@ LABOURS_AT_ONCE = 1
 """Readings of content at once."""
 
 Value = TypeVar("Value")
+Done = Callable[[Job, Callable[[], bytes]], bytes]
 
 _SHORTEST = 0.1
 """Seconds that an evaluation has at least once it is its turn."""
@@ -51,11 +53,13 @@ class ThreadedWorker:
         limiters: Sequence[CapacityLimiter] = (),
         rooms: Rooms | None = None,
         owner: str = "",
+        done: Done | None = None,
     ) -> None:
         """Made in the event loop.  `limiters` and `rooms` are shared by those that are to count together.
 
-        `owner` is whose turn it is.
+        `owner` is whose turn it is; `done` has jobs done elsewhere than in copies of this process.
         """
+        self._done = done
         self._seconds = seconds
         self._limiters = tuple(limiters) or tuple(map(CapacityLimiter, (AT_ONCE, LABOURS_AT_ONCE)))
         self._rooms = rooms or Rooms(divided(USUAL))
@@ -63,7 +67,7 @@ class ThreadedWorker:
 
     def within(self, seconds: float, owner: str = "") -> "ThreadedWorker":
         """The same for pulls that are answered within so many seconds, of a repository."""
-        return ThreadedWorker(longest(seconds), self._limiters, self._rooms, owner)
+        return ThreadedWorker(longest(seconds), self._limiters, self._rooms, owner, self._done)
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`.
@@ -85,7 +89,8 @@ class ThreadedWorker:
     async def _evaluated(self, evaluate: Callable[[], bool], memory: int, end: float) -> bool:
         """Raises `NoTurn`, `PolicyFault`."""
         async with self._room(memory, end - time.monotonic()) as given:
-            worker = ForkedWorker(seconds=max(round(end - time.monotonic(), 1), _SHORTEST), memory=given)
+            seconds = max(round(end - time.monotonic(), 1), _SHORTEST)
+            worker = ForkedWorker(seconds=seconds, memory=given, done=self._done)
             return await _in_a_thread(lambda: run(worker.run(evaluate)))
 
     async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
@@ -95,7 +100,8 @@ class ThreadedWorker:
         try:
             async with _turn(self._limiters[1], left[0]), self._room(LABOUR_MEMORY, times.now(left)) as given:
                 mine = [times.now(left)]
-                return await _in_a_thread(lambda: run(ForkedWorker(labour_memory=given).labour(work, mine)))
+                worker = ForkedWorker(labour_memory=given, done=self._done)
+                return await _in_a_thread(lambda: run(worker.labour(work, mine)))
         except NoTurn:
             raise LimitExceeded("reading the content: got no turn, as others took theirs; expected fewer") from None
         finally:

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from agent.adapters.inline import run
@@ -41,8 +42,8 @@ FEW = 12 * 1024 * 1024
 """Enough for nearly every policy: a report of 512 KiB takes a third of it.  Trials have no more."""
 
 COPIED = 8 * 1024 * 1024
-"""Bytes of this process's own memory that a copy may come to have for itself, by touching them, with what the kernel
-needs for a process."""
+"""Bytes of a small process's own memory that a copy of it comes to have for itself, by touching them, with what the
+kernel needs for a process (`agent.adapters.forkserver`)."""
 
 LABOUR_SECONDS = 1.5
 """Longest reading of some content: half of an image's time for that (`agent.asking.MAX_LABOUR`)."""
@@ -58,6 +59,7 @@ MAX_DEPTH = 5_000
 
 _YES, _NO, _FAULT, _TOO_LITTLE = b"+", b"-", b"!", b"m"
 _MAX_MESSAGE = 4096
+_LATE = 0.2  # seconds after its time in which a worker ends itself
 
 
 def longest(within: float | None) -> float:
@@ -109,30 +111,41 @@ class Trials:
 class ForkedWorker:
     """Evaluates each policy in a process of its own."""
 
-    def __init__(self, *, seconds: float = SECONDS, memory: int = MEMORY, labour_memory: int = LABOUR_MEMORY) -> None:
-        """Keep the bounds: those of evaluations, and the memory for the reading of content."""
+    def __init__(
+        self,
+        *,
+        seconds: float = SECONDS,
+        memory: int = MEMORY,
+        labour_memory: int = LABOUR_MEMORY,
+        done: "Callable[[Job, Callable[[], bytes]], bytes] | None" = None,
+    ) -> None:
+        """Keep the bounds: those of evaluations, and the memory for the reading of content.
+
+        `done` has it done elsewhere than in a copy of this process.
+        """
+        self._done = done or copied
         self._seconds = seconds
         self._memory = memory
         self._labour_memory = labour_memory
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`."""
-        job = _Job("the policy's evaluation", self._seconds, self._memory, _MAX_MESSAGE)
-        return _done(job, lambda: _YES if evaluate() is True else _NO) == _YES
+        job = Job("the policy's evaluation", self._seconds, self._memory, _MAX_MESSAGE)
+        return self._done(job, partial(said, evaluate)) == _YES
 
     async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """See `ports.PolicyRunner.labour`."""
         begun, seconds = time.monotonic(), max(min(left[0], LABOUR_SECONDS), 0.0)
         try:
-            job = _Job("reading the content", seconds, self._labour_memory, MAX_ANSWER)
-            return _done(job, lambda: _YES + work())[1:]
+            job = Job("reading the content", seconds, self._labour_memory, MAX_ANSWER)
+            return self._done(job, partial(marked, work))[1:]
         except PolicyFault as fault:
             raise LimitExceeded(fault.message) from None
         finally:
             left[0] -= time.monotonic() - begun
 
 
-class _Job(NamedTuple):
+class Job(NamedTuple):
     """What is done, in words, in how many seconds and bytes of memory, and the most bytes that may come of it."""
 
     what: str
@@ -141,8 +154,8 @@ class _Job(NamedTuple):
     most: int
 
 
-def _done(job: _Job, work: Callable[[], bytes]) -> bytes:
-    """What `work` returns in a process of its own; raises `PolicyFault`, also if it was too much."""
+def copied(job: Job, work: Callable[[], bytes]) -> bytes:
+    """What `work` returns in a copy of this process; raises `PolicyFault`, also if it was too much."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     worker = os.fork()
     if worker == 0:
@@ -154,17 +167,32 @@ def _done(job: _Job, work: Callable[[], bytes]) -> bytes:
         os.close(reading)
         os.kill(worker, signal.SIGKILL)
         _, status = os.waitpid(worker, 0)
-    if told[:1] in (_YES, _NO) and len(told) <= job.most and status == 0:  # else it may be the half of an answer
+    ended = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
+    return believed(job, told if status == 0 else b"", ended)  # else it may be the half of an answer
+
+
+def believed(job: Job, told: bytes, ended: str) -> bytes:
+    """What a worker told, if that is an answer.  Raises `PolicyFault`, which says how it `ended` if it told nothing."""
+    if told[:1] in (_YES, _NO) and len(told) <= job.most:
         return told
     if told[:1] == _FAULT:
         raise PolicyFault(told[1:].decode(errors="replace"))
     if told == _TOO_LITTLE:
         raise TooLittleMemory(f"{job.what} wanted more than {job.memory // (1024 * 1024)} MiB of memory (MemoryError)")
-    ended = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
     raise PolicyFault(f"{job.what} ended {ended}, without an answer: it took too much memory or time")
 
 
-def _answer(job: _Job, reading: int) -> bytes:
+def said(evaluate: Callable[[], bool]) -> bytes:
+    """An evaluation as a worker tells it."""
+    return _YES if evaluate() is True else _NO
+
+
+def marked(work: Callable[[], bytes]) -> bytes:
+    """What came of reading some content as a worker tells it."""
+    return _YES + work()
+
+
+def _answer(job: Job, reading: int) -> bytes:
     """What the worker wrote until it closed the pipe.  Raises `PolicyFault` if it took too long."""
     end = time.monotonic() + job.seconds
     poll = select.poll()
@@ -181,38 +209,44 @@ def _answer(job: _Job, reading: int) -> bytes:
     return b"".join(told)
 
 
-def _work(job: _Job, work: Callable[[], bytes], writing: int) -> None:
+def _work(job: Job, work: Callable[[], bytes], writing: int) -> None:
     """The worker's whole life.  Does not return."""
     told = b""
     try:
-        import resource  # a pull without a program has no use for it
-
-        _go_first()
-        gc.freeze()  # what was there before is not looked through: that would copy all of it
-        _keep_only(writing)
-        if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
-        seconds = int(job.seconds) + 1
-        signal.alarm(seconds)  # ends it even if whoever waits is gone
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        mapped, data = _mapped()
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + job.memory,) * 2)
-        resource.setrlimit(resource.RLIMIT_DATA, (data + job.memory,) * 2)  # of what malloc has mapped ahead, too
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        sys.setrecursionlimit(MAX_DEPTH)
-        told = work()
-    except PolicyFault as fault:
-        told = _FAULT + fault.message.encode()[: _MAX_MESSAGE - 1]
-    except MemoryError:
-        told = _TOO_LITTLE
-    except BaseException as error:  # noqa: BLE001 - a fault like any other: the answer is no
-        told = _FAULT + f"unexpected {type(error).__name__} in {job.what}".encode()
+        told = worked(job, work, writing)
     finally:
         try:
             while told:
                 told = told[os.write(writing, told) :]
         finally:
             os._exit(0)
+
+
+def worked(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
+    """What a worker has to tell: it keeps one file open, and lives within the job's bounds from now on."""
+    try:
+        import resource  # a pull without a program has no use for it
+
+        _go_first()
+        gc.freeze()  # what was there before is not looked through: that would copy all of it
+        _keep_only(descriptor)
+        if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
+        seconds = int(job.seconds) + 1
+        signal.setitimer(signal.ITIMER_REAL, job.seconds + _LATE)  # ends it even if whoever waits is gone
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        mapped, data = _mapped()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + job.memory,) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (data + job.memory,) * 2)  # of what malloc has mapped ahead, too
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        sys.setrecursionlimit(MAX_DEPTH)
+        return work()
+    except PolicyFault as fault:
+        return _FAULT + fault.message.encode()[: _MAX_MESSAGE - 1]
+    except MemoryError:
+        return _TOO_LITTLE
+    except BaseException as error:  # noqa: BLE001 - a fault like any other: the answer is no
+        return _FAULT + f"unexpected {type(error).__name__} in {job.what}".encode()
 
 
 def _go_first() -> None:

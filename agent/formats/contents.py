@@ -100,7 +100,7 @@ def only_blob(manifest: Manifest, kinds: tuple[str, ...], what: str) -> None:
 def judged(check: Callable[[], Appraisal]) -> Inquiry[Appraisal]:
     """What `check` makes of content that others chose, which may take it any time.  It may raise `Malformed`."""
     try:
-        answer = yield Labour(partial(_examined, check))
+        answer = yield Labour(partial(examined, check))
     except Malformed as error:
         return Appraisal(error.message, error.code)
     value = cast("Mapping[str, object]", strictjson.decode(answer.content, "answer", limit=_LARGEST_ANSWER))
@@ -115,7 +115,7 @@ def few(texts: list[str]) -> str:
     return f"{shown} and {len(texts) - _FEW} more" if len(texts) > _FEW else shown
 
 
-def _examined(check: Callable[[], Appraisal]) -> bytes:
+def examined(check: Callable[[], Appraisal]) -> bytes:
     """The whole work, whose answer is bytes."""
     try:
         found = check()

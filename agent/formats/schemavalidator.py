@@ -67,7 +67,7 @@ class SchemaValidatorFormat(ReportFormat):
         from agent.codec import instances  # here, so that a process that is copied has it
 
         del request, now
-        found = yield from judged(partial(_check, instances.check, evidence.blobs, self._schemas()))
+        found = yield from judged(partial(has_form, instances.check, evidence.blobs, self._schemas()))
         return self._outcome(evidence, found)
 
     def _schemas(self) -> Schemas:
@@ -75,7 +75,7 @@ class SchemaValidatorFormat(ReportFormat):
         return cast("Schemas", self._settings["schemas"])
 
 
-def _check(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Appraisal:
+def has_form(check: Callable[[bytes, object, str], None], blobs: tuple[Blob, ...], schemas: Schemas) -> Appraisal:
     """Whether each layer has its form.  Raises `Malformed`."""
     for i, blob in enumerate(blobs):
         check(blob.content, schemas[blob.descriptor.media_type], f"layer {i + 1}")

@@ -24,6 +24,11 @@ class Packed(Mapping[str, object]):
         self._texts: dict[str, str] = texts if sum(map(len, texts.values())) <= _MOST_SHORT else {}
 
     @property
+    def content(self) -> bytes:
+        """The text."""
+        return self._content
+
+    @property
     def size(self) -> int:
         """Bytes."""
         return len(self._content)

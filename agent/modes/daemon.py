@@ -21,6 +21,7 @@ from anyio import to_thread
 from agent import __version__
 from agent.adapters import files, ipc, reconciled, spool
 from agent.adapters.budget import USUAL, Budget, divided, is_too_low, limit_here
+from agent.adapters.forkserver import ForkServer
 from agent.adapters.ipc_server import Pending, Server
 from agent.adapters.pull_secrets import PullSecretFiles
 from agent.adapters.queued_log import QueuedLog
@@ -64,15 +65,17 @@ def run(
     metrics: "Address | None",
     proving: Proving | None = None,
     memory: int | None = None,
+    server: ForkServer | None = None,
 ) -> None:
     """Serve until a signal says stop; `log` is where to, and in which form, `metrics` where they are served, if at all.
 
-    `memory` is the most bytes that may be taken, None for the kernel's limit, or the usual one.  Raises `HostError`.
+    `memory` is the most bytes that may be taken, None for the kernel's limit, or the usual one; `server` makes workers.
+    Raises `HostError`.
     """
     _take_what_is_needed()
     told = QueuedLog(open_log(*log))
     budget = _budget(memory, told)
-    daemon = _Daemon(root, source, environment, told, metrics=metrics, proving=proving, budget=budget)
+    daemon = _Daemon(root, source, environment, told, metrics=metrics, proving=proving, budget=budget, server=server)
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
@@ -116,8 +119,10 @@ class _Daemon:
         metrics: "Address | None" = None,
         proving: Proving | None = None,
         budget: Budget | None = None,
+        server: ForkServer | None = None,
     ) -> None:
         self._root = root
+        self._server_of_workers = server
         self._budget = budget or divided(USUAL)
         self._source = source
         self._cluster: ClusterPublisher | None = None
@@ -148,8 +153,9 @@ class _Daemon:
             files.make_private_folder(os.path.join(self._root, spool.FOLDER))
         listening = ipc.listening(self._root)  # whoever comes before we serve waits for as long
         which = ipc.number(self._root)
+        done = self._server_of_workers.done if self._server_of_workers else None
         async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
-            self._door = WarmDoor(self._root, connections, group, self._bug, self._budget)
+            self._door = WarmDoor(self._root, connections, group, self._bug, self._budget, done)
             self._server = Server(self._taken, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))

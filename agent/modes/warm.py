@@ -29,7 +29,7 @@ from agent.adapters.doubtful import DoubtfulApart
 from agent.adapters.flights import Flights
 from agent.adapters.inline import NoTrace, SystemClock
 from agent.adapters.nodestate import NodeState
-from agent.adapters.policy_thread import ThreadedWorker
+from agent.adapters.policy_thread import Done, ThreadedWorker
 from agent.adapters.room import RoomOfOne, Rooms
 from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.turns import Crowded, Turns
@@ -118,8 +118,12 @@ class WarmDoor:
         group: TaskGroup,
         bug: Callable[[Exception], None],
         budget: Budget | None = None,
+        done: Done | None = None,
     ) -> None:
-        """`root` is what the node's folders are under; `budget` is the process's memory, the usual one if None."""
+        """`root` is what the node's folders are under; `budget` is the process's memory, the usual one if None.
+
+        `done` has done what others chose elsewhere than in copies of this process.
+        """
         self.root = root
         self.beside = Beside(group, bug)
         self.verdicts = DoubtfulApart(VerdictsBeside(VerdictFolder(root), self.beside))
@@ -135,7 +139,7 @@ class WarmDoor:
         self._group = group
         self._node = NodeState(root)
         self.rooms = Rooms(budget or divided(USUAL))
-        self._policies = ThreadedWorker(rooms=self.rooms)
+        self._policies = ThreadedWorker(rooms=self.rooms, done=done)
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
         self._state: State | None = None

@@ -6,7 +6,7 @@ for an event loop.
 
 import argparse
 from collections.abc import Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from agent.adapters.budget import LEAST, MIB, is_too_low
 from agent.config import times
@@ -121,8 +121,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Run until a signal says stop.  Raises `UsageError`, `HostError`."""
-    from agent.modes import daemon
-
     label = options.label or LABEL
     words = (options.kubeconfig, options.namespace, options.node)
     cluster = Cluster(*words, label, options.pods) if options.configmaps else None
@@ -143,8 +141,17 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     memory = None if options.memory is None else options.memory * MIB
     if memory is not None and is_too_low(memory):
         raise UsageError(f"--memory: got {options.memory}; expected at least {LEAST // MIB}")
-    log = (stderr, options.log)
-    daemon.run(options.root, source, environment, log=log, metrics=metrics, proving=proving, memory=memory)
+    from agent.adapters.forkserver import ForkServer
+
+    server = ForkServer.start()  # before anything that only the daemon needs is loaded
+
+    from agent.modes import daemon
+
+    told: dict[str, Any] = {"log": (stderr, options.log), "metrics": metrics, "proving": proving}
+    try:
+        daemon.run(options.root, source, environment, **told, memory=memory, server=server)
+    finally:
+        server.close()
     return Exit.ALLOW
 
 

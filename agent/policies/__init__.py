@@ -56,6 +56,13 @@ def normalised(name: str) -> str:
     return name.lower().replace("-", "")
 
 
+def evaluated(
+    name: str, settings: Mapping[str, object], report: Report, *, inconclusive_passes: bool, now: datetime
+) -> bool:
+    """What a policy of `POLICIES` with such settings says (`Policy.evaluate`), wherever it is asked."""
+    return policy_class(name).load(settings).evaluate(report, inconclusive_passes=inconclusive_passes, now=now)
+
+
 def policy_class(name: str) -> type[Policy]:
     """The class behind a key of `POLICIES`.  Raises `KeyError` for a name that is not there."""
     module, _, attribute = POLICIES[normalised(name)].partition(":")
