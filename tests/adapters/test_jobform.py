@@ -13,7 +13,7 @@ from agent.adapters.policy_worker import marked, said
 from agent.codec import instances
 from agent.errors import Code
 from agent.formats import sbom_steps, vulnerability_steps
-from agent.formats.contents import Finding, examined
+from agent.formats.contents import Appraisal, examined
 from agent.formats.schemavalidator import has_form
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -40,7 +40,7 @@ def there_and_back(work: Work) -> Work:
     return jobform.read(stream)
 
 
-def reading(check: Callable[[], Finding]) -> Work:
+def reading(check: Callable[[], Appraisal]) -> Work:
     """The reading of some content, as formats and doors make it."""
     return partial(marked, partial(examined, check))
 
