@@ -6,9 +6,9 @@
 
 Of whom a registry answers 429 or 503 and says for how long (Retry-After), longer than the transport waited, it is asked
 nothing until then, and for five minutes at most: it chooses the time, and it must not choose more.  It is said of that
-repository alone: one whose upstream is somebody else's must not close the registry to all the others.  An answer of
-somewhere that a registry leads to (a redirect, a token server) is noted for nobody.  Until then everybody gets
-`Unavailable(THROTTLED)` without a request.
+repository alone: one whose upstream is somebody else's must not close the registry to all the others, nor, at a mirror
+of many registries, what they call the same.  An answer of somewhere that a registry leads to (a redirect, a token
+server) is noted for nobody.  Until then everybody gets `Unavailable(THROTTLED)` without a request.
 """
 
 from collections.abc import Callable
@@ -36,6 +36,7 @@ MOST = timedelta(minutes=5)
 """How long a registry is left alone at most, whatever it asks for."""
 
 _STATUS = frozenset({429, 503})
+_MEANT = "ns="  # how a mirror is told which registry is meant: `agent.registry.hosts`
 
 
 class ThrottledOrigins:
@@ -78,8 +79,9 @@ class ThrottledOrigins:
 
 
 def _place(url: Url) -> str:
-    """What is left alone together, a repository: the URL without its last two segments."""
-    return f"{url.origin}{url.path.rsplit('/', 2)[0]}"
+    """What is left alone together, a repository: the URL without its last two segments, and which registry's it is."""
+    meant = next((f"?{each}" for each in url.query[1:].split("&") if each.startswith(_MEANT)), "")
+    return f"{url.origin}{url.path.rsplit('/', 2)[0]}{meant}"
 
 
 def _now() -> datetime:

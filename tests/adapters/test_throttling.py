@@ -15,6 +15,9 @@ from agent.adapters.registry import RegistryClient
 from agent.adapters.throttling import MOST, ConsiderateTransport, ThrottledOrigins
 from agent.errors import Cause, Unavailable
 from agent.model.reference import Reference, Repository
+from agent.registry import hosts
+from agent.registry.access import Access
+from agent.registry.memory import Memory
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Origin, Url
 from tests.simulators import misbehaviour
@@ -197,3 +200,21 @@ def test_a_wait_that_is_short_is_waited_for_and_noted_for_nobody(
     finally:
         transport.close()
     assert not (tmp_path / throttling.KIND.folder).exists()
+
+
+def test_a_registry_behind_a_mirror_closes_no_other_that_calls_a_repository_the_same(tmp_path: pathlib.Path) -> None:
+    """A mirror of many passes on what each says: whoever names an image chooses which one is asked."""
+    recorded = {"_default": [{"url": "https://mirror.example/v2"}]}
+
+    def asked(host: str) -> Request:
+        (place,) = hosts.places(recorded, Repository(host, "library/nginx"), use_http=False)
+        access = Access.at(place, Memory(time.monotonic, lambda: None))
+        url = access.url("referrers", "sha256:" + "0" * 64).with_parameters((("artifactType", "a/b"),))
+        return Request(url, "referrers", 100)
+
+    wire = Wire(429)
+    send(tmp_path, wire, asked("evil.example"))
+    with pytest.raises(Unavailable):
+        send(tmp_path, wire, asked("evil.example"))
+    wire.response = Response(200)
+    assert send(tmp_path, wire, asked("docker.io")).status == 200
