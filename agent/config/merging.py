@@ -346,10 +346,15 @@ class _Merge:
     def _blocker(self, version: _Version) -> _Blocked | None:
         """What keeps a version from its place, if something does."""
         mine, own = version.reading, self._placed.get(version.name)
-        for other in self._placed.values() if mine.claims or self._is_crowded(version, own) else ():
+        taken = self._taken - own.reading.weight if own is not None else self._taken
+        over = (taken + mine.weight).beyond(ROOM)
+        if over:  # first: it takes no time, and is asked again whenever anybody else has found his place
+            return _Blocked(None, Problem(version.name, f"too many {over} beside the other documents", _NO_ROOM))
+        is_crowded = self._is_crowded(version, own)
+        for other in self._placed.values() if mine.claims or is_crowded else ():
             if other.name == version.name:
                 continue
-            shared = mine.patterns.first_shared(other.reading.patterns)
+            shared = mine.patterns.first_shared(other.reading.patterns) if is_crowded else None
             if shared is not None:
                 got = f"a rule for {shared[0]}, which shares images with {shared[1]} of {other.name}"
                 expected = "rules for repositories that no other document has rules for"
@@ -358,10 +363,6 @@ class _Merge:
             if keys:
                 got = f"another {' and '.join(keys)} than {other.name}"
                 return _Blocked(other, Problem(version.name, got, f"what {other.name} says, or no word of it"))
-        taken = self._taken - own.reading.weight if own is not None else self._taken
-        over = (taken + mine.weight).beyond(ROOM)
-        if over:
-            return _Blocked(None, Problem(version.name, f"too many {over} beside the other documents", _NO_ROOM))
         return None
 
     def _is_crowded(self, version: _Version, own: _Version | None) -> bool:

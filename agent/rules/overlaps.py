@@ -47,7 +47,8 @@ class Patterns:
 class Crowd:
     """The patterns of many sets, which come and go: whether another set shares a repository with any of them.
 
-    However many they are, that takes about as many steps as the other set has segments.
+    However many they are, that takes about as many steps as the other set has segments; at most as many as there are
+    pairs of beginnings that agree, where `*` stands for much.
     """
 
     __slots__ = ("_root",)

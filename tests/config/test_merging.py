@@ -16,7 +16,7 @@ from agent.config.inforce import InForce
 from agent.errors import Code, Exit, Malformed, Problem
 from agent.model.answer import LINE_LIMIT, Answer
 from agent.rules.floor import Floor
-from agent.rules.overlaps import Patterns
+from agent.rules.overlaps import Crowd, Patterns
 from agent.rules.rule import Default, Enforcement, FailureAction, FailurePolicy
 from agent.rules.ruleset import Denied
 from tests.config.documents import DIGEST, NODE, NOW, UNTIL, candidate, merge, names, says, told
@@ -443,3 +443,25 @@ def test_what_was_in_force_is_read_strictly(spoilt: dict[str, object]) -> None:
     assert inforce.decode(json.dumps(good).encode())
     with pytest.raises(Malformed, match="configuration in force"):
         inforce.decode(json.dumps(good | spoilt if spoilt else {}).encode())
+
+
+def test_patterns_are_compared_once_for_each_document_that_may_find_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of some documents that takes long: of those that no room is for, or that share with nobody, it took minutes."""
+    compared: list[str] = []
+
+    def counted(kind: type[Patterns | Crowd], name: str) -> None:
+        inner = getattr(kind, name)
+
+        def call(self: object, other: object) -> object:
+            compared.append(name)
+            return inner(self, other)
+
+        monkeypatch.setattr(kind, name, call)
+
+    counted(Patterns, "first_shared")
+    counted(Crowd, "shares")
+    monkeypatch.setattr(merging, "ROOM", merging.ROOM._replace(patterns=40))
+    large = [candidate(f"a{i}", says(*(f"r.example/a{i}/{j}" for j in range(30)), default=AUDIT)) for i in range(9)]
+    small = [candidate(f"z{i}", says(f"r.example/z{i}/**", default=AUDIT)) for i in range(10)]
+    assert names(merge([*large, *small])) == ["a0", *(f"z{i}" for i in range(10))]
+    assert compared == ["shares"] * 11
