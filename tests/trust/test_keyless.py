@@ -18,6 +18,7 @@ from agent.trust.transparency import Signed
 from agent.trust.trustedroot import TrustedRoot
 from tests import signing_sigstore as sigstore
 from tests.signing import ca_profile, certificate, key
+from tests.signing_sigstore import Sct
 from tests.sigstore_cases import CASES, DAY, EVIL, MINUTE, Made, signed
 from tests.trust.tokens import Token
 
@@ -227,6 +228,63 @@ def test_one_authority_is_one_however_often_it_stamps() -> None:
     assert judged(made, instance, demands=Demands(timestamps=1))
     with pytest.raises(Malformed, match="timestamps of 1 trusted authorities; expected 2"):
         judged(made, instance, demands=Demands(timestamps=2))
+
+
+def test_one_certificate_log_is_one_however_often_it_promises() -> None:
+    instance = sigstore.instance()
+    another = key("P-256", 9001)
+    value = instance.trusted_root()
+    public = value["ctlogs"][0]["publicKey"] | {"rawBytes": sigstore.b64(sigstore.spki(another))}
+    value["ctlogs"].append(value["ctlogs"][0] | {"publicKey": public, "logId": {}})
+    root, material = read_root(value)
+    for scts, logs in (([Sct(), Sct()], 1), ([Sct(), Sct(another)], 2)):
+        made = signed(instance.leaf(scts=scts))
+        alone = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+        demands = Demands(logs=0, now_counts=True, certificate_logs=logs)
+        assert check_signer(alone, [WANTED], demands, root, material, sigstore.now())
+        with pytest.raises(Malformed, match=f"is in {logs} trusted certificate logs; expected {logs + 1}"):
+            check_signer(alone, [WANTED], demands._replace(certificate_logs=logs + 1), root, material, sigstore.now())
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["intermediate", "root"])
+@pytest.mark.parametrize("logged", [True, False])
+def test_each_issuer_was_valid_when_it_was_signed(which: int, logged: bool) -> None:
+    """Of the class of GHSA-wfqv-66vq-46rm: the signer's certificate alone was looked at."""
+    instance = sigstore.instance()
+    made = signed(instance.leaf())
+    entries = [instance.first_entry(made.first_body())] if logged else []
+    read = sigstorebundle.parse(json.dumps(sigstore.bundle(made, entries)).encode())
+    given = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+    given, demands = given._replace(entries=read.entries), Demands(logs=len(entries), now_counts=True)
+    profiles = [(instance.issuer_profile, instance.root_profile), (instance.root_profile, instance.root_profile)]
+    value = instance.trusted_root()
+    listed = value["certificateAuthorities"][0]["certChain"]["certificates"]
+    profile, issuer = profiles[which]
+    for ends in (2 * MINUTE, -5 * MINUTE):  # its very key and name, for a shorter time
+        short = certificate(profile._replace(ends=ends), issuer)
+        listed[which]["rawBytes"] = sigstore.b64(short.public_bytes(Encoding.DER))
+        root, material = read_root(value)
+        if ends > 0 * MINUTE:
+            until = check_signer(given, [WANTED], demands, root, material, sigstore.now()).until
+            assert until == (None if logged else short.not_valid_after_utc)
+        else:
+            with pytest.raises(Malformed, match="certificate CN=.* is valid .* it is"):
+                check_signer(given, [WANTED], demands, root, material, sigstore.now())
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_time_may_lie_ahead_as_far_as_clocks_differ(stamped: bool) -> None:
+    instance, now = sigstore.instance(), sigstore.now()
+    made = signed(instance.leaf())
+    entry = instance.second_entry(made.second_body()) if stamped else instance.first_entry(made.first_body(), now)
+    stamps = [instance.timestamp(made.signature, Token(time=now))] if stamped else []
+    read = sigstorebundle.parse(json.dumps(sigstore.bundle(made, [entry], stamps)).encode())
+    given = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+    given = given._replace(entries=read.entries, timestamps=read.timestamps)
+    root, material = read_root(instance.trusted_root())
+    assert check_signer(given, [WANTED], Demands(), root, material, now - 4 * MINUTE)
+    with pytest.raises(Malformed, match="in the future"):
+        check_signer(given, [WANTED], Demands(), root, material, now - 6 * MINUTE)
 
 
 def test_certificate_without_a_log_counts_where_none_is_asked_for() -> None:
