@@ -241,7 +241,7 @@ def test_signature_with_a_key_has_to_be_in_the_log_that_is_asked_for(second: boo
     assert outcome.message.endswith(", and logged")
     unlogged = outcome_of(bundle(statement(SUBJECT)), form=form)
     assert unlogged.status is Status.FAILED
-    assert "0 of 0 log entries are of a log of 0.json; expected 1 different logs" in unlogged.message
+    assert "no log entry came with the signature, of a log of 0.json; expected one" in unlogged.message
     unasked = outcome_of(bundle(statement(SUBJECT)), form=verifier(I, keys=["shop.pub"], transparencyLogs=0))
     assert told(unasked) == PASSED
     assert "logged" not in unasked.message

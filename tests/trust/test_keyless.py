@@ -10,7 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.codec import dsse, sigstorebundle
 from agent.errors import Malformed
-from agent.trust import trustedroot_document
+from agent.trust import signeridentity, trustedroot_document
 from agent.trust.fulcio import Signer
 from agent.trust.keyless import Demands, Presented, check_signer, check_times
 from agent.trust.signeridentity import ANYWHERE, EXACT, WHOLE, Pattern, SignerIdentity
@@ -73,7 +73,7 @@ def test_wrong_evidence_is_refused_for_what_is_wrong_with_it() -> None:
         "root flipped": "another root hash",
         "size changed": "too short|another root hash",
         "proof too long": "too long",
-        "unknown log": "expected 1 different logs",
+        "unknown log": "0 of 1 log entries are of a log of tests; expected one",
         "entry twice": "stands twice",
         "another signature": "another signature",
         "another payload": "other content",
@@ -153,6 +153,35 @@ def test_claims_of_a_certificate_can_be_asked_for() -> None:
             judged(made, instance, WANTED._replace(claims=other))
 
 
+@pytest.mark.parametrize(
+    ("identities", "expected"),
+    [
+        ([WANTED._replace(issuer=Pattern(EXACT, "https://b.example"))], "expected the issuer https://b.example"),
+        ([WANTED._replace(subject=Pattern(WHOLE, "https://x/.*"))] * 3,
+         "expected the subject https://x/.*, or one of 2 more identities"),
+        ([WANTED._replace(issuer=Pattern(EXACT, "https://b.example")), WANTED._replace(subject=Pattern(EXACT, "c"))],
+         "expected the subject c"),
+        ([WANTED._replace(claims={"buildTrigger": "push"}), WANTED._replace(subject=Pattern(EXACT, "c"))],
+         "expected the claim buildTrigger push"),
+        ([WANTED._replace(subject=Pattern(EXACT, "\r\n" + "c" * 200))], "expected the subject \\r\\n" + "c" * 96),
+    ],
+)  # fmt: skip
+def test_signer_who_does_not_count_is_told_beside_the_nearest_who_does(
+    identities: list[SignerIdentity], expected: str
+) -> None:
+    signer = Signer(sigstore.SUBJECT, sigstore.ISSUER, {})
+    with pytest.raises(Malformed) as refused:
+        signeridentity.check(identities, signer)
+    who = f"signer's identity not trusted ({sigstore.SUBJECT}, issuer {sigstore.ISSUER})"
+    assert refused.value.message == f"{who}; {expected}"
+
+
+def test_certificate_that_had_ended_is_told_with_the_time_of_signing() -> None:
+    instance = sigstore.instance()
+    with pytest.raises(Malformed, match="^the signer's certificate is valid .* to .*; signed at "):
+        judged(CASES["old certificate, promise after it"].make(instance), instance)
+
+
 @pytest.mark.parametrize("ends", [None, 1, 60 * 24, "9999-12-31T23:59:59-23:59"])
 def test_what_rests_on_now_ends_with_the_first_that_ends(ends: int | str | None) -> None:
     instance, now = sigstore.instance(), sigstore.now().replace(microsecond=0)
@@ -216,7 +245,7 @@ def test_two_logs_are_two_logs() -> None:
     again["inclusionPromise"] = {"signedEntryTimestamp": sigstore.b64(promise)}
     assert judged(Made(sigstore.bundle(envelope, [first, second])), instance, demands=Demands(logs=2))
     assert judged(Made(sigstore.bundle(envelope, [first, again])), instance, demands=Demands(logs=1))
-    with pytest.raises(Malformed, match="expected 2 different logs"):
+    with pytest.raises(Malformed, match="1 of 2 log entries are of a log of tests; expected 2, each of another log"):
         judged(Made(sigstore.bundle(envelope, [first, again])), instance, demands=Demands(logs=2))
 
 
@@ -268,7 +297,9 @@ def test_each_issuer_was_valid_when_it_was_signed(which: int, logged: bool) -> N
             until = check_signer(given, [WANTED], demands, root, material, sigstore.now()).until
             assert until == (None if logged else short.not_valid_after_utc)
         else:
-            with pytest.raises(Malformed, match="certificate CN=.* is valid .* it is"):
+            with pytest.raises(
+                Malformed, match=f"certificate CN=.* is valid .*; {'signed at' if logged else 'it is'} 2"
+            ):
                 check_signer(given, [WANTED], demands, root, material, sigstore.now())
 
 
@@ -314,7 +345,7 @@ def test_key_of_ones_own_is_in_a_log_without_a_time(second: bool) -> None:
     other = of_key._replace(key=sigstore.spki(key("P-256", 8001)))
     with pytest.raises(Malformed, match="another signer"):
         check_times(Presented(other, signature, entries=entries), Demands(), root, material, sigstore.now())
-    with pytest.raises(Malformed, match="expected 1 different logs"):
+    with pytest.raises(Malformed, match="no log entry came with the signature, of a log of tests; expected one"):
         check_times(Presented(of_key, signature), Demands(), root, material, sigstore.now())
 
 
