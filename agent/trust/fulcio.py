@@ -41,6 +41,8 @@ CLAIMS: Mapping[str, str] = MappingProxyType({
     "buildTrigger": "20",
     "runInvocationURI": "21",
     "sourceRepositoryVisibilityAtSigning": "22",
+    "deploymentEnvironment": "23",
+    "tokenSubject": "24",
 })  # fmt: skip
 """What a certificate may say of how a build was started: name -> last arc of its OID; a DER UTF8String each."""
 
