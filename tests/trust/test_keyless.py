@@ -213,6 +213,25 @@ def test_issuer_that_comes_along_counts_where_the_authority_names_none() -> None
         check_signer(given._replace(attached=()), [WANTED], demands, *read_root(value), sigstore.now())
 
 
+def test_issuer_is_the_one_that_signed_and_not_another_of_its_name() -> None:
+    """What a certificate log promised is about its issuer's key, and two issuers may have one name."""
+    instance, value = sigstore.instance(), sigstore.instance().trusted_root()
+    namesakes = [
+        each._replace(key_number=9010 + i) for i, each in enumerate((instance.issuer_profile, instance.root_profile))
+    ]
+    chain = [certificate(namesakes[0], namesakes[1]), certificate(namesakes[1], namesakes[1])]
+    ders = [{"rawBytes": sigstore.b64(each.public_bytes(Encoding.DER))} for each in chain]
+    made = signed(instance.leaf())
+    alone = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+    other = value["certificateAuthorities"][0] | {"certChain": {"certificates": ders}}
+    demands = Demands(logs=0, now_counts=True)
+    for authorities in ([other, *value["certificateAuthorities"]], [*value["certificateAuthorities"], other]):
+        root, material = read_root(value | {"certificateAuthorities": authorities})
+        assert check_signer(alone, [WANTED], demands, root, material, sigstore.now())
+    with pytest.raises(Malformed, match="is not in tests"):
+        check_signer(alone, [WANTED], demands, *read_root(value | {"certificateAuthorities": [other]}), sigstore.now())
+
+
 def test_authority_is_trusted_to_issue_and_not_to_sign() -> None:
     instance = sigstore.instance()
     leaf = instance.leaf()
