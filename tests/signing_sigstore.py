@@ -233,12 +233,16 @@ class Instance:
         origin: str = "",
         extra: str = "",
         witness: str = "",
+        size: int = 2,
     ) -> dict[str, Any]:
-        """A proof of inclusion in a tree of two entries, of which this is the one `at` 0 or 1, with its checkpoint."""
+        """A proof of inclusion in a tree of two entries, of which this is the one `at` 0 or 1, with its checkpoint.
+
+        `size` is what the checkpoint says of the tree.
+        """
         other, ours = sha256(b"\0another entry"), sha256(b"\0" + body)
         root = sha256(b"\1" + (other + ours if at else ours + other))
         origin = origin or signer
-        note = f"{origin}\n2\n{b64(root)}\n{extra}"
+        note = f"{origin}\n{size}\n{b64(root)}\n{extra}"
         signature = b64(hint + sign(private, note.encode()))
         return {
             "logIndex": str(at),

@@ -187,10 +187,10 @@ def _stamp(i: Instance, made: Signed) -> bytes:
     return i.timestamp(made.signature)
 
 
-def _both(i: Instance, *, token_at: timedelta) -> Made:
+def _both(i: Instance, *, token_at: timedelta, promised_at: timedelta = MINUTE) -> Made:
     at = sigstore.now() - DAY
     made = signed(i.leaf(at=at))
-    entry = i.first_entry(made.first_body(), at + MINUTE)
+    entry = i.first_entry(made.first_body(), at + promised_at)
     return Made(bundle(made, [entry], [i.timestamp(made.signature, Token(time=at + token_at))]))
 
 
@@ -347,6 +347,9 @@ CASES: Mapping[str, Case] = {
     "promise before the certificate": Case(_ago(DAY, -MINUTE, _first), False),
     "timestamp before the certificate": Case(_ago(DAY, -MINUTE, _second), False),
     "promise fits, timestamp does not": Case(lambda i: _both(i, token_at=timedelta(hours=1)), False),
+    "timestamp fits, promise does not": Case(
+        lambda i: _both(i, token_at=MINUTE, promised_at=timedelta(hours=1)), False
+    ),
     "promise and timestamp fit": Case(lambda i: _both(i, token_at=2 * MINUTE), True),
     "promise in the future": Case(_ago(-2 * DAY, MINUTE, _first), False, "future"),
     # The log's word
@@ -361,6 +364,8 @@ CASES: Mapping[str, Case] = {
     "second checkpoint by another key": Case(lambda i: _second(i, private=key("P-256", 9001)), False),
     "checkpoint of another tree": Case(_another_tree(True), False),
     "second checkpoint of another tree": Case(_another_tree(False), False),
+    "checkpoint of a tree of another size": Case(lambda i: _first(i, size=3), False, "proof"),
+    "second checkpoint of a tree of another size": Case(lambda i: _second(i, size=3), False),
     "checkpoint with a line that nobody signed": Case(_first_but(_CHECKPOINT, notes.longer), False),
     "second checkpoint with a line that nobody signed": Case(_second_but(_CHECKPOINT, notes.longer), False),
     "checkpoint renamed": Case(_first_but(_CHECKPOINT, notes.renamed), False),

@@ -82,6 +82,19 @@ def stamped_layer(instance: Instance, subject: Descriptor, at: datetime) -> Laye
     return Layer(made.content, made.annotations | {TIMESTAMP: _token(token)})
 
 
+def _promised_by_second(instance: Instance, subject: Descriptor) -> Layer:
+    """The second Rekor promises nothing, and there is no room for its proof: only a timestamp says when."""
+    leaf = instance.leaf()
+    made = by_layer(
+        instance, subject, leaf=leaf,
+        body=lambda c, s, signer: sigstore.second_body(c, s, sigstore.certificate_verifier(signer)),
+        entry=lambda e: e["Payload"].update(logID=instance.second_log_id.hex()),
+    )  # fmt: skip
+    assert isinstance(made.annotations, dict)
+    token = instance.timestamp(base64.b64decode(made.annotations[SIGNATURE]), Token(time=sigstore.now()))
+    return Layer(made.content, made.annotations | {TIMESTAMP: _token(token)})
+
+
 def _stamped_alone(instance: Instance, subject: Descriptor) -> Layer:
     made = stamped_layer(instance, subject, sigstore.now())
     assert isinstance(made.annotations, dict)
@@ -118,6 +131,7 @@ LAYERS: Mapping[str, LayerCase] = {
     "another certificate logged": LayerCase(
         lambda i, s: by_layer(i, s, body=lambda c, s, leaf: sigstore.hashedrekord(c, s, i.leaf().pem)), False
     ),
+    "an entry of the second Rekor, which nothing proves": LayerCase(_promised_by_second, False),
     "an envelope logged": LayerCase(
         lambda i, s: by_layer(i, s, body=lambda c, s, leaf: sigstore.dsse_body(c, s, leaf.pem)), False
     ),

@@ -130,6 +130,12 @@ def test_identities_are_told_apart_by_issuer_and_subject() -> None:
     assert told(verdict(registry, policy, (settings, material))) == (Decision.DENY, Code.POLICY_NOT_SATISFIED)
     registry.tag(of_layer(I, leaf=other))
     assert told(verdict(registry, policy, (settings, material))) == ALLOWED
+    elsewhere = "https://elsewhere.example"
+    options["identities"] = [IDENTITY, {"issuer": elsewhere, "subject": sigstore.SUBJECT}]
+    parsed = CosignFormat.parse(options, KeyDocuments({"root.json": root}), "v")
+    settings = settings._replace(settings=parsed.settings)
+    registry.tag(of_layer(I, leaf=I.leaf(issuer=elsewhere)))  # a subject is one issuer's
+    assert told(verdict(registry, policy, (settings, material))) == ALLOWED
 
 
 @pytest.mark.parametrize("policy", [{"any": ["release"]}, {"all": ["release"]}, {"threshold": 1, "of": ["release"]}])

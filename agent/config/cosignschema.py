@@ -28,6 +28,7 @@ _CLAIMS = (
     "buildSignerURI", "buildSignerDigest", "runnerEnvironment", "sourceRepositoryURI", "sourceRepositoryDigest",
     "sourceRepositoryRef", "sourceRepositoryIdentifier", "sourceRepositoryOwnerURI", "sourceRepositoryOwnerIdentifier",
     "buildConfigURI", "buildConfigDigest", "buildTrigger", "runInvocationURI", "sourceRepositoryVisibilityAtSigning",
+    "deploymentEnvironment", "tokenSubject",
 )  # fmt: skip
 
 _IDENTITY_OF_OURS = strict_obj(

@@ -21,6 +21,7 @@ from agent.trust.trustedroot import TrustedRoot, Window
 MAX_TEXT = 2048
 """Longest identity or claim taken, in characters: an address of a workflow has 200."""
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _UTF8_STRING, _LONG = 0x0C, 0x80
 _ARC = "1.3.6.1.4.1.57264.1."
 _ISSUER_RAW, _ISSUER = _ARC + "1", _ARC + "8"
@@ -40,6 +41,8 @@ CLAIMS: Mapping[str, str] = MappingProxyType({
     "buildTrigger": "20",
     "runInvocationURI": "21",
     "sourceRepositoryVisibilityAtSigning": "22",
+    "deploymentEnvironment": "23",
+    "tokenSubject": "24",
 })  # fmt: skip
 """What a certificate may say of how a build was started: name -> last arc of its OID; a DER UTF8String each."""
 
@@ -81,8 +84,12 @@ def check(
     material: Mapping[str, bytes],
     moments: Sequence[datetime],
     certificate_logs: int,
+    *,
+    told: str = "signed at",
 ) -> Issued:
     """Check the chain of `leaf` at each of `moments`, and that it is in `certificate_logs` distinct logs.
+
+    `told` is what people are told of a moment.
 
     `attached` certificates came along, and may be on the way to an authority that names none on it: one that does has
     said which of its root's issuers are meant.  What is trusted is in `root`, with its DER in `material`.
@@ -97,11 +104,9 @@ def check(
         try:
             chains.check_chain(path, anchored=True)
             for moment in moments:
-                outside = chains.not_valid_at(path, moment)
-                if outside or not authority.window.holds(moment):
-                    raise NotValidThen(
-                        outside or f"the certificate authority did not count at {moment:%Y-%m-%dT%H:%M:%SZ}"
-                    )
+                _check_valid(path, moment, told)
+                if not authority.window.holds(moment):
+                    raise NotValidThen(f"the certificate authority did not count at {moment:{_TIME}}")
             logs = sct.logs_of(leaf, path[1], root.certificate_logs, material) if certificate_logs else frozenset()
             if len(logs) < certificate_logs:
                 got, expected = len(logs), certificate_logs
@@ -111,6 +116,17 @@ def check(
             failure = failure or error
     issuer = ascii(leaf.issuer.rfc4514_string())[1:-1][:120]
     raise failure or NotTrusted(f"signer not trusted: the certificate's issuer ({issuer}) is not in {root.name}")
+
+
+def _check_valid(path: Sequence[x509.Certificate], moment: datetime, told: str) -> None:
+    """Raises `NotValidThen` unless each certificate was valid.  The signer's has no subject to call it by."""
+    for certificate in path:
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if not start <= moment <= end:
+            who = "the signer's certificate"
+            if certificate is not path[0]:
+                who = f"certificate {chains.subject_of(certificate)}"
+            raise NotValidThen(f"{who} is valid {start:{_TIME}} to {end:{_TIME}}; {told} {moment:{_TIME}}")
 
 
 def _end(path: Sequence[x509.Certificate], window: Window) -> datetime:

@@ -115,7 +115,8 @@ def check_signer(
         expected = "a log's promise (signed entry timestamp) or an RFC 3161 timestamp"
         raise Insufficient(f"nothing proves when the image was signed{times.refused}; expected {expected}")
     leaf, *attached = chains.parse_chain([presented.signed.certificate, *presented.attached])
-    issued = fulcio.check(leaf, attached, root, material, moments, demands.certificate_logs)  # (3)
+    told = "signed at" if times.moments else "it is"
+    issued = fulcio.check(leaf, attached, root, material, moments, demands.certificate_logs, told=told)  # (3)
     signer = fulcio.signer_of(leaf)
     signeridentity.check(identities, signer)
     key = publickeys.load(publickeys.spki(leaf))
@@ -136,11 +137,12 @@ def check_times(
         )
     logged = transparency.verify(presented.entries, presented.signed, root.transparency_logs, material, stamps)
     if len(logged.logs) < demands.logs:
-        known = f"{len(logged.logs)} of {len(presented.entries)} log entries are of a log of {root.name}"
         unknown = len(presented.entries) > len(logged.logs)
-        raise (transparency.UnknownLog if unknown else transparency.NotLogged)(
-            f"{known}; expected {demands.logs} different logs"
-        )
+        got = f"{len(logged.logs)} of {len(presented.entries)} log entries are of a log of {root.name}"
+        if not presented.entries:
+            got = f"no log entry came with the signature, of a log of {root.name}"
+        expected = "one" if demands.logs == 1 else f"{demands.logs}, each of another log"
+        raise (transparency.UnknownLog if unknown else transparency.NotLogged)(f"{got}; expected {expected}")
     moments = (*stamps, *logged.times)
     for moment in moments:
         if moment > now + CLOCK_SKEW:

@@ -97,6 +97,15 @@ def test_what_is_no_body_at_all_is_malformed(content: bytes) -> None:
         parse(content)
 
 
+def test_all_signatures_of_an_envelope_are_read() -> None:
+    value = json.loads(DSSE)
+    other = {"signature": b64(b"another"), "verifier": b64(pem_of(KEY))}
+    several = changed(value, "spec.signatures", [other, *value["spec"]["signatures"]])
+    found = parse(json.dumps(several).encode()).signatures
+    assert [each.signature for each in found] == [b"another", *(each.signature for each in parse(DSSE).signatures)]
+    assert [bool(each.key) for each in found] == [True, False]
+
+
 def test_size_and_number_have_limits() -> None:
     many = changed(json.loads(DSSE), "spec.signatures", [{}] * 17)
     for content in (b" " * 129 * 1024, json.dumps(many).encode()):

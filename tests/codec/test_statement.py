@@ -78,3 +78,9 @@ def test_subjects_and_digests_have_a_limit() -> None:
     for subjects in too_many:
         with pytest.raises(LimitExceeded):
             parse(encoded(subject=subjects))
+
+
+def test_number_of_values_has_a_limit() -> None:
+    parse(encoded(predicate=[0] * 190_000))
+    with pytest.raises(LimitExceeded):
+        parse(encoded(predicate=[0] * 210_000))

@@ -248,6 +248,15 @@ def test_outcome_ends_with_the_first_of_the_layers_that_does() -> None:
     assert young.valid_until == late.replace(microsecond=0) + 2 * DAY
 
 
+def test_attestation_counts_until_its_age_is_reached_and_no_longer() -> None:
+    at = sigstore.now().replace(microsecond=0)
+    layer_ = keyless_layer(I.leaf(at=at - timedelta(minutes=1)), at=at)
+    form, evidence = verifier(identities=[IDENTITY], maximumAge="4d"), evidence_of([layer_], LAYERS_TYPE)
+    end = at + 4 * DAY
+    assert told(decided(form.verify(request(), evidence, end - timedelta(seconds=1)))) == PASSED
+    assert told(decided(form.verify(request(), evidence, end))) == (Status.FAILED, Code.ATTESTATION_TOO_OLD)
+
+
 def test_size_and_number_of_layers_have_bounds() -> None:
     form = verifier()
 

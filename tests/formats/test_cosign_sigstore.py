@@ -198,6 +198,21 @@ def test_where_the_present_counts_the_verdict_ends_with_the_certificate() -> Non
     assert told(refused) == (Status.FAILED, Code.CERTIFICATE_NOT_VALID_NOW)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_where_several_must_have_signed_the_verdict_ends_with_the_first_certificate(order: int) -> None:
+    from cryptography import x509
+
+    leaves = [
+        I.leaf(names=[x509.UniformResourceIdentifier(f"https://github.com/acme/{minutes}")], life=minutes * MINUTE)
+        for minutes in (3, 9)
+    ]
+    layers = [by_layer(I, SUBJECT, leaf=each, beside={LOG_ENTRY: None}) for each in leaves][::order]
+    outcome = outcome_of(*layers, form=verifier(I, transparencyLogs=0, currentTime=True, threshold=2))
+    assert told(outcome) == PASSED
+    assert len(outcome.signers) == 2
+    assert outcome.valid_until == leaves[0].certificate.not_valid_after_utc
+
+
 # --- keys in a log
 
 
@@ -226,7 +241,7 @@ def test_signature_with_a_key_has_to_be_in_the_log_that_is_asked_for(second: boo
     assert outcome.message.endswith(", and logged")
     unlogged = outcome_of(bundle(statement(SUBJECT)), form=form)
     assert unlogged.status is Status.FAILED
-    assert "0 of 0 log entries are of a log of 0.json; expected 1 different logs" in unlogged.message
+    assert "no log entry came with the signature, of a log of 0.json; expected one" in unlogged.message
     unasked = outcome_of(bundle(statement(SUBJECT)), form=verifier(I, keys=["shop.pub"], transparencyLogs=0))
     assert told(unasked) == PASSED
     assert "logged" not in unasked.message

@@ -1,8 +1,11 @@
 """For whom a certificate was issued: said in one way, in a text that people can read."""
 
+from typing import Any
+
 import pytest
 from cryptography import x509
 
+from agent.config.cosignschema import OWN_COSIGN_KEYS
 from agent.trust.chain import ChainInvalid
 from agent.trust.fulcio import CLAIMS, MAX_TEXT, signer_of
 from tests import signing_sigstore as sigstore
@@ -60,3 +63,8 @@ def test_text_that_people_can_not_read_is_refused(issuer: str) -> None:
 def test_text_that_is_no_utf8_string_is_refused(encoded: bytes) -> None:
     with pytest.raises(ChainInvalid):
         signer_of(INSTANCE.leaf(encoded_issuer=encoded, omitted=("1",)).certificate)
+
+
+def test_each_claim_can_be_asked_for() -> None:
+    items: Any = OWN_COSIGN_KEYS["identities"]
+    assert set(items["items"]["properties"]["claims"]["properties"]) == set(CLAIMS)

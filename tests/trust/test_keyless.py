@@ -10,7 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.codec import dsse, sigstorebundle
 from agent.errors import Malformed
-from agent.trust import trustedroot_document
+from agent.trust import signeridentity, trustedroot_document
 from agent.trust.fulcio import Signer
 from agent.trust.keyless import Demands, Presented, check_signer, check_times
 from agent.trust.signeridentity import ANYWHERE, EXACT, WHOLE, Pattern, SignerIdentity
@@ -18,6 +18,7 @@ from agent.trust.transparency import Signed
 from agent.trust.trustedroot import TrustedRoot
 from tests import signing_sigstore as sigstore
 from tests.signing import ca_profile, certificate, key
+from tests.signing_sigstore import Sct
 from tests.sigstore_cases import CASES, DAY, EVIL, MINUTE, Made, signed
 from tests.trust.tokens import Token
 
@@ -72,7 +73,7 @@ def test_wrong_evidence_is_refused_for_what_is_wrong_with_it() -> None:
         "root flipped": "another root hash",
         "size changed": "too short|another root hash",
         "proof too long": "too long",
-        "unknown log": "expected 1 different logs",
+        "unknown log": "0 of 1 log entries are of a log of tests; expected one",
         "entry twice": "stands twice",
         "another signature": "another signature",
         "another payload": "other content",
@@ -152,6 +153,35 @@ def test_claims_of_a_certificate_can_be_asked_for() -> None:
             judged(made, instance, WANTED._replace(claims=other))
 
 
+@pytest.mark.parametrize(
+    ("identities", "expected"),
+    [
+        ([WANTED._replace(issuer=Pattern(EXACT, "https://b.example"))], "expected the issuer https://b.example"),
+        ([WANTED._replace(subject=Pattern(WHOLE, "https://x/.*"))] * 3,
+         "expected the subject https://x/.*, or one of 2 more identities"),
+        ([WANTED._replace(issuer=Pattern(EXACT, "https://b.example")), WANTED._replace(subject=Pattern(EXACT, "c"))],
+         "expected the subject c"),
+        ([WANTED._replace(claims={"buildTrigger": "push"}), WANTED._replace(subject=Pattern(EXACT, "c"))],
+         "expected the claim buildTrigger push"),
+        ([WANTED._replace(subject=Pattern(EXACT, "\r\n" + "c" * 200))], "expected the subject \\r\\n" + "c" * 96),
+    ],
+)  # fmt: skip
+def test_signer_who_does_not_count_is_told_beside_the_nearest_who_does(
+    identities: list[SignerIdentity], expected: str
+) -> None:
+    signer = Signer(sigstore.SUBJECT, sigstore.ISSUER, {})
+    with pytest.raises(Malformed) as refused:
+        signeridentity.check(identities, signer)
+    who = f"signer's identity not trusted ({sigstore.SUBJECT}, issuer {sigstore.ISSUER})"
+    assert refused.value.message == f"{who}; {expected}"
+
+
+def test_certificate_that_had_ended_is_told_with_the_time_of_signing() -> None:
+    instance = sigstore.instance()
+    with pytest.raises(Malformed, match="^the signer's certificate is valid .* to .*; signed at "):
+        judged(CASES["old certificate, promise after it"].make(instance), instance)
+
+
 @pytest.mark.parametrize("ends", [None, 1, 60 * 24, "9999-12-31T23:59:59-23:59"])
 def test_what_rests_on_now_ends_with_the_first_that_ends(ends: int | str | None) -> None:
     instance, now = sigstore.instance(), sigstore.now().replace(microsecond=0)
@@ -181,6 +211,25 @@ def test_issuer_that_comes_along_counts_where_the_authority_names_none() -> None
     assert check_signer(given, [WANTED], demands, *read_root(value), sigstore.now())
     with pytest.raises(Malformed, match="signer not trusted"):
         check_signer(given._replace(attached=()), [WANTED], demands, *read_root(value), sigstore.now())
+
+
+def test_issuer_is_the_one_that_signed_and_not_another_of_its_name() -> None:
+    """What a certificate log promised is about its issuer's key, and two issuers may have one name."""
+    instance, value = sigstore.instance(), sigstore.instance().trusted_root()
+    namesakes = [
+        each._replace(key_number=9010 + i) for i, each in enumerate((instance.issuer_profile, instance.root_profile))
+    ]
+    chain = [certificate(namesakes[0], namesakes[1]), certificate(namesakes[1], namesakes[1])]
+    ders = [{"rawBytes": sigstore.b64(each.public_bytes(Encoding.DER))} for each in chain]
+    made = signed(instance.leaf())
+    alone = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+    other = value["certificateAuthorities"][0] | {"certChain": {"certificates": ders}}
+    demands = Demands(logs=0, now_counts=True)
+    for authorities in ([other, *value["certificateAuthorities"]], [*value["certificateAuthorities"], other]):
+        root, material = read_root(value | {"certificateAuthorities": authorities})
+        assert check_signer(alone, [WANTED], demands, root, material, sigstore.now())
+    with pytest.raises(Malformed, match="is not in tests"):
+        check_signer(alone, [WANTED], demands, *read_root(value | {"certificateAuthorities": [other]}), sigstore.now())
 
 
 def test_authority_is_trusted_to_issue_and_not_to_sign() -> None:
@@ -215,7 +264,7 @@ def test_two_logs_are_two_logs() -> None:
     again["inclusionPromise"] = {"signedEntryTimestamp": sigstore.b64(promise)}
     assert judged(Made(sigstore.bundle(envelope, [first, second])), instance, demands=Demands(logs=2))
     assert judged(Made(sigstore.bundle(envelope, [first, again])), instance, demands=Demands(logs=1))
-    with pytest.raises(Malformed, match="expected 2 different logs"):
+    with pytest.raises(Malformed, match="1 of 2 log entries are of a log of tests; expected 2, each of another log"):
         judged(Made(sigstore.bundle(envelope, [first, again])), instance, demands=Demands(logs=2))
 
 
@@ -227,6 +276,65 @@ def test_one_authority_is_one_however_often_it_stamps() -> None:
     assert judged(made, instance, demands=Demands(timestamps=1))
     with pytest.raises(Malformed, match="timestamps of 1 trusted authorities; expected 2"):
         judged(made, instance, demands=Demands(timestamps=2))
+
+
+def test_one_certificate_log_is_one_however_often_it_promises() -> None:
+    instance = sigstore.instance()
+    another = key("P-256", 9001)
+    value = instance.trusted_root()
+    public = value["ctlogs"][0]["publicKey"] | {"rawBytes": sigstore.b64(sigstore.spki(another))}
+    value["ctlogs"].append(value["ctlogs"][0] | {"publicKey": public, "logId": {}})
+    root, material = read_root(value)
+    for scts, logs in (([Sct(), Sct()], 1), ([Sct(), Sct(another)], 2)):
+        made = signed(instance.leaf(scts=scts))
+        alone = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+        demands = Demands(logs=0, now_counts=True, certificate_logs=logs)
+        assert check_signer(alone, [WANTED], demands, root, material, sigstore.now())
+        with pytest.raises(Malformed, match=f"is in {logs} trusted certificate logs; expected {logs + 1}"):
+            check_signer(alone, [WANTED], demands._replace(certificate_logs=logs + 1), root, material, sigstore.now())
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["intermediate", "root"])
+@pytest.mark.parametrize("logged", [True, False])
+def test_each_issuer_was_valid_when_it_was_signed(which: int, logged: bool) -> None:
+    """Of the class of GHSA-wfqv-66vq-46rm: the signer's certificate alone was looked at."""
+    instance = sigstore.instance()
+    made = signed(instance.leaf())
+    entries = [instance.first_entry(made.first_body())] if logged else []
+    read = sigstorebundle.parse(json.dumps(sigstore.bundle(made, entries)).encode())
+    given = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+    given, demands = given._replace(entries=read.entries), Demands(logs=len(entries), now_counts=True)
+    profiles = [(instance.issuer_profile, instance.root_profile), (instance.root_profile, instance.root_profile)]
+    value = instance.trusted_root()
+    listed = value["certificateAuthorities"][0]["certChain"]["certificates"]
+    profile, issuer = profiles[which]
+    for ends in (2 * MINUTE, -5 * MINUTE):  # its very key and name, for a shorter time
+        short = certificate(profile._replace(ends=ends), issuer)
+        listed[which]["rawBytes"] = sigstore.b64(short.public_bytes(Encoding.DER))
+        root, material = read_root(value)
+        if ends > 0 * MINUTE:
+            until = check_signer(given, [WANTED], demands, root, material, sigstore.now()).until
+            assert until == (None if logged else short.not_valid_after_utc)
+        else:
+            with pytest.raises(
+                Malformed, match=f"certificate CN=.* is valid .*; {'signed at' if logged else 'it is'} 2"
+            ):
+                check_signer(given, [WANTED], demands, root, material, sigstore.now())
+
+
+@pytest.mark.parametrize("stamped", [False, True])
+def test_time_may_lie_ahead_as_far_as_clocks_differ(stamped: bool) -> None:
+    instance, now = sigstore.instance(), sigstore.now()
+    made = signed(instance.leaf())
+    entry = instance.second_entry(made.second_body()) if stamped else instance.first_entry(made.first_body(), now)
+    stamps = [instance.timestamp(made.signature, Token(time=now))] if stamped else []
+    read = sigstorebundle.parse(json.dumps(sigstore.bundle(made, [entry], stamps)).encode())
+    given = Presented(Signed(made.signature, made.message, made.payload, made.leaf.der), made.signature)
+    given = given._replace(entries=read.entries, timestamps=read.timestamps)
+    root, material = read_root(instance.trusted_root())
+    assert check_signer(given, [WANTED], Demands(), root, material, now - 4 * MINUTE)
+    with pytest.raises(Malformed, match="in the future"):
+        check_signer(given, [WANTED], Demands(), root, material, now - 6 * MINUTE)
 
 
 def test_certificate_without_a_log_counts_where_none_is_asked_for() -> None:
@@ -256,7 +364,7 @@ def test_key_of_ones_own_is_in_a_log_without_a_time(second: bool) -> None:
     other = of_key._replace(key=sigstore.spki(key("P-256", 8001)))
     with pytest.raises(Malformed, match="another signer"):
         check_times(Presented(other, signature, entries=entries), Demands(), root, material, sigstore.now())
-    with pytest.raises(Malformed, match="expected 1 different logs"):
+    with pytest.raises(Malformed, match="no log entry came with the signature, of a log of tests; expected one"):
         check_times(Presented(of_key, signature), Demands(), root, material, sigstore.now())
 
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -23,6 +24,7 @@ BAD = [
     ("P-256", "SHA-384"), ("P-256", "SHA-512"), ("P-384", "SHA-512"), ("P-521", "SHA-384"),
     ("RSA-2048", "SHA-384"), ("RSA-2048", "SHA-512"), ("RSA-2048", "SHA-256 PSS"),
 ]  # fmt: skip
+UNUSUAL = [hashes.SHA1(), hashes.SHA224(), hashes.SHA3_256()]  # noqa: S303  what must not count
 REFUSED = ["P-192", "P-224", "P-256k", "P-256b", "RSA-1024", "DSA-2048"]
 
 
@@ -48,6 +50,19 @@ def test_signature_by_an_algorithm_of_the_key_is_the_keys(kind: str, how: str) -
 @pytest.mark.parametrize(("kind", "how"), BAD)
 def test_signature_by_another_algorithm_is_not_the_keys(kind: str, how: str) -> None:
     assert not publickeys.load(public_der(kind)).made(raw_signature(SIGNED, kind, how=how), SIGNED)
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521", "RSA-2048"])
+@pytest.mark.parametrize("digest", UNUSUAL, ids=lambda each: each.name)
+def test_signature_over_a_weak_or_unusual_hash_is_nobodys(kind: str, digest: hashes.HashAlgorithm) -> None:
+    private = key(kind, 0)  # which is that of `public_der`
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        signature = private.sign(SIGNED, ec.ECDSA(digest))
+    else:
+        assert isinstance(private, rsa.RSAPrivateKey)
+        signature = private.sign(SIGNED, padding.PKCS1v15(), digest)
+    assert publickeys.load(public_der(kind)).made(raw_signature(SIGNED, kind), SIGNED)
+    assert not publickeys.load(public_der(kind)).made(signature, SIGNED)
 
 
 def test_two_integers_side_by_side_are_no_signature() -> None:

@@ -74,6 +74,18 @@ def test_id_of_an_ed25519_log_has_the_forms_that_entries_use() -> None:
     assert found is not None
     ids = found.transparency_logs[1].ids
     assert sorted(map(len, ids)) == [4, 32, 32] and instance.second_log_id in ids
+    value = instance.trusted_root()
+    (whole,) = (each for each in ids if len(each) > 4 and each.startswith(instance.second_log_id))
+    for given in ({"keyId": sigstore.b64(whole)}, {}):  # entries may call it by either, whatever the file says
+        value["tlogs"][1]["logId"] = given
+        again = read("tests", json.dumps(value).encode(), "x").root
+        assert again is not None and {whole, whole[:4]} <= set(again.transparency_logs[1].ids)
+
+
+def test_log_is_called_by_the_host_of_its_address_alone() -> None:
+    for address in ("https://log.example:8443/api", "https://user@log.example", "http://LOG.example/"):
+        found = root("tlogs.1.baseUrl", address).root
+        assert found is not None and found.transparency_logs[1].name == "log.example"
 
 
 @pytest.mark.parametrize(
