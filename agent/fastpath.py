@@ -60,6 +60,7 @@ PATHS, _PATHS_SIZE = "/paths.json", 4096
 PATHS_FORM = b'{"schemaVersion": "1", "root": "', b'"}\n'
 """What stands before and behind the root in what an installation writes (`agent.wiring.paths`)."""
 
+_OWNERS = (0, posix.geteuid())
 _DIRECTORY = 0o040000
 _REGULAR, _KIND, _OTHERS, _STICKY = 0o100000, 0o170000, 0o022, 0o1000
 
@@ -116,6 +117,7 @@ def run(argv: list[str]) -> None:
             step()
         except BaseException:  # noqa: BLE001, S110 - whatever it was: the program behind this one decides
             pass
+    sys.path_importer_cache.clear()  # PyInstaller's loader, which comes now, has codecs where the interpreter looked
 
 
 def _canary(argv: list[str]) -> None:
@@ -168,7 +170,7 @@ def ask(root: str, of: bytes, words: bytes) -> tuple[int, bytes, bytes, bytes] |
             channel.settimeout(_SILENCE)
             channel.connect(f"/proc/self/fd/{folder}/{SOCKET}")
             peer = channel.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-            if int.from_bytes(peer[4:8], sys.byteorder) not in (0, posix.geteuid()):
+            if int.from_bytes(peer[4:8], sys.byteorder) not in _OWNERS:
                 return None
             left = int((_END - _LAST_WORD - (time.monotonic() - BEGUN_AT)) * 1000)
             head = f"nodeseal {PROTOCOL} pull {PROGRAM} {left} {len(of)} {len(words)}\n"
@@ -378,7 +380,7 @@ def _seen(found: posix.stat_result) -> str:
 
 
 def _foreign(found: posix.stat_result) -> bool:
-    return found.st_uid not in (0, posix.geteuid()) or bool(found.st_mode & _OTHERS)
+    return found.st_uid not in _OWNERS or bool(found.st_mode & _OTHERS)
 
 
 def number(content: bytes) -> str:
