@@ -5,10 +5,10 @@ daemon says, if there is one (docs/ipc.md).
 Prepares: standard descriptors and the process's environment.  Never: imports anything of ours, or is imported by it;
 fails (an exception here would kill the process before anybody could say why).
 
-Import budget: C modules that are built into the interpreter (`posix`, `sys`, `time`), and `_socket` once there is a
-daemon to be asked.  The
-build puts this file into the executable's archive in front of everything, compiled; where it finds nothing to decide,
-it returns and the program starts as usual (docs/architecture.md, "The start-up budget").
+Import budget: C modules that are built into the interpreter (`posix`, `sys`, `time`), `_socket` once there is a daemon
+to be asked, and `gc` once the program behind has to decide.  The build puts this file into the executable's archive in
+front of everything, compiled; where it finds nothing to decide, it returns and the program starts as usual
+(docs/architecture.md, "The start-up budget").
 """
 
 import posix
@@ -60,6 +60,7 @@ PATHS, _PATHS_SIZE = "/paths.json", 4096
 PATHS_FORM = b'{"schemaVersion": "1", "root": "', b'"}\n'
 """What stands before and behind the root in what an installation writes (`agent.wiring.paths`)."""
 
+_OBJECTS = 100_000  # twice what all imports of a verification make; some 10 MiB, should they be garbage
 _OWNERS = (0, posix.geteuid())
 _DIRECTORY = 0o040000
 _REGULAR, _KIND, _OTHERS, _STICKY = 0o100000, 0o170000, 0o022, 0o1000
@@ -112,12 +113,17 @@ def canary_line(name: str) -> bytes:
 
 def run(argv: list[str]) -> None:
     """Prepare the process, and answer if the answer is known already; otherwise return."""
-    for step in (_clean_environment, _open_standard_descriptors, lambda: _canary(argv), lambda: _again(argv)):
+    for step in (
+        _clean_environment,
+        _open_standard_descriptors,
+        lambda: _canary(argv),
+        lambda: _again(argv),
+        lambda: _make_way(argv),
+    ):
         try:
             step()
         except BaseException:  # noqa: BLE001, S110 - whatever it was: the program behind this one decides
             pass
-    sys.path_importer_cache.clear()  # PyInstaller's loader, which comes now, has codecs where the interpreter looked
 
 
 def _canary(argv: list[str]) -> None:
@@ -151,6 +157,18 @@ def _again(argv: list[str]) -> None:
         code, line, before, after = found
         if _told(root, before + _now() + after):
             _say(line, code)
+
+
+def _make_way(argv: list[str]) -> None:
+    """Prepare for the program behind: PyInstaller's loader, which comes next, is asked for codecs, too.
+
+    Where it lives for one pull, the interpreter looks for garbage after `_OBJECTS` new ones, not after 700.
+    """
+    sys.path_importer_cache.clear()
+    if _name(argv[1:]):
+        import gc
+
+        gc.set_threshold(_OBJECTS)
 
 
 def ask(root: str, of: bytes, words: bytes) -> tuple[int, bytes, bytes, bytes] | None:

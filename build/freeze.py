@@ -25,8 +25,11 @@ from PyInstaller.archive.readers import CArchiveReader, ZlibArchiveReader
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / ".cache" / "pyinstaller"
-COMPILING = {"PYTHONHASHSEED": "0", "PYTHONNODEBUGRANGES": "1"}
-"""How modules are compiled: sets in one order, and places without columns, which each import would have to read."""
+COMPILING = {"PYTHONHASHSEED": "0", "PYTHONNODEBUGRANGES": "1", "PYINSTALLER_ZLIB_COMPRESSION_LEVEL": "0"}
+"""How modules are compiled and kept: sets in one order, places without columns, and nothing packed.
+
+Each import would have to read columns, and to unpack.
+"""
 
 
 def main(output: pathlib.Path, *, for_older: bool = False) -> None:
