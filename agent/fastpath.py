@@ -5,10 +5,10 @@ daemon says, if there is one (docs/ipc.md).
 Prepares: standard descriptors and the process's environment.  Never: imports anything of ours, or is imported by it;
 fails (an exception here would kill the process before anybody could say why).
 
-Import budget: C modules that are built into the interpreter (`posix`, `sys`, `time`), and `_socket` once there is a
-daemon to be asked.  The
-build puts this file into the executable's archive in front of everything, compiled; where it finds nothing to decide,
-it returns and the program starts as usual (docs/architecture.md, "The start-up budget").
+Import budget: C modules that are built into the interpreter (`posix`, `sys`, `time`), `_socket` once there is a daemon
+to be asked, and `gc` once the program behind has to decide.  The build puts this file into the executable's archive in
+front of everything, compiled; where it finds nothing to decide, it returns and the program starts as usual
+(docs/architecture.md, "The start-up budget").
 """
 
 import posix
@@ -60,6 +60,8 @@ PATHS, _PATHS_SIZE = "/paths.json", 4096
 PATHS_FORM = b'{"schemaVersion": "1", "root": "', b'"}\n'
 """What stands before and behind the root in what an installation writes (`agent.wiring.paths`)."""
 
+_OBJECTS = 100_000  # twice what all imports of a verification make; some 10 MiB, should they be garbage
+_OWNERS = (0, posix.geteuid())
 _DIRECTORY = 0o040000
 _REGULAR, _KIND, _OTHERS, _STICKY = 0o100000, 0o170000, 0o022, 0o1000
 
@@ -111,7 +113,13 @@ def canary_line(name: str) -> bytes:
 
 def run(argv: list[str]) -> None:
     """Prepare the process, and answer if the answer is known already; otherwise return."""
-    for step in (_clean_environment, _open_standard_descriptors, lambda: _canary(argv), lambda: _again(argv)):
+    for step in (
+        _clean_environment,
+        _open_standard_descriptors,
+        lambda: _canary(argv),
+        lambda: _again(argv),
+        lambda: _make_way(argv),
+    ):
         try:
             step()
         except BaseException:  # noqa: BLE001, S110 - whatever it was: the program behind this one decides
@@ -151,6 +159,18 @@ def _again(argv: list[str]) -> None:
             _say(line, code)
 
 
+def _make_way(argv: list[str]) -> None:
+    """Prepare for the program behind: PyInstaller's loader, which comes next, is asked for codecs, too.
+
+    Where it lives for one pull, the interpreter looks for garbage after `_OBJECTS` new ones, not after 700.
+    """
+    sys.path_importer_cache.clear()
+    if _name(argv[1:]):
+        import gc
+
+        gc.set_threshold(_OBJECTS)
+
+
 def ask(root: str, of: bytes, words: bytes) -> tuple[int, bytes, bytes, bytes] | None:
     """The daemon's answer, as `answer` gives one that was kept; None if the program behind this one has to find it.
 
@@ -168,7 +188,7 @@ def ask(root: str, of: bytes, words: bytes) -> tuple[int, bytes, bytes, bytes] |
             channel.settimeout(_SILENCE)
             channel.connect(f"/proc/self/fd/{folder}/{SOCKET}")
             peer = channel.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-            if int.from_bytes(peer[4:8], sys.byteorder) not in (0, posix.geteuid()):
+            if int.from_bytes(peer[4:8], sys.byteorder) not in _OWNERS:
                 return None
             left = int((_END - _LAST_WORD - (time.monotonic() - BEGUN_AT)) * 1000)
             head = f"nodeseal {PROTOCOL} pull {PROGRAM} {left} {len(of)} {len(words)}\n"
@@ -378,7 +398,7 @@ def _seen(found: posix.stat_result) -> str:
 
 
 def _foreign(found: posix.stat_result) -> bool:
-    return found.st_uid not in (0, posix.geteuid()) or bool(found.st_mode & _OTHERS)
+    return found.st_uid not in _OWNERS or bool(found.st_mode & _OTHERS)
 
 
 def number(content: bytes) -> str:

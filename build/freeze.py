@@ -25,6 +25,11 @@ from PyInstaller.archive.readers import CArchiveReader, ZlibArchiveReader
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORK = ROOT / ".cache" / "pyinstaller"
+COMPILING = {"PYTHONHASHSEED": "0", "PYTHONNODEBUGRANGES": "1", "PYINSTALLER_ZLIB_COMPRESSION_LEVEL": "0"}
+"""How modules are compiled and kept: sets in one order, places without columns, and nothing packed.
+
+Each import would have to read columns, and to unpack.
+"""
 
 
 def main(output: pathlib.Path, *, for_older: bool = False) -> None:
@@ -43,7 +48,7 @@ def main(output: pathlib.Path, *, for_older: bool = False) -> None:
     freeze(output, fastpath)
     replaced = portable.make(folder / "_internal") if for_older else []
     inside = components.of_program(folder, frozen_modules(folder / "nodeseal"), replaced)
-    licences.collect(folder / "_internal", inside)
+    licences.collect(folder, inside)
     listed = sbom.document(inside, inside[-1], epoch())
     (folder / "_internal" / sbom.NAME).write_bytes(listed)
     (output / f"nodeseal.{sbom.NAME}").write_bytes(listed)
@@ -73,7 +78,7 @@ def epoch() -> int:
 def freeze(output: pathlib.Path, fastpath: pathlib.Path) -> None:
     """Run PyInstaller; its output is shown only if it fails."""
     library = libpython.folder()
-    environment = dict(os.environ, NODESEAL_FASTPATH=str(fastpath), PYTHONHASHSEED="0")
+    environment = dict(os.environ | COMPILING, NODESEAL_FASTPATH=str(fastpath))
     if library is not None:
         environment["LD_LIBRARY_PATH"] = f"{library}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")
     command = [
@@ -91,6 +96,11 @@ def archive_order(program: pathlib.Path) -> list[str]:
     """The names of the modules and scripts in the executable's archive, in the order in which they run."""
     reader = CArchiveReader(str(program))
     return [name for name, entry in reader.toc.items() if entry[-1] in ("m", "M", "s")]
+
+
+def runtime_options(program: pathlib.Path) -> list[str]:
+    """The interpreter's options that are in the executable's archive."""
+    return list(CArchiveReader(str(program)).options)
 
 
 def frozen_modules(program: pathlib.Path) -> list[str]:
@@ -111,7 +121,11 @@ def defects(folder: pathlib.Path) -> list[str]:
     found += [
         f"test code inside: {name}" for name in frozen_modules(program) if name.split(".")[0] in ("tests", "pytest")
     ]
-    if not (folder / "_internal" / licences.FOLDER / licences.INDEX).is_file():
+    if (folder / "_internal" / "base_library.zip").exists():
+        found.append("base_library.zip is inside: every process would read its list")
+    if "X utf8" not in runtime_options(program):
+        found.append("the encoding would be the locale's, whose codec can't be imported at the start")
+    if not (folder / licences.FOLDER / licences.INDEX).is_file():
         found.append("licence texts are missing")
     if not (folder / "_internal" / sbom.NAME).is_file():
         found.append("the list of components is missing")
@@ -122,8 +136,8 @@ def defects(folder: pathlib.Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets gets into what is compiled here
-        seeded = subprocess.run([sys.executable, *sys.argv], env={**os.environ, "PYTHONHASHSEED": "0"}, check=False)
-        raise SystemExit(seeded.returncode)
+    if any(os.environ.get(name) != value for name, value in COMPILING.items()):
+        again = subprocess.run([sys.executable, *sys.argv], env=os.environ | COMPILING, check=False)
+        raise SystemExit(again.returncode)
     words = [word for word in sys.argv[1:] if word != "--portable"]
     main(pathlib.Path(words[0]) if words else ROOT / "out", for_older="--portable" in sys.argv)

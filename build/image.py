@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import components
 import freeze
+import licences
 import runtime
 import sbom
 
@@ -110,7 +111,8 @@ def program_entries(program: pathlib.Path, version: str) -> Entries:
     """The program where it is on a node, too."""
     folder = f"opt/nodeseal/{version}"
     entries = {"opt/nodeseal/current": Entry(0o777, target=version)}
-    for path in (program / "nodeseal", *(program / "_internal").rglob("*")):
+    inside = [path for part in ("_internal", licences.FOLDER) for path in (program / part).rglob("*")]
+    for path in (program / "nodeseal", *inside):
         name = f"{folder}/{path.relative_to(program)}"
         if path.is_symlink():
             entries[name] = Entry(0o777, target=str(path.readlink()))

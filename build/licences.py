@@ -9,9 +9,12 @@ from components import Component
 FOLDER, INDEX = "licenses", "INDEX.txt"
 
 
-def collect(internal: pathlib.Path, components: Sequence[Component]) -> None:
-    """Write the texts and an index into `internal`/licenses."""
-    folder = internal / FOLDER
+def collect(program: pathlib.Path, components: Sequence[Component]) -> None:
+    """Write the texts and an index into `program`/licenses.
+
+    They are not among the libraries, through which the fast path looks.
+    """
+    folder = program / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for component in components:
         for name, text in component.texts.items():

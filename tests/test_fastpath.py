@@ -79,7 +79,7 @@ def test_only_a_name_said_exactly_once_is_decided_here(words: list[str], name: s
 def test_imports_c_modules_alone() -> None:
     tree = ast.parse(SOURCE.read_text())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert imported == {"posix", "sys", "time", "_socket"}
+    assert imported == {"posix", "sys", "time", "_socket", "gc"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     at_once = {alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names}
     assert at_once == {"posix", "sys", "time"}
@@ -113,6 +113,12 @@ def test_environment_of_someone_else_is_removed_for_python_and_for_c() -> None:
     assert done.stdout.startswith("['HTTPS_PROXY'")
     assert "SSL_CERT_FILE" not in done.stdout
     assert done.stdout.endswith("None b'kept'\n")
+
+
+@pytest.mark.parametrize(("words", "rarely"), [(["-name", "a"], True), (["verify", "a"], False)])
+def test_program_behind_imports_without_looking_for_garbage_only_for_one_pull(words: list[str], rarely: bool) -> None:
+    script = f"fastpath.run(['x', *{words}])\nimport gc\nprint(gc.isenabled(), gc.get_threshold()[0] >= 100_000)\n"
+    assert run(script, "< /dev/null").stdout == f"True {rarely}\n"
 
 
 def test_asking_a_daemon_loads_sockets_and_nothing_else(tmp_path: pathlib.Path) -> None:

@@ -292,9 +292,9 @@ class _Place(NamedTuple):
 def _verified(
     case: "Case", config: "Config", place: _Place, verdicts: "VerdictStore", deadline: float
 ) -> tuple[Answer, datetime | None]:
-    from agent.modes.lean import without_openssh
+    from agent.modes.lean import load_less
 
-    without_openssh()
+    load_less()
     from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
     from agent.adapters.policy_worker import ForkedWorker, longest
     from agent.engine import Engine

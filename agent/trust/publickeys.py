@@ -17,16 +17,18 @@ ECDSA signatures are DER.  All other keys are refused.  Pure; `cryptography` doe
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
-from cryptography.x509 import Certificate
 
 from agent.errors import Malformed, Problem
 from agent.model.documents import Document
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate  # images that a key alone has signed need none of it
 
 Key = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
@@ -80,7 +82,7 @@ def encoded(key: Key) -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def spki(certificate: Certificate) -> bytes:
+def spki(certificate: "Certificate") -> bytes:
     """The SubjectPublicKeyInfo of a certificate's key, as DER.  Raises `Malformed` for a key that can't be read."""
     try:
         return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

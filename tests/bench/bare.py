@@ -21,9 +21,15 @@ _NO_ANSWER = 99
 
 _SPEC = """\
 import os
-analysis = Analysis(["nothing.py"], excludes=["tests", "unittest", "pydoc", "tkinter", "setuptools"], optimize=2)
+from PyInstaller.compat import PY3_BASE_MODULES
+starting = ("encodings", "encodings.aliases", "encodings.utf_8")
+PY3_BASE_MODULES.clear()
+analysis = Analysis(
+    ["nothing.py"], hiddenimports=starting, module_collection_mode=dict.fromkeys(starting, "pyc"),
+    excludes=["tests", "unittest", "pydoc", "tkinter", "setuptools"], optimize=2,
+)
 scripts = [entry for entry in analysis.scripts if not entry[0].startswith("pyi_rth_")]
-fastpath = [("fastpath", os.environ["NODESEAL_FASTPATH"], "PYMODULE")]
+fastpath = [("fastpath", os.environ["NODESEAL_FASTPATH"], "PYMODULE"), ("X utf8", "", "OPTION")]
 exe = EXE(fastpath, PYZ(analysis.pure), scripts, [], name="nodeseal", exclude_binaries=True, strip=True, upx=False)
 COLLECT(exe, analysis.binaries, analysis.datas, name="nodeseal", strip=True, upx=False)
 """

@@ -108,7 +108,7 @@ def test_python_openssl_and_the_systems_libraries_are_listed(document: Any) -> N
 
 
 def test_the_licence_texts_and_the_list_name_the_same(document: Any) -> None:
-    index = (INTERNAL / licences.FOLDER / licences.INDEX).read_text()
+    index = (INTERNAL.parent / licences.FOLDER / licences.INDEX).read_text()
     named = [line.split(":")[0] for line in index.splitlines()]
     assert len(named) == len(document["components"]) + 1
     for each in document["components"]:

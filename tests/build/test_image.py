@@ -87,7 +87,7 @@ def test_it_holds_the_program_and_what_that_needs_and_nothing_that_runs_besides(
 def test_the_program_in_it_is_the_built_one(layout: pathlib.Path) -> None:
     found = members(layout)
     folder = f"opt/nodeseal/{__version__}"
-    for path in (BUILT / "nodeseal", *(BUILT / "_internal").rglob("*")):
+    for path in (BUILT / "nodeseal", *(BUILT / "_internal").rglob("*"), *(BUILT / "licenses").iterdir()):
         member = found[f"{folder}/{path.relative_to(BUILT)}"]
         assert member.isdir() == path.is_dir()
         assert member.size == (path.stat().st_size if path.is_file() else 0)

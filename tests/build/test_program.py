@@ -29,6 +29,12 @@ def test_no_run_time_hook_runs() -> None:
     assert [name for name in freeze.archive_order(PROGRAM) if name.startswith("pyi_rth")] == []
 
 
+def test_what_the_interpreter_imports_by_itself_lies_in_files_of_its_own() -> None:
+    folder = BUILT / "_internal"
+    assert {path.name for path in (folder / "encodings").iterdir()} == {"__init__.pyc", "aliases.pyc", "utf_8.pyc"}
+    assert {"encodings.idna", "encodings.cp1252", "re", "enum"} <= set(freeze.frozen_modules(PROGRAM))
+
+
 def test_no_test_code_is_inside() -> None:
     packages = {name.split(".")[0] for name in freeze.frozen_modules(PROGRAM)}
     assert not packages & {"tests", "pytest", "_pytest", "hypothesis", "unittest", "grpc", "PyInstaller", "pip"}
@@ -53,7 +59,7 @@ def test_every_adapter_and_the_event_loop_behind_them_is_inside() -> None:
 
 
 def test_licence_texts_of_everything_inside_are_there() -> None:
-    folder = BUILT / "_internal" / licences.FOLDER
+    folder = BUILT / licences.FOLDER
     index = (folder / licences.INDEX).read_text()
     for component in ("nodeseal", "CPython", "cryptography", "jsonschema", "pyinstaller"):
         assert component in index
@@ -62,12 +68,12 @@ def test_licence_texts_of_everything_inside_are_there() -> None:
 
 
 def test_every_library_of_the_system_that_is_inside_is_in_the_index() -> None:
-    index = (BUILT / "_internal" / licences.FOLDER / licences.INDEX).read_text()
+    index = (BUILT / licences.FOLDER / licences.INDEX).read_text()
     inside = [path.name for path in (BUILT / "_internal").glob("lib*.so*") if not path.name.startswith("libpython")]
     assert "libcrypto.so.3" in inside
     assert [name for name in inside if name not in index] == []
     for name in re.findall(r"of Debian's (\S+):", index):
-        assert (BUILT / "_internal" / licences.FOLDER / f"{name}-copyright").stat().st_size > 100
+        assert (BUILT / licences.FOLDER / f"{name}-copyright").stat().st_size > 100
 
 
 def test_nobody_but_the_owner_may_write() -> None:
@@ -104,16 +110,29 @@ def test_runs_by_itself_in_any_environment(environment: dict[str, str]) -> None:
     assert (done.code, done.out, done.err) == (0, f"nodeseal {__version__}\n", "")
 
 
-@pytest.mark.parametrize("defect", ["no fast path", "no licences"])
+DEFECTS = {
+    "no fast path": "the archive begins with ['pyiboot01_bootstrap'",
+    "no licences": "licence texts are missing",
+    "an archive of modules": "base_library.zip is inside",
+    "the locale's encoding": "the encoding would be the locale's",
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
 def test_build_that_came_out_wrong_is_found_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, defect: str
 ) -> None:
-    folder = BUILT
+    assert freeze.defects(BUILT) == []
+    folder = tmp_path / "nodeseal"
+    (folder / "_internal").mkdir(parents=True)
+    for path in (PROGRAM, BUILT / licences.FOLDER, *(BUILT / "_internal").iterdir()):
+        (folder / path.relative_to(BUILT)).symlink_to(path)
     if defect == "no fast path":
         monkeypatch.setattr(freeze, "archive_order", lambda _: ["pyiboot01_bootstrap", "pyi_rth_inspect"])
+    elif defect == "the locale's encoding":
+        monkeypatch.setattr(freeze, "runtime_options", lambda _: [])
+    elif defect == "no licences":
+        (folder / licences.FOLDER).unlink()
     else:
-        folder = tmp_path / "nodeseal"
-        folder.mkdir()
-        (folder / "nodeseal").symlink_to(PROGRAM)
-    assert freeze.defects(BUILT) == [] or defect == "no fast path"
-    assert freeze.defects(folder) != []
+        (folder / "_internal" / "base_library.zip").write_bytes(b"")
+    assert any(each.startswith(DEFECTS[defect]) for each in freeze.defects(folder))

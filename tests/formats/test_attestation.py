@@ -468,8 +468,8 @@ def test_ratify_has_no_such_verifier() -> None:
 def test_verifier_costs_an_image_without_its_evidence_next_to_nothing() -> None:
     script = """
 import sys
-from agent.modes.lean import without_openssh
-without_openssh()
+from agent.modes.lean import load_less
+load_less()
 import agent.modes.plugin, agent.modes.registry_access, agent.engine, agent.policies.threshold
 before = set(sys.modules)
 from agent.formats import format_class

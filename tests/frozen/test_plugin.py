@@ -341,7 +341,7 @@ def test_snapshot_that_others_may_write_is_not_believed(setting: Setting, tmp_pa
     assert copy.pull(setting.signed_name, str(setting.signed.digest), setting.signed.size).code == 11
 
 
-@pytest.mark.parametrize("missing", ["cryptography", "lib-dynload", "base_library.zip", "libpython"])
+@pytest.mark.parametrize("missing", ["cryptography", "lib-dynload", "encodings", "libpython"])
 def test_broken_installation_never_allows(setting: Setting, tmp_path: pathlib.Path, missing: str) -> None:
     copy = Program(tmp_path / "host")
     shutil.copytree(setting.program.root / "var", copy.root / "var", symlinks=True)

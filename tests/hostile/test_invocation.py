@@ -322,7 +322,7 @@ def test_06_broken_pipe(stage: Stage) -> None:
     assert found.code == 10
 
 
-@pytest.mark.parametrize("missing", ["cryptography", "base_library.zip", "libpython"])
+@pytest.mark.parametrize("missing", ["cryptography", "encodings", "libpython"])
 def test_06_missing_module(stage: Stage, tmp_path: pathlib.Path, missing: str) -> None:
     copy = Program(tmp_path / "host")
     shutil.copytree(stage.program.root / "var", copy.root / "var", symlinks=True)

@@ -269,8 +269,8 @@ def test_modules_behind_the_cold_door(policy: str) -> None:
     """What containerd's child loads for a whole verification: none of the slow ones, unless something changed."""
     script = f"""
 import sys
-from agent.modes.lean import without_openssh
-without_openssh()
+from agent.modes.lean import load_less
+load_less()
 import agent.modes.plugin, agent.modes.place, agent.adapters.snapshots, agent.adapters.inline, agent.engine
 import agent.judgement, agent.modes.registry_access, agent.formats.notation, agent.policies.{policy}
 import agent.adapters.policy_worker
@@ -292,8 +292,8 @@ def test_cosign_costs_an_image_without_its_evidence_next_to_nothing() -> None:
     """A verifier that is asked what it looks for: neither cryptography nor what reads a layout."""
     script = """
 import sys
-from agent.modes.lean import without_openssh
-without_openssh()
+from agent.modes.lean import load_less
+load_less()
 import agent.modes.plugin, agent.modes.registry_access, agent.engine, agent.policies.threshold
 before = set(sys.modules)
 from agent.formats import format_class
