@@ -351,11 +351,9 @@ def _demand(root: str) -> tuple[Demand | None, Needs, tuple[Problem, ...]]:
     except ConfigurationError as error:
         return None, Needs(), error.problems
     except HostError as error:
-        return (
-            None,
-            Needs(),
-            (Problem(state.bootstrap_path, error.message, "to compare with the node's floor", fatal=False),),
-        )
+        got = error.message.removeprefix(f"{state.bootstrap_path}: got ").partition("; expected ")[0]
+        expected = "the node's bootstrap document, to compare with its floor"
+        return None, Needs(), (Problem(state.bootstrap_path, got, expected, fatal=False),)
 
 
 def _exemptions_as_text(config: Config | None) -> str:

@@ -77,7 +77,8 @@ def run(
     except TimeoutError:
         raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
     except OSError as error:
-        raise HostError(f"{folder}: got {error}; expected to serve a socket there", hint=_NEXT_STEP) from error
+        message = f"{folder}: got {error.strerror or error}; expected to serve a socket there"
+        raise HostError(message, hint=_NEXT_STEP) from error
     finally:
         told.close()
 

@@ -6,6 +6,7 @@ there is one, and systemd, if the daemon has a unit, and changes nothing.
 
 import argparse
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TextIO, cast
@@ -74,7 +75,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
-    """Show the status on `stdout`."""
+    """Show the status on `stdout`.  Raises `HostError` for somebody who may not look: what he would see is not so."""
+    state = SnapshotStore(options.root).state
+    if os.path.lexists(state) and not os.access(state, os.R_OK | os.X_OK):
+        raise HostError(f"{state}: got Permission denied; expected to read what holds on this node", hint="run as root")
     status = Status(
         node.opened(options.root),
         Spool(options.root).read(),

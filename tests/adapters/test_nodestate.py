@@ -191,6 +191,22 @@ def test_what_belongs_to_someone_else_lets_nothing_pass(
     assert state.break_glass() == (ENTRY,)
 
 
+@pytest.mark.parametrize(("number", "hint"), [(errno.EACCES, "run as"), (errno.EIO, "let it and its folder belong")])
+def test_bootstrap_document_that_cannot_be_read_is_told_in_words(
+    state: NodeState, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> int:
+        raise OSError(number, os.strerror(number), "bootstrap.json")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(HostError) as told:
+        state.read_bootstrap()
+    assert told.value.message.endswith(
+        f"/bootstrap.json: got {os.strerror(number)}; expected the node's bootstrap document"
+    )
+    assert told.value.hint.startswith(hint)
+
+
 @pytest.mark.parametrize(
     ("number", "hint"), [(errno.EACCES, "run as"), (errno.EIO, "find out who put it there, remove it")]
 )

@@ -49,6 +49,19 @@ def status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
+def test_somebody_who_may_not_look_is_told_that_and_nothing_that_is_not_so(
+    status: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SnapshotStore(str(tmp_path)).publish(CONFIG)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != f"{tmp_path}/var/lib/nodeseal" and may(path, mode))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["nodeseal", "status", "--root", str(tmp_path)])
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (Exit.HOST, "")
+    assert told.err.endswith("nodeseal: next step: run as root\n")
+
+
 def test_a_node_with_nothing_on_it_says_so(status: Any) -> None:
     text = status()
     assert "configurationMissing" in text
