@@ -25,6 +25,9 @@ _READ = 700
 _UNSIGNED = "unsigned"
 """The mark of what passed and is no ground for anything: whoever may push could have attached it."""
 
+_OTHER = "other"
+"""The mark of what is something else than its verifier looks for: most often beside what it does look for."""
+
 REMEDIES: dict[Code, str] = {
     Code.VERIFIED: "nothing to do",
     Code.BAD_REQUEST: "call it as containerd does (docs/contract.md)",
@@ -170,7 +173,8 @@ def _shown(report: Report) -> list[tuple[Outcome, str, int]]:
             )
             for outcome in artifact.outcomes:
                 is_worthless = outcome.unsigned and outcome.status is Status.PASSED and not vouched
-                yield outcome, _UNSIGNED if is_worthless else _MARKS[outcome.status], depth
+                usual = _OTHER if outcome.is_of_another_kind else _MARKS[outcome.status]
+                yield outcome, _UNSIGNED if is_worthless else usual, depth
             yield from below(artifact.nested, depth + 1)
 
     return [*below(report.artifacts, 0), *((defect, _MARKS[defect.status], 0) for defect in report.defects)]

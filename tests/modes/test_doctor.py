@@ -239,7 +239,7 @@ def test_host_that_cannot_be_read_is_exit_5(host: Host, capsys: pytest.CaptureFi
     assert host.run("--host", "/nowhere")[0] == 5
 
 
-@pytest.mark.parametrize("path", ["/etc/containerd/confg.toml", "confg.toml"])
+@pytest.mark.parametrize("path", ["/etc/containerd/absent.toml", "absent.toml"])
 def test_configuration_that_somebody_names_and_is_not_there_is_no_all_clear(host: Host, path: str) -> None:
     assert host.run("--containerd-config", path) == (5, "")
 

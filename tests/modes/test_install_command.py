@@ -405,9 +405,9 @@ def test_what_comes_after_the_first_installation_is_told_until_a_configuration_i
 
 def test_configuration_of_containerd_that_is_not_there_is_refused(host: Host, run: Run) -> None:
     before = host.tree()
-    code, _, err = run("install", "--containerd-config", "/etc/containerd/confg.toml")
+    code, _, err = run("install", "--containerd-config", "/etc/containerd/absent.toml")
     assert (code, host.tree()) == (5, before)
-    assert "--containerd-config: got /etc/containerd/confg.toml, and nothing there" in err
+    assert "--containerd-config: got /etc/containerd/absent.toml, and nothing there" in err
     assert "next step: leave the option out" in err
 
 
