@@ -64,9 +64,9 @@ def test_somebody_who_may_not_look_is_told_that_and_nothing_that_is_not_so(
 
 def test_bootstrap_document_that_can_not_be_believed_is_why_the_floor_is_strict(status: Any, tmp_path: Path) -> None:
     assert json.loads(status("--format", "json"))["floor"]["trouble"] is None
-    write_bootstrap(tmp_path, flor={})
-    assert "break-glass 0s at most\n  bootstrap document: got an unknown key flor; expected the form" in status()
-    assert "an unknown key flor" in json.loads(status("--format", "json"))["floor"]["trouble"]
+    write_bootstrap(tmp_path, froor={})
+    assert "break-glass 0s at most\n  bootstrap document: got an unknown key froor; expected the form" in status()
+    assert "an unknown key froor" in json.loads(status("--format", "json"))["floor"]["trouble"]
 
 
 def test_a_node_with_nothing_on_it_says_so(status: Any) -> None:
