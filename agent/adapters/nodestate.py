@@ -39,7 +39,6 @@ FETCHED = "var/lib/nodeseal/fetched.json"
 
 _LOCK = "var/lib/nodeseal/break-glass.lock"
 _LOCK_WAIT = 10.0
-_NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 _OWNERS = "let it and its folder belong to root, and nobody else write to them"
 _FOREIGN = "find out who put it there, remove it, and let nobody but root write to its folder"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -91,7 +90,7 @@ class NodeState:
             return None
         except OSError as error:
             message = f"{self.bootstrap_path}: got {error.strerror or error}; expected the node's bootstrap document"
-            raise HostError(message, hint=_NEXT_STEP if error.errno == errno.EACCES else _OWNERS) from None
+            raise HostError(message, hint=files.AS_OWNER if error.errno == errno.EACCES else _OWNERS) from None
 
     def break_glass(self) -> tuple[BreakGlass, ...]:
         """The node's own break-glass, ended ones too; none if its file can't be believed."""
@@ -109,7 +108,7 @@ class NodeState:
         except OSError as error:
             said = error.strerror or error
             message = f"{self.break_glass_path}: got {said}; expected the node's break-glass; nothing in it counts"
-            raise HostError(message, hint=_NEXT_STEP if error.errno == errno.EACCES else _FOREIGN) from None
+            raise HostError(message, hint=files.AS_OWNER if error.errno == errno.EACCES else _FOREIGN) from None
 
     def change_break_glass(
         self, change: Callable[[tuple[BreakGlass, ...]], Iterable[BreakGlass]]
@@ -124,7 +123,7 @@ class NodeState:
                 held.enter_context(files.locked(self._lock_path, wait=_LOCK_WAIT))
             except OSError as error:
                 message = f"{self._lock_path}: got {error.strerror or error}; expected to hold the lock"
-                raise HostError(message, hint=_NEXT_STEP) from error
+                raise HostError(message, hint=files.next_step(error)) from error
             before = self.read_break_glass()
             after = tuple(change(before))
             if after != before:
@@ -201,7 +200,7 @@ class NodeState:
             files.replace(path, content)
         except OSError as error:
             message = f"{path}: got {error.strerror or error}; expected to write there"
-            raise HostError(message, hint=_NEXT_STEP) from error
+            raise HostError(message, hint=files.next_step(error)) from error
 
 
 def moment() -> Moment:

@@ -129,11 +129,11 @@ class SnapshotStore:
                 before = self._switch(generation)
                 self._sweep({generation, before})
         except (OSError, Malformed) as error:
-            said = (error.strerror if isinstance(error, OSError) else None) or error
-            raise HostError(
-                f"{self.state}: got {said}; expected to write snapshot {generation[:12]} there",
-                hint="run as the user that owns the folder, usually root, or name another --root",
-            ) from error
+            said, step = str(error), files.AS_OWNER
+            if isinstance(error, OSError):
+                said, step = error.strerror or said, files.next_step(error)
+            message = f"{self.state}: got {said}; expected to write snapshot {generation[:12]} there"
+            raise HostError(message, hint=step) from error
         return generation
 
     def withdraw(self) -> None:

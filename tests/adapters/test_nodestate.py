@@ -227,6 +227,22 @@ def test_what_cannot_be_read_is_told_with_the_next_step(
         state.write_break_glass([ENTRY])
 
 
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "make room there"), (errno.EROFS, "have it mounted so"), (errno.EACCES, "run as the user")],
+)
+def test_what_cannot_be_written_is_told_with_the_next_step(
+    state: NodeState, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files, "replace", fail)
+    with pytest.raises(HostError, match=f"got {os.strerror(number)}; expected to write there") as told:
+        state.write_break_glass([ENTRY])
+    assert told.value.hint.startswith(hint)
+
+
 def test_a_place_that_is_none_has_no_break_glass(root: Path) -> None:
     (root / "etc").write_text("no folder")
     state = NodeState(str(root))
