@@ -6,7 +6,7 @@ Nothing of a person's modes is imported behind containerd's.
 
 import os
 import sys
-from typing import NoReturn, Sequence
+from typing import Any, NoReturn, Sequence, TextIO, cast
 
 from agent import __version__
 from agent.errors import ConfigurationError, Exit, HostError, Malformed, NodesealError, Unavailable, UsageError
@@ -48,6 +48,16 @@ def main(argv: Sequence[str]) -> NoReturn:
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
 
+    class Parser(argparse.ArgumentParser):
+        """Tells what it does not know under the command that was meant: argparse leaves that to the outermost."""
+
+        def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+            """As argparse's, with nothing unknown left over."""
+            known, unknown = super().parse_known_args(args, namespace)
+            if unknown:
+                self.error(f"got {' '.join(unknown)}, which it does not know; see {self.prog} --help")
+            return known, unknown
+
     from agent.modes import (
         breakglass,
         cache,
@@ -65,7 +75,7 @@ def _for_people(argv: Sequence[str]) -> Exit:
         watch,
     )
 
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="nodeseal",
         description="Verifies every image on a Kubernetes node at the moment containerd pulls it.",
         epilog="containerd calls this program as an image verifier, with -name, -digest and -stdin-media-type. "
@@ -89,11 +99,59 @@ def _for_people(argv: Sequence[str]) -> Exit:
     options = parser.parse_args(list(argv[1:]))
     if isinstance(getattr(options, "root", None), place.Usual):
         options.root = place.usual_root()
+    stdout = _Printed(sys.stdout)
     try:
-        result: Exit = options.handler(options, os.environ, sys.stdout, sys.stderr)
+        result: Exit = options.handler(options, os.environ, cast("TextIO", stdout), sys.stderr)
     except BrokenPipeError as error:  # `| head`: adapters tell of their own sockets in other words
         raise HostError("standard output: got a reader that went away; expected one that reads to the end") from error
-    return result
+    return stdout.ended(result)
+
+
+class _Printed:
+    """Standard output: a disk that is full is told as that, also where it shows only once all was printed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # all else is the stream's own
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As a stream's.  Raises `HostError`."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from error
+
+    def flush(self) -> None:
+        """As a stream's.  Raises `HostError`."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _unwritten(error) from error
+
+    def ended(self, code: Exit) -> Exit:
+        """Flush what was printed.  Raises `HostError` for a success of which not all got out: it is none."""
+        try:
+            self.flush()
+        except BrokenPipeError:
+            pass  # it read what it wanted
+        except HostError as error:
+            if code is Exit.ALLOW:
+                raise
+            _say(error.message)
+        return code
+
+
+def _unwritten(error: OSError) -> HostError:
+    said = error.strerror or error
+    return HostError(
+        f"standard output: got {said}; expected room for all that is printed", hint="make room, or print elsewhere"
+    )
 
 
 def _told(error: BaseException) -> Exit:

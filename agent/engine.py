@@ -224,9 +224,9 @@ class _Conclusion:
             why = skipped[0].message if skipped else f"rule {self._rule.name} allows images without evidence"
             return Verdict(Decision.ALLOW, Code.NOT_VERIFIED, f"not verified: {why}", report=report)
         first = passed[0]
-        signer = first.extensions.get("SN") or first.extensions.get("Key")
+        signer = first.extensions.get("SN") or first.extensions.get("Key") or first.extensions.get("Subject")
         signed_by = f" by {signer}" if signer else ""
-        all_of_them = max(sum(not each.unsigned for each in report.outcomes), len(passed))
+        all_of_them = max(sum(not (each.unsigned or each.is_of_another_kind) for each in report.outcomes), len(passed))
         text = f"{len(passed)} of {all_of_them} signatures verified{signed_by} ({first.verifier})"
         logged = [check for check in first.checks if check.status in (Status.FAILED, Status.INCONCLUSIVE)]
         text += "".join(f"; only logged: {check.message}" for check in logged)

@@ -1,5 +1,6 @@
 """The command line: which mode, which exit code, what a person is told."""
 
+import errno
 import io
 import os
 import sys
@@ -177,6 +178,53 @@ def test_nobody_listening_changes_no_exit_code(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(sys, "stdout", stream())
     assert failing_with(HostError("x"), monkeypatch) == Exit.HOST
     assert moved == [1, 2]
+
+
+class Full(io.StringIO):
+    """A stream to a disk that is full: told at once, or only at the end."""
+
+    def __init__(self, *, late: bool) -> None:
+        """`late` is whether it is told at the end."""
+        super().__init__()
+        self._late = late
+
+    def write(self, text: str) -> int:
+        """Refuse, or keep it."""
+        return super().write(text) if self._late else self._refuse()
+
+    def flush(self) -> None:
+        """Refuse."""
+        self._refuse()
+
+    def _refuse(self) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_output_that_did_not_get_out_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], late: bool
+) -> None:
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    monkeypatch.setattr(sys, "stdout", Full(late=late))
+    assert run("config", "schema") == Exit.HOST
+    assert capsys.readouterr().err == (
+        "nodeseal: standard output: got No space left on device; expected room for all that is printed\n"
+        "nodeseal: next step: make room, or print elsewhere\n"
+    )
+
+
+def test_output_that_did_not_get_out_makes_no_other_exit_code_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "dup2", lambda *_: None)
+    monkeypatch.setattr(sys, "stdout", Full(late=True))
+    monkeypatch.setattr(verify, "handle", lambda *_: Exit.DENY)
+    assert run("verify", "registry.example.com/a:1") == Exit.DENY
+
+
+def test_words_that_a_command_does_not_know_are_told_as_that_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("cache", "list", "--all", "x") == Exit.USAGE
+    told = capsys.readouterr().err
+    assert told.startswith("usage: nodeseal cache list ")
+    assert told.endswith("error: got --all x, which it does not know; see nodeseal cache list --help\n")
 
 
 def test_console_script_takes_the_processs_own_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,6 +117,17 @@ def test_signature_and_attestation_are_each_wanted_and_neither_does_for_the_othe
         assert (found.decision is Decision.ALLOW) is (code is Code.VERIFIED)
 
 
+def test_what_a_verifier_does_not_look_for_is_neither_counted_nor_called_bad() -> None:
+    registry = Cosigned()
+    for each in (bundle(statement(SUBJECT)), bundle(attestation(SUBJECT))):
+        registry.refer(each)
+    found = of(registry, by_key("key"), attested())
+    assert found.message.startswith("2 of 2 signatures verified by sha256:")
+    answer = Answer(Exit.ALLOW, found.code, "shop", found.message, 7, Ground.VERIFIED)
+    shown = rendering.as_text("x", Judgement(answer, found), "f" * 64, (), explain=False)
+    assert (shown.count("\n  other    "), shown.count("\n  ok       "), shown.count("FAILED")) == (2, 2, 0)
+
+
 def test_denial_tells_of_the_verifier_that_is_not_content() -> None:
     registry = Cosigned()
     registry.refer(bundle(statement(SUBJECT)))

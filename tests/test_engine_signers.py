@@ -129,7 +129,9 @@ def test_identities_are_told_apart_by_issuer_and_subject() -> None:
     material = dict(parsed.certificates)
     assert told(verdict(registry, policy, (settings, material))) == (Decision.DENY, Code.POLICY_NOT_SATISFIED)
     registry.tag(of_layer(I, leaf=other))
-    assert told(verdict(registry, policy, (settings, material))) == ALLOWED
+    found = verdict(registry, policy, (settings, material))
+    assert told(found) == ALLOWED
+    assert " signatures verified by https://github.com/acme/" in found.message
     elsewhere = "https://elsewhere.example"
     options["identities"] = [IDENTITY, {"issuer": elsewhere, "subject": sigstore.SUBJECT}]
     parsed = CosignFormat.parse(options, KeyDocuments({"root.json": root}), "v")

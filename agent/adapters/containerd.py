@@ -73,6 +73,19 @@ class Told(NamedTuple):
     replaced: bool = False
 
 
+def check(asked: Asked) -> None:
+    """Refuse a configuration that somebody named and that is not there: containerd's defaults would be judged.
+
+    Raises `HostError`.
+    """
+    if asked.configuration and not HostRoot(asked.host).exists(asked.configuration):
+        raise HostError(
+            f"--containerd-config: got {asked.configuration}, and nothing there; expected containerd's main "
+            "configuration file, as an absolute path of the host",
+            hint="leave the option out: then it is what the running containerd was told",
+        )
+
+
 def facts(asked: Asked) -> Told:
     """Find everything out.  Raises `HostError` if the host's files can't be read."""
     source = HostRoot(asked.host)

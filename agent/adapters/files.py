@@ -119,6 +119,17 @@ class Untrusted(PermissionError):
         self.reason = reason
 
 
+AS_OWNER = "run as the user that owns the folder, usually root, or name another --root"
+"""The next step where a folder of ours can't be read or written to for want of rights."""
+
+
+def next_step(error: OSError) -> str:
+    """What to do about a folder of ours that can't be written to."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room there"
+    return "have it mounted so that it can be written to" if error.errno == errno.EROFS else AS_OWNER
+
+
 FOREIGN, SYMLINK, CORRUPT = "foreign", "symlink", "corrupt"
 """Others could have put it there; it is a link, or its folder is one; it is of another kind or can't be read."""
 

@@ -40,4 +40,4 @@ class InForceFile:
             files.make_private_folder(os.path.dirname(self._path))
             files.replace(self._path, inforce.encode(in_force))
         except OSError as error:
-            raise HostError(f"{self._path}: got {error}; expected to write there") from None
+            raise HostError(f"{self._path}: got {error.strerror or error}; expected to write there") from None

@@ -214,7 +214,7 @@ class Client:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise HostError(f"{path}: got {error}; expected the daemon's socket") from None
+            raise HostError(f"{path}: got {error.strerror or error}; expected the daemon's socket") from None
         try:
             with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)) as connection:
                 connection.settimeout(seconds)

@@ -73,4 +73,5 @@ class KeyStore:
             with files.locked(f"{self._state}/keys.lock", wait=_LOCK_WAIT):
                 yield
         except OSError as error:
-            raise HostError(f"{self._state}/keys: got {error}; expected to keep keys there") from error
+            said = error.strerror or error
+            raise HostError(f"{self._state}/keys: got {said}; expected to keep keys there") from error

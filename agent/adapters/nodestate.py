@@ -39,7 +39,7 @@ FETCHED = "var/lib/nodeseal/fetched.json"
 
 _LOCK = "var/lib/nodeseal/break-glass.lock"
 _LOCK_WAIT = 10.0
-_NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
+_OWNERS = "let it and its folder belong to root, and nobody else write to them"
 _FOREIGN = "find out who put it there, remove it, and let nobody but root write to its folder"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
@@ -89,7 +89,8 @@ class NodeState:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise HostError(f"{self.bootstrap_path}: got {error}; expected the node's bootstrap document") from None
+            message = f"{self.bootstrap_path}: got {error.strerror or error}; expected the node's bootstrap document"
+            raise HostError(message, hint=files.AS_OWNER if error.errno == errno.EACCES else _OWNERS) from None
 
     def break_glass(self) -> tuple[BreakGlass, ...]:
         """The node's own break-glass, ended ones too; none if its file can't be believed."""
@@ -105,9 +106,9 @@ class NodeState:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            hint = _NEXT_STEP if error.errno == errno.EACCES else _FOREIGN
-            message = f"{self.break_glass_path}: got {error}; expected the node's break-glass; nothing in it counts"
-            raise HostError(message, hint=hint) from None
+            said = error.strerror or error
+            message = f"{self.break_glass_path}: got {said}; expected the node's break-glass; nothing in it counts"
+            raise HostError(message, hint=files.AS_OWNER if error.errno == errno.EACCES else _FOREIGN) from None
 
     def change_break_glass(
         self, change: Callable[[tuple[BreakGlass, ...]], Iterable[BreakGlass]]
@@ -121,8 +122,8 @@ class NodeState:
                 files.make_private_folder(os.path.dirname(self._lock_path))
                 held.enter_context(files.locked(self._lock_path, wait=_LOCK_WAIT))
             except OSError as error:
-                message = f"{self._lock_path}: got {error}; expected to hold the lock"
-                raise HostError(message, hint=_NEXT_STEP) from error
+                message = f"{self._lock_path}: got {error.strerror or error}; expected to hold the lock"
+                raise HostError(message, hint=files.next_step(error)) from error
             before = self.read_break_glass()
             after = tuple(change(before))
             if after != before:
@@ -198,7 +199,8 @@ class NodeState:
             files.make_private_folder(folder)
             files.replace(path, content)
         except OSError as error:
-            raise HostError(f"{path}: got {error}; expected to write there", hint=_NEXT_STEP) from error
+            message = f"{path}: got {error.strerror or error}; expected to write there"
+            raise HostError(message, hint=files.next_step(error)) from error
 
 
 def moment() -> Moment:

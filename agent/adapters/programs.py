@@ -42,7 +42,7 @@ def members(folder: str) -> dict[str, str]:
             if len(found) > MAX_MEMBERS:
                 raise HostError(f"{folder}: got more than {MAX_MEMBERS} entries; expected a program's folder")
     except OSError as error:
-        raise HostError(f"{folder}: got {error}; expected a program's folder") from None
+        raise HostError(f"{folder}: got {error.strerror or error}; expected a program's folder") from None
     return found
 
 
@@ -68,7 +68,7 @@ def header(source: str) -> bytes:
         with open(f"{source}/{EXECUTABLE}", "rb") as file:
             return file.read(_ELF_HEADER)
     except OSError as error:
-        raise HostError(f"{source}: got {error}; expected a program's folder") from None
+        raise HostError(f"{source}: got {error.strerror or error}; expected a program's folder") from None
 
 
 def in_use(host: HostFiles, path: str) -> bool:

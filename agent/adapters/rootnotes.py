@@ -53,7 +53,7 @@ def write(root: str, notes: Sequence[RootNote]) -> None:
         files.make_private_folder(os.path.dirname(path))
         files.replace(path, json.dumps({"formatVersion": 1, "trustRoots": listed}).encode(), sync=False)
     except OSError as error:
-        raise HostError(f"{path}: got {error}; expected to write there") from error
+        raise HostError(f"{path}: got {error.strerror or error}; expected to write there") from error
 
 
 def read(root: str) -> tuple[RootNote, ...]:

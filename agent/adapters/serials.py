@@ -47,4 +47,5 @@ class Serials:
         try:
             files.replace(self.path, serialform.encode(applied))
         except OSError as error:
-            raise HostError(f"{self.path}: got {error}; expected to write the last serial there") from error
+            said = error.strerror or error
+            raise HostError(f"{self.path}: got {said}; expected to write the last serial there") from error

@@ -70,10 +70,10 @@ class SnapshotStore:
             raise Unavailable(
                 f"{self.state}: got no configuration; expected a published one",
                 cause=Cause.CONFIGURATION_MISSING,
-                hint="publish one: nodeseal config apply DIR",
+                hint="publish a configuration: nodeseal config apply DIR",
             ) from None
         except OSError as error:
-            hint = "run as root, or name a configuration: --config DIR" if isinstance(error, PermissionError) else ""
+            hint = "run as root" if isinstance(error, PermissionError) else ""
             message = f"{self.state}: got {error.strerror} ({error.filename}); expected a snapshot"
             raise _invalid(message, hint or _NEXT_STEP) from None
         except _Foreign as error:
@@ -129,10 +129,11 @@ class SnapshotStore:
                 before = self._switch(generation)
                 self._sweep({generation, before})
         except (OSError, Malformed) as error:
-            raise HostError(
-                f"{self.state}: got {error}; expected to write snapshot {generation[:12]} there",
-                hint="run as the user that owns the folder, usually root, or name another --root",
-            ) from error
+            said, step = str(error), files.AS_OWNER
+            if isinstance(error, OSError):
+                said, step = error.strerror or said, files.next_step(error)
+            message = f"{self.state}: got {said}; expected to write snapshot {generation[:12]} there"
+            raise HostError(message, hint=step) from error
         return generation
 
     def withdraw(self) -> None:
@@ -146,7 +147,8 @@ class SnapshotStore:
                     os.unlink(f"{self.state}/{_CURRENT}")
                 files.sync_folder(self.state)
         except OSError as error:
-            raise HostError(f"{self.state}: got {error}; expected to withdraw the configuration") from error
+            message = f"{self.state}: got {error.strerror or error}; expected to withdraw the configuration"
+            raise HostError(message) from error
 
     def _load(self) -> Config:
         with _opened(self.state, _FOLDER) as state:

@@ -60,9 +60,17 @@ def decode_all(data: bytes, what: str, *, limit: int, nothing_is_null: bool = Fa
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         at = f"line {mark.line + 1}: " if mark else ""
-        raise Malformed(f"{what}: got {at}{ascii(str(error.problem))[1:-1][:120]}; expected YAML") from None
+        expected = "YAML, with quotes around what begins with * or &" if _is_alias(error) else "YAML"
+        raise Malformed(f"{what}: got {at}{ascii(str(error.problem))[1:-1][:120]}; expected {expected}") from None
+    except yaml.reader.ReaderError as error:
+        raise Malformed(f"{what}: got a character that no YAML has, at {error.position}; expected YAML") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise Malformed(f"{what}: got {type(error).__name__}; expected YAML") from None
+
+
+def _is_alias(error: yaml.MarkedYAMLError) -> bool:
+    """Whether it is about what people write who mean a pattern: `match: [*]`."""
+    return str(error.context).endswith(("alias", "anchor"))
 
 
 class _Builder:

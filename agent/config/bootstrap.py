@@ -60,7 +60,8 @@ def decode(content: bytes) -> Bootstrap:
             _host(top.get("host", {}), top.get("found", {})),
         )
     except (TypeError, ValueError, KeyError) as error:
-        raise Malformed(f"bootstrap document: got {ascii(error)[:120]}; expected the form of its schema") from None
+        said = ascii(str(error))[1:-1][:120]
+        raise Malformed(f"bootstrap document: got {said}; expected the form of its schema") from None
 
 
 _FLOOR_KEYS = (
@@ -188,7 +189,7 @@ def _object(value: object, *keys: str) -> Mapping[str, object]:
         raise TypeError("no object")
     for key in value:
         if key not in keys:
-            raise KeyError(key)
+            raise ValueError(f"an unknown key {str(key)[:40]}")
     return cast("Mapping[str, object]", value)
 
 

@@ -118,7 +118,8 @@ def _key_finding(path: Path, keyword: str, schema: Mapping[str, object]) -> Find
     if keyword in ("required", "dependentRequired"):
         subschema = properties.get(key)
         described = str(subschema.get("description", "")) if isinstance(subschema, dict) else ""
-        return Finding(path, "nothing", described.split("  ")[0].rstrip(".") or f"the key {key!r}")
+        meant = described.split("  ")[0].rstrip(".")
+        return Finding(path, "nothing", f"this key: {meant}" if meant else f"the key {key!r}")
     known = [each for each in properties if not each.startswith("$")]
     near = nearest(key, known)
     if keyword == "additionalProperties":

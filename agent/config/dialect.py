@@ -14,7 +14,7 @@ from typing import NamedTuple, cast
 from agent import __version__
 from agent.config import checking, floorcheck, programs, times
 from agent.config.checking import Finding
-from agent.config.dialectschema import LEAST_AGE, MAX_PATTERNS, MAX_SEGMENTS
+from agent.config.dialectschema import DIALECT, LEAST_AGE, MAX_PATTERNS, MAX_SEGMENTS
 from agent.config.lists import Lists, read_lifetimes, read_staleness
 from agent.config.plugins import VerifierEntry, at
 from agent.config.programs import Trial
@@ -32,7 +32,24 @@ SECTION = "nodeseal"
 RULES: checking.Path = (SECTION, "rules")
 DEFAULT: checking.Path = (SECTION, "default")
 
+_SHARED = ("store", "policy", "verifier")
+"""Ratify's sections: where one of them is, the document is meant for both."""
+
 _EVERYTHING_OF = {"any": lambda names: 1, "all": len}
+
+
+def foreign(root: Mapping[str, object]) -> Finding | None:
+    """What a document is if it is none of ours, so that nothing else is to be said of it."""
+    if SECTION in root:
+        return None
+    if isinstance(root.get("kind"), str) and "apiVersion" in root:
+        expected = "a configuration: the keys of a ConfigMap are its documents; for Ratify's, nodeseal config import"
+        return Finding((), f"a Kubernetes resource, {checking.shown(root['kind'])}", expected)
+    known = cast("Mapping[str, object]", DIALECT["properties"])
+    own = [key for key in root if key in known and key not in _SHARED]
+    if own and not any(key in root for key in _SHARED):
+        return Finding((), f"{', '.join(own)} at the top", f"these below the key {SECTION}")
+    return None
 
 
 def check_version(root: Mapping[str, object], findings: list[Finding]) -> None:

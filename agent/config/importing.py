@@ -15,6 +15,8 @@ from agent.errors import Problem
 GROUP = "config.ratify.deislabs.io"
 VERSIONS = ("v1beta1", "v1alpha1")
 
+_CONFIGURED = {"store", "policy", "verifier", "nodeseal"}
+_POLICY_CONTROLLERS = "ClusterImagePolicy"
 _NAMESPACED = "Namespaced"
 _STORE, _VERIFIER, _POLICY = "Store", "Verifier", "Policy"
 _PROVIDER, _CERTIFICATES = "KeyManagementProvider", "CertificateStore"
@@ -99,7 +101,10 @@ def _resources(document: object, where: str, problems: list[Problem], depth: int
     given = document if isinstance(document, dict) else {}
     kind, api, items = given.get("kind"), given.get("apiVersion"), given.get("items")
     if not isinstance(kind, str) or not isinstance(api, str):
-        problems.append(Problem(where, shown(document), "a Kubernetes resource, with apiVersion and kind"))
+        expected = "a Kubernetes resource, with apiVersion and kind"
+        if _CONFIGURED & given.keys():
+            expected += "; this is a configuration, which needs no import: nodeseal config check"
+        problems.append(Problem(where, shown(document), expected))
         return
     if kind.endswith("List") and isinstance(items, list) and depth > 0:
         for i, item in enumerate(items):
@@ -111,7 +116,8 @@ def _resources(document: object, where: str, problems: list[Problem], depth: int
     label = f"{where}: {kind[:64]} {name[:64]}" if isinstance(name, str) else f"{where}: {kind[:64]}"
     if not group.startswith("config.ratify."):
         got = f"{shown(kind)} of {shown(api)}"
-        problems.append(Problem(label, got, f"resources of {GROUP}; this one is left out", fatal=False))
+        how = " (docs/policy-controller.md says what its words are here)" if kind == _POLICY_CONTROLLERS else ""
+        problems.append(Problem(label, got, f"resources of {GROUP}; this one is left out{how}", fatal=False))
         return
     plain = kind.removeprefix(_NAMESPACED)
     if group != GROUP or version not in VERSIONS or plain not in _KINDS:

@@ -142,6 +142,10 @@ class _Reading:
     def config(self) -> Config | None:
         """The configuration, None if there is none for what `problems` says."""
         findings, root = self._findings, self._root
+        foreign = dialect.foreign(root)
+        if foreign:
+            self.problems.append(self._place.problem(foreign))
+            return None
         findings += checking.check(self._value, self._schema)  # (2)
         if any(finding.excessive for finding in findings):  # what is compared with each other has bounds from here on
             self.problems += [self._place.problem(finding) for finding in findings]

@@ -52,12 +52,15 @@ class Answer(NamedTuple):
     would: Exit | None = None
     entry: str = ""
 
-    def line(self) -> str:
-        """The line that containerd shows.  Raises `NodesealError` for an allowance that names no ground."""
+    def line(self, most: int = LINE_LIMIT) -> str:
+        """The line that containerd shows, of at most so many bytes.
+
+        Raises `NodesealError` for an allowance that names no ground.
+        """
         if (self.exit is Exit.ALLOW) != (self.ground is not None):
             raise NodesealError(f"answer: got exit {self.exit} with ground {self.ground}; expected a ground iff 0")
         room = _EVENT_LIMIT - _AROUND - _NAMES_AROUND * len(printable(self.image))
-        limit = min(LINE_LIMIT, max(_SHORTEST, room))
+        limit = min(most, max(_SHORTEST, room))
         ground = f" ground={self.ground.value}" if self.ground else ""
         rule = shortened(printable(self.rule), _RULE_LIMIT)
         head = f"{_WORDS[self.exit]} {self.code.value} rule={rule}{ground}: "

@@ -81,3 +81,8 @@ class Outcome(NamedTuple):
     told_until: datetime | None = None
     signers: tuple[str, ...] = ()
     unsigned: bool = False
+
+    @property
+    def is_of_another_kind(self) -> bool:
+        """Whether it failed for being something else than its verifier looks for: a signature is no attestation."""
+        return self.code in (Code.NO_SIGNATURE, Code.PREDICATE_TYPE_DIFFERS)

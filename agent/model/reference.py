@@ -19,6 +19,7 @@ _HOST = re.compile(
     r"|\[[0-9a-f:]{2,39}\])(?::([1-9][0-9]{0,4}))?\Z"
 )
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
+_ENCODED_LENGTH = 64  # of a SHA-256
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)\Z")
 _MAX_PORT = 65535
@@ -87,6 +88,11 @@ class Reference(NamedTuple):
         """Read what a person types: Docker's short forms and an implied `latest` are completed first."""
         if len(text) > MAX_LENGTH:
             raise UsageError(f"image name: got {len(text)} characters; expected at most {MAX_LENGTH}")
+        if not text.strip() or "://" in text or _is_digest_alone(text):
+            raise UsageError(
+                f"image name: got {_shown(text)}; expected REPOSITORY[:TAG] or REPOSITORY@DIGEST",
+                hint="no scheme in front, and no digest or ID alone: it says nothing of where the image comes from",
+            )
         name, at, digest = text.partition("@")
         host, slash, rest = name.partition("/")
         if not slash or not ("." in host or ":" in host or host == "localhost"):
@@ -103,6 +109,12 @@ class Reference(NamedTuple):
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.repository}{tag}{digest}"
+
+
+def _is_digest_alone(text: str) -> bool:
+    """Whether it is a digest or an image's ID, which would be read as a tag or a repository of Docker Hub's."""
+    encoded = text.removeprefix("sha256:")
+    return len(encoded) == _ENCODED_LENGTH and all(each in "0123456789abcdef" for each in encoded)
 
 
 def _is_host(text: str) -> bool:

@@ -31,12 +31,14 @@ from agent.rules.precedence import Standing
 class Heard(NamedTuple):
     """`subject` is `repository@digest`, or the name if nobody said what it means.
 
-    `generation` is the configuration that was in force, empty if there was none or it was not asked.
+    `generation` is the configuration that was in force, empty if there was none or it was not asked.  `hint` is the
+    next step, where whatever was in the way knew it better than the answer's code does.
     """
 
     subject: str
     judgement: Judgement
     generation: str
+    hint: str = ""
 
 
 class Asker(NamedTuple):
@@ -73,7 +75,7 @@ def ask(
         generation = config.generation if isinstance(config, Config) else ""
         return Heard(str(reference), Judgement(early, None), generation)
     if isinstance(config, Unavailable):
-        return Heard(str(reference), _unverified(name, reference, config, standing, verdicts), "")
+        return Heard(str(reference), _unverified(name, reference, config, standing, verdicts), "", config.hint)
     trace = trace or NoTrace()
     source = asker.configuration or f"snapshot under {asker.root}"
     trace.step("read configuration", source, config.generation[:12])
@@ -81,6 +83,7 @@ def ask(
     seen = config.seen_by(precedence.terms_for(reference.repository, standing).owner)
     host, environment = found.host, asker.environment
     insist: list[Callable[[], bool]] = []
+    hint = ""
     with open_registry(
         seen, environment, deadline, root=asker.root, host=host, personal=asker.personal, insist=insist
     ) as registry:
@@ -103,7 +106,8 @@ def ask(
             trouble = Unavailable(known[1], cause=known[0]) if known else error  # as containerd hears, with a digest
             subject = str(reference)
             judgement = _unverified(name, reference, trouble, standing, verdicts)
-    return Heard(subject, judgement, config.generation)
+            hint = trouble.hint
+    return Heard(subject, judgement, config.generation, hint)
 
 
 def seconds_to_wait(text: str) -> float:

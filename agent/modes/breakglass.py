@@ -28,6 +28,8 @@ from agent.rules.ruleset import CONFIGURED
 DEADLINE = 60.0
 """Seconds that verifying afterwards takes at most, unless `--timeout` says otherwise."""
 
+_SHORTEST_PORT = 3  # digits: shorter ones behind a name are a tag, as in `postgres:16`
+
 _EXITS = "exit codes: 0 ok, 2 usage, 3 configuration or floor, 5 host operation failed, 70 bug"
 _ROOT_HELP = "root that the node's state is under (default: %(default)s)"
 
@@ -235,7 +237,7 @@ def _right_form(text: str) -> str:
     """What was probably meant, as a next step; empty if nobody can guess."""
     bare = text.partition("@")[0]
     before, colon, tag = bare.rpartition(":")
-    if colon and "/" not in tag and ("/" in before or not tag.isdigit()):
+    if colon and "/" not in tag and ("/" in before or not tag.isdigit() or len(tag) < _SHORTEST_PORT):
         bare = before
     likely = (_with_host(bare), f"{bare.rstrip('/')}/**", f"docker.io/{bare}")
     for pattern in likely:
@@ -263,9 +265,7 @@ def _floor(state: NodeState) -> Floor:
         raise ConfigurationError(
             f"{where}{error.message}; while it can't be believed the strictest floor is in force, "
             "and that allows no break-glass",
-            hint="let it and its folder belong to root, and nobody else write to them"
-            if on_disk
-            else "correct it; nodeseal config schema --bootstrap prints its form",
+            hint=error.hint if on_disk else "correct it; nodeseal config schema --bootstrap prints its form",
         ) from None
 
 

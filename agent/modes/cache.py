@@ -301,9 +301,10 @@ def _as_json(entry: Entry, now: datetime) -> dict[str, object]:
 
 
 def _refused(where: str, error: OSError) -> HostError:
+    named = error.filename if isinstance(error.filename, str) and os.path.isabs(error.filename) else where
     return HostError(
-        f"{where}: got {error.strerror or error}; expected to read and change what is remembered there",
-        hint="run as the user that owns the folder, usually root, or name another --root",
+        f"{named}: got {error.strerror or error}; expected to read and change what is remembered there",
+        hint=files.next_step(error),
     )
 
 

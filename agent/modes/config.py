@@ -140,7 +140,7 @@ def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
     else:
         stdout.write(_as_text(found.problems))
         stdout.write(_exemptions_as_text(found.config))
-        name = printable(options.path)
+        name = printable(f"{options.path}{_under(options.root)}")
         if found.config:
             stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
         stdout.write(_next_step(found, f"put it in force: nodeseal config apply {name}", f"config check {name}"))
@@ -158,14 +158,15 @@ def apply(options: argparse.Namespace, environment: Mapping[str, str], stdout: T
     found = put_in_force(options.path, options.root, environment.get("HOME", "/"), keys)
     stderr.write(_as_text(found.problems))
     if found.config is None:
-        stderr.write(_next_step(found, "", f"config apply {printable(options.path)}"))
+        stderr.write(_next_step(found, "", printable(f"config apply {options.path}{_under(options.root)}")))
         stderr.write("Nothing was changed: the configuration in force stays.\n")
         return Exit.CONFIGURATION
     stdout.write(f"generation {found.config.generation}\n{signing.signed_by(found.judged)}")
     stdout.write(f"in force under {printable(SnapshotStore(options.root).state)}\n")
     for name, trouble in keys.troubles():
         stderr.write(printable(f"WARNING: {name}: not fetched, what was fetched before counts: {trouble}") + "\n")
-    stdout.write(_next_step(found, "see what it means for an image: nodeseal verify --explain IMAGE", ""))
+    ask = printable(f"nodeseal verify --explain IMAGE{_under(options.root)}")
+    stdout.write(_next_step(found, f"see what it means for an image: {ask}", ""))
     return Exit.ALLOW
 
 
@@ -339,7 +340,8 @@ def _problems_of_bootstrap(content: bytes, where: str) -> tuple[Problem, ...]:
     try:
         value = strictjson.decode(content, where, limit=bootstrap.MAX_SIZE)
     except Malformed as error:
-        return (Problem(where, error.message.removeprefix(f"{where}: "), "a JSON object"),)
+        got = error.message.removeprefix(f"{where}: ").removeprefix("got ").partition("; expected ")[0]
+        return (Problem(where, got, "a JSON object"),)
     return tuple(finding.problem(where) for finding in checking.check(value, BOOTSTRAP_SCHEMA))
 
 
@@ -352,11 +354,9 @@ def _demand(root: str) -> tuple[Demand | None, Needs, tuple[Problem, ...]]:
     except ConfigurationError as error:
         return None, Needs(), error.problems
     except HostError as error:
-        return (
-            None,
-            Needs(),
-            (Problem(state.bootstrap_path, error.message, "to compare with the node's floor", fatal=False),),
-        )
+        got = error.message.removeprefix(f"{state.bootstrap_path}: got ").partition("; expected ")[0]
+        expected = "the node's bootstrap document, to compare with its floor"
+        return None, Needs(), (Problem(state.bootstrap_path, got, expected, fatal=False),)
 
 
 def _exemptions_as_text(config: Config | None) -> str:
@@ -388,6 +388,10 @@ def _next_step(found: Findings, good: str, again: str) -> str:
     if found.config is None:
         return f"{counted}: the configuration can't be used.\nnext step: correct the errors, then nodeseal {again}\n"
     return f"{counted}: the configuration can be used.\nnext step: {good}\n"
+
+
+def _under(root: str) -> str:
+    return "" if root == "/" else f" --root {root}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -53,7 +53,6 @@ _LOOK = 0.5
 _REST = 1.0
 _DESCRIPTORS = 4096  # children's connections, twice, and registries'
 _PRIORITY = -5  # children that hear nothing for a second do the work alone: a busy node's last need
-_NEXT_STEP = "run as the user that owns the folder, usually root, or name another --root"
 
 
 def run(
@@ -84,7 +83,8 @@ def run(
     except TimeoutError:
         raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
     except OSError as error:
-        raise HostError(f"{folder}: got {error}; expected to serve a socket there", hint=_NEXT_STEP) from error
+        message = f"{folder}: got {error.strerror or error}; expected to serve a socket there"
+        raise HostError(message, hint=files.next_step(error)) from error
     finally:
         told.close()
 

@@ -16,7 +16,7 @@ from agent.adapters.nodestate import NodeState, moment
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.config import Config
 from agent.config.dialect import Node as OnNode
-from agent.errors import ConfigurationError, Exit, HostError, Malformed, Unavailable, UsageError
+from agent.errors import Cause, ConfigurationError, Exit, HostError, Malformed, Unavailable, UsageError
 from agent.model.answer import Answer, printable
 from agent.model.reference import Reference
 from agent.modes import config, imagelist, place
@@ -178,9 +178,8 @@ def _current(root: str) -> Config:
     try:
         return SnapshotStore(root).load()
     except Unavailable as error:
-        raise ConfigurationError(
-            f"{CURRENT}: {error.message}", hint="put one in force first, or compare two folders"
-        ) from None
+        step = "put one in force first" if error.cause is Cause.CONFIGURATION_MISSING else error.hint
+        raise ConfigurationError(f"{CURRENT}: {error.message}", hint=f"{step}, or compare two folders") from None
 
 
 def _compared(

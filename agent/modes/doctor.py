@@ -115,6 +115,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         raise UsageError("--dry-run, --no-restart, --in-turn: got them alone; expected --fix beside them")
     taken = turns.wanted(options, environment, known_as=NodeState(options.host).bootstrap().node_name)
     asked = Asked(options.host, options.containerd_config, options.socket)
+    containerd.check(asked)
     mended = _mended(asked, options, stdout, taken) if options.fix else None
     root = options.root or (place.usual_root() if options.host == "/" else options.host)
     report = examine(asked, root)._replace(mended=mended)
@@ -267,7 +268,7 @@ def _of_state(root: str) -> tuple[str, list[Finding]]:
             config.message,
             "a configuration in force",
             os.path.join(root, "var/lib/nodeseal/current"),
-            config.hint or "publish one: nodeseal config apply DIR",
+            config.hint or "publish a configuration: nodeseal config apply DIR",
         )
     )
     return "", found

@@ -14,7 +14,9 @@ from typing import TextIO
 from agent import __version__
 from agent.adapters import containerd, hostfacts
 from agent.adapters.hostfiles import HostFiles
+from agent.adapters.hostroot import HostRoot
 from agent.adapters.journal import Journal
+from agent.adapters.nodestate import NodeState
 from agent.adapters.snapshots import SnapshotStore
 from agent.codec import strictjson
 from agent.config.bootstrap import LONGEST_DEADLINE
@@ -27,6 +29,7 @@ from agent.modes.hostoptions import add_containerd_options
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
+from agent.rules.rule import Enforcement
 from agent.wiring import paths, steps, unit, unitfiles
 from agent.wiring.declared import FORMS, NAMES, TAINT, TAINTS, form, taint_form
 from agent.wiring.planning import Changes
@@ -36,6 +39,7 @@ SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
 _LONGEST_NAME = 253  # RFC 1123 by way of Kubernetes
+_PEM = b"-----BEGIN CERTIFICATE-----"
 _SHOWN = 64 * 1024
 """Most bytes of a file of which changes are shown."""
 
@@ -130,14 +134,19 @@ def _add_recorded(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def recorded(options: argparse.Namespace) -> dict[str, object]:
-    """What the options want to be recorded.  Raises `UsageError`, `HostError`."""
+def recorded(options: argparse.Namespace, host: str) -> dict[str, object]:
+    """What the options want to be recorded of the host whose root that is.  Raises `UsageError`, `HostError`."""
     found: dict[str, object] = {}
     if options.ca_bundle:
         if not os.path.isabs(options.ca_bundle):
             raise UsageError(f"--ca-bundle: got the relative path {options.ca_bundle}; expected one of the host's")
         if not options.ca_bundle.isprintable():
             raise UsageError(f"--ca-bundle: got {ascii(options.ca_bundle)[:80]}; expected a printable path")
+        if _PEM not in hostfacts.ca_bundle(HostRoot(host), options.ca_bundle)[1]:
+            raise HostError(
+                f"--ca-bundle: got {options.ca_bundle}, which can't be read or has no certificate as PEM; expected CA "
+                f"certificates of at most {hostfacts.MAX_BUNDLE} bytes, as a path of the host"
+            )
         found["caBundleFrom"] = options.ca_bundle
     if options.deadline is not None:
         if not 1 <= options.deadline <= LONGEST_DEADLINE:
@@ -204,6 +213,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     from agent.modes.hostworld import HostWorld  # it brings what speaks to services: no other command waits for that
 
     host, taken, daemon = which_host(options), turns.wanted(options, environment), served(options)
+    containerd.check(host)
     reconcile.pace(options)
     placed = program_folder(options.program_dir)
     asked = Asked(
@@ -216,7 +226,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         image=environment.get("NODESEAL_IMAGE", ""),
         restart_servers=options.restart_servers,
         daemon=daemon,
-        host=recorded(options),
+        host=recorded(options, host.host),
         programs=placed,
     )
     world = HostWorld(host, runs=not options.root)
@@ -276,7 +286,8 @@ def install(
         raise
     if outcome.installed:
         outcome = outcome._replace(advice=(*outcome.advice, *unread(which_host(options).host)))
-    stdout.write(json.dumps(as_value(outcome), indent=2) + "\n" if as_json else as_text(outcome))
+    first = unpublished(which_host(options).host, asked) if outcome.installed else ""
+    stdout.write(json.dumps(as_value(outcome), indent=2) + "\n" if as_json else as_text(outcome, first))
     proved = outcome.proof is not None and outcome.proof.is_enforcing
     return Exit.ALLOW if proved or not options.must_enforce else Exit.NOT_ENFORCING
 
@@ -291,6 +302,18 @@ def unread(root: str) -> tuple[str, ...]:
     except Unavailable as error:
         return (f"{error.message}; until it is published again, pulls are answered without it: {error.hint}",)
     return ()
+
+
+def unpublished(root: str, asked: Asked) -> str:
+    """What comes next where no configuration was ever in force; empty if one was, or the daemon is about to."""
+    if os.path.lexists(f"{SnapshotStore(root).state}/current") or (asked.daemon and asked.daemon.configuration):
+        return ""
+    lenient = NodeState(root).bootstrap().until_first_snapshot is not Enforcement.ENFORCE
+    way = f"{asked.programs}/current/{steps.EXECUTABLE} config apply DIR"
+    if asked.image:
+        way = "label a ConfigMap nodeseal.dev/config=active (docs/kubernetes.md)"
+    meanwhile = "every image passes unverified" if lenient else "every image is refused"
+    return f"next step: put a configuration in force: {way}; until then {meanwhile}"
 
 
 def program_folder(path: str) -> str:
@@ -450,13 +473,14 @@ def _failed(error: RolledBack) -> dict[str, object]:
     }
 
 
-def as_text(outcome: Outcome) -> str:
-    """What came of it, for people: what is left to do, and one line at the end."""
+def as_text(outcome: Outcome, first: str = "") -> str:
+    """What came of it, for people: what is left to do, what comes `first`, and one line at the end."""
     if outcome.unsupported:
         return f"nothing was done: {printable(outcome.unsupported)}\n"
     lines = [f"to do by hand: {each}" for each in outcome.advice]
     if outcome.pending:
         lines.append(f"to do by hand: restart containerd: {outcome.pending}")
+    lines += [first] if first else []
     if outcome.proof is None:
         lines.append("installed; not proved, because no containerd was asked")
     elif outcome.proof.is_enforcing:

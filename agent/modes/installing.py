@@ -243,7 +243,7 @@ class Installer:
         if told.facts.version is None and not (known.way is Way.REFUSE or known.hands_off):
             raise HostError(
                 "got no containerd whose version can be told; expected one that runs, or a program of it",
-                hint="name its socket: --socket PATH",
+                hint="run as root, start containerd, or name its socket: --socket PATH",
             )
         if told.facts.version is None:
             plan = Plan(Placed(known, Way.REFUSE))

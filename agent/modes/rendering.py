@@ -19,8 +19,14 @@ SCHEMA_VERSION = "1"
 
 _MARKS = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.INCONCLUSIVE: "unknown", Status.SKIPPED: "skipped"}
 
+_READ = 700
+"""Most bytes of the last line: people read all of it, where containerd's has to fit into an event."""
+
 _UNSIGNED = "unsigned"
 """The mark of what passed and is no ground for anything: whoever may push could have attached it."""
+
+_OTHER = "other"
+"""The mark of what is something else than its verifier looks for: most often beside what it does look for."""
 
 REMEDIES: dict[Code, str] = {
     Code.VERIFIED: "nothing to do",
@@ -116,8 +122,13 @@ def as_json(subject: str, judgement: Judgement, generation: str, steps: Sequence
     }
 
 
-def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence[Step], *, explain: bool) -> str:
-    """The report on `subject` for people; with `explain`, every step and check.  Printable ASCII alone."""
+def as_text(
+    subject: str, judgement: Judgement, generation: str, steps: Sequence[Step], *, explain: bool, hint: str = ""
+) -> str:
+    """The report on `subject` for people; with `explain`, every step and check.  Printable ASCII alone.
+
+    `hint` is the next step where it is known better than the code knows it.
+    """
     answer, verdict = judgement.answer, judgement.verdict
     lines = [printable(subject)]
     report = verdict.report if verdict else None
@@ -137,8 +148,8 @@ def as_text(subject: str, judgement: Judgement, generation: str, steps: Sequence
         elif outcome.status is not Status.PASSED:
             lines.append(f"           {indent}{printable(outcome.message)}")
     lines += [""] if explain else []
-    lines.append(printable(answer._replace(image="").line()))
-    remedy = REMEDIES.get(answer.code)
+    lines.append(printable(answer._replace(image="").line(_READ)))
+    remedy = hint or REMEDIES.get(answer.code)
     if remedy and answer.ground in (None, Ground.AUDIT, Ground.FAILURE_POLICY, Ground.STALE):
         lines.append(f"next step: {remedy}")
     return "\n".join(lines) + "\n"
@@ -162,7 +173,8 @@ def _shown(report: Report) -> list[tuple[Outcome, str, int]]:
             )
             for outcome in artifact.outcomes:
                 is_worthless = outcome.unsigned and outcome.status is Status.PASSED and not vouched
-                yield outcome, _UNSIGNED if is_worthless else _MARKS[outcome.status], depth
+                usual = _OTHER if outcome.is_of_another_kind else _MARKS[outcome.status]
+                yield outcome, _UNSIGNED if is_worthless else usual, depth
             yield from below(artifact.nested, depth + 1)
 
     return [*below(report.artifacts, 0), *((defect, _MARKS[defect.status], 0) for defect in report.defects)]

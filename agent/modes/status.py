@@ -6,12 +6,14 @@ there is one, and systemd, if the daemon has a unit, and changes nothing.
 
 import argparse
 import json
+import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TextIO, cast
 
 from agent.adapters import ipc, reconciled, rootnotes
 from agent.adapters.folding import Behind, SpoolReader
+from agent.adapters.nodestate import NodeState
 from agent.adapters.pull_secrets import READY
 from agent.adapters.reconciled import Attempt, Reconciled
 from agent.adapters.rootnotes import RootNote
@@ -19,7 +21,7 @@ from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool, Told
 from agent.config.config import Config
 from agent.config.times import about, length
-from agent.errors import Exit, HostError
+from agent.errors import Exit, HostError, Malformed
 from agent.model.answer import printable
 from agent.modes import cache, currency, node, place, told
 from agent.modes.unitlook import UnitTold, told_unit
@@ -41,7 +43,8 @@ class Status(NamedTuple):
     `since` is when what is in force was put there, None if nobody can tell; `caches` is how much is remembered, or why
     that can't be said; `daemon` is what that says of itself, None if there is none, or why it says nothing; `wiring` is
     what who keeps the node wired up says, None if nobody does; `unit` is what the daemon's systemd unit is doing, None
-    if it has none; `roots` is how the fetching of trusted roots goes.
+    if it has none; `roots` is how the fetching of trusted roots goes; `bootstrap_trouble` is why the bootstrap document
+    can't be believed, empty if it can.
     """
 
     found: node.Node
@@ -53,6 +56,7 @@ class Status(NamedTuple):
     wiring: Reconciled | None = None
     unit: UnitTold | None = None
     roots: tuple[RootNote, ...] = ()
+    bootstrap_trouble: str = ""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -74,7 +78,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
-    """Show the status on `stdout`."""
+    """Show the status on `stdout`.  Raises `HostError` for somebody who may not look: what he would see is not so."""
+    state = SnapshotStore(options.root).state
+    if os.path.lexists(state) and not os.access(state, os.R_OK | os.X_OK):
+        raise HostError(f"{state}: got Permission denied; expected to read what holds on this node", hint="run as root")
     status = Status(
         node.opened(options.root),
         Spool(options.root).read(),
@@ -85,9 +92,19 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         reconciled.read(options.root),
         told_unit(options.root),
         rootnotes.read(options.root),
+        _bootstrap_trouble(options.root),
     )
     stdout.write(json.dumps(_as_json(status), indent=2) + "\n" if options.format == "json" else _as_text(status))
     return Exit.ALLOW
+
+
+def _bootstrap_trouble(root: str) -> str:
+    """Why the bootstrap document can't be believed; empty if it can, or there is none."""
+    try:
+        NodeState(root).read_bootstrap()
+    except (HostError, Malformed) as error:
+        return error.message
+    return ""
 
 
 def _caches(root: str) -> Mapping[str, cache.Size] | str:
@@ -130,6 +147,7 @@ def _as_json(status: Status) -> dict[str, object]:
             "enforcement": standing.floor.enforcement.value,
             "breakGlassSeconds": standing.floor.longest_break_glass,
             "exemptWithoutDigest": list(standing.floor.without_digest),
+            "trouble": status.bootstrap_trouble or None,
         },
         "exemptions": [each._asdict() for each in (*standing.ruleset.exempt, *lists.BUILT_IN)],
         "breakGlass": [
@@ -167,8 +185,12 @@ def _as_text(status: Status) -> str:
         *currency.as_text(standing),
         f"node           {standing.node_name}",
         f"floor          enforcement {floor.enforcement.value}, break-glass {longest} at most",
-        "rules",
     ]
+    if status.bootstrap_trouble:
+        lines.append(
+            f"  {status.bootstrap_trouble}: the strictest floor holds until nodeseal doctor finds nothing wrong"
+        )
+    lines.append("rules")
     for rule in standing.ruleset.rules:
         share = f" on {rule.rollout} % of nodes" if rule.rollout < 100 else ""
         lines.append(f"  {floor.raised(rule.enforcement).value:9}{rule.name}{share}")

@@ -154,9 +154,14 @@ def _to_stdout(stdout: TextIO, content: bytes) -> None:
     """Raises `HostError`: a terminal is no place for it."""
     if stdout.isatty():
         raise HostError("standard output is a terminal; expected a file or a pipe", hint="--output FILE")
-    stdout.flush()
-    stdout.buffer.write(content)
-    stdout.buffer.flush()
+    try:
+        stdout.flush()
+        stdout.buffer.write(content)
+        stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise HostError(f"standard output: got {error.strerror}; expected room for {len(content)} bytes") from error
 
 
 def _told(where: str, made: Sequence[Made], size: int) -> str:

@@ -98,7 +98,7 @@ def as_text(told: Told, behind: Behind, now: datetime) -> list[str]:
     if behind.kept:
         lines.append(f"folded         up to {behind.last or 'its beginning'}; {behind.bytes} bytes were not read yet")
     else:
-        lines.append("folded         never: no process reads the spool")
+        lines.append("folded         never: no daemon makes logs, metrics and events of it")
     if told.gaps:
         lines.append(f"{told.gaps} lines of the spool can't be read")
     lines += _problems(told, behind)

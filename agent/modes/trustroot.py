@@ -215,7 +215,8 @@ def _state(options: argparse.Namespace, environment: Mapping[str, str]) -> str:
         try:
             files.make_private_folder(os.path.join(root, STATE))
         except OSError as error:
-            raise HostError(f"{STATE}: got {error}; expected to keep there what was seen of mirrors") from None
+            said = error.strerror or error
+            raise HostError(f"{STATE}: got {said}; expected to keep there what was seen of mirrors") from None
         return os.path.join(root, MIRRORS)
     home = environment.get("HOME", "/")
     return os.path.join(environment.get("XDG_STATE_HOME") or f"{home}/.local/state", _OWN_STATE)

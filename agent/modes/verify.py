@@ -87,12 +87,12 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
 
 
 def _show(options: argparse.Namespace, stdout: TextIO, heard: Heard, steps: Sequence[Step]) -> Exit:
-    subject, judgement, generation = heard
+    subject, judgement, generation, hint = heard
     if options.format == "json":
         report = as_json(subject, judgement, generation, steps if options.explain else ())
         stdout.write(json.dumps(report, indent=2) + "\n")
     else:
-        stdout.write(as_text(subject, judgement, generation, steps, explain=options.explain))
+        stdout.write(as_text(subject, judgement, generation, steps, explain=options.explain, hint=hint))
     return judgement.answer.exit
 
 

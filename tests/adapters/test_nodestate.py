@@ -191,6 +191,22 @@ def test_what_belongs_to_someone_else_lets_nothing_pass(
     assert state.break_glass() == (ENTRY,)
 
 
+@pytest.mark.parametrize(("number", "hint"), [(errno.EACCES, "run as"), (errno.EIO, "let it and its folder belong")])
+def test_bootstrap_document_that_cannot_be_read_is_told_in_words(
+    state: NodeState, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> int:
+        raise OSError(number, os.strerror(number), "bootstrap.json")
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(HostError) as told:
+        state.read_bootstrap()
+    assert told.value.message.endswith(
+        f"/bootstrap.json: got {os.strerror(number)}; expected the node's bootstrap document"
+    )
+    assert told.value.hint.startswith(hint)
+
+
 @pytest.mark.parametrize(
     ("number", "hint"), [(errno.EACCES, "run as"), (errno.EIO, "find out who put it there, remove it")]
 )
@@ -209,6 +225,22 @@ def test_what_cannot_be_read_is_told_with_the_next_step(
     assert state.break_glass() == ()
     with pytest.raises(HostError, match="expected to write there"):
         state.write_break_glass([ENTRY])
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "make room there"), (errno.EROFS, "have it mounted so"), (errno.EACCES, "run as the user")],
+)
+def test_what_cannot_be_written_is_told_with_the_next_step(
+    state: NodeState, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files, "replace", fail)
+    with pytest.raises(HostError, match=f"got {os.strerror(number)}; expected to write there") as told:
+        state.write_break_glass([ENTRY])
+    assert told.value.hint.startswith(hint)
 
 
 def test_a_place_that_is_none_has_no_break_glass(root: Path) -> None:

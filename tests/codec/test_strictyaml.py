@@ -78,7 +78,8 @@ def test_what_is_read_in_different_ways_is_refused_at_its_line_and_taken_in_quot
         ("\ta: 1", "cannot start any token"),
         ("a: 1\n---\nb: 2", "2 documents; expected one"),
         ("", "0 documents; expected one"),
-        ("a: \x01", "line|ReaderError"),
+        ("a: \x01", "line|a character that no YAML has, at 3; expected YAML"),
+        ("match: [**]", "expected YAML, with quotes around what begins with . or &"),
     ],
 )
 def test_what_is_no_plain_value_is_refused(text: str, told: str) -> None:

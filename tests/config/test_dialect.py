@@ -388,3 +388,15 @@ _PLACES = [
 @given(st.sampled_from(_PLACES), _JSON)
 def test_whatever_stands_anywhere_gives_a_configuration_or_problems(place: str, value: object) -> None:
     assert isinstance(told(changed(place, value)), list)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"apiVersion": "v1", "rules": []}, "got apiVersion, rules at the top; expected these below the key nodeseal"),
+        ({"apiVersion": "v1", "kind": "ConfigMap"}, 'got a Kubernetes resource, "ConfigMap"; expected a configuration'),
+    ],
+)
+def test_document_that_is_none_of_ours_is_told_as_what_it_is_and_no_more(value: object, told: str) -> None:
+    [(_, said)] = errors(value).items()
+    assert said.startswith(told)

@@ -301,6 +301,14 @@ def test_unknown_fields_and_intervals_are_told() -> None:
     ]
 
 
+def test_what_is_brought_by_mistake_is_told_what_to_do_with() -> None:
+    (ours, *_) = imported({"store": {}, "policy": {}}).problems
+    assert ours.expected.endswith("this is a configuration, which needs no import: nodeseal config check")
+    other = {"apiVersion": "policy.sigstore.dev/v1beta1", "kind": "ClusterImagePolicy", "metadata": {"name": "x"}}
+    (left_out,) = [each for each in imported(other).problems if not each.fatal]
+    assert left_out.expected.endswith("(docs/policy-controller.md says what its words are here)")
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.text(max_size=3) | st.sampled_from(["inline", "oras", "certs"]),
     lambda inner: (

@@ -11,6 +11,7 @@ from agent.config.config import Config
 from agent.engine import Engine
 from agent.model.answer import Answer
 from agent.modes import config
+from tests import signing_sigstore as sigstore
 from tests.engines import OnTheSpot, judged
 from tests.formats.support import SUBJECT, Answers, request
 from tests.signing_cosign import bundle, layer, payload, public_pem, statement
@@ -19,11 +20,16 @@ from tests.test_engine_cosign import Cosigned
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def of(document: str, heading: str) -> str:
+    """The last YAML under a heading of a document."""
+    section = (ROOT / document).read_text("utf-8").partition(heading)[2].partition("\n## ")[0]
+    return str(re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[-1])
+
+
 @pytest.fixture
 def policy(tmp_path: pathlib.Path) -> Config:
     """The README's document and a key beside it, as `config check` reads them."""
-    section = (ROOT / "README.md").read_text("utf-8").partition("## A first policy\n")[2].partition("\n## ")[0]
-    (text,) = re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    text = of("README.md", "## A first policy\n")
     assert len(text.splitlines()) == 12
     (tmp_path / "nodeseal.yaml").write_text(text)
     (tmp_path / "shop.pub").write_bytes(public_pem())
@@ -51,6 +57,14 @@ def test_what_the_key_signed_passes_and_nothing_else_does(policy: Config) -> Non
     codes = [answer(policy, registry, name).code.value for registry in (signed, older, strange, Cosigned())]
     assert codes == ["NS-0001", "NS-0001", "NS-2103", "NS-2001"]
     assert answer(policy, Cosigned(), name).exit == 10
+
+
+def test_what_becomes_of_a_policy_controllers_policy_can_be_used_as_it_stands(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "nodeseal.yaml").write_text(of("docs/policy-controller.md", "# Coming from policy-controller\n"))
+    (tmp_path / "shop.pub").write_bytes(public_pem())
+    (tmp_path / "trusted_root.json").write_text(json.dumps(sigstore.instance().trusted_root()))
+    found = config.read(str(tmp_path), str(tmp_path))
+    assert (found.problems, found.config is None) == ((), False)
 
 
 def test_other_images_are_only_noted(policy: Config) -> None:

@@ -112,6 +112,13 @@ def test_short_names_of_people_are_completed_as_docker_does(text: str, full: str
     assert str(Reference.parse_short(text)) == full
 
 
+@pytest.mark.parametrize("text", ["", " ", "https://r.example/a:1", "docker://busybox", DIGEST, DIGEST[7:]])
+def test_what_names_no_repository_of_anybodys_is_not_taken_for_one_of_docker_hubs(text: str) -> None:
+    with pytest.raises(UsageError, match="expected REPOSITORY.:TAG. or REPOSITORY@DIGEST") as told:
+        Reference.parse_short(text)
+    assert told.value.hint.startswith("no scheme in front")
+
+
 @pytest.mark.parametrize(
     ("text", "scope"),
     [

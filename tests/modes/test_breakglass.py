@@ -134,6 +134,7 @@ def test_what_is_no_pattern_is_a_usage_error(glass: Glass, pattern: str) -> None
         ("r.example:5000", "r.example:5000/**"),
         ("r.example/", "r.example/**"),
         ("busybox:1.36", "docker.io/library/busybox"),
+        ("postgres:16", "docker.io/library/postgres"),
         ("team/*", "docker.io/team/*"),
     ],
 )

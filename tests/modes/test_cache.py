@@ -1,17 +1,19 @@
 """`nodeseal cache`: what is remembered, counted, listed and forgotten."""
 
+import errno
 import json
 import os
 import pathlib
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import NoReturn
 
 import pytest
 
 from agent import cli
 from agent.adapters import answers, revocation_cache, verdicts
 from agent.adapters.inline import run
-from agent.adapters.verdicts import VerdictFolder
+from agent.adapters.verdicts import VerdictCatalogue, VerdictFolder
 from agent.errors import Cause, Code
 from agent.model.verdict import Decision, Known, Memory, Remembered, Verdict
 
@@ -166,3 +168,16 @@ def test_a_folder_that_is_none_is_told(cache: Cache, root: pathlib.Path, words: 
     code, _, err = cache(*words)
     assert code == 5
     assert "next step: run as the user that owns the folder" in err
+
+
+def test_folder_that_may_not_be_read_is_named_itself(
+    cache: Cache, root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = f"{root}/var/cache/nodeseal/verdicts"
+
+    def fail(_: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    monkeypatch.setattr(VerdictCatalogue, "entries", fail)
+    code, _, err = cache("list")
+    assert (code, err.startswith(f"nodeseal: {folder}: got Permission denied; expected to read")) == (5, True)

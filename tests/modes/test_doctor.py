@@ -283,6 +283,11 @@ def test_host_that_cannot_be_read_is_exit_5(host: Host, capsys: pytest.CaptureFi
     assert host.run("--host", "/nowhere")[0] == 5
 
 
+@pytest.mark.parametrize("path", ["/etc/containerd/absent.toml", "absent.toml"])
+def test_configuration_that_somebody_names_and_is_not_there_is_no_all_clear(host: Host, path: str) -> None:
+    assert host.run("--containerd-config", path) == (5, "")
+
+
 @pytest.mark.parametrize("value", VALUES)
 def test_values_that_only_toml_has_are_told_in_json_too(host: Host, value: str) -> None:
     host.configure(f"version = 3\n{VERIFIER}max_verifiers = {value}\n")

@@ -54,6 +54,12 @@ def run(host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     return command
 
 
+NEXT = (
+    "next step: put a configuration in force: /opt/nodeseal/current/nodeseal config apply DIR; until then every image "
+    "passes unverified"
+)
+
+
 def test_each_step_is_told_and_the_last_line_says_what_came_of_it(host: Host, run: Run) -> None:
     code, out, err = run("install", "--bin-dir", "/srv/verifiers")
     assert (code, err) == (0, "")
@@ -63,6 +69,7 @@ def test_each_step_is_told_and_the_last_line_says_what_came_of_it(host: Host, ru
     assert lines[-1] == "installed; pulls are verified"
     assert run("install", "--bin-dir", "/srv/verifiers")[1].splitlines() == [
         "proof: enforcing: asked 00-nodeseal",
+        NEXT,
         "installed; pulls are verified",
     ]
     code, out, err = run("uninstall")
@@ -377,6 +384,27 @@ def test_program_must_be_one_and_safe(host: Host, run: Run, monkeypatch: pytest.
     with pytest.raises(SystemExit) as ended:
         cli.main(["nodeseal", "install", "--host", "relative"])
     assert ended.value.code == 2
+
+
+def test_what_comes_after_the_first_installation_is_told_until_a_configuration_is_in_force(
+    host: Host, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert NEXT in run("install")[1].splitlines()
+    monkeypatch.setenv("NODESEAL_IMAGE", "registry.example.com/nodeseal:1")
+    assert "next step: put a configuration in force: label a ConfigMap" in run("install")[1]
+    document = json.loads(host.read("/etc/nodeseal/bootstrap.json"))
+    host.write("etc/nodeseal/bootstrap.json", json.dumps({**document, "untilFirstSnapshot": "Enforce"}))
+    assert "until then every image is refused\n" in run("install")[1]
+    SnapshotStore(str(host.root)).publish(EMPTY)
+    assert "next step" not in run("install")[1]
+
+
+def test_configuration_of_containerd_that_is_not_there_is_refused(host: Host, run: Run) -> None:
+    before = host.tree()
+    code, _, err = run("install", "--containerd-config", "/etc/containerd/absent.toml")
+    assert (code, host.tree()) == (5, before)
+    assert "--containerd-config: got /etc/containerd/absent.toml, and nothing there" in err
+    assert "next step: leave the option out" in err
 
 
 @pytest.mark.parametrize(

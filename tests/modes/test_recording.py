@@ -171,8 +171,11 @@ def test_uninstalling_leaves_nothing_of_what_was_found(host: Host) -> None:
     assert host.tree() == before
 
 
+CORPORATE = "-----BEGIN CERTIFICATE-----\nthe company's CAs\n"
+
+
 def test_options_stay_for_later_installations(host: Host, run: Run, tmp_path: pathlib.Path) -> None:  # noqa: F811
-    host.write("etc/corp.pem", "the company's CAs")
+    host.write("etc/corp.pem", CORPORATE)
     variables = tmp_path / "proxy.env"
     variables.write_text(f"HTTPS_PROXY={PROXY}\nPATH=/bin\n")
     words = ("--ca-bundle", "/etc/corp.pem", "--proxy-file", str(variables), "--deadline", "5")
@@ -181,7 +184,7 @@ def test_options_stay_for_later_installations(host: Host, run: Run, tmp_path: pa
     run("install")
     wanted = {"caBundleFrom": "/etc/corp.pem", "deadline": "5s", "proxy": {"HTTPS_PROXY": PROXY}}
     assert document(host)["host"] == wanted
-    assert host.read(recording.BUNDLE) == "the company's CAs"
+    assert host.read(recording.BUNDLE) == CORPORATE
     assert facts(host).deadline == 5.0
     run("install", "--proxy-file", "/dev/null")
     assert facts(host).proxy == {}
@@ -200,6 +203,16 @@ def test_options_that_can_not_be_recorded_are_refused(host: Host, run: Run, word
     code, _, err = run("install", *words)
     assert code == 2
     assert said in err
+
+
+@pytest.mark.parametrize("text", [None, "", "a key, perhaps", CORPORATE + "x" * hostfacts.MAX_BUNDLE])
+def test_bundle_that_no_registry_could_be_told_by_is_refused(host: Host, run: Run, text: str | None) -> None:  # noqa: F811
+    if text is not None:
+        host.write("etc/corp.pem", text)
+    before = host.tree()
+    code, _, err = run("install", "--ca-bundle", "/etc/corp.pem")
+    assert (code, host.tree()) == (5, before)
+    assert "--ca-bundle: got /etc/corp.pem, which can't be read or has no certificate as PEM" in err
 
 
 @pytest.mark.parametrize("edited", [False, True])

@@ -49,6 +49,26 @@ def status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     return run
 
 
+def test_somebody_who_may_not_look_is_told_that_and_nothing_that_is_not_so(
+    status: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    SnapshotStore(str(tmp_path)).publish(CONFIG)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != f"{tmp_path}/var/lib/nodeseal" and may(path, mode))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["nodeseal", "status", "--root", str(tmp_path)])
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out) == (Exit.HOST, "")
+    assert told.err.endswith("nodeseal: next step: run as root\n")
+
+
+def test_bootstrap_document_that_can_not_be_believed_is_why_the_floor_is_strict(status: Any, tmp_path: Path) -> None:
+    assert json.loads(status("--format", "json"))["floor"]["trouble"] is None
+    write_bootstrap(tmp_path, froor={})
+    assert "break-glass 0s at most\n  bootstrap document: got an unknown key froor; expected the form" in status()
+    assert "an unknown key froor" in json.loads(status("--format", "json"))["floor"]["trouble"]
+
+
 def test_a_node_with_nothing_on_it_says_so(status: Any) -> None:
     text = status()
     assert "configurationMissing" in text

@@ -1,14 +1,18 @@
 """`nodeseal verify`: the question by hand, what is resolved, what is shown, how it ends."""
 
+import errno
 import json
+import os
 import pathlib
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, NoReturn
 
 import pytest
 
 from agent import cli
+from agent.adapters import trustedcas
 from agent.adapters.snapshots import SnapshotStore
 from agent.model.descriptor import Descriptor
+from agent.modes import asking
 from agent.modes.config import load_for_person
 from agent.rules.ruleset import Denied
 from tests.commands import Said
@@ -130,6 +134,33 @@ def test_without_a_configuration_it_cannot_tell_and_says_how_to_get_one(tmp_path
     assert told.err == ""
     assert "cannot tell NS-3006 rule=-: configurationMissing" in told.out
     assert "next step: publish a configuration: nodeseal config apply DIR" in told.out
+
+
+def test_what_stands_in_the_way_is_told_whole_and_with_its_own_next_step(
+    setting: Setting, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = tuple(f"/{'very-' * 12}long/{number}.pem" for number in range(6))
+
+    async def unresolved(*_: object) -> NoReturn:
+        trustedcas.find(search=searched)
+        raise AssertionError
+
+    monkeypatch.setattr(asking, "_resolve_and_judge", unresolved)
+    told = verify("--config", setting.config, "registry.example.com/a:1")
+    assert told.code == 11
+    assert f"got none at {', '.join(searched)}; expected a bundle in PEM\n" in told.out
+    assert "next step: install the ca-certificates package of this host, or name a bundle" in told.out
+
+
+def test_snapshot_that_only_root_may_read_says_so(
+    tmp_path: pathlib.Path, verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> object:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{tmp_path}/var/lib/nodeseal")
+
+    monkeypatch.setattr(SnapshotStore, "_load", refused)
+    told = verify("--root", tmp_path, "registry.example.com/a:1")
+    assert (told.code, told.out.splitlines()[-1]) == (11, "next step: run as root")
 
 
 def test_configuration_that_cannot_be_used_is_told_problem_by_problem(setting: Setting, verify: Verify) -> None:
