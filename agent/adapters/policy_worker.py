@@ -100,8 +100,8 @@ class Trials:
         begun = time.monotonic()
         try:
             seconds = min(DOCUMENT_SECONDS, self._left_for_documents)
-            job = _Job("looking through the document", seconds, LABOUR_MEMORY, MAX_ANSWER)
-            return _done(job, lambda: _YES + work())[1:]
+            job = Job("looking through the document", seconds, LABOUR_MEMORY, MAX_ANSWER)
+            return copied(job, partial(marked, work))[1:]
         except PolicyFault as fault:
             raise LimitExceeded(fault.message) from None
         finally:
