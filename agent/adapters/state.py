@@ -18,7 +18,7 @@ NOTHING = hostfiles.Kind.NOTHING
 
 OWN = {
     "/etc/nodeseal": ("break-glass.json",),
-    "/run/nodeseal": ("agent.lock", "agent.sock", "install.json", "reconcile.json", "secrets"),
+    "/run/nodeseal": ("agent.lock", "agent.sock", "bypass.json", "install.json", "reconcile.json", "secrets"),
     "/var/cache/nodeseal": (
         "answers", "content", "doubts", "flights", "listings", "misses", "misses.1", "revocation", "throttled",
         "verdicts",

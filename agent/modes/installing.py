@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from agent.adapters import programs, state
+from agent.adapters import bypass, programs, state
 from agent.adapters.containerd import Told
 from agent.adapters.journal import Journal
 from agent.adapters.state import Tried
@@ -127,6 +127,7 @@ class Installer:
         self._plan: Plan | None = None
         self._tried = Tried()
         self._pending = ""
+        self._left: tuple[str, ...] = ()
         self.held = ""
         """Why containerd's configuration is not written now, though it has to be; empty if nothing keeps it."""
         self._switched_from: str | None = None
@@ -387,6 +388,7 @@ class Installer:
         left = still_set(told, plan)
         self._proof = found = self._world.prove(Known(left, installed=True))
         self._tell(f"proof: {found.state.value}: {found.message}")
+        self._left = left
         if found.is_enforcing:
             return
         excused = found.state is State.BYPASSED and (
@@ -443,6 +445,8 @@ class Installer:
 
     def _ended(self, plan: Plan, todo: tuple[steps.Step, ...]) -> Outcome:
         journal = self._journal
+        if self._proof is not None:
+            bypass.note(journal.host, self._left)
         if any(isinstance(step, steps.Place | steps.Switch | steps.Change | Write) for step in todo):
             self._remove_old()
             for entry in recording.unused(journal):

@@ -8,7 +8,7 @@ import os
 
 import anyio
 
-from agent.adapters import containerd
+from agent.adapters import bypass, containerd
 from agent.adapters.containerd import Asked
 from agent.adapters.cri import Cri
 from agent.adapters.unary import RpcError
@@ -24,11 +24,18 @@ def look(root: str, cri_socket: str = "") -> Looked:
     """Look at the host under `root`; `cri_socket` is empty for the first of the known ones that is there.
 
     A socket elsewhere is of this very host.  Runs containerd's program, where it is, for its version and configuration.
+    Where none of it is seen, what an installation has left stands for it.
     """
     socket = cri_socket or proving.cri_socket(root)
     below = os.path.relpath(os.path.abspath(socket), os.path.abspath(root))
     host, path = ("/", os.path.abspath(socket)) if below.startswith("..") else (root, f"/{below}")
-    asked = Asked(host, socket=path)
+    looked = _seen(root, socket, Asked(host, socket=path))
+    left = bypass.read(root) if looked.known.triggers is None else ()
+    return looked._replace(known=looked.known._replace(triggers=left)) if left else looked
+
+
+def _seen(root: str, socket: str, asked: Asked) -> Looked:
+    """What is seen of the host."""
     try:
         told = containerd.facts(asked)
         if told.facts.version is None:
@@ -36,8 +43,8 @@ def look(root: str, cri_socket: str = "") -> Looked:
         node = planning.node(told.facts)
     except (NodesealError, OSError):
         return unread(root)
-    files = tuple(os.path.join(host, each.lstrip("/")) for each in watched(node))
-    return Looked(known(node, whole=False), files, host, _entry(node))
+    files = tuple(os.path.join(asked.host, each.lstrip("/")) for each in watched(node))
+    return Looked(known(node, whole=False), files, asked.host, _entry(node))
 
 
 def _entry(node: Node) -> str:

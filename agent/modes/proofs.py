@@ -181,8 +181,10 @@ class Proofs:
             self._note(self._explained(self.proved.proof), self.proved.last)
 
     def _explained(self, found: Proof) -> Proof:
-        is_known = found.is_enforcing or found.reason in _OURS_IS_THERE
-        return found if is_known or self._elsewhere is None else self._elsewhere
+        if self._elsewhere is None or found.is_enforcing or found.reason in _OURS_IS_THERE:
+            return found
+        has_answered = found.reason is not Reason.SILENT  # then it has said itself what it is
+        return found if has_answered and self._elsewhere.reason is Reason.NOT_CONTAINERD else self._elsewhere
 
     def _note(self, found: Proof, at: float) -> None:
         before, self.proved = self.proved, self.proved.then(found, at)

@@ -15,12 +15,12 @@ def elsewhere(runtime: str, system: str) -> Proof | None:
     """Why nothing can be installed on a node, None if something can.
 
     `runtime` and `system` are `containerRuntimeVersion` and `osImage` of the node's `nodeInfo`, both empty if unknown.
+    Which version of containerd runs, its socket says: that may be another one by now.
     https://kubernetes.io/docs/reference/generated/kubernetes-api/v1.33/#nodesysteminfo-v1-core
     """
-    name, _, version = runtime.partition("://")
-    refused = proof.unsupported(name, version) if name else None
-    if refused is not None:
-        return refused
+    name = runtime.partition("://")[0]
+    if name not in ("", "containerd"):
+        return proof.unsupported(name, "")
     for known, _tells in DISTRIBUTIONS:
         if known.hands_off and known.name in _SYSTEMS and system.startswith(_SYSTEMS[known.name]):
             return proof.unsupported_distribution(f"{known.title}: {known.instead}")

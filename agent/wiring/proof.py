@@ -228,7 +228,8 @@ def _bypassed(known: Known) -> Proof:
     if known.triggers:
         text = (
             f"the CRI pulls without asking verifiers, because of {_said(', '.join(known.triggers))} in "
-            "plugins.'io.containerd.cri.v1.images'"
+            "plugins.'io.containerd.cri.v1.images'; nodeseal doctor says what else changes without, and install "
+            "--changes pull-path sets back what a later file can"
         )
         return Proof(State.BYPASSED, Reason.LOCAL_PULL, text)
     if known.installed is False:

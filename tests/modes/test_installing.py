@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agent.adapters import bypass
 from agent.adapters.containerd import Told
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.manifests import ManifestStore
@@ -360,7 +361,9 @@ def test_pulls_that_go_past_by_a_setting_that_may_not_be_changed_are_told(host: 
     assert outcome.installed
     assert "discard_unpacked_layers" in outcome.advice[0]
     assert "pull-path" in outcome.advice[0]
+    assert bypass.read(str(host.root)) == ("discard_unpacked_layers",), "for a daemon that does not see it"
     outcome = host.install(changes=Changes.PULL_PATH)
+    assert bypass.read(str(host.root)) == ()
     assert outcome.proof is not None
     assert outcome.proof.is_enforcing
 

@@ -4,7 +4,8 @@ import pathlib
 
 import pytest
 
-from agent.adapters import containerd
+from agent.adapters import bypass, containerd
+from agent.adapters.hostfiles import HostFiles
 from agent.modes import proving
 from agent.modes.looking import look
 from agent.modes.proofs import Looked, unread
@@ -70,6 +71,30 @@ def test_what_a_pod_does_not_see_is_not_known(tmp_path: pathlib.Path, monkeypatc
         assert look(str(tmp_path)).files == below(tmp_path, "/etc/containerd/config.toml", BIN_DIR)
         (tmp_path / "etc/containerd/config.toml").mkdir(parents=True)
         assert look(str(tmp_path)) == unread(str(tmp_path)), "what can't be read is no error"
+
+
+def test_what_an_installation_left_stands_for_what_a_pod_does_not_see(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containerd, "_process", lambda *_: None)
+    where = tmp_path / "run/containerd/containerd.sock"
+    where.parent.mkdir(parents=True)
+    host = HostFiles(str(tmp_path))
+    bypass.note(host, (TRIGGER, "registry.mirrors"))
+    assert (tmp_path / bypass.PATH[1:]).stat().st_mode & 0o777 == 0o600
+    assert look(str(tmp_path)).known == Known((TRIGGER, "registry.mirrors")), "whatever else is unknown"
+    with CriSimulator(where):
+        assert look(str(tmp_path)).known == Known((TRIGGER, "registry.mirrors"))
+        write(tmp_path, "etc/containerd/config.toml", f"version = 3\n{IN_V3['image_pull_with_sync_fs']}")
+        assert look(str(tmp_path)).known.triggers == ("image_pull_with_sync_fs",), "what is seen counts"
+    bypass.note(host, ())
+    assert not (tmp_path / bypass.PATH[1:]).exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"left": 1}', '{"left": ["x", 1, null]}', "[" * 5000])
+def test_damaged_note_explains_nothing(tmp_path: pathlib.Path, content: str) -> None:
+    write(tmp_path, bypass.PATH[1:], content)
+    assert bypass.read(str(tmp_path)) == ()
 
 
 def test_configuration_is_where_the_distribution_has_it(

@@ -21,7 +21,7 @@ GOOD = Proof(State.ENFORCING, Reason.ENFORCING, "good")
 BAD = Proof(State.BYPASSED, Reason.LOCAL_PULL, "bad")
 SILENT = Proof(State.UNKNOWN, Reason.SILENT, "silent")
 BROKEN = Proof(State.UNKNOWN, Reason.BROKEN, "broken")
-UNSUPPORTED = ("RuntimeNotContainerd", "ContainerdTooOld", "DistributionUnsupported")
+UNSUPPORTED = ("RuntimeNotContainerd", "DistributionUnsupported")
 KEY = "nodeseal.dev/agent-not-ready"
 OURS, OTHER = {"key": KEY, "effect": "NoSchedule"}, {"key": "other", "effect": "NoSchedule"}
 
@@ -147,7 +147,8 @@ def test_condition_says_too_who_undoes_the_wiring(server: KubeSimulator) -> None
     ("info", "proof", "expected", "says"),
     [
         (("cri-o://1.33.0", "Fedora"), SILENT, ("False", "RuntimeNotContainerd"), "ClusterImagePolicy"),
-        (("containerd://1.7.30", "Ubuntu"), SILENT, ("False", "ContainerdTooOld"), "from 2.1 on"),
+        (("cri-o://1.33.0", "Fedora"), BAD, ("False", "LocalPullFallback"), "bad"),
+        (("containerd://1.7.30", "Ubuntu"), SILENT, ("Unknown", "RuntimeSilent"), "silent"),
         (("containerd://2.1.4", "Talos (v1.13.0)"), BAD, ("False", "DistributionUnsupported"), "--print talos"),
         (("containerd://2.1.4", "Talos (v1.13.0)"), BROKEN, ("Unknown", "VerifierFailed"), "broken"),
         (("containerd://2.1.4", "Talos (v1.13.0)"), GOOD, ("True", "Enforcing"), "good"),
