@@ -20,7 +20,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from agent.adapters import jobform, policy_worker
-from agent.adapters.policy_worker import Job, believed, worked
+from agent.adapters.policy_worker import Job, believed, go_first, worked
 from agent.errors import PolicyFault
 from agent.rego.builtins import FAMILIES
 
@@ -37,6 +37,8 @@ _LOADED = (
 
 _GONE = 2.0
 """Seconds after its end of time in which a worker is gone: it ends itself."""
+
+_BEFORE_THE_DAEMON = 500
 
 _LENGTH = struct.Struct(">Q")
 _CHUNK = 64 * 1024
@@ -135,6 +137,7 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # it ends when the daemon does
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets workers by itself
+        go_first(_BEFORE_THE_DAEMON)  # and each copy, until it says more for itself
         for name in _LOADED:
             import_module(name)
         gc.collect()

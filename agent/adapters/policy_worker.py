@@ -227,7 +227,7 @@ def worked(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
     try:
         import resource  # a pull without a program has no use for it
 
-        _go_first()
+        go_first(1000)
         gc.freeze()  # what was there before is not looked through: that would copy all of it
         _keep_only(descriptor)
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
@@ -249,12 +249,15 @@ def worked(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
         return _FAULT + f"unexpected {type(error).__name__} in {job.what}".encode()
 
 
-def _go_first() -> None:
-    """Be what the kernel ends if memory runs short, rather than the process that is waited for.  Best effort."""
+def go_first(points: int) -> None:
+    """Be what the kernel ends if memory runs short, rather than the process that is waited for.  Best effort.
+
+    `points` are thousandths of all memory, by which one seems larger than one is (proc(5), `oom_score_adj`).
+    """
     try:
         descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(descriptor, b"1000")
+            os.write(descriptor, b"%d" % points)
         finally:
             os.close(descriptor)
     except OSError:

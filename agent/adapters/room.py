@@ -33,7 +33,7 @@ FREE_TOLD = 32 * 1024
 """The same of what its evidence told."""
 
 
-FOR_BODIES = 1.0
+FOR_BODIES = 0.5
 """Seconds for which a verification waits in all for room for bodies whose size nobody knew."""
 
 

@@ -47,20 +47,25 @@ def warm(node: Node, program: Program, before: Sequence[str] = (), words: Sequen
 
 
 def ask(path: Path, call: Call) -> int:
-    """Ask a daemon what containerd's child would ask, and wait for its answer (docs/ipc.md); the exit code in it."""
+    """Ask a daemon what containerd's child would ask, and wait for its answer; the exit code in it."""
+    return int(said(path, call).split()[1])
+
+
+def said(path: Path, call: Call) -> str:
+    """All that a daemon answers: its head, and the lines (docs/ipc.md)."""
     words = b"\0".join([str(len(call["argv"])).encode(), *map(os.fsencode, call["argv"][1:]), call["stdin"].encode()])
     with socket.socket(socket.AF_UNIX) as asking:
         asking.settimeout(_PATIENCE)
         asking.connect(str(path))
         asking.sendall(ipc.question(ipc.Question(ipc.PULL, __version__, _PATIENCE, b"", words)))
-        said = b""
+        heard = b""
         while chunk := asking.recv(65536):
-            said += chunk
-    while said.startswith((ipc.WORKING, ipc.BUSY)):
-        said = said.partition(b"\n")[2]
-    if not said.startswith(b"answer "):
-        raise AssertionError(f"the daemon said {said[:200]!r}")
-    return int(said.split()[1])
+            heard += chunk
+    while heard.startswith((ipc.WORKING, ipc.BUSY)):
+        heard = heard.partition(b"\n")[2]
+    if not heard.startswith(b"answer "):
+        raise AssertionError(f"the daemon said {heard[:200]!r}")
+    return heard.decode()
 
 
 def answers(path: Path) -> bool:
