@@ -124,4 +124,5 @@ class AttestationFormat:
             checks=found.checks,
             extensions=found.said,
             valid_until=found.valid_until,
+            signers=found.names,
         )
