@@ -14,6 +14,7 @@ from agent.formats.cosign import MAX_BUNDLE_SIZE
 from agent.judgement import Judgement
 from agent.model.answer import Answer, Ground
 from agent.model.descriptor import Descriptor
+from agent.model.digest import Digest
 from agent.model.manifest import EMPTY_CONFIG
 from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
@@ -126,6 +127,61 @@ def test_what_a_verifier_does_not_look_for_is_neither_counted_nor_called_bad() -
     answer = Answer(Exit.ALLOW, found.code, "shop", found.message, 7, Ground.VERIFIED)
     shown = rendering.as_text("x", Judgement(answer, found), "f" * 64, (), explain=False)
     assert (shown.count("\n  other    "), shown.count("\n  ok       "), shown.count("FAILED")) == (2, 2, 0)
+
+
+def by_two(said: int = 2) -> tuple[Any, PolicySettings]:
+    """A verifier that wants two different ones of three keys to have attested, and the policy of its rule."""
+    pems = {f"{number}.pub": public_pem(number=number) for number in range(3)}
+    options = {"keys": list(pems), "predicateType": PROVENANCE, "threshold": said}
+    parsed = AttestationFormat.parse(options, KeyDocuments(pems), "v")
+    assert not parsed.problems
+    settings = VerifierSettings("provenance", "attestation", AttestationFormat.artifact_types, parsed.settings)
+    signers = {"signers": {"provenance": said}} if said > 1 else {}
+    return (settings, dict(parsed.certificates)), PolicySettings(
+        "nodeseal", {"threshold": 1, "of": ["provenance"], **signers}
+    )
+
+
+@pytest.mark.parametrize(
+    ("arrange", "signers"),
+    [
+        (lambda r: [r.refer(bundle(attestation(SUBJECT), number=each)) for each in (0, 2)], 2),
+        (lambda r: tag(r, *(envelope(attestation(SUBJECT), ("P-256", each)) for each in (0, 9, 1))), 2),
+        (lambda r: tag(r, envelope(attestation(SUBJECT), ("P-256", 0), ("P-256", 9), ("P-256", 2))), 2),
+        (lambda r: [tag(r, envelope(attestation(SUBJECT))), r.refer(bundle(attestation(SUBJECT), number=1))], 2),
+        (lambda r: tag(r, *[envelope(attestation(SUBJECT), ("P-256", 0), ("P-256", 0))] * 2), 1),
+        (lambda r: [tag(r, envelope(attestation(SUBJECT))), r.refer(bundle(attestation(SUBJECT)))], 1),
+        (lambda r: tag(r, envelope(attestation(SUBJECT), ("P-256", 0), ("P-256", 9))), 1),
+        (lambda r: [tag(r, envelope(attestation(SUBJECT))), r.refer(bundle(statement(SUBJECT), number=1))], 1),
+        (lambda r: [tag(r, envelope(attestation(SUBJECT))), r.refer(bundle(attestation(OTHER), number=1))], 1),
+    ],
+)
+def test_different_signers_of_attestations_are_counted_wherever_they_lie(
+    arrange: Callable[[Cosigned], object], signers: int
+) -> None:
+    registry = Cosigned()
+    arrange(registry)
+    verifier, policy = by_two()
+    found = of(registry, verifier, policy=policy)
+    if signers == 2:
+        assert short(found) == ALLOWED
+        return
+    assert found.decision is Decision.DENY
+    if found.code is Code.POLICY_NOT_SATISFIED:  # nothing else is wrong
+        assert found.message.endswith("provenance found 1 of 2 different signers")
+    one, usual = by_two(1)
+    assert short(of(registry, one, policy=usual)) == ALLOWED
+
+
+def test_signer_of_an_attestation_that_nobody_answers_for_may_be_the_one_that_is_missing() -> None:
+    registry, (verifier, policy) = Cosigned(), by_two()
+    gone = envelope(attestation(SUBJECT, predicate=1), ("P-256", 1))
+    tag(registry, envelope(attestation(SUBJECT)), gone)
+    assert short(of(registry, verifier, policy=policy)) == ALLOWED
+    registry.broken[str(Digest.of(gone.content))] = Unavailable("no answer", cause=Cause.REGISTRY_UNAVAILABLE)
+    assert of(registry, verifier, policy=policy).decision is Decision.CANNOT_TELL
+    one, usual = by_two(1)
+    assert short(of(registry, one, policy=usual)) == ALLOWED
 
 
 def test_denial_tells_of_the_verifier_that_is_not_content() -> None:

@@ -125,4 +125,5 @@ class AttestationFormat:
             checks=found.checks,
             extensions=found.said,
             valid_until=found.valid_until,
+            signers=found.names,
         )

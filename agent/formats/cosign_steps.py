@@ -115,10 +115,11 @@ def verify(
             return _passed_together(_by_signer(good))
     if not good:
         return _together(found)
-    if attestation is not None:
-        return _attested(attestation.predicate_type, good)
-    unknown = any(each.status is Status.INCONCLUSIVE for each in found)  # it may be a signer's that is lacking
-    return _together(found) if unknown else _passed_together(_by_signer(good))
+    signers = _by_signer(good)
+    unknown = any(each.status is Status.INCONCLUSIVE for each in found)
+    if unknown and len(signers) < policy.threshold:  # it may be a signer's that is lacking
+        return _together(found)
+    return _passed_together(signers) if attestation is None else _attested(attestation.predicate_type, good)
 
 
 def _by_signer(good: Sequence[Appraisal]) -> list[Appraisal]:
@@ -167,7 +168,10 @@ def _all(wanted: _Wanted, evidence: Evidence) -> Iterator[Appraisal | Paused]:
 
 
 def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object) -> Iterator[Appraisal | Paused]:
-    """The signatures of one blob, one after the other, until one is good; with a pause between two."""
+    """The signatures of one blob, one after the other, until one is good; with a pause between two.
+
+    Where several signers are wanted, all of them.
+    """
     if isinstance(blob.failure, Unavailable):
         yield Appraisal(Status.INCONCLUSIVE, blob.failure.message, cause=blob.failure.cause)
         return
@@ -181,7 +185,7 @@ def _judged(wanted: _Wanted, artifact_type: str, blob: Blob, annotations: object
             yield Paused()
         appraisal = _checked(wanted, signature)
         yield appraisal
-        if appraisal.status is Status.PASSED:
+        if appraisal.status is Status.PASSED and wanted.policy.threshold == 1:
             return
 
 
@@ -241,7 +245,8 @@ def _attested(predicate_type: str, good: Sequence[Appraisal]) -> Appraisal:
             told.append({**each.said, "predicateLeftOut": f"a statement of {said.size} bytes, with room for {left}"})
     ends = [each.valid_until for each in good if each.valid_until is not None]
     told_together = {**good[0].said, "predicateType": predicate_type, "attestations": told}
-    return good[0]._replace(said=told_together, valid_until=min(ends, default=None), attested=None)
+    names = tuple(sorted({name for each in good for name in each.names}))
+    return good[0]._replace(said=told_together, valid_until=min(ends, default=None), attested=None, names=names)
 
 
 def _read(
