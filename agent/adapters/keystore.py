@@ -23,6 +23,10 @@ from agent.rules.breakglass import Moment
 MAX_KEPT = 512
 """Most sources that are kept, those in use and those of before."""
 
+MAX_MIRRORS_SIZE = 64 * 1024 * 1024
+"""Most bytes of what was seen of mirrors that nobody follows any more."""
+
+_BLOCK = 4096
 _MAX_SIZE = 1024 * 1024
 _LOCK_WAIT = 10.0
 
@@ -66,6 +70,21 @@ class KeyStore:
                     files.remove_tree(os.path.join(self._root, MIRRORS, source))
             self._node.note_fetched(fetched)
 
+    def forget_mirrors_but(self, used: Collection[str]) -> None:
+        """Forget what was seen of mirrors that nobody follows, what was written longest ago first, if it is much.
+
+        Whoever writes a configuration may name another one each time, none of which need ever give a trusted root.
+        Never raises: what can't be removed is removed the next time.
+        """
+        folder, left = os.path.join(self._root, MIRRORS), MAX_MIRRORS_SIZE
+        with suppress(OSError):
+            unused = [name for name in os.listdir(folder) if name not in used]
+            seen = sorted(((*_seen(f"{folder}/{name}"), name) for name in unused), reverse=True)
+            for _, size, name in seen:
+                left -= size
+                if left < 0:
+                    files.remove_tree(f"{folder}/{name}")
+
     @contextmanager
     def _changing(self) -> Iterator[None]:
         try:
@@ -75,3 +94,14 @@ class KeyStore:
         except OSError as error:
             said = error.strerror or error
             raise HostError(f"{self._state}/keys: got {said}; expected to keep keys there") from error
+
+
+def _seen(folder: str) -> tuple[float, int]:
+    """When something was last written in a mirror's folder, and how many bytes it takes; a file takes a block."""
+    last, size = 0.0, 0
+    for path, _, names in os.walk(folder):
+        for each in (path, *(f"{path}/{name}" for name in names)):
+            with suppress(FileNotFoundError):
+                found = os.lstat(each)
+                last, size = max(last, found.st_mtime), size + max(found.st_size, _BLOCK)
+    return last, size

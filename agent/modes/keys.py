@@ -193,6 +193,7 @@ class Keys:
         if changed:
             self.forget()
         if chosen:
+            self._store.forget_mirrors_but(self._sources)
             self._note()
         return changed
 

@@ -346,6 +346,28 @@ def test_what_is_followed_no_more_is_noted_no_more_and_its_mirror_forgotten(
     assert NodeState(str(root)).fetched() == {}
 
 
+def test_mirrors_that_never_give_anything_fill_no_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes a configuration may name another one each time; what is followed stays, and what came last."""
+    monkeypatch.setattr("agent.adapters.keystore.MAX_MIRRORS_SIZE", 100_000)
+    mirrors = root / "var/lib/nodeseal/tuf"
+    world = World(root)
+
+    def fetches(source: TrustRootSource, **_: object) -> bytes:
+        kept = mirrors / source.source / "metadata" / "root_history"
+        kept.mkdir(parents=True)
+        (kept / "2.root.json").write_bytes(bytes(40_000))
+        raise Malformed("no target")
+
+    monkeypatch.setattr(world.keys, "_fetch_root", fetches)
+    for i in range(8):
+        world.keys.use([SOURCE._replace(source=f"{i:064}")], local=False)
+        world.now += 3600
+        assert not world.keys.refresh()
+    kept = sorted(int(each.name) for each in mirrors.iterdir())
+    assert kept[-1] == 7
+    assert len(kept) <= 3
+
+
 def test_a_folder_that_is_followed_trusts_a_new_log_and_authority_once_they_were_fetched(
     root: Path, mirror: TufMirror, registry: RegistrySimulator, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
