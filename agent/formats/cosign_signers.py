@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from agent.errors import Code, Malformed
 from agent.formats.cosign_signature import Signature
+from agent.trust import publickeys
 from agent.trust.deniedsigners import Made
 from agent.trust.publickeys import PublicKey
 
@@ -73,8 +74,9 @@ class Keys:
         """The key that made the signature.  A hint only says which is tried first.  Raises `Malformed`."""
         if signature.has_certificate:
             raise NotTrusted("signer not trusted: signed with a certificate; expected one of the keys")
+        digests: publickeys.Digests = {}  # a statement may be large, and the keys many
         for key in sorted(self._keys, key=lambda each: each.hint != signature.hint):
-            if key.made(signature.signature, signature.signed):
+            if key.made(signature.signature, signature.signed, digests):
                 return key
         named = next((key for key in self._keys if key.hint == signature.hint), None)
         if named is not None:

@@ -14,14 +14,15 @@ Ed25519                   its own (RFC 8032)
 ECDSA signatures are DER.  All other keys are refused.  Pure; `cryptography` does the mathematics.
 """
 
+import hashlib
 from base64 import b64encode
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from agent.errors import Malformed, Problem
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate  # images that a key alone has signed need none of it
 
 Key = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+Digests = dict[str, bytes]
+"""Digests of one text by the algorithms' names."""
 
 EXPECTED = "P-256, P-384, P-521, RSA of 2048 to 4096 bits or Ed25519"
 """The keys that count, in words."""
@@ -60,9 +63,9 @@ class PublicKey(NamedTuple):
         """What a bundle calls the key that it was signed with.  It proves nothing."""
         return b64encode(bytes.fromhex(self.fingerprint)).decode("ascii")
 
-    def made(self, signature: bytes, signed: bytes) -> bool:
-        """Whether `signature` is this key's over `signed`."""
-        return holds(self.key, signature, signed)
+    def made(self, signature: bytes, signed: bytes, digests: Digests | None = None) -> bool:
+        """Whether `signature` is this key's over `signed`; see `holds`."""
+        return holds(self.key, signature, signed, digests)
 
 
 def load(der: bytes) -> PublicKey:
@@ -74,7 +77,7 @@ def load(der: bytes) -> PublicKey:
     got = _unfit(key)
     if got or not isinstance(key, Key):
         raise Malformed(f"got {got or type(key).__name__}; expected {EXPECTED}")
-    return PublicKey(key, sha256(encoded(key)).hexdigest())
+    return PublicKey(key, hashlib.sha256(encoded(key)).hexdigest())
 
 
 def encoded(key: Key) -> bytes:
@@ -111,15 +114,19 @@ def read(documents: Iterable[Document], where: str, problems: list[Problem]) -> 
     return found
 
 
-def holds(key: Key, signature: bytes, signed: bytes) -> bool:
-    """Whether `signature` is the key's over `signed`, by an algorithm that counts for such a key."""
+def holds(key: Key, signature: bytes, signed: bytes, digests: Digests | None = None) -> bool:
+    """Whether `signature` is the key's over `signed`, by an algorithm that counts for such a key.
+
+    `digests` are those of `signed` that are known, and gets the others: whoever tries many keys hashes it once.
+    """
     if len(signature) > MAX_SIGNATURE_SIZE:
         return False
+    digests = {} if digests is None else digests
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return any(_holds_under(key, signature, signed, digest) for digest in _DIGESTS[key.curve.name])
+        return any(_holds_under(key, signature, signed, digest, digests) for digest in _DIGESTS[key.curve.name])
     try:
         if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, signed, padding.PKCS1v15(), _SHA256)
+            key.verify(signature, _digest(signed, _SHA256, digests), padding.PKCS1v15(), Prehashed(_SHA256))
         else:
             key.verify(signature, signed)
     except InvalidSignature:
@@ -127,12 +134,20 @@ def holds(key: Key, signature: bytes, signed: bytes) -> bool:
     return True
 
 
-def _holds_under(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes, digest: hashes.HashAlgorithm) -> bool:
+def _holds_under(
+    key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes, algorithm: hashes.HashAlgorithm, digests: Digests
+) -> bool:
     try:
-        key.verify(signature, signed, ec.ECDSA(digest))
+        key.verify(signature, _digest(signed, algorithm, digests), ec.ECDSA(Prehashed(algorithm)))
     except InvalidSignature:
         return False
     return True
+
+
+def _digest(signed: bytes, algorithm: hashes.HashAlgorithm, digests: Digests) -> bytes:
+    if algorithm.name not in digests:
+        digests[algorithm.name] = hashlib.new(algorithm.name, signed).digest()
+    return digests[algorithm.name]
 
 
 def _unfit(key: object) -> str:
