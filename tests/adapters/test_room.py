@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from agent.adapters.budget import MIB, USUAL, divided
 from agent.adapters.room import FREE, FREE_TOLD, WAITING, Account, NoTurn, RoomOfOne, Rooms
 from agent.errors import LimitExceeded, NoRoom, Unavailable
 
+Value = TypeVar("Value")
 LARGE = 40 * MIB
 """Content of which there is room for one."""
 
@@ -20,7 +22,7 @@ def rooms() -> Rooms:
     return Rooms(divided(USUAL))
 
 
-def ran(work: Callable[[], Awaitable[object]]) -> object:
+def ran(work: Callable[[], Awaitable[Value]]) -> Value:
     """What it comes to, in an event loop."""
     return anyio.run(work)
 
@@ -43,7 +45,7 @@ def test_more_than_there_is_is_refused_at_once() -> None:
             await Account(10).take(11, "a", 60)
         return time.monotonic() - begun
 
-    assert ran(work) < 5  # type: ignore[operator]
+    assert ran(work) < 5
 
 
 def test_who_waits_gets_all_or_nothing_in_turn_and_leaves_nothing_behind() -> None:
@@ -115,7 +117,7 @@ def test_waiting_takes_of_an_images_time_and_ends_as_its_contents_limit(left: fl
         assert shared.content.held == 0
         return left - mine[0], time.monotonic() - begun
 
-    waited, passed = ran(work)  # type: ignore[misc]
+    waited, passed = ran(work)
     assert min(left, WAITING) - 0.05 <= waited <= passed
 
 
@@ -139,7 +141,7 @@ def test_what_an_image_waits_for_side_by_side_counts_once_and_has_an_end_for_all
                         group.start_soon(one)
         return 60.0 - mine[0], refused
 
-    waited, refused = ran(work)  # type: ignore[misc]
+    waited, refused = ran(work)
     assert refused == 8
     assert 0.3 < waited < 3
 
