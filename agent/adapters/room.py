@@ -14,6 +14,7 @@ and within it:
 Used in one event loop; only `Allowance` is used by threads as well.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -33,8 +34,10 @@ FREE_TOLD = 32 * 1024
 """The same of what its evidence told."""
 
 
-FOR_BODIES = 0.5
-"""Seconds for which a verification waits in all for room for bodies whose size nobody knew."""
+WAITING = 1.5
+"""Seconds for which a verification waits for room in all, where a pull has its usual 8 s: a policy may still take 3."""
+
+_SHARE = 3 / 16
 
 
 class NoTurn(Exception):
@@ -157,9 +160,12 @@ class Rooms:
         return {"limit": self.budget.limit, **told}
 
     @asynccontextmanager
-    async def of(self, repository: str) -> AsyncIterator["RoomOfOne"]:
-        """One verification's, of an image of this repository; at the end all that it still holds is given back."""
-        room = RoomOfOne(self, repository)
+    async def of(self, repository: str, within: float = math.inf) -> AsyncIterator["RoomOfOne"]:
+        """One verification's, of an image of this repository; at the end all that it still holds is given back.
+
+        It is over `within` so many seconds.
+        """
+        room = RoomOfOne(self, repository, min(WAITING, within * _SHARE))
         try:
             yield room
         finally:
@@ -169,22 +175,22 @@ class Rooms:
 class RoomOfOne:
     """`ports.Room` of one verification."""
 
-    def __init__(self, rooms: Rooms, owner: str) -> None:
-        """It holds nothing."""
+    def __init__(self, rooms: Rooms, owner: str, waiting: float = WAITING) -> None:
+        """It holds nothing, and may wait for so many seconds."""
         self._rooms = rooms
         self.owner = owner
         self._free = FREE
         self._free_told = FREE_TOLD
         self._told = 0
-        self._left_for_bodies = [FOR_BODIES]
+        self._waiting = [waiting]
 
     def coming(self, size: int) -> AbstractAsyncContextManager[None]:
         """See `http_pooled.BodyRoom.coming`."""
-        return self.holding(size, self._left_for_bodies)
+        return self.holding(size, self._waiting)
 
     def reading(self, size: int) -> AbstractAsyncContextManager[None]:
         """See `http_pooled.BodyRoom.reading`."""
-        return self.working(read_in(size), self._left_for_bodies)
+        return self.working(read_in(size), self._waiting)
 
     @asynccontextmanager
     async def holding(self, size: int, left: list[float]) -> AsyncIterator[None]:
@@ -227,13 +233,15 @@ class RoomOfOne:
             account.give(size)
 
     async def _take(self, account: Account, size: int, left: list[float]) -> None:
-        times = self._rooms.times
-        times.begin(left)
+        times, both = self._rooms.times, (left, self._waiting) if left is not self._waiting else (left,)
+        for each in both:
+            times.begin(each)
         try:
-            await account.take(size, self.owner, times.now(left))
+            await account.take(size, self.owner, min(map(times.now, both)))
         except NoTurn:
             raise NoRoom(
                 f"content: got {size} bytes of memory to hold, and no room for them in time; expected less, or fewer"
             ) from None
         finally:
-            times.end(left)
+            for each in both:
+                times.end(each)

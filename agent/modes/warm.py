@@ -194,7 +194,7 @@ class WarmDoor:
     async def resolve(self, reference: Reference, state: State) -> Descriptor:
         """What a name means at its registry.  Raises `Malformed`, `Unavailable`."""
         owner = precedence.terms_for(reference.repository, state.node.standing).owner
-        async with self.rooms.of(str(reference.repository)) as room:
+        async with self.rooms.of(str(reference.repository), _seconds(state)) as room:
             return await self._registry(state, owner, time.monotonic() + _seconds(state), room).resolve(reference)
 
     async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
@@ -205,7 +205,7 @@ class WarmDoor:
         deadline = time.monotonic() + _seconds(state)
         async with (
             self._alone(case.request.identity, deadline - PATIENCE),
-            self.rooms.of(str(case.request.repository)) as room,
+            self.rooms.of(str(case.request.repository), _seconds(state)) as room,
         ):
             registry = self._registry(state, case.terms.owner, deadline, room, lists_since=since)
             verifier = FromStore(
@@ -248,7 +248,7 @@ class WarmDoor:
         try:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
-                async with self.rooms.of(str(case.request.repository)) as room:
+                async with self.rooms.of(str(case.request.repository), _seconds(state)) as room:
                     await self._flown(flight, key, case, state, room)
         except Crowded:
             pass

@@ -33,7 +33,7 @@ OTHER_PLACES = tuple(
 """Where systemd looks for it, too: one there would be somebody else's, and ours would hide it."""
 
 MEMORY = "256M"
-"""Three times what the daemon holds after 10,000 images (docs/performance.md, "The daemon"), as for its pod."""
+"""As for its pod: what the daemon divides among all that images bring (docs/performance.md, "Memory")."""
 
 DESCRIPTORS = 4096
 _TASKS = 256  # 32 writes beside the loop, 40 threads of its own, and processes of policies
