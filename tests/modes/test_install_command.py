@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -40,7 +41,7 @@ def host(tmp_path: pathlib.Path) -> Host:
 def run(host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the commands on it; returns exit code and both outputs."""
 
-    def world(asked: containerd.Asked, *, runs: bool = True) -> object:
+    def world(asked: containerd.Asked, *, runs: bool = True, port: int = 0) -> object:
         host.world.runs = host.world.runs and runs
         assert asked.host == str(host.root)
         return host.world
@@ -133,7 +134,7 @@ def test_node_that_can_not_verify_is_no_error(
 ) -> None:
     for name in ("crio", "talos"):
         other = make_host(tmp_path / name, name)
-        monkeypatch.setattr(hostworld, "HostWorld", lambda asked, other=other, runs=True: other.world)
+        monkeypatch.setattr(hostworld, "HostWorld", lambda asked, other=other, **_: other.world)
         before = other.tree()
         with pytest.MonkeyPatch.context():
             code, out, err = run("install")
@@ -390,7 +391,7 @@ def test_program_must_be_one_and_safe(host: Host, run: Run, monkeypatch: pytest.
         ("--bin-dir", "/\udcff"), ("--bin-dir", "/opt/nodeseal"), ("--bin-dir", "/opt/nodeseal/verifiers/"),
         ("--bin-dir", "/srv/nodeseal/x", "--program-dir", "/srv/nodeseal"),
         ("--node-name", "a b"), ("--node-name", "\x1b"), ("--node-name", "\udcff"), ("--node-name", "n" * 254),
-        ("--ca-bundle", "/\udcff"), ("--ca-bundle", "/a\n"),
+        ("--ca-bundle", "/\udcff"), ("--ca-bundle", "/a\n"), ("--canary-port", "65536"), ("--canary-port", "-1"),
     ],
 )  # fmt: skip
 def test_words_that_can_not_be_meant_are_refused(host: Host, run: Run, words: tuple[str, ...]) -> None:
@@ -439,12 +440,16 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[pathlib.Pat
 
 
 def test_host_that_runs_is_asked_and_restarted(live: tuple[pathlib.Path, CriSimulator, Systemd]) -> None:
-    root, _, manager = live
+    root, runtime, manager = live
     world = HostWorld(containerd.Asked(str(root)), sleep=lambda seconds: None)
     assert world.is_running()
     assert world.can_restart()
     assert world.wait_until_ready(1)
     assert world.prove(NOTHING_KNOWN).is_enforcing
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert HostWorld(containerd.Asked(str(root)), port=port).prove(NOTHING_KNOWN).is_enforcing
+    assert runtime.pulls[-1].startswith(f"127.0.0.1:{port}/nodeseal-canary:")
     world.restart("containerd.service")
     assert ("RestartUnit", ("containerd.service", "replace")) in manager.asked
     with pytest.raises(HostError, match="no name of a unit"):
