@@ -34,12 +34,14 @@ class Served(NamedTuple):
     """What the daemon is to do.
 
     `configuration` is what it keeps in force, empty for nothing; `socket` the container runtime's, empty for a usual
-    one; `start` whether it is to be started: a host that does not run starts it when it boots.
+    one; `start` whether it is to be started: a host that does not run starts it when it boots.  `port` is the canary's,
+    0 for any.
     """
 
     configuration: str = ""
     socket: str = ""
     start: bool = True
+    port: int = 0
 
 
 class Wish(NamedTuple):
@@ -69,7 +71,7 @@ class DaemonUnit:
         self._refuse(served)
         before = plan.unit or plan.placed.distribution.unit
         before = before if _UNIT_NAME.fullmatch(before) else ""
-        content = unit.content(unit.Daemon(program, served.configuration, served.socket, before))
+        content = unit.content(unit.Daemon(program, served.configuration, served.socket, before, port=served.port))
         files = (Write(unit.PATH, content, 0o644, Role.UNIT),) if self._is_otherwise(content) else ()
         target = posixpath.join("..", unit.NAME)
         is_enabled = self._journal.host.stands(unit.WANTED).target == target

@@ -21,7 +21,7 @@ from agent.errors import Exit, HostError, Malformed, UsageError
 from agent.model.answer import printable
 from agent.modes import hostrecord, place, turns
 from agent.modes import node as nodes
-from agent.modes.hostoptions import add_containerd_options
+from agent.modes.hostoptions import add_canary_port, add_containerd_options, canary_port
 from agent.modes.unitlook import told_unit
 from agent.wiring import bindir, findings, planning
 from agent.wiring.bindir import Judged
@@ -85,13 +85,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="store_true",
         help="prove it by a canary, pulled through the CRI: nothing else tells what the running containerd does",
     )
-    parser.add_argument(
-        "--canary-port",
-        metavar="PORT",
-        type=int,
-        default=0,
-        help="where on 127.0.0.1 the canary is pulled from (default: any port that is free)",
-    )
+    add_canary_port(parser)
     parser.add_argument(
         "--fix",
         action="store_true",
@@ -107,10 +101,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:
     """Tell what was found on `stdout`.  Raises `HostError`, `ConfigurationError`, `UsageError`."""
-    if options.canary_port and not options.prove:
-        raise UsageError("--canary-port: got it alone; expected --prove beside it")
-    if not 0 <= options.canary_port < 65536:
-        raise UsageError(f"--canary-port: got {options.canary_port}; expected a number below 65536")
+    if canary_port(options) and not (options.prove or options.fix):
+        raise UsageError("--canary-port: got it alone; expected --prove or --fix beside it")
     if (options.dry_run or options.no_restart or options.in_turn) and not options.fix:
         raise UsageError("--dry-run, --no-restart, --in-turn: got them alone; expected --fix beside them")
     taken = turns.wanted(options, environment, known_as=NodeState(options.host).bootstrap().node_name)
@@ -134,7 +126,8 @@ def _mended(asked: Asked, options: argparse.Namespace, stdout: TextIO, taken: tu
             stdout.write(f"{printable(line)}\n")
             stdout.flush()
 
-    done = mending.mended(asked, tell, restart=not options.no_restart, dry=options.dry_run, taken=taken)
+    restart, dry, port = not options.no_restart, options.dry_run, options.canary_port
+    done = mending.mended(asked, tell, restart=restart, dry=dry, taken=taken, port=port)
     if options.dry_run:
         for line in (*(f"would {step}" for step in done.steps), *done.diff.splitlines()):
             tell(line)

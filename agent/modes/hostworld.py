@@ -29,9 +29,11 @@ class HostWorld:
     One that does not run (an image that is being built) has no socket and no service manager, whoever listens here.
     """
 
-    def __init__(self, asked: Asked, *, runs: bool = True, sleep: Callable[[float], None] = time.sleep) -> None:
-        """`runs` is whether this is a host that runs."""
-        self._asked, self._runs, self._sleep = asked, runs, sleep
+    def __init__(
+        self, asked: Asked, *, runs: bool = True, port: int = 0, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`runs` is whether this is a host that runs; `port` is the canary's, 0 for any that is free."""
+        self._asked, self._runs, self._port, self._sleep = asked, runs, port, sleep
         self._host = HostFiles(asked.host)
         self._systemd = Systemd(self._host)
         self._pid: int | None = None
@@ -109,7 +111,7 @@ class HostWorld:
     def prove(self, known: Known) -> Proof:
         """See `World.prove`."""
         with containerd.socket_path(self._host, self._asked.socket) as path:
-            return proving.prove_now(path, known)
+            return proving.prove_now(path, known, port=self._port)
 
     def now(self) -> float:
         """See `World.now`."""

@@ -25,7 +25,7 @@ from agent.errors import Exit, HostError, Malformed, Unavailable, UsageError
 from agent.model.answer import printable
 from agent.modes import place, reconcile, redaction, turns
 from agent.modes.daemonunit import Served
-from agent.modes.hostoptions import add_containerd_options
+from agent.modes.hostoptions import add_canary_port, add_containerd_options, canary_port
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
@@ -76,6 +76,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     turns.add_options(parser)
     reconcile.add_options(parser)
     _add_unit(parser)
+    add_canary_port(parser)
     parser.add_argument("--must-enforce", action="store_true", help="exit code 12 unless it is proved that it verifies")
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, as a diff; write nothing")
     parser.add_argument(
@@ -229,7 +230,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
         host=recorded(options, host.host),
         programs=placed,
     )
-    world = HostWorld(host, runs=not options.root)
+    world = HostWorld(host, runs=not options.root, port=canary_port(options))
     if options.reconcile:
         return reconcile.keep(HostFiles(host.host), world, asked, options, environment, stdout)
     return install(HostFiles(host.host), world, asked, options, stdout, taken)
@@ -254,7 +255,7 @@ def served(options: argparse.Namespace) -> Served | None:
         return None
     if options.config:
         unit.refuse_hidden(options.config)
-    return Served(options.config, options.socket, start=not options.root)
+    return Served(options.config, options.socket, start=not options.root, port=canary_port(options))
 
 
 def install(

@@ -169,8 +169,9 @@ def mended(
     restart: bool = True,
     dry: bool = False,
     taken: Taken | None = None,
+    port: int = 0,
 ) -> Mended:
-    """Mend a host that runs.  Raises as `Mender.run` does."""
+    """Mend a host that runs; `port` is the canary's, 0 for any.  Raises as `Mender.run` does."""
     from agent.modes.hostworld import HostWorld  # as in `install`
 
-    return Mender(HostFiles(asked.host), HostWorld(asked), tell, restart=restart, taken=taken).run(dry=dry)
+    return Mender(HostFiles(asked.host), HostWorld(asked, port=port), tell, restart=restart, taken=taken).run(dry=dry)

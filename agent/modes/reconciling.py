@@ -151,7 +151,8 @@ class Reconciler:
             return
         self._follow(told)
         work = tuple(step for step in todo if not isinstance(step, Prove))
-        if not (work or installer.held) or not self._must_wait(told, work, installer.held):
+        held = installer.held if self._until_restart() > 0 else ""
+        if not (work or held) or not self._must_wait(told, work, held):
             self._install(told, todo, work, is_new=is_new)
 
     def _is_gone(self, told: Told) -> bool:
@@ -170,7 +171,7 @@ class Reconciler:
             self._paths, self._stamp = paths, changes.below(self._host, paths)
 
     def _must_wait(self, told: Told, work: tuple[Step, ...], held: str) -> bool:
-        """Whether nothing may be tried yet, or any more."""
+        """Whether nothing may be tried yet, or any more; `held` is why a configuration waits, empty if it does not."""
         paths = ", ".join(pacing.mended(work)) or "containerd"
         now = self._clock()
         if self._pace.gave_up(self._seen(told)):
@@ -182,9 +183,8 @@ class Reconciler:
                 State.WAITING, f"{paths}: to be mended in {self._next - now:.0f} s, because it was not long ago"
             )
             return True
-        left = self._until_restart()
-        if left > 0 and held:
-            self._next, self._listens = now + left, False
+        if held:
+            self._next, self._listens = now + self._until_restart(), False
             self._stand(State.PENDING, held)
             return True
         return False

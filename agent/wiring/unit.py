@@ -49,7 +49,7 @@ class Daemon(NamedTuple):
 
     `program` is the executable; `configuration` the folder or file that it keeps in force, empty for none; `socket` the
     container runtime's, empty for the first of the usual ones that is there; `before` the unit that runs containerd,
-    empty if nobody knows; `root` what the daemon's own folders are under.
+    empty if nobody knows; `root` what the daemon's own folders are under; `port` the canary's, 0 for any.
     """
 
     program: str
@@ -57,6 +57,7 @@ class Daemon(NamedTuple):
     socket: str = ""
     before: str = ""
     root: str = "/"
+    port: int = 0
 
 
 def refuse_hidden(configuration: str) -> None:
@@ -75,6 +76,7 @@ def content(daemon: Daemon) -> bytes:
     words = [daemon.program, "watch", *(["--root", daemon.root] if daemon.root != "/" else [])]
     words += ["--config", daemon.configuration] if daemon.configuration else []
     words += ["--prove", *(["--cri-socket", daemon.socket] if daemon.socket else [])]
+    words += ["--canary-port", str(daemon.port)] if daemon.port else []
     root = daemon.root.rstrip("/")
     kept = [f"{root}/{folder}" for folder in ("var/lib/nodeseal", "var/cache/nodeseal", "var/log/nodeseal")]
     homes = any(_is_below(path, home) for path in (daemon.program, daemon.configuration, root) for home in _HOMES)

@@ -22,7 +22,7 @@ def asked(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str,
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--canary-port", "5000"], "--canary-port: got it alone; expected --prove beside it"),
+        (["--canary-port", "5000"], "--canary-port: got it alone; expected --prove or --fix beside it"),
         (["--prove", "--canary-port", "65536"], "--canary-port: got 65536; expected a number below 65536"),
         (["--prove", "--canary-port", "-1"], "--canary-port: got -1; expected a number below 65536"),
         (["--dry-run"], "got them alone; expected --fix beside them"),
@@ -63,9 +63,9 @@ def test_what_was_mended_and_what_is_left_is_told_line_by_line(
 ) -> None:
     found = Mended(("set x back",), "+x = 1\n", left=("take y out",), pending="its configuration changed")
     how = will_mend(monkeypatch, found)
-    code, out, _ = asked(capsys, "--fix", "--no-restart", *host)
+    code, out, _ = asked(capsys, "--fix", "--no-restart", "--canary-port", "40001", *host)
     assert code == 12
-    assert how == {"restart": False, "dry": False, "taken": None}
+    assert how == {"restart": False, "dry": False, "taken": None, "port": 40001}
     assert out.startswith(
         "restarting containerd.service: a setting\\x1b[0m\n"
         "to do by hand: take y out\n"

@@ -1,6 +1,7 @@
 """The host as the commands `install` and `uninstall` ask it: its runtime, its service manager, its processes."""
 
 import pathlib
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -28,12 +29,16 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[pathlib.Pat
 
 
 def test_host_that_runs_is_asked_and_restarted(live: tuple[pathlib.Path, CriSimulator, Systemd]) -> None:
-    root, _, manager = live
+    root, runtime, manager = live
     world = HostWorld(containerd.Asked(str(root)), sleep=lambda seconds: None)
     assert world.is_running()
     assert world.can_restart()
     assert world.wait_until_ready(1)
     assert world.prove(NOTHING_KNOWN).is_enforcing
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert HostWorld(containerd.Asked(str(root)), port=port).prove(NOTHING_KNOWN).is_enforcing
+    assert runtime.pulls[-1].startswith(f"127.0.0.1:{port}/nodeseal-canary:")
     world.restart("containerd.service")
     assert ("RestartUnit", ("containerd.service", "replace")) in manager.asked
     with pytest.raises(HostError, match="no name of a unit"):

@@ -36,7 +36,7 @@ def host(tmp_path: pathlib.Path) -> Host:
 def run(host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the commands on it; returns exit code and both outputs."""
 
-    def world(asked: containerd.Asked, *, runs: bool = True) -> object:
+    def world(asked: containerd.Asked, *, runs: bool = True, port: int = 0) -> object:
         host.world.runs = host.world.runs and runs
         assert asked.host == str(host.root)
         return host.world
@@ -136,7 +136,7 @@ def test_node_that_can_not_verify_is_no_error(
 ) -> None:
     for name in ("crio", "talos"):
         other = make_host(tmp_path / name, name)
-        monkeypatch.setattr(hostworld, "HostWorld", lambda asked, other=other, runs=True: other.world)
+        monkeypatch.setattr(hostworld, "HostWorld", lambda asked, other=other, **_: other.world)
         before = other.tree()
         with pytest.MonkeyPatch.context():
             code, out, err = run("install")
@@ -414,7 +414,7 @@ def test_configuration_of_containerd_that_is_not_there_is_refused(host: Host, ru
         ("--bin-dir", "/\udcff"), ("--bin-dir", "/opt/nodeseal"), ("--bin-dir", "/opt/nodeseal/verifiers/"),
         ("--bin-dir", "/srv/nodeseal/x", "--program-dir", "/srv/nodeseal"),
         ("--node-name", "a b"), ("--node-name", "\x1b"), ("--node-name", "\udcff"), ("--node-name", "n" * 254),
-        ("--ca-bundle", "/\udcff"), ("--ca-bundle", "/a\n"),
+        ("--ca-bundle", "/\udcff"), ("--ca-bundle", "/a\n"), ("--canary-port", "65536"), ("--canary-port", "-1"),
     ],
 )  # fmt: skip
 def test_words_that_can_not_be_meant_are_refused(host: Host, run: Run, words: tuple[str, ...]) -> None:

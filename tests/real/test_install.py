@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from agent.adapters import bypass
 from tests.frozen.program import BUILT
 from tests.testbed.node import REGISTRY, Node
 from tests.testbed.wholehost import CONFIG, whole_host
@@ -64,8 +65,10 @@ def test_trigger_is_told_or_taken_away_as_it_is_allowed(node: Node) -> None:
         assert "discard_unpacked_layers" in told["proof"]["message"]
         assert "pull-path" in told["advice"][0]
         assert host.install("--must-enforce").code == 12
+        assert bypass.read(str(host.root)) == ("discard_unpacked_layers",)
         told = host.installed("--changes", "pull-path")
         assert (told["restarted"], told["proof"]["state"]) == (True, "enforcing")
+        assert bypass.read(str(host.root)) == ()
         assert host.uninstall().code == 0
         assert host.tree() == before
 

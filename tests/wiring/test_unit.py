@@ -24,6 +24,7 @@ def values(daemon: Daemon, name: str) -> list[str]:
     [
         (Daemon(PROGRAM), f"{PROGRAM} watch --prove"),
         (Daemon(PROGRAM, "/etc/policies"), f"{PROGRAM} watch --config /etc/policies --prove"),
+        (Daemon(PROGRAM, port=40001), f"{PROGRAM} watch --prove --canary-port 40001"),
         (Daemon(PROGRAM, socket="/run/x.sock"), f"{PROGRAM} watch --prove --cri-socket /run/x.sock"),
         (Daemon(PROGRAM, "/a b/$HOME 5%"), f'{PROGRAM} watch --config "/a b/$$HOME 5%%" --prove'),
         (Daemon(PROGRAM, '/a"b\\c'), f'{PROGRAM} watch --config "/a\\"b\\\\c" --prove'),
