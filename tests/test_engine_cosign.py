@@ -136,14 +136,17 @@ def test_type_that_tells_nothing_is_looked_into_whoever_lists_it(registry: Cosig
     assert of(registry).decision is Decision.ALLOW
 
 
-def test_what_a_tag_names_and_a_list_too_is_looked_at_once(registry: Cosigned) -> None:
+@pytest.mark.parametrize("said", [LEGACY_TYPE, EMPTY_CONFIG, None, "application/vnd.oci.image.config.v1+json"])
+def test_what_a_tag_names_and_a_list_too_is_looked_at_once(registry: Cosigned, said: str | None) -> None:
     tagged = registry.tag(good_layer(), subject=SUBJECT)
-    registry.listed.append(tagged._replace(artifact_type="application/vnd.oci.image.config.v1+json"))
+    registry.listed.append(tagged._replace(artifact_type=said))
     found = of(registry)
     assert found.decision is Decision.ALLOW
     assert found.report is not None
     assert [each.artifact_type for each in found.report.artifacts] == [LEGACY_TYPE]
     assert registry.asked.count(str(tagged.digest)) == 1
+    strange = of(registry, by_key("cosign", 1))  # of which none is enough, so that all are looked at
+    assert strange.report is not None and len(strange.report.artifacts) == 1
 
 
 def broken_bundle(registry: Cosigned) -> None:

@@ -127,6 +127,38 @@ def test_any_of_the_identities_and_of_the_instances_will_do(make: Callable[..., 
     assert unknown.status is Status.FAILED
 
 
+@pytest.mark.parametrize("make", [by_bundle, of_layer])
+@pytest.mark.parametrize(
+    ("issuer", "subject"),
+    [
+        ("https://evil.example/https://login.acme.test", "https://github.com/acme/app"),
+        ("https://login.acme.test.evil.example", "https://github.com/acme/app"),
+        ("https://login.acme.test", "https://evil.example/https://github.com/acme/app"),
+        ("https://login.acme.test", "https://github.com/acme/app\n"),
+        ("https://login.acme.test\n", "https://github.com/acme/app"),
+    ],
+)
+def test_expressions_of_issuer_and_subject_cover_the_whole_text(
+    make: Callable[..., Layer], issuer: str, subject: str
+) -> None:
+    from cryptography import x509
+
+    form = verifier(
+        I,
+        identities=[{"issuerRegExp": "https://login[.]acme[.]test", "subjectRegExp": "https://github[.]com/acme/app"}],
+    )
+
+    def told_of(issuer: str, subject: str) -> tuple[Status, Code | None]:
+        """What becomes of a signature of theirs."""
+        leaf = I.leaf(issuer=issuer, names=[x509.UniformResourceIdentifier(subject)])
+        return told(outcome_of(make(I, leaf=leaf), form=form))
+
+    assert told_of("https://login.acme.test", "https://github.com/acme/app") == PASSED
+    status, code = told_of(issuer, subject)
+    assert status is Status.FAILED
+    assert code in (Code.IDENTITY_NOT_TRUSTED, Code.CERTIFICATE_CHAIN_INVALID)  # the second: unprintable
+
+
 def test_instances_are_never_merged() -> None:
     """A certificate of one and a log of another: neither vouches for the whole."""
     other = sigstore.instance(3)

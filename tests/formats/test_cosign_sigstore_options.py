@@ -69,7 +69,16 @@ def test_everything_that_can_be_asked_for_is_taken() -> None:
     assert found.demands == Demands(2, 1, 0, True)
     assert [each.name for each in found.roots] == ["own.json", "trusted_root.json"]
     assert found.identities[0].subject == Pattern(WHOLE, ".*@acme[.]test")
+    assert found.identities[0].issuer == Pattern(WHOLE, "https://.*[.]acme[.]test")
     assert found.identities[0].claims == claims
+
+
+def test_keys_ask_nothing_of_certificate_logs() -> None:
+    root = json.dumps(ROOT | {"ctlogs": [], "certificateAuthorities": []}).encode()
+    documents = KeyDocuments(DOCUMENTS | {"logs.json": root})
+    parsed = CosignFormat.parse({"keys": ["shop.pub"], "trustRoot": "logs.json"}, documents, "v")
+    assert parsed.problems == ()
+    assert demanded(parsed).demands == Demands(logs=1, certificate_logs=0)
 
 
 def test_keys_with_a_trusted_root_have_to_be_logged() -> None:
