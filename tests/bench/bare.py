@@ -88,7 +88,11 @@ def _seen(path: Path) -> str:
 
 def _run(command: list[str], folder: Path, fastpath: Path) -> None:
     library = subprocess.run([sys.executable, str(_ROOT / "build" / "libpython.py")], capture_output=True, text=True)
-    environment = os.environ | {"NODESEAL_FASTPATH": str(fastpath), "LD_LIBRARY_PATH": library.stdout.strip()}
+    environment = os.environ | {
+        "NODESEAL_FASTPATH": str(fastpath),
+        "LD_LIBRARY_PATH": library.stdout.strip(),
+        "PYINSTALLER_ZLIB_COMPRESSION_LEVEL": "0",
+    }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssertionError(f"PyInstaller ended with {done.returncode}: {done.stderr}")
