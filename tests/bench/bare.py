@@ -22,11 +22,14 @@ _NO_ANSWER = 99
 _SPEC = """\
 import os
 from PyInstaller.compat import PY3_BASE_MODULES
-starting = ("encodings", "encodings.aliases", "encodings.utf_8")
+from PyInstaller.utils.hooks import collect_submodules
+starting = ["encodings", "encodings.aliases", "encodings.utf_8"]
 PY3_BASE_MODULES.clear()
+codecs = [name for name in collect_submodules("encodings") if name not in starting]
 analysis = Analysis(
-    ["nothing.py"], hiddenimports=starting, module_collection_mode=dict.fromkeys(starting, "pyc"),
-    excludes=["tests", "unittest", "pydoc", "tkinter", "setuptools"], optimize=2,
+    ["nothing.py"], hiddenimports=[*starting, *codecs], optimize=2,
+    module_collection_mode={**dict.fromkeys(starting, "pyc"), **dict.fromkeys(codecs, "pyz")},
+    excludes=["tests", "unittest", "pydoc", "tkinter", "setuptools"],
 )
 scripts = [entry for entry in analysis.scripts if not entry[0].startswith("pyi_rth_")]
 fastpath = [("fastpath", os.environ["NODESEAL_FASTPATH"], "PYMODULE"), ("X utf8", "", "OPTION")]
@@ -88,7 +91,11 @@ def _seen(path: Path) -> str:
 
 def _run(command: list[str], folder: Path, fastpath: Path) -> None:
     library = subprocess.run([sys.executable, str(_ROOT / "build" / "libpython.py")], capture_output=True, text=True)
-    environment = os.environ | {"NODESEAL_FASTPATH": str(fastpath), "LD_LIBRARY_PATH": library.stdout.strip()}
+    environment = os.environ | {
+        "NODESEAL_FASTPATH": str(fastpath),
+        "LD_LIBRARY_PATH": library.stdout.strip(),
+        "PYINSTALLER_ZLIB_COMPRESSION_LEVEL": "0",
+    }
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssertionError(f"PyInstaller ended with {done.returncode}: {done.stderr}")
