@@ -19,11 +19,13 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
 from agent.modes import doctor, hostrecord
+from agent.rules.rule import Default, Enforcement
+from agent.rules.ruleset import RuleSet
 from agent.wiring import findings, proof
 from agent.wiring.distributions import Way
 from agent.wiring.facts import MAIN, Process
 from agent.wiring.triggers import TRIGGERS
-from tests.modes.test_node import CONFIG, write_bootstrap
+from tests.modes.test_node import CONFIG, RULES, write_bootstrap
 from tests.simulators.cri import CriSimulator
 from tests.wiring.nodes import FIXTURES, PROGRAMS, SAMPLES, Sample
 from tests.wiring.test_planning import IN_V3, V3
@@ -229,6 +231,23 @@ def test_node_without_a_configuration_of_ours_is_told(host: Host) -> None:
     assert host.ids() == ["snapshot.configurationMissing"]
     write_bootstrap(host.root, nonsense=True)
     assert "bootstrap.invalid" in host.ids("warning")
+
+
+@pytest.mark.parametrize(
+    ("rule", "default", "floor", "told"),
+    [
+        ("Audit", "Audit", "Disabled", True), ("Disabled", "Audit", "Audit", True),
+        ("Enforce", "Audit", "Audit", False), ("Audit", "Enforce", "Audit", False), ("Audit", "Audit", "Enforce", False),
+    ],
+)  # fmt: skip
+def test_node_on_which_nothing_is_enforced_is_told(host: Host, rule: str, default: str, floor: str, told: bool) -> None:
+    write_bootstrap(host.root, floor={"enforcement": floor})
+    ruleset = RuleSet(
+        tuple(each._replace(enforcement=Enforcement(rule)) for each in RULES.rules), Default(Enforcement(default))
+    )
+    SnapshotStore(str(host.root)).publish(CONFIG._replace(ruleset=ruleset))
+    assert ("snapshot.audit" in host.ids("info")) is told
+    assert host.run()[0] == 0
 
 
 def test_host_that_cannot_be_read_is_exit_5(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
