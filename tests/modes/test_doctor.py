@@ -237,7 +237,8 @@ def test_node_without_a_configuration_of_ours_is_told(host: Host) -> None:
     ("rule", "default", "floor", "told"),
     [
         ("Audit", "Audit", "Disabled", True), ("Disabled", "Audit", "Audit", True),
-        ("Enforce", "Audit", "Audit", False), ("Audit", "Enforce", "Audit", False), ("Audit", "Audit", "Enforce", False),
+        ("Enforce", "Audit", "Audit", False), ("Audit", "Enforce", "Audit", False),
+        ("Audit", "Audit", "Enforce", False),
     ],
 )  # fmt: skip
 def test_node_on_which_nothing_is_enforced_is_told(host: Host, rule: str, default: str, floor: str, told: bool) -> None:
