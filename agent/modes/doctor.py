@@ -23,6 +23,7 @@ from agent.modes import hostrecord, place, turns
 from agent.modes import node as nodes
 from agent.modes.hostoptions import add_canary_port, add_containerd_options, canary_port
 from agent.modes.unitlook import told_unit
+from agent.rules.rule import Enforcement
 from agent.wiring import bindir, findings, planning
 from agent.wiring.bindir import Judged
 from agent.wiring.effective import Setting
@@ -251,8 +252,21 @@ def _of_state(root: str) -> tuple[str, list[Finding]]:
                 "correct it; until then the strictest floor holds",
             )
         )
-    config = nodes.opened(root).config
+    config, standing, _ = nodes.opened(root)
     if isinstance(config, Config):
+        rules = standing.ruleset
+        asked = [rules.default.enforcement, *(rule.enforcement for rule in rules.rules)]
+        if all(standing.floor.raised(each) is not Enforcement.ENFORCE for each in asked):
+            found.append(
+                Finding(
+                    "snapshot.audit",
+                    Severity.INFO,
+                    "a configuration that enforces nothing: what it would refuse is only noted, in nodeseal status",
+                    "Enforce for the images that are to be refused",
+                    os.path.join(root, "var/lib/nodeseal/current"),
+                    "write enforcement: Enforce; nodeseal config diff current DIR IMAGE... tells what that changes",
+                )
+            )
         return config.generation, found
     found.append(
         Finding(

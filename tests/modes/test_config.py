@@ -3,8 +3,10 @@
 import argparse
 import copy
 import datetime
+import errno
 import io
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft202012Validator
 
+from agent.adapters import files
 from agent.adapters.policy_worker import Trials
 from agent.adapters.snapshots import SnapshotStore
 from agent.config.dialectschema import API_VERSION
@@ -170,6 +173,27 @@ def test_the_sandbox_image_is_needed_where_the_bootstrap_document_says_nothing_o
     assert "WARNING: nodeseal.json: nodeseal.deny: got registry.k8s.io/**" in without_document.out
     _needy(tmp_path / "nothing", needs=[])
     assert "registry.k8s.io/**, which" not in _run("check", good, "--root", str(tmp_path / "nothing")).out
+
+
+def test_bootstrap_document_that_may_not_be_read_is_one_warning_in_words(
+    good: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> bytes:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "bootstrap.json")
+
+    monkeypatch.setattr(files, "read_own", refused)
+    path = f"{tmp_path}/etc/nodeseal/bootstrap.json"
+    assert (
+        f"WARNING: {path}: got Permission denied; expected the node's bootstrap document, to compare with its floor\n"
+        in _run("check", good, "--root", str(tmp_path)).out
+    )
+
+
+def test_next_step_is_for_the_same_root(good: str, tmp_path: Path) -> None:
+    root = str(tmp_path / "root")
+    assert _run("check", good).out.endswith(f"next step: put it in force: nodeseal config apply {good}\n")
+    assert _run("check", good, "--root", root).out.endswith(f"nodeseal config apply {good} --root {root}\n")
+    assert _run("apply", good, "--root", root).out.endswith(f"nodeseal verify --explain IMAGE --root {root}\n")
 
 
 def test_a_bad_configuration_changes_nothing(good: str, tmp_path: Path) -> None:

@@ -19,13 +19,15 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
 from agent.modes import doctor, hostrecord, place
+from agent.rules.rule import Default, Enforcement
+from agent.rules.ruleset import RuleSet
 from agent.wiring import findings, planning, proof
 from agent.wiring.bindir import Folder, Kind
 from agent.wiring.distributions import Way
 from agent.wiring.facts import MAIN, Process
 from agent.wiring.triggers import TRIGGERS
 from tests.modes.test_distributions import HANDS_OFF
-from tests.modes.test_node import CONFIG, write_bootstrap
+from tests.modes.test_node import CONFIG, RULES, write_bootstrap
 from tests.simulators.cri import CriSimulator
 from tests.wiring.nodes import FIXTURES, OURS, PROGRAMS, SAMPLES, Sample, simple
 from tests.wiring.test_distributions import EXPECTED
@@ -273,6 +275,24 @@ def test_dump_that_failed_is_told_and_one_that_nobody_asked_for_is_not() -> None
     for trouble, expected in (("it ended with 1", ["configuration.no-dump"]), ("not asked: no root", []), ("", [])):
         found = [each.id for each in doctor._of_process(containerd.Told(simple("version = 3\n"), trouble))]
         assert found == ["containerd.not-running", *expected]
+
+
+@pytest.mark.parametrize(
+    ("rule", "default", "floor", "told"),
+    [
+        ("Audit", "Audit", "Disabled", True), ("Disabled", "Audit", "Audit", True),
+        ("Enforce", "Audit", "Audit", False), ("Audit", "Enforce", "Audit", False),
+        ("Audit", "Audit", "Enforce", False),
+    ],
+)  # fmt: skip
+def test_node_on_which_nothing_is_enforced_is_told(host: Host, rule: str, default: str, floor: str, told: bool) -> None:
+    write_bootstrap(host.root, floor={"enforcement": floor})
+    ruleset = RuleSet(
+        tuple(each._replace(enforcement=Enforcement(rule)) for each in RULES.rules), Default(Enforcement(default))
+    )
+    SnapshotStore(str(host.root)).publish(CONFIG._replace(ruleset=ruleset))
+    assert ("snapshot.audit" in host.ids("info")) is told
+    assert host.run()[0] == 0
 
 
 def test_host_that_cannot_be_read_is_exit_5(host: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -228,7 +228,7 @@ def test_what_passed_on_an_old_word_or_because_a_rule_only_audits_is_counted(tmp
 
 def test_how_far_folding_is_behind_is_shown(tmp_path: Path, status: Any) -> None:
     tell(tmp_path, DENIED)
-    assert "folded         never: no process reads the spool\n" in status()
+    assert "folded         never: no daemon makes logs, metrics and events of it\n" in status()
     never = {"position": False, "behindBytes": None, "last": None}
     assert json.loads(status("--format", "json"))["folding"] == never
     reader = SpoolReader(str(tmp_path))
