@@ -70,6 +70,11 @@ def test_serves_until_it_is_told_to_stop_and_takes_its_socket_away(node: Node, n
         assert status is not None
         assert status.pop("pid") == running.process.pid
         assert abs(time.time() - float(str(status.pop("since")))) < 60
+        memory = status.pop("memory")
+        assert isinstance(memory, dict)
+        assert {
+            name: (each["held"], each["waiting"]) for name, each in memory.items() if name != "limit"
+        } == dict.fromkeys(("working", "content", "told"), (0, 0))
         told = {"answers": [], "stale": 0, "wouldDeny": 0, "gaps": 0, "losses": 0}
         assert status == {
             "schemaVersion": "1", "version": __version__, "running": 0, "waiting": 0, "refused": 0, "bugs": {},
