@@ -102,10 +102,10 @@ def test_verifying_layers_ends_once_patience_has_run_out(registry: Cosigned, mon
             """See `ports.Clock`."""
             return seconds[0]
 
-    def made(self: PublicKey, signature: bytes, signed: bytes) -> bool:
+    def made(self: PublicKey, signature: bytes, signed: bytes, digests: dict[str, bytes] | None = None) -> bool:
         """Take a second."""
         seconds[0] += 1
-        return holds(self.key, signature, signed)
+        return holds(self.key, signature, signed, digests)
 
     monkeypatch.setattr(PublicKey, "made", made)
     strange = [layer(payload(SUBJECT, optional={"n": i}), "P-256", 1) for i in range(60)]

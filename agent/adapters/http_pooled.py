@@ -151,7 +151,7 @@ class PooledTransport:
         self._resolving = anyio.Lock()
 
     async def send(self, request: Request) -> Response:
-        """See `adapters.registry.Transport.send`."""
+        """See `adapters.registry.Transport.send`.  Raises `Crowded` as well: this process has no room for it now."""
         proxy = self._pool.proxies.proxy_for(request.url.origin)
         try:
             with anyio.fail_after(self._deadline.remaining()):

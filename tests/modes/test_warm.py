@@ -15,9 +15,10 @@ import pytest
 from agent import __version__, fastpath, judgement
 from agent.adapters import answers, ipc, nodestate, turns
 from agent.adapters.flights import Flights
+from agent.adapters.http_pooled_dial import PooledHostNetwork
 from agent.adapters.ipc import Question
 from agent.adapters.snapshots import SnapshotStore
-from agent.adapters.turns import Turns
+from agent.adapters.turns import Crowded, Turns
 from agent.modes import plugin, warm
 from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
@@ -233,6 +234,23 @@ def test_crowd_does_without(node: Node) -> None:
         return message
 
     assert asking(node, ask) == b"cold alone\n"
+
+
+def test_where_there_is_no_room_the_child_does_without(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For memory, names, policies alike: it is no answer, no bug, and nothing is remembered of it."""
+
+    async def crowded(*_: object) -> None:
+        raise Crowded
+
+    async def ask(asker: Asker) -> tuple[bytes, Said]:
+        with monkeypatch.context() as patched:
+            patched.setattr(PooledHostNetwork, "resolve", crowded)
+            message = await asker.pull("team/signed").message()
+        return message, await asker("team/signed")
+
+    message, said = asking(node, ask)
+    assert message == b"cold alone\n"
+    assert (said.code, said.final) == (0, True)
 
 
 def test_bug_in_a_verification_is_told_and_the_child_does_without(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
