@@ -139,7 +139,7 @@ class WarmDoor:
         self._group = group
         self._node = NodeState(root)
         self.rooms = Rooms(budget or divided(USUAL))
-        self._policies = ThreadedWorker(rooms=self.rooms, done=done)
+        self._policies = ThreadedWorker(room=RoomOfOne(self.rooms, ""), done=done)
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
         self._state: State | None = None
@@ -342,8 +342,8 @@ class WarmDoor:
             state.config,
             registry=registry,
             revocation=self._connections.revocation(deadline, room),
-            concurrent=SideBySide(),
-            policies=self._policies.within(_seconds(state), room.owner),
+            concurrent=SideBySide(step=self.rooms.step),
+            policies=self._policies.within(_seconds(state), room),
             clock=SystemClock(),
             trace=NoTrace(),
             verifiers=state.verifiers,

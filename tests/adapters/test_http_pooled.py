@@ -13,12 +13,14 @@ import anyio
 import pytest
 from aiohttp import http_exceptions
 
+from agent.adapters.budget import MIB, USUAL, Budget
 from agent.adapters.http_dial import Endpoint
 from agent.adapters.http_pooled import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_HOST, ConnectionPool, PooledTransport
 from agent.adapters.http_pooled_dial import RESOLVER_PATIENCE, RESOLVERS
 from agent.adapters.http_pooled_wire import MAX_INTERIM, Attempt
 from agent.adapters.http_retry import RetryPolicy
 from agent.adapters.http_wire import Deadline
+from agent.adapters.room import RoomOfOne, Rooms
 from agent.adapters.turns import Crowded
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry.messages import Request, Response
@@ -417,3 +419,42 @@ def test_where_too_many_names_hang_the_child_resolves_by_itself_in_time(monkeypa
     answer, took = beside(hanging, [f"slow{i}.example" for i in range(2 * RESOLVERS)])
     assert answer is None
     assert took < RESOLVER_PATIENCE + 4
+
+
+def test_answers_that_come_and_never_end_leave_memory_for_others() -> None:
+    """Each within its limit; what one registry sends takes from others' room no more than its share."""
+    size = 256 * 1024
+
+    def dribbles(handler: Handler) -> bool:
+        handler.head(200, f"Content-Length: {size + 1}")
+        handler.wfile.write(bytes(size))
+        handler.simulator.stopping.wait(20)
+        return True
+
+    with RegistrySimulator() as registry:
+
+        async def body() -> tuple[list[type[Exception]], int]:
+            ended, rooms = list[type[Exception]](), Rooms(Budget(USUAL, MIB, 2 * MIB))
+
+            async def one() -> None:
+                room = RoomOfOne(rooms, "slow.example/app", 0.3)
+                transport = PooledTransport(pool, deadline=time.monotonic() + 3, room=room)
+                try:
+                    await transport.send(get(f"{registry.url}/v2/slow/manifests/1")._replace(limit=4 * size))
+                except (Crowded, Unavailable) as error:
+                    ended.append(type(error))
+
+            async with ConnectionPool() as pool, anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(one)
+                while not rooms.content.waiting:
+                    await anyio.sleep(0.01)
+                async with RoomOfOne(rooms, "other.example/app", 0.0).holding(MIB // 2):
+                    assert rooms.content.held > MIB // 2
+            return ended, rooms.content.held
+
+        registry.misbehave("*", dribbles)
+        ended, held = anyio.run(body)
+        registry.stopping.set()
+    assert (ended.count(Crowded), ended.count(Unavailable)) == (6, 2)
+    assert held == 0
