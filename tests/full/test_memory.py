@@ -282,9 +282,9 @@ def test_where_the_sum_is_passed_all_the_same_the_kernel_ends_what_reads_and_the
     """As if others in the group took the rest: the limit is lowered once the daemon has learnt it."""
     with memory_group(USUAL) as group, Daemon(crowd.program, runner=group.runner) as daemon:
         load = Load(crowd, daemon, group)
-        load.run(["policy"], 3, 2)
-        group.limit(group.anonymous() + 32 * MIB)
-        load.run(["policy"], 6, 2)
+        load.run(["policy"], 3, 1)
+        group.limit(group.anonymous() + 40 * MIB)  # less than one may come to have
+        load.run(["policy"], 6, 1)
         print(f"{group.killed} killed: {load.bad['policy']} {load.good}")
         assert daemon.is_alive()
         assert group.killed > 0
