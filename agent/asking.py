@@ -109,14 +109,14 @@ class Ask(NamedTuple):
 class EnoughRoom:
     """`ports.Room` of a process that is there for one image: what bounds the process bounds it."""
 
-    def holding(self, size: int, left: list[float]) -> "EnoughRoom":
+    def holding(self, size: int) -> "EnoughRoom":
         """See `ports.Room.holding`."""
-        del size, left
+        del size
         return self
 
     working = holding
 
-    async def keep(self, size: int, left: list[float]) -> None:
+    async def keep(self, size: int) -> None:
         """See `ports.Room.keep`."""
 
     async def __aenter__(self) -> None:
@@ -164,7 +164,7 @@ class _Run(NamedTuple):
         """The next step, or the end, with room for reading so many bytes.  Raises `NoRoom`."""
         if size <= LARGE:
             return _step(act)
-        async with self.ports.room.working(read_in(size), self.ask.labour):
+        async with self.ports.room.working(read_in(size)):
             return _step(act)
 
     async def answer(self, step: Step, held: AsyncExitStack) -> Fetched:
@@ -186,7 +186,7 @@ class _Run(NamedTuple):
             f"{len(fetched.content)} bytes{', kept from before' if fetched.kept else ''}",
         )
         if len(fetched.content) > LARGE:  # a list is needed to the end
-            await held.enter_async_context(self.ports.room.holding(2 * len(fetched.content), self.ask.labour))
+            await held.enter_async_context(self.ports.room.holding(2 * len(fetched.content)))
         return fetched
 
     async def _labour(self, step: Labour) -> bytes:

@@ -10,7 +10,7 @@ Exceptions, one root::
     +-- HostError                  an operation on this host failed (disk, permissions)                exit 5
     +-- Malformed                  bytes from outside are not what they must be  -> a failed outcome
     |   +-- LimitExceeded          ... because they are more than we take
-    |   |   +-- NoRoom             ... beside what others' images hold at this moment
+    |   |   +-- NoRoom             ... in the memory that a process has for it
     |   +-- DigestMismatch         ... because they are not the bytes the digest names
     +-- PolicyFault                a policy came to no answer              -> a denial
     +-- Unavailable                the outside world did not answer; carries its Cause -> an inconclusive outcome
@@ -183,9 +183,9 @@ class LimitExceeded(Malformed):
 
 
 class NoRoom(LimitExceeded):
-    """Bytes from outside found no room in memory beside those of other images, in the time that their image had.
+    """Bytes from outside are more than a process that verifies many images has memory for, even one thing alone.
 
-    Content's own limit like any other, wherever it is met: were it "cannot tell", others' images could choose that.
+    Content's own limit like any other, wherever it is met.
     """
 
 

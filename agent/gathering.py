@@ -252,7 +252,7 @@ class Gathering:
         artifact_type, refers = descriptor.artifact_type or "", True
         size = asking.as_manifest(min(descriptor.size, MAX_MANIFEST_SIZE))
         try:
-            async with self._ports.room.holding(size, self._ask.labour):
+            async with self._ports.room.holding(size):
                 manifest = await self._manifest(descriptor)
                 artifact_type = self._type(descriptor.digest, manifest)
                 if not self._concerns(artifact_type):
@@ -335,7 +335,7 @@ class Gathering:
         """What verifiers say of a referrer, whose blobs are held for all of them.  Raises `Unavailable`, `NoRoom`."""
         fetched = dict[Descriptor, bytes]()
         size = max((_size(each.format, manifest) for each in verifiers), default=0)
-        async with self._ports.room.holding(size, self._ask.labour):
+        async with self._ports.room.holding(size):
             return [await self._verified(each, descriptor, manifest, fetched) for each in verifiers]
 
     async def _verified(
@@ -393,7 +393,7 @@ class Gathering:
         self._ask.told[0] -= said.size
         if self._ask.told[0] < 0:
             raise LimitExceeded(f"evidence: got more than {asking.MAX_TOLD} bytes that it tells; expected less")
-        await self._ports.room.keep(said.size, self._ask.labour)
+        await self._ports.room.keep(said.size)
         return outcome._replace(extensions=said)
 
     def _handlers(self, artifact_type: str) -> list[Verifier]:

@@ -97,19 +97,19 @@ class PolicyRunner(Protocol):
 class Room(Protocol):
     """Memory for what others chose, in bytes, where many verifications share it.
 
-    `left` is as for `PolicyRunner.labour`: waiting for room takes of the time that an image has for its content.  Each
-    raises `NoRoom` if there is none in that time.
+    Each raises `NoRoom` if there is not so much at all.  Where others hold what there is, a verification may end by an
+    exception of whoever runs it, which is nothing that was found: somebody else verifies the image.
     """
 
-    def holding(self, size: int, left: list[float]) -> AbstractAsyncContextManager[None]:
+    def holding(self, size: int) -> AbstractAsyncContextManager[None]:
         """Hold so many bytes of content meanwhile, whatever else is waited for."""
         ...
 
-    def working(self, size: int, left: list[float]) -> AbstractAsyncContextManager[None]:
+    def working(self, size: int) -> AbstractAsyncContextManager[None]:
         """Hold so many bytes for work that waits for nothing."""
         ...
 
-    async def keep(self, size: int, left: list[float]) -> None:
+    async def keep(self, size: int) -> None:
         """Hold so many bytes of what evidence told, until its image is judged."""
         ...
 

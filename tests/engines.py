@@ -33,7 +33,7 @@ class OnTheSpot:
         """See `ports.PolicyRunner.labour`."""
         return work()
 
-    def within(self, seconds: float) -> "OnTheSpot":
+    def within(self, seconds: float, owner: object = "") -> "OnTheSpot":
         """See `agent.adapters.policy_thread.ThreadedWorker.within`."""
         return self
 

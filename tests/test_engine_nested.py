@@ -1,12 +1,14 @@
 """Evidence of evidence, several verifiers for one piece, programs as policies, rules that ask for nothing."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.asking import EnoughRoom
 from agent.config.config import StoreSettings, VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code, DigestMismatch, Malformed
@@ -17,7 +19,7 @@ from agent.model.digest import Digest
 from agent.model.evidence import Listing
 from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
-from agent.ports import Clock, Concurrent, PolicyRunner, Registry
+from agent.ports import Clock, Concurrent, PolicyRunner, Registry, Room
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings
 from tests.engines import OnTheSpot, one_rule, verdict_of
@@ -97,6 +99,7 @@ def verdict(
     deadline: float | None = None,
     concurrent: Concurrent | None = None,
     policies: PolicyRunner | None = None,
+    room: Room | None = None,
     **rule: Any,
 ) -> Verdict:
     """What an engine makes of the image."""
@@ -107,7 +110,7 @@ def verdict(
         registry=registry, revocation=Answers(), concurrent=concurrent or OneByOne(),
         policies=policies or OnTheSpot(),
         clock=clock or SystemClock(),
-        trace=NoTrace(), deadline=deadline,
+        trace=NoTrace(), deadline=deadline, room=room,
     )  # fmt: skip
     return run(verdict_of(engine, request()))
 
@@ -137,6 +140,26 @@ def test_nested_references_are_verified_too(registry: Tree) -> None:
     assert verdict(registry, ratifys(), verifier("v")).decision is Decision.ALLOW
     # The signature of the signature has none itself, and is asked for one, as in Ratify.
     assert decided(registry, ratifys(), nested) == (Decision.DENY, Code.NO_EVIDENCE)
+
+
+def test_content_is_in_memory_while_it_is_verified_and_not_while_its_own_referrers_are(registry: Tree) -> None:
+    """Each manifest has room for as much as may be in memory together, and not as many times as they are nested."""
+    held, most = list[int](), [0]
+
+    class Counting(EnoughRoom):
+        """Counts what is held."""
+
+        @asynccontextmanager
+        async def holding(self, size: int) -> AsyncIterator[None]:  # type: ignore[override]
+            """See `ports.Room`."""
+            held.append(size)
+            most[0] = max(most[0], len(held))
+            yield
+            held.remove(size)
+
+    registry.sign(TRUSTED, registry.sign(TRUSTED))
+    verdict(registry, ratifys(), verifier("v", nested=True), room=Counting())
+    assert (held, most) == ([], [2])  # a manifest, and its blobs
 
 
 def test_nested_evidence_is_for_the_verifiers_that_look_at_it(registry: Tree) -> None:

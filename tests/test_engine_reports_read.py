@@ -3,7 +3,9 @@
 import json
 from datetime import datetime, timedelta, timezone
 
+from agent.asking import MAX_TOLD
 from agent.errors import Code
+from agent.model.outcome import Status
 from agent.model.verdict import Decision
 from tests.reports import SARIF, rule, sarif, spdx
 from tests.signing import ARTIFACT_TYPE
@@ -96,6 +98,20 @@ valid {
     registry.sign(TRUSTED)
     scanned(registry, sarif(), 1)
     assert decided(registry, rego(reading), scans(passthrough=True), signatures()) == ALLOWED
+
+
+def test_what_is_passed_on_is_bounded_for_all_reports_of_an_image(registry: Reported) -> None:
+    """Whoever may push chooses how many there are, and all of them are kept until the policy decides."""
+    registry.sign(TRUSTED)
+    for hours in range(1, 13):
+        scanned(registry, sarif() + b" " * (500_000 - len(sarif())), hours)
+    found = verdict(registry, rego("package ratify.policy\nvalid := false\n"), scans(passthrough=True), signatures())
+    assert found.report is not None
+    reports = [each for each in found.report.everything() if each.verifier == "vulnerabilityreport"]
+    told = [each for each in reports if each.status is Status.PASSED]
+    assert len(told) == MAX_TOLD // 500_500
+    assert {each.code for each in reports if each not in told} == {Code.EVIDENCE_LIMIT}
+    assert not any(each.extensions for each in reports if each not in told)
 
 
 def test_verdict_ends_when_the_report_grows_too_old(registry: Reported) -> None:

@@ -18,11 +18,15 @@ AT_ONCE = 4
 class SideBySide:
     """`ports.Concurrent` as a window of tasks that moves along the items."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        """At most `at_once` items are worked on, the first that has no result yet among them."""
+    def __init__(self, at_once: int = AT_ONCE, step: Callable[[], Awaitable[None]] | None = None) -> None:
+        """At most `at_once` items are worked on, the first that has no result yet among them.
+
+        `step` waits for one's turn in the midst of long work (`room.Rooms.step`).
+        """
         if at_once < 1:
             raise ValueError(f"got {at_once} at once; expected at least 1")
         self._at_once = at_once
+        self._step = step or _checkpoint
 
     async def map(
         self,
@@ -54,7 +58,11 @@ class SideBySide:
 
     async def pause(self) -> None:
         """See `ports.Concurrent.pause`."""
-        await anyio.sleep(0)
+        await self._step()
+
+
+async def _checkpoint() -> None:
+    await anyio.sleep(0)
 
 
 class _Work(Generic[Item, Result]):

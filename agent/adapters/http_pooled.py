@@ -50,14 +50,21 @@ _CHUNK = 64 * 1024
 
 
 class BodyRoom(Protocol):
-    """Memory for bodies of which nobody knew how long they would be.  Both raise `NoRoom`."""
+    """What bodies take of what a process has for all: memory, where nobody knew how long they would be, and turns.
+
+    Memory raises `NoRoom`, `Crowded`.
+    """
 
     def coming(self, size: int) -> AbstractAsyncContextManager[None]:
         """For what comes in, until it is whole."""
         ...
 
     def reading(self, size: int) -> AbstractAsyncContextManager[None]:
-        """For reading what came, so many bytes."""
+        """For reading what came, so many bytes, at once: it is one's turn for that."""
+        ...
+
+    async def step(self) -> None:
+        """Wait for one's turn to read what takes long."""
         ...
 
 
@@ -151,7 +158,7 @@ class PooledTransport:
         self._resolving = anyio.Lock()
 
     async def send(self, request: Request) -> Response:
-        """See `adapters.registry.Transport.send`."""
+        """See `adapters.registry.Transport.send`.  Raises `Crowded` as well: this process has no room for it now."""
         proxy = self._pool.proxies.proxy_for(request.url.origin)
         try:
             with anyio.fail_after(self._deadline.remaining()):
@@ -225,10 +232,13 @@ async def _response(answer: aiohttp.ClientResponse, attempt: Attempt, room: Body
             raise attempt.defect
         if attempt.lost and length is None:  # a reset, where only an end in good order says that this is all
             raise ConnectionResetError("closed before the end of the body")
-        if room is not None and not request.is_sized and len(body) > SMALL:
+        if room is not None and len(body) > SMALL:
             # Whoever asked reads it before anybody else runs: what was free for a moment is free until then.
-            async with room.reading(len(body)):
-                pass
+            if request.is_sized:
+                await room.step()
+            else:
+                async with room.reading(len(body)):
+                    pass
         return Response(answer.status, headers, body)
 
 

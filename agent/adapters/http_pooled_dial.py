@@ -1,7 +1,8 @@
 """Connections for the pool, without blocking the event loop: names, sockets, tunnels through proxies, TLS.
 
-The rules are those of `http_dial`; here is only another way to wait.  Names are resolved in threads of our own, few of
-them: one that does not answer keeps its thread, and no request waits for it beyond its deadline.
+The rules are those of `http_dial`; here is only another way to wait.  Names are resolved in threads of our own: one
+that does not answer keeps its thread, longer than whoever asked waits for it.  So each name has one thread at most,
+however many ask; and where many names keep theirs, nobody waits long for one: the child resolves by itself.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from agent.adapters.http_dial import Endpoint, HostNetwork, tls_context
 from agent.adapters.http_pooled_wire import Attempt, BoundedHandler
 from agent.adapters.http_proxy import Proxy, check_tunnel, tunnel_request
 from agent.adapters.http_wire import Deadline
+from agent.adapters.turns import Crowded
 from agent.registry.hosts import HostTls
 from agent.registry.urls import Origin
 
@@ -27,15 +29,18 @@ RECEIVED = 128 * 1024
 """Bytes that the kernel is asked to hold of one connection (it takes twice that): else it may hold some MiB each, and
 that is the memory of whoever reads them (cgroup v2)."""
 
-RESOLVERS = 8
-"""Names that are resolved at once."""
+RESOLVERS = 48
+"""Names that are resolved at once.  A resolver gives up after half a minute, a verification after eight seconds."""
+
+RESOLVER_PATIENCE = 1.0
+"""Seconds for which a thread is waited for where all are taken."""
 
 
 class PooledNetwork(Protocol):
     """Names and sockets; tests put their own in its place."""
 
     async def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
-        """The addresses of `host`.  Raises `OSError`."""
+        """The addresses of `host`.  Raises `OSError`; `Crowded` if too many names are being resolved already."""
         ...
 
     async def connect(self, endpoint: Endpoint) -> socket.socket:
@@ -53,11 +58,29 @@ class PooledHostNetwork:
     def __init__(self) -> None:
         """No thread is started yet."""
         self._threads = ThreadPoolExecutor(RESOLVERS, "resolver")
+        self._under_way: dict[str, asyncio.Future[Sequence[Endpoint]]] = {}
 
     async def resolve(self, host: str, port: int) -> Sequence[Endpoint]:
-        """See `PooledNetwork.resolve`."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, HostNetwork().resolve, host, port)
+        """See `PooledNetwork.resolve`.  Who asks for a name that is being resolved waits for the same answer."""
+        if host not in self._under_way and len(self._under_way) >= RESOLVERS:
+            await asyncio.wait(self._under_way.values(), timeout=RESOLVER_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        if host not in self._under_way:
+            if len(self._under_way) >= RESOLVERS:
+                raise Crowded
+            self._begin(host, port)
+        found = await asyncio.shield(self._under_way[host])
+        return [each._replace(port=port) for each in found]
+
+    def _begin(self, host: str, port: int) -> None:
+        lookup = asyncio.get_running_loop().run_in_executor(self._threads, HostNetwork().resolve, host, port)
+
+        def over(done: "asyncio.Future[Sequence[Endpoint]]") -> None:
+            del self._under_way[host]
+            if not done.cancelled():
+                done.exception()  # nobody may be waiting for it any more
+
+        self._under_way[host] = lookup
+        lookup.add_done_callback(over)
 
     async def connect(self, endpoint: Endpoint) -> socket.socket:
         """See `PooledNetwork.connect`."""

@@ -9,6 +9,7 @@ were that he got.  What a name means now is asked every time, and not kept.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 
 from agent.adapters.allowance import Allowance
 from agent.adapters.content_store import BLOB, KIND, MANIFEST, ContentStore
@@ -71,7 +72,7 @@ class StoredRegistry:
         self._now = now
         self._at_once = at_once
         self._room = unwritten or Allowance(MAX_UNWRITTEN)
-        self._unwritten: list[tuple[int, Callable[[], None]]] = []
+        self._unwritten: list[tuple[int, Callable[[], None]]] = []  # none holds this object: what is given up is gone
         self.oldest: datetime | None = None
         """When the oldest of the kept lists was asked for that were used; None if there was none."""
 
@@ -89,7 +90,7 @@ class StoredRegistry:
         named = await self._inner.tagged(reference)
         found = () if named is None else (named,)
         listing = KeptListing(Listing(found, _TAG, types_are_reliable=False), at)
-        self._write(_LISTED, lambda: self._lists.put(question, listing))
+        self._write(_LISTED, partial(self._lists.put, question, listing))
         return named
 
     async def referrers(self, repository: Repository, subject: Digest, artifact_types: Sequence[str]) -> Listing:
@@ -102,7 +103,7 @@ class StoredRegistry:
         listing = await self._inner.referrers(repository, subject, artifact_types)
         if listing.missing is None:
             size = _LISTED * (1 + len(listing.descriptors))
-            self._write(size, lambda: self._lists.put(question, KeptListing(listing, at)))
+            self._write(size, partial(self._lists.put, question, KeptListing(listing, at)))
         return listing
 
     async def manifest(self, repository: Repository, descriptor: Descriptor) -> bytes:
@@ -138,7 +139,7 @@ class StoredRegistry:
 
     def _put(self, kind: str, repository: Repository, descriptor: Descriptor, content: bytes) -> None:
         if len(content) <= KIND.largest:
-            self._write(len(content), lambda: self._content.put(kind, repository, descriptor, content))
+            self._write(len(content), partial(self._content.put, kind, repository, descriptor, content))
 
     def _write(self, size: int, put: Callable[[], None]) -> None:
         if self._room.take(size):

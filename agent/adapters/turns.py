@@ -31,7 +31,7 @@ IDLE_AT_ONCE = 2
 
 
 class Crowded(Exception):
-    """Too many wait already."""
+    """Too many wait already, or too much is taken of what all have together: who asks has to do without."""
 
 
 class Turns:

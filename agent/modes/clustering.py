@@ -68,6 +68,10 @@ LOOK = 60.0
 KNOWN_FOR = 600.0
 """Seconds for which documents that have not changed are not read again; some of what is said of them ends by time."""
 
+MOST_REST = 10.0
+"""Seconds of rest after a merge, at most; it rests for as long as it took: whoever changes his ConfigMap all the time
+takes half of the processor's time and of the disk's at most, and pulls go on."""
+
 _UNKNOWN_FOR_NOW = (
     Trouble.CREDENTIALS,
     Trouble.SILENT,
@@ -138,6 +142,7 @@ class ClusterPublisher:
         self._applied: Mapping[str, ConfigMap] | None = None
         self._complete: Moment | None = None
         self._applying = anyio.Lock()
+        self._rested = 0.0  # from when on the next merge may begin
         self._noting = Noting(root, log)
         self._keys = Keys(root, environment, log, random=random)
         self.secrets = Secrets(root, log)
@@ -293,12 +298,15 @@ class ClusterPublisher:
     async def _apply(self, state: Mapping[str, ConfigMap], server: ApiServer, events: Events) -> None:
         """Publish a complete state, or the newest one that has come meanwhile; tried again until this host takes it."""
         async with self._applying:
+            await anyio.sleep(max(self._rested - time.monotonic(), 0.0))
             while True:
                 state = (self._follower.state if self._follower else None) or state
                 complete = self._follower.last_complete if self._follower else None
                 try:
                     await self._know_labels(state, server)
+                    begun = time.monotonic()
                     discovery, published = await to_thread.run_sync(self._published, state, self._labels)
+                    self._rested = time.monotonic() + min(time.monotonic() - begun, MOST_REST)
                     break
                 except (HostError, ConfigurationError, ApiError) as error:
                     reason = error.message

@@ -9,8 +9,8 @@ What can't be answered here is declined, and the child does it alone: words that
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import datetime, timezone
 from enum import Enum
 from importlib import import_module
@@ -139,7 +139,7 @@ class WarmDoor:
         self._group = group
         self._node = NodeState(root)
         self.rooms = Rooms(budget or divided(USUAL))
-        self._policies = ThreadedWorker(rooms=self.rooms, done=done)
+        self._policies = ThreadedWorker(room=RoomOfOne(self.rooms, ""), done=done)
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
         self._state: State | None = None
@@ -192,15 +192,16 @@ class WarmDoor:
             del self.subjects[next(iter(self.subjects))]
 
     async def resolve(self, reference: Reference, state: State) -> Descriptor:
-        """What a name means at its registry.  Raises `Malformed`, `Unavailable`."""
+        """What a name means at its registry.  Raises `Malformed`, `Unavailable`, `Declined`."""
         owner = precedence.terms_for(reference.repository, state.node.standing).owner
-        async with self.rooms.of(str(reference.repository), _seconds(state)) as room:
-            return await self._registry(state, owner, time.monotonic() + _seconds(state), room).resolve(reference)
+        with _uncrowded():
+            async with self.rooms.of(str(reference.repository), _seconds(state)) as room:
+                return await self._registry(state, owner, time.monotonic() + _seconds(state), room).resolve(reference)
 
     async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
         """What verification says with lists that were kept `since` a moment, where there are some.
 
-        Remembered if it allows, for as long as it would have been from when those were asked for.
+        Remembered if it allows, for as long as it would have been from when those were asked for.  Raises `Declined`.
         """
         deadline = time.monotonic() + _seconds(state)
         async with (
@@ -212,7 +213,8 @@ class WarmDoor:
                 self._engine(state, registry, deadline, room), registry, case.standing.ruleset.lifetimes
             )
             try:
-                judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
+                with _uncrowded():
+                    judgement = await judge(case, verifier, AllowancesOnly(self.verdicts, registry))
                 if case.terms.rule is not None:
                     await self.verdicts.write(case.terms.rule.ground, case.request.described)
                 await self.beside.do(registry.keep)
@@ -340,8 +342,8 @@ class WarmDoor:
             state.config,
             registry=registry,
             revocation=self._connections.revocation(deadline, room),
-            concurrent=SideBySide(),
-            policies=self._policies.within(_seconds(state), room.owner),
+            concurrent=SideBySide(step=self.rooms.step),
+            policies=self._policies.within(_seconds(state), room),
             clock=SystemClock(),
             trace=NoTrace(),
             verifiers=state.verifiers,
@@ -440,6 +442,15 @@ class Pull:
         if reply.final and until and key and state.stamp:
             self._kept = keep
         return ipc.answer(code, (line, *answers.around_time(record)), final=reply.final)
+
+
+@contextmanager
+def _uncrowded() -> Iterator[None]:
+    """Work for which nobody waits: without room it is not done."""
+    try:
+        yield
+    except Crowded:
+        raise Declined("alone") from None
 
 
 def _seconds(state: State) -> float:

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from http.client import BadStatusLine, LineTooLong
 from typing import Awaitable, Callable, Sequence, TypeVar
 
@@ -12,11 +13,15 @@ import anyio
 import pytest
 from aiohttp import http_exceptions
 
+from agent.adapters.budget import MIB, USUAL, Budget
 from agent.adapters.http_dial import Endpoint
 from agent.adapters.http_pooled import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_HOST, ConnectionPool, PooledTransport
+from agent.adapters.http_pooled_dial import RESOLVER_PATIENCE, RESOLVERS
 from agent.adapters.http_pooled_wire import MAX_INTERIM, Attempt
 from agent.adapters.http_retry import RetryPolicy
 from agent.adapters.http_wire import Deadline
+from agent.adapters.room import RoomOfOne, Rooms
+from agent.adapters.turns import Crowded
 from agent.errors import Cause, LimitExceeded, Malformed, Unavailable
 from agent.registry.messages import Request, Response
 from agent.registry.urls import Origin, Url
@@ -354,3 +359,102 @@ def test_what_errors_of_aiohttp_mean() -> None:
         assert "secret" not in str(cause)
     attempt.defect = LimitExceeded("too much")
     assert attempt.cause(aiohttp.ClientPayloadError()) is attempt.defect
+
+
+class Hanging:
+    """Names that are not resolved until they are let go; all others are at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From now on."""
+        self.asked: list[bytes] = []
+        self.released = threading.Event()
+        self._resolve = socket.getaddrinfo
+        monkeypatch.setattr("agent.adapters.http_dial.socket.getaddrinfo", self)
+
+    def __call__(self, host: bytes, *arguments: object, **options: object) -> object:
+        """As `socket.getaddrinfo`."""
+        if host.endswith(b".example"):
+            self.asked.append(host)
+            self.released.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return self._resolve(host, *arguments, **options)  # type: ignore[arg-type]
+
+
+def beside(hanging: Hanging, names: Sequence[str]) -> tuple[Response | None, float]:
+    """What a registry answers, and after how long, while names hang; None for no room."""
+    with RegistrySimulator() as registry:
+
+        async def body(pool: ConnectionPool) -> tuple[Response | None, float]:
+            async def hung(name: str) -> None:
+                with suppress(Unavailable, Crowded):
+                    await verification(pool, 20).send(get(f"http://{name}/"))
+
+            async with anyio.create_task_group() as group:
+                for name in names:
+                    group.start_soon(hung, name)
+                while len(hanging.asked) < min(len(set(names)), RESOLVERS):
+                    await anyio.sleep(0.01)
+                started, answer = time.monotonic(), None
+                with suppress(Crowded):
+                    answer = await verification(pool, 10).send(get(f"http://localhost:{registry.port}/v2/"))
+                took = time.monotonic() - started
+                group.cancel_scope.cancel()
+            hanging.released.set()
+            return answer, took
+
+        return pooled(body)
+
+
+def test_a_name_that_hangs_has_one_thread_however_many_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names an image chooses a registry, and how its name is resolved."""
+    hanging = Hanging(monkeypatch)
+    answer, _ = beside(hanging, ["slow.example"] * (2 * RESOLVERS))
+    assert answer is not None
+    assert answer.status == 200
+    assert hanging.asked == [b"slow.example"]
+
+
+def test_where_too_many_names_hang_the_child_resolves_by_itself_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = Hanging(monkeypatch)
+    answer, took = beside(hanging, [f"slow{i}.example" for i in range(2 * RESOLVERS)])
+    assert answer is None
+    assert took < RESOLVER_PATIENCE + 4
+
+
+def test_answers_that_come_and_never_end_leave_memory_for_others() -> None:
+    """Each within its limit; what one registry sends takes from others' room no more than its share."""
+    size = 256 * 1024
+
+    def dribbles(handler: Handler) -> bool:
+        handler.head(200, f"Content-Length: {size + 1}")
+        handler.wfile.write(bytes(size))
+        handler.simulator.stopping.wait(20)
+        return True
+
+    with RegistrySimulator() as registry:
+
+        async def body() -> tuple[list[type[Exception]], int]:
+            ended, rooms = list[type[Exception]](), Rooms(Budget(USUAL, MIB, 2 * MIB))
+
+            async def one() -> None:
+                room = RoomOfOne(rooms, "slow.example/app", 0.3)
+                transport = PooledTransport(pool, deadline=time.monotonic() + 3, room=room)
+                try:
+                    await transport.send(get(f"{registry.url}/v2/slow/manifests/1")._replace(limit=4 * size))
+                except (Crowded, Unavailable) as error:
+                    ended.append(type(error))
+
+            async with ConnectionPool() as pool, anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(one)
+                while not rooms.content.waiting:
+                    await anyio.sleep(0.01)
+                async with RoomOfOne(rooms, "other.example/app", 0.0).holding(MIB // 2):
+                    assert rooms.content.held > MIB // 2
+            return ended, rooms.content.held
+
+        registry.misbehave("*", dribbles)
+        ended, held = anyio.run(body)
+        registry.stopping.set()
+    assert (ended.count(Crowded), ended.count(Unavailable)) == (6, 2)
+    assert held == 0

@@ -1,5 +1,6 @@
 """What is kept of registries between processes, and what is asked every time all the same."""
 
+import gc
 import pathlib
 import tracemalloc
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from agent.adapters import content_store, listing_store
+from agent.adapters.allowance import Allowance
 from agent.adapters.inline import run
 from agent.adapters.listing_store import KIND, KeptListing, ListingStore, Question
 from agent.adapters.stored_registry import MAX_UNWRITTEN, StoredRegistry, way_of
@@ -260,4 +262,32 @@ def test_content_that_waits_for_being_written_is_bounded(tmp_path: pathlib.Path,
         registry.keep()
         assert tracemalloc.get_traced_memory()[0] < 1024 * 1024
     finally:
+        tracemalloc.stop()
+
+
+def test_what_waits_in_one_process_is_bounded_together_and_what_is_given_up_is_gone(tmp_path: pathlib.Path) -> None:
+    """Many images that are verified at once, each with as much as may be attached to it."""
+    size, room = 512 * 1024, Allowance(MAX_UNWRITTEN)
+
+    def verified() -> StoredRegistry:
+        registry = StoredRegistry(Huge(), str(tmp_path), way="", at_once=False, unwritten=room)
+        for i in range(50):
+            run(registry.blob(SHOP, Descriptor("text/plain", Digest.of(b"%d" % i), size), size))
+        return registry
+
+    tracemalloc.start()
+    gc.disable()
+    try:
+        registries = [verified() for _ in range(4)]
+        assert tracemalloc.get_traced_memory()[0] < MAX_UNWRITTEN + 1024 * 1024
+        assert not room.take(1)
+        for each in registries:
+            each.forget()
+        assert room.take(MAX_UNWRITTEN)
+        room.give(MAX_UNWRITTEN)
+        registries = [verified()]
+        registries.clear()  # without a word: no cycle keeps what waited
+        assert tracemalloc.get_traced_memory()[0] < 1024 * 1024
+    finally:
+        gc.enable()
         tracemalloc.stop()

@@ -34,6 +34,8 @@ EACH = 6
 WIDE = "\U0001f600"
 """Text with it takes four bytes for each of its characters."""
 
+ALONE = "left to its child"
+
 GREEDY = """package ratify.policy
 valid { xs := [numbers.range(1, i) | i := numbers.range(99000, 100000)[_]]; count(xs) > 0 }
 """
@@ -245,16 +247,18 @@ class Load:
 
 
 def asked(path: pathlib.Path, one: Call) -> str:
-    """Decision and code, or what went wrong."""
+    """Decision and code, `ALONE`, or what went wrong."""
     try:
         line = warm.said(path, one).partition("\n")[2]
         return f"{line.split()[0]} {line[line.index('NS-') :][:7]}"
     except (OSError, AssertionError) as error:
+        if "cold alone" in str(error):
+            return ALONE
         return f"{type(error).__name__}: {error}"[:100]
 
 
 def test_everything_at_once_ends_neither_the_daemon_nor_anything_in_it(crowd: Crowd) -> None:
-    """Nor does it keep a good image from being verified; what finds no room is denied."""
+    """Nor does it keep a good image from being verified; what finds no room is left to its child."""
     with memory_group(USUAL) as group, Daemon(crowd.program, runner=group.runner) as daemon:
         load = Load(crowd, daemon, group)
         load.run(list(crowd.bad), SECONDS, AT_ONCE)
@@ -269,12 +273,14 @@ def test_everything_at_once_ends_neither_the_daemon_nor_anything_in_it(crowd: Cr
         # On a full machine some come to their deadline, for want of a processor; nothing else is "cannot tell".
         assert {answer for answer in answers if answer.startswith("cannot")} <= {"cannot NS-3005"}
         assert answers["cannot NS-3005"] < answers.total() / 4
+        assert {each for each in answers if not each.startswith(("allow", "deny", "cannot"))} <= {ALONE}
         assert [event for event in daemon.events() if event["event"] == "bug"] == []
         assert daemon.events()[0]["memory"] == USUAL
 
 
 def test_where_the_sum_is_passed_all_the_same_the_kernel_ends_what_reads_and_the_image_is_denied(crowd: Crowd) -> None:
     """As if others in the group took the rest: the limit is lowered once the daemon has learnt it."""
+    crowd.program.forget()  # of the images before: what is done ahead of pulls takes memory of the daemon's own
     with memory_group(USUAL) as group, Daemon(crowd.program, runner=group.runner) as daemon:
         load = Load(crowd, daemon, group)
         load.run(["policy"], 3, 1)
@@ -283,5 +289,5 @@ def test_where_the_sum_is_passed_all_the_same_the_kernel_ends_what_reads_and_the
         print(f"{group.killed} killed: {load.bad['policy']} {load.good}")
         assert daemon.is_alive()
         assert group.killed > 0
-        assert set(load.bad["policy"]) == {"deny NS-2008"}
+        assert {"deny NS-2008"} <= set(load.bad["policy"]) <= {"deny NS-2008", ALONE}
         assert set(load.good) == {"allow NS-0001"}

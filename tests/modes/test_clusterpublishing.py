@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -377,3 +377,34 @@ def test_schemas_of_all_documents_share_the_time_to_be_looked_through_and_nobody
     assert names(root) == {"platform", "one", "two", "three"}
     told = [problem for _, problem in merge.problems if "not looked through" in problem.got]
     assert len(told) == 1
+
+
+def test_whoever_changes_his_configmap_all_the_time_leaves_time_for_others(
+    root: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rests as long as it took; the newest state is what it goes on with."""
+    given = Given(root)
+    given.put("shop", {name: text.encode() for name, text in platform().items()})
+    follower = SimpleNamespace(state=given.state, last_complete=moment())
+    publisher = given.publisher()
+    publisher._follower = cast("Follower[ConfigMap]", follower)
+    server = cast("ApiServer", None)
+    merges: list[tuple[float, float]] = []
+    publish = publisher._published
+
+    def slow(*arguments: Any) -> Any:
+        begun = time.monotonic()
+        time.sleep(0.2)
+        found = publish(*arguments)
+        merges.append((begun, time.monotonic()))
+        return found
+
+    monkeypatch.setattr(publisher, "_published", slow)
+
+    async def changes() -> None:
+        for _ in range(3):
+            await publisher._apply(follower.state, server, Events(server, "n1"))
+
+    anyio.run(changes)
+    took = [(end - begun, following - end) for (begun, end), (following, _) in zip(merges, merges[1:], strict=False)]
+    assert all(rest > 0.9 * spent for spent, rest in took), took

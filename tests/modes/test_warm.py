@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime, timezone
 
 import anyio
 import pytest
@@ -15,10 +16,15 @@ import pytest
 from agent import __version__, fastpath, judgement
 from agent.adapters import answers, ipc, nodestate, turns
 from agent.adapters.flights import Flights
+from agent.adapters.http_pooled_dial import PooledHostNetwork
 from agent.adapters.ipc import Question
 from agent.adapters.snapshots import SnapshotStore
-from agent.adapters.turns import Turns
+from agent.adapters.turns import Crowded, Turns
+from agent.model.answer import Answer
+from agent.model.reference import Reference
+from agent.model.request import PullRequest
 from agent.modes import plugin, warm
+from agent.modes.warmstate import Declined
 from agent.rego.builtins import FAMILIES
 from agent.rules import precedence
 from agent.rules.rule import Default
@@ -233,6 +239,32 @@ def test_crowd_does_without(node: Node) -> None:
         return message
 
     assert asking(node, ask) == b"cold alone\n"
+
+
+def test_where_there_is_no_room_the_child_does_without(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For memory, names, policies alike: it is no answer, no bug, and nothing is remembered of it."""
+
+    async def crowded(*_: object) -> None:
+        raise Crowded
+
+    async def ask(asker: Asker) -> tuple[bytes, Said]:
+        door, reference = asker.door, Reference.parse(f"{node.registry.host}/team/signed:1")
+        with monkeypatch.context() as patched:
+            patched.setattr(PooledHostNetwork, "resolve", crowded)
+            message = await asker.pull("team/signed").message()
+            state = await door.state()
+            with pytest.raises(Declined):  # work ahead of pulls
+                await door.resolve(reference, state)
+            request = PullRequest(str(reference), reference, node.images["team/signed"])
+            case = await judgement.opened(request, door.now(state.node.standing), door.verdicts)
+            assert not isinstance(case, Answer)
+            with pytest.raises(Declined):
+                await door.judged_from_store(case, state, datetime.now(timezone.utc))
+        return message, await asker("team/signed")
+
+    message, said = asking(node, ask)
+    assert message == b"cold alone\n"
+    assert (said.code, said.final) == (0, True)
 
 
 def test_bug_in_a_verification_is_told_and_the_child_does_without(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,7 +283,7 @@ def at_daemon(setting: Setting, rows: list[Row], root: pathlib.Path, replace: Re
     registry = Situated(setting, _nothing, resolves=True)
     replace_ports(setting, replace, registry)
     replace(warm, "SystemClock", lambda: FixedClock(setting.now))
-    replace(warm, "ThreadedWorker", OnTheSpot)
+    replace(warm, "ThreadedWorker", lambda **_: OnTheSpot())
     lay_out(root, setting)
     if is_late:
 
