@@ -8,11 +8,18 @@ from collections.abc import Callable
 import anyio
 import pytest
 
+from agent.adapters import policy_worker
 from agent.adapters.budget import MIB, USUAL, divided
 from agent.adapters.policy_thread import AT_ONCE, ThreadedWorker
 from agent.adapters.room import RoomOfOne, Rooms
 from agent.adapters.turns import Crowded
 from agent.errors import LimitExceeded, PolicyFault
+
+
+@pytest.fixture(autouse=True)
+def _ample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readings may take any time on a busy machine: what is tested here is who waits for whom."""
+    monkeypatch.setattr(policy_worker, "LABOUR_SECONDS", 60.0)
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -152,12 +159,12 @@ def test_waiting_for_others_takes_no_time_for_reading() -> None:
     async def ask() -> float:
         rooms, all_of_them, left = Rooms(divided(512 * MIB)), ThreadedWorker(), [60.0]
         async with anyio.create_task_group() as group:
-            group.start_soon(mine(rooms, all_of_them).labour, reads_for(0.5), [60.0])
+            group.start_soon(mine(rooms, all_of_them).labour, reads_for(2.5), [60.0])
             await anyio.sleep(0.1)
             assert await mine(rooms, all_of_them, 60.0).labour(lambda: b"read", left) == b"read"
         return 60.0 - left[0]
 
-    assert 0 < anyio.run(ask) < 0.4
+    assert 0 < anyio.run(ask) < 2.0
 
 
 def test_a_verification_waits_once_not_for_each_of_its_turns() -> None:
@@ -173,7 +180,7 @@ def test_a_verification_waits_once_not_for_each_of_its_turns() -> None:
             waited = time.monotonic() - begun
         return waited
 
-    assert 0.3 <= anyio.run(ask) < 0.8
+    assert 0.3 <= anyio.run(ask) < 5 * 0.3
 
 
 def test_what_an_image_reads_side_by_side_counts_together_and_is_no_crowd_of_others() -> None:
