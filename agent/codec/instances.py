@@ -117,7 +117,10 @@ def _dialect(value: Schema) -> Any:
 
 def _kind(dialect: object) -> Any:
     """The library's class for a draft, None if there is none."""
-    return validator_for({"$schema": dialect}, default=None) if isinstance(dialect, str) else None
+    try:
+        return validator_for({"$schema": dialect}, default=None) if isinstance(dialect, str) else None
+    except ValueError:  # the library reads it as a URL
+        return None
 
 
 def _most_mixed(value: object) -> int:

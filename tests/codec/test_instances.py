@@ -70,6 +70,7 @@ def test_older_drafts_are_read_as_such(draft: str) -> None:
     [
         {"$schema": "https://example.com/other"},
         {"$schema": 5},
+        {"$schema": "http://js[on-schema.org/draft-07/schema#"},
         {"type": "nothing"},
         {"pattern": "("},
         {"patternProperties": {"(": {}}},
