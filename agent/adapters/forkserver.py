@@ -74,7 +74,7 @@ class ForkServer:
             os.waitpid(self.pid, 0)
 
     def done(self, job: Job, work: Callable[[], bytes]) -> bytes:
-        """What `work` returns, which pickle can write.  Raises `PolicyFault`, also if it was too much.
+        """What `work` returns, sent over as `jobform` writes it.  Raises `PolicyFault`, also if it was too much.
 
         Returns once the worker is gone, and all that it held.
         """
