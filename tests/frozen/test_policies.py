@@ -106,7 +106,7 @@ def test_policy_that_does_not_end_is_killed_and_denies(tmp_path: pathlib.Path, i
 
 def test_policy_that_does_not_end_denies_within_a_short_deadline_too(tmp_path: pathlib.Path, images: Images) -> None:
     program = under(tmp_path, images, NEVER_ENDING)
-    write_bootstrap(program.root, found={"version": 1, "deadline": "3s"})
+    write_bootstrap(program.root, found={"version": 1, "deadline": "6s"})  # of which the policy has 2.25
     answer = images.pull(program, "signed")
     assert (answer.code, answer.out[:12]) == (10, "deny NS-2008"), "a deadline would be cannot tell"
 
