@@ -39,6 +39,14 @@ class _Done(NamedTuple):
     is_ours: bool = True
 
 
+class _Reversal(NamedTuple):
+    """How an entry is taken back: what is done, as people say it, and sentences about what stays, and why."""
+
+    what: str = ""
+    act: Callable[[], object] = lambda: None
+    notes: list[str] = []
+
+
 class Journal:
     """One installation's writes.  Everything raises `HostError`."""
 
@@ -72,6 +80,12 @@ class Journal:
                     self.forget()
                 raise
             yield
+
+    def look(self) -> bool:
+        """Read the record, and write nothing; whether there is one."""
+        found = self.store.read()
+        self.manifest = found or Manifest()
+        return found is not None
 
     @contextmanager
     def _locked(self, wait: float) -> Iterator[list[str]]:
@@ -240,15 +254,24 @@ class Journal:
 
     def revert(self, entry: Entry) -> list[str]:
         """Take back an entry, and forget it; sentences about what stays, and why."""
-        notes = {
-            Kind.FOLDER: self._revert_folder,
-            Kind.FILE: self._revert_file,
-            Kind.EDITED: self._revert_edit,
-            Kind.LINK: self._revert_link,
-            Kind.TREE: self._revert_tree,
-        }[entry.kind](entry)
+        if entry.kind is Kind.TREE:
+            notes = self._revert_tree(entry)
+        else:
+            self._clean(entry)
+            reversal = self._reversal(entry)
+            reversal.act()
+            notes = reversal.notes
         self._write(self.manifest.without(entry.path))
         return notes
+
+    def foreseen(self, entry: Entry) -> tuple[str, list[str]]:
+        """What `revert` would do, empty for nothing, and what it would say of what stays.  Nothing is written."""
+        if entry.kind is Kind.TREE:
+            left = programs.foreign(self.host, entry.path, dict(entry.members))
+            there = self.host.stands(entry.path).kind is hostfiles.Kind.FOLDER
+            return f"remove {entry.path}" if there else "", _not_as_placed(left)
+        reversal = self._reversal(entry)
+        return reversal.what, reversal.notes
 
     def sweep(self) -> None:
         """Forget kept bytes that nothing needs any more."""
@@ -315,65 +338,82 @@ class Journal:
             for each in (folder, posixpath.dirname(folder)) if entry.role is Role.VERIFIER else (folder,):
                 self.host.remove(f"{each}/{hostfiles.unfinished(name)}")
 
-    def _revert_folder(self, entry: Entry) -> list[str]:
-        if self.host.stands(entry.path).kind is hostfiles.Kind.FOLDER:
-            self.host.remove_folder(entry.path)  # what others put there keeps it
-        return []
+    def _reversal(self, entry: Entry) -> _Reversal:
+        """How an entry is taken back, as it stands now."""
+        return {
+            Kind.FOLDER: self._reversal_of_folder,
+            Kind.FILE: self._reversal_of_file,
+            Kind.EDITED: self._reversal_of_edit,
+            Kind.LINK: self._reversal_of_link,
+        }[entry.kind](entry)
 
-    def _revert_file(self, entry: Entry) -> list[str]:
-        self._clean(entry)
+    def _reversal_of_folder(self, entry: Entry) -> _Reversal:
+        if self.host.stands(entry.path).kind is not hostfiles.Kind.FOLDER:
+            return _Reversal()
+        # What others put there keeps it.
+        return _Reversal(f"remove {entry.path}, if it is empty", lambda: self.host.remove_folder(entry.path))
+
+    def _reversal_of_file(self, entry: Entry) -> _Reversal:
         now = self.host.read_bounded(entry.path, MAX_SIZE)
         if now is None:
-            return []
+            return _Reversal()
         if _hash(now) in {entry.said, entry.was}:
             before = self.store.kept(entry.before) if entry.before else None
             if before is None:
-                self.host.remove(entry.path)
-            else:
-                self.host.write(entry.path, before, entry.mode, like=self.host.stands(entry.path))
-            return []
+                return _Reversal(f"remove {entry.path}", lambda: self.host.remove(entry.path))
+            return self._put_back(entry, before, entry.mode)
         if _hash(now) == entry.before:
-            return []
+            return _Reversal()
         if entry.role is not Role.CONFIGURATION:
-            return [f"{entry.path}: was edited since, and stays"]
+            return _Reversal(notes=[f"{entry.path}: was edited since, and stays"])
         aside = entry.path + EDITED
         while self.host.stands(aside).kind is not hostfiles.Kind.NOTHING:
             aside += EDITED
-        self.host.rename(entry.path, aside)
-        return [f"{entry.path}: was edited since, and is kept as {aside}"]
+        return _Reversal(
+            f"move {entry.path} to {aside}",
+            lambda: self.host.rename(entry.path, aside),
+            [f"{entry.path}: was edited since, and is kept as {aside}"],
+        )
 
-    def _revert_edit(self, entry: Entry) -> list[str]:
-        self._clean(entry)
+    def _reversal_of_edit(self, entry: Entry) -> _Reversal:
         now = self.host.read_bounded(entry.path, MAX_SIZE)
         if now is None or _hash(now) == entry.before:
-            return []
+            return _Reversal()
         before = self.store.kept(entry.before) if _hash(now) == entry.said else None
-        stands = self.host.stands(entry.path)
+        mode = self.host.stands(entry.path).mode
         if before is not None:
-            self.host.write(entry.path, before, stands.mode, like=stands)
-            return []
+            return self._put_back(entry, before, mode)
         try:
             new = edits.without_import(now, entry.pattern, entry.path)
         except ConfigurationError as error:
-            return [f"{error.message}; it imports nothing any more, and may stay"]
+            return _Reversal(notes=[f"{error.message}; it imports nothing any more, and may stay"])
         if new == now:
-            return []
-        self.host.write(entry.path, new, stands.mode, like=stands)
-        return [f"{entry.path}: was edited since; only our import was taken out"]
+            return _Reversal()
+        return self._put_back(entry, new, mode)._replace(
+            what=f"take our import out of {entry.path}",
+            notes=[f"{entry.path}: was edited since; only our import was taken out"],
+        )
 
-    def _revert_link(self, entry: Entry) -> list[str]:
-        self._clean(entry)
+    def _put_back(self, entry: Entry, content: bytes, mode: int) -> _Reversal:
+        stands = self.host.stands(entry.path)
+        return _Reversal(
+            f"put {entry.path} back as it was", lambda: self.host.write(entry.path, content, mode, like=stands)
+        )
+
+    def _reversal_of_link(self, entry: Entry) -> _Reversal:
         stands = self.host.stands(entry.path)
         if stands.kind is hostfiles.Kind.NOTHING:
-            return []
+            return _Reversal()
         if stands.kind is not hostfiles.Kind.LINK or stands.target not in {entry.said, entry.was} - {""}:
-            return [f"{entry.path}: is not ours any more, and stays"]
-        self.host.remove(entry.path)
-        return []
+            return _Reversal(notes=[f"{entry.path}: is not ours any more, and stays"])
+        return _Reversal(f"remove {entry.path}", lambda: self.host.remove(entry.path))
 
     def _revert_tree(self, entry: Entry) -> list[str]:
-        left = programs.remove(self.host, entry.path, dict(entry.members))
-        return [f"{path}: is not as it was placed, and stays" for path in left[:10]]
+        return _not_as_placed(programs.remove(self.host, entry.path, dict(entry.members)))
+
+
+def _not_as_placed(paths: list[str]) -> list[str]:
+    return [f"{path}: is not as it was placed, and stays" for path in paths[:10]]
 
 
 def _hash(content: bytes) -> str:

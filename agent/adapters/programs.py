@@ -153,6 +153,21 @@ def remove(host: HostFiles, path: str, of: Mapping[str, str]) -> list[str]:
     return left
 
 
+def foreign(host: HostFiles, path: str, of: Mapping[str, str]) -> list[str]:
+    """What `remove` would leave: paths of what was changed or added since.  Nothing is written."""
+    if host.stands(path).kind is not Kind.FOLDER:
+        return []
+    with host.opened_folder(path) as folder:
+        try:
+            return [
+                f"{path}/{name}"
+                for name, where, mode in _walked(folder, "")
+                if not stat.S_ISDIR(mode) and not _is_as_placed(where, mode, of.get(name, ""))
+            ]
+        except OSError as error:
+            raise HostError(f"{path}: got {error.strerror or error}; expected to read it") from None
+
+
 def _remove(path: str, said: str) -> None:
     """Only what is as it was placed."""
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -163,10 +178,15 @@ def _remove(path: str, said: str) -> None:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # what others put there keeps it
                     raise
-        elif (stat.S_ISLNK(mode) and said == LINK_SAID + os.readlink(path)) or (
-            stat.S_ISREG(mode) and said == _digest(path)
-        ):
+        elif _is_as_placed(path, mode, said):
             os.unlink(path)
+
+
+def _is_as_placed(path: str, mode: int, said: str) -> bool:
+    """Whether a file or link is still what was recorded of it."""
+    if stat.S_ISLNK(mode):
+        return said == LINK_SAID + os.readlink(path)
+    return stat.S_ISREG(mode) and said == _digest(path)
 
 
 def _walked(folder: str, below: str) -> Iterator[tuple[str, str, int]]:

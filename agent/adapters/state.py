@@ -71,6 +71,26 @@ def folders(host: HostFiles) -> frozenset[str]:
     return frozenset(found | {f"{path}/{name}" for path in found for name in host.names(path)})
 
 
+class Foreseen(NamedTuple):
+    """Paths in our folders: what `remove` would remove, and what it would leave."""
+
+    ours: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def foreseen(host: HostFiles) -> Foreseen:
+    """What `remove` would do; nothing is written.  Raises `HostError`."""
+    ours: list[str] = []
+    others: list[str] = []
+    for path, names in OWN.items():
+        if host.stands(path).kind is hostfiles.Kind.FOLDER:
+            for name in sorted(host.names(path)):
+                if f"{path}/{name}" != _RECORD:
+                    is_ours = name in names or name.startswith(files.TEMPORARY)
+                    (ours if is_ours else others).append(f"{path}/{name}")
+    return Foreseen(tuple(ours), tuple(others))
+
+
 def remove(host: HostFiles, *, keep: Iterable[str] = ()) -> list[str]:
     """Remove what is ours, and the folders if nothing else is in them; names of what stays.  Raises `HostError`.
 

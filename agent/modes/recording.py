@@ -138,14 +138,23 @@ def unused(journal: Journal) -> tuple[Entry, ...]:
     return tuple(entry for entry in copies if f'"{entry.path}"'.encode() not in (content or b""))
 
 
-def forget(journal: Journal) -> None:
-    """Take what was found out of a document that stays, because a person wrote or edited it.  Raises `HostError`."""
+def forgotten(journal: Journal) -> bytes | None:
+    """The bootstrap document without what was found, if it stays because a person wrote or edited it.
+
+    None where nothing of it has to be changed.  Raises `HostError`.
+    """
     now = journal.host.read_bounded(BOOTSTRAP, bootstrap.MAX_SIZE)
     document = _document(now)
     if now is None or document is None or "found" not in document or journal.wrote(BOOTSTRAP, now):
-        return
-    left = {key: value for key, value in document.items() if key != "found"}
-    journal.host.write(BOOTSTRAP, encoded(left), 0o600, like=journal.host.stands(BOOTSTRAP))
+        return None
+    return encoded({key: value for key, value in document.items() if key != "found"})
+
+
+def forget(journal: Journal) -> None:
+    """Take what was found out of a document that stays.  Raises `HostError`."""
+    left = forgotten(journal)
+    if left is not None:
+        journal.host.write(BOOTSTRAP, left, 0o600, like=journal.host.stands(BOOTSTRAP))
 
 
 def shipped(

@@ -13,7 +13,7 @@ from agent.model.answer import printable
 from agent.modes import turns
 from agent.modes.install import add_host_options, which_host
 from agent.modes.turns import Taken
-from agent.modes.uninstalling import Removed, Uninstaller
+from agent.modes.uninstalling import Foreseen, Removed, Uninstaller
 from agent.modes.world import World
 
 SCHEMA_VERSION = "1"
@@ -32,6 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add_host_options(parser)
     parser.add_argument("--no-restart", action="store_true", help="never have containerd restarted")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be done; write nothing")
     turns.add_options(parser)
     turns.add_node_name(parser)
     parser.add_argument(
@@ -62,6 +63,10 @@ def uninstall(
             stdout.flush()
 
     may_restart, keep = not (options.no_restart or options.root), options.keep_state
+    if options.dry_run:
+        foreseen = Uninstaller(Journal(host), world, tell).foreseen(may_restart=may_restart, keep_state=keep)
+        stdout.write(json.dumps(foreseen_value(foreseen), indent=2) + "\n" if as_json else foreseen_text(foreseen))
+        return Exit.ALLOW
     if taken is None:
         removed = Uninstaller(Journal(host), world, tell).run(may_restart=may_restart, keep_state=keep)
     elif not may_restart or not Uninstaller(Journal(host), world, tell).restarts():
@@ -92,3 +97,25 @@ def as_text(removed: Removed) -> str:
     if removed.pending:
         lines.append(f"to do by hand: restart containerd: {removed.pending}")
     return "".join(f"{printable(line)}\n" for line in [*lines, "uninstalled"])
+
+
+def foreseen_value(foreseen: Foreseen) -> dict[str, object]:
+    """What would be done, for programs."""
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "dryRun": True,
+        "wasInstalled": foreseen.was_installed,
+        "steps": list(foreseen.steps),
+        "restartPending": foreseen.pending or None,
+        "left": list(foreseen.left),
+    }
+
+
+def foreseen_text(foreseen: Foreseen) -> str:
+    """What would be done, for people."""
+    if not foreseen.was_installed:
+        return "nothing is installed here\n"
+    lines = [*foreseen.steps, *(f"would be left: {each}" for each in foreseen.left)]
+    if foreseen.pending:
+        lines.append(f"to do by hand: restart containerd: {foreseen.pending}")
+    return "".join(f"{printable(line)}\n" for line in lines)

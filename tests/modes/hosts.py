@@ -19,7 +19,7 @@ from agent.adapters.hostfiles import HostFiles
 from agent.adapters.journal import Journal
 from agent.errors import HostError
 from agent.modes.installing import Asked, Installer, Outcome
-from agent.modes.uninstalling import Removed, Uninstaller
+from agent.modes.uninstalling import Foreseen, Removed, Uninstaller
 from agent.wiring import bindir, planning, triggers
 from agent.wiring.proof import Known, Proof, Reason, State
 from agent.wiring.unit import NAME
@@ -148,6 +148,11 @@ class Host(NamedTuple):
         """Uninstall."""
         uninstaller = Uninstaller(Journal(HostFiles(str(self.root))), self.world, lambda line: None)
         return uninstaller.run(may_restart=may_restart, keep_state=keep_state)
+
+    def foreseen(self, *, may_restart: bool = True, keep_state: bool = False) -> Foreseen:
+        """What an uninstallation would do."""
+        uninstaller = Uninstaller(Journal(HostFiles(str(self.root))), self.world, lambda line: None)
+        return uninstaller.foreseen(may_restart=may_restart, keep_state=keep_state)
 
     def tree(self) -> dict[str, tuple[object, ...]]:
         """All that is there."""

@@ -114,6 +114,27 @@ def test_dry_run_shows_steps_and_diff_and_writes_nothing(host: Host, run: Run) -
     assert host.tree() == before
 
 
+def test_dry_run_of_an_uninstallation_shows_its_steps_in_order_and_writes_nothing(host: Host, run: Run) -> None:
+    assert run("uninstall", "--dry-run") == (0, "nothing is installed here\n", "")
+    run("install", "--bin-dir", "/srv/verifiers")
+    host.write("etc/nodeseal/mine", "x")
+    before = host.tree()
+    code, out, _ = run("uninstall", "--dry-run")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0] == "remove /srv/verifiers/00-nodeseal"
+    assert "put /etc/containerd/config.toml back as it was" in lines
+    assert lines.index("remove /opt/nodeseal/0.1.0") > lines.index(
+        "restart containerd.service: containerd reads its configuration when it starts, and settings of ours are gone"
+    )
+    assert lines[-1] == "would be left: /etc/nodeseal/mine"
+    told = json.loads(run("uninstall", "--dry-run", "--no-restart", "--format", "json")[1])
+    assert (told["dryRun"], told["wasInstalled"], told["left"]) == (True, True, ["/etc/nodeseal/mine"])
+    assert told["restartPending"].endswith("settings of ours are gone")
+    assert run("uninstall", "--dry-run", "--no-restart")[1].splitlines()[-1].startswith("to do by hand: restart cont")
+    assert host.tree() == before
+
+
 def test_dry_run_brings_no_control_characters(host: Host, run: Run) -> None:
     host.write("etc/containerd/config.toml", "version = 3\n[plugins]\n\tx = 1 # \x9b2J\u202e\u2028+y\n")
     out = run("install", "--dry-run", "--bin-dir", "/srv/verifiers")[1]

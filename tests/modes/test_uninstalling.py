@@ -1,8 +1,11 @@
 """Uninstalling: what was there before is there again, and what others changed since stays."""
 
+from collections.abc import Callable
+
 import pytest
 
 from agent.errors import HostError
+from agent.modes.uninstalling import Foreseen
 from tests.modes.hosts import VERIFIERS, Host
 from tests.modes.test_installing import DROP_IN, ELSEWHERE, MAIN, _no_disk, folder, host
 
@@ -31,6 +34,59 @@ def test_what_a_person_changed_stays(host: Host) -> None:
         "srv/verifiers/50-mine", "var/lib/nodeseal", "var/lib/nodeseal/mine",
     }  # fmt: skip
     assert len(removed.left) == 5
+
+
+RECORD = "var/lib/nodeseal/install/"
+
+
+def nothing(host: Host) -> None:
+    """As it was installed."""
+
+
+def edited(host: Host) -> None:
+    """A person changed files of ours and of his own, and added some."""
+    host.write(MAIN, host.read(MAIN) + "# my own words\n")
+    for path in (DROP_IN, "etc/nodeseal/bootstrap.json", "opt/nodeseal/0.1.0/nodeseal"):
+        host.write(path, host.read(path) + "\n")
+    host.write("opt/nodeseal/0.1.0/notes", "mine")
+    host.write("etc/nodeseal/docker-config.json", "{}")
+    host.write("var/lib/nodeseal/rules.json", "{}")
+
+
+def linked(host: Host) -> None:
+    """Somebody links to us once more, and our own link is his by now."""
+    (host.root / "srv/verifiers/99-again").symlink_to("/opt/nodeseal/current/nodeseal")
+    (host.root / "srv/verifiers/00-nodeseal").unlink()
+    host.write("srv/verifiers/00-nodeseal", "#!/bin/sh\n")
+
+
+@pytest.mark.parametrize("since", [nothing, edited, linked])
+@pytest.mark.parametrize(("may_restart", "keep_state"), [(True, False), (False, False), (True, True)])
+def test_what_would_be_done_is_told_and_is_what_is_done_then(
+    host: Host, since: Callable[[Host], None], *, may_restart: bool, keep_state: bool
+) -> None:
+    assert host.foreseen() == Foreseen(was_installed=False)
+    host.install(bin_dir=ELSEWHERE)
+    since(host)
+    before = host.tree()
+    files = {path for path in before if not (host.root / path).is_dir() or (host.root / path).is_symlink()}
+    foreseen = host.foreseen(may_restart=may_restart, keep_state=keep_state)
+    assert host.tree() == before
+    restarts = len(host.world.restarts)
+    removed = host.uninstall(may_restart=may_restart, keep_state=keep_state)
+    assert (foreseen.was_installed, foreseen.pending) == (True, removed.pending)
+    assert sorted(foreseen.left) == sorted(removed.left)
+    assert any(step.startswith("restart containerd.service: ") for step in foreseen.steps) is removed.restarted
+    assert removed.restarted is may_restart is (len(host.world.restarts) > restarts)
+
+    after = host.tree()
+    touched = {path for path in files if after.get(path) != before[path] and not path.startswith(RECORD)}
+    named = {step.split()[-1 if step.startswith("take ") else 1].lstrip("/") for step in foreseen.steps}
+    assert touched
+    assert {path for path in touched if not any(f"{path}/".startswith(f"{each}/") for each in named)} == set()
+    for step in foreseen.steps:
+        if step.startswith("remove ") and not any(step.split()[1] in left for left in removed.left):
+            assert step.split()[1].lstrip("/") not in after
 
 
 def test_uninstalling_leaves_no_link_that_leads_nowhere(host: Host) -> None:
