@@ -9,7 +9,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 PRIVATE_FOLDER = 0o700
@@ -267,12 +267,17 @@ def remove_tree(path: str) -> None:
 
 
 @contextmanager
-def locked(path: str, *, wait: float) -> Iterator[None]:
-    """Hold the lock file `path`; whoever dies lets go of it.  Raises `TimeoutError` after `wait` seconds."""
+def locked(path: str, *, wait: float, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file `path`; whoever dies lets go of it.
+
+    `waiting` is called once if another process has it.  Raises `TimeoutError` after `wait` seconds.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        attempts = int(wait / _LOCK_RETRY)
+        most = attempts = int(wait / _LOCK_RETRY)
         while not _try_lock(descriptor):
+            if attempts == most:
+                waiting()
             if attempts <= 0:
                 raise TimeoutError(f"{path}: another process has held the lock for {wait:g} s")
             attempts -= 1

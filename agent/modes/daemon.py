@@ -78,7 +78,8 @@ def run(
     folder = os.path.join(root, ipc.FOLDER)
     try:
         files.make_private_folder(folder)
-        with files.locked(f"{folder}/{ipc.LOCK}", wait=_LOCK_WAIT):
+        waiting = partial(told.info, "waiting for another daemon to end", folder=folder, seconds=_LOCK_WAIT)
+        with files.locked(f"{folder}/{ipc.LOCK}", wait=_LOCK_WAIT, waiting=waiting):
             anyio.run(daemon.run)
     except TimeoutError:
         raise HostError(f"{folder}: got another daemon that serves it; expected none", hint="stop that one") from None
@@ -168,6 +169,8 @@ class _Daemon:
             aging = Aging(self._standing, self._log)
             for work in (self._ahead.run, self._telling.run, self._follow, aging.run):
                 group.start_soon(self._lasting, work)
+            if self._server_of_workers:
+                group.start_soon(self._lasting, partial(self._told_of_its_end, self._server_of_workers))
             if publisher:
                 group.start_soon(self._lasting, publisher.run)
             if self._source.cluster:
@@ -244,6 +247,16 @@ class _Daemon:
             except Exception as error:  # noqa: BLE001 - the rest of the daemon goes on
                 self._bug(error)
             await anyio.sleep(_REST)
+
+    async def _told_of_its_end(self, server: ForkServer) -> None:
+        """Tell if no workers are to be had of the small process any more: copies of this one take more memory."""
+        descriptor = os.pidfd_open(server.pid)
+        try:
+            await anyio.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+        self._log.error("process for workers has ended", hint="restart the daemon: it has workers of its own till then")
+        await anyio.sleep_forever()
 
     async def _follow(self) -> None:
         """Notice another configuration before a pull does: at once if this process published it."""

@@ -56,6 +56,10 @@ class Running:
         said = Client(str(self.root)).ask(ipc.STATUS, seconds=20)
         return None if said is None else json.loads(said)
 
+    def logged(self, event: str) -> bool:
+        """Whether it has logged that."""
+        return f'"{event}"' in self._log.read_text()
+
     def stopped(self, number: signal.Signals = signal.SIGTERM) -> list[dict[str, object]]:
         """Stop it; what it has logged."""
         self.process.send_signal(number)
@@ -187,7 +191,20 @@ def test_second_daemon_is_refused_after_a_while(
         begun = time.monotonic()
         assert in_process("--root", str(tmp_path)) == 5
         assert time.monotonic() - begun > 0.2
-    assert "got another daemon that serves it; expected none" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.count("waiting for another daemon to end") == 1
+    assert "got another daemon that serves it; expected none" in told
+
+
+def test_end_of_the_process_that_makes_workers_is_told_and_the_daemon_goes_on(node: Node) -> None:
+    with Running(node.root) as running:
+        (maker,) = pathlib.Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+        os.kill(int(maker), signal.SIGKILL)
+        end = time.monotonic() + 30
+        while not running.logged("process for workers has ended"):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert running.status() is not None
 
 
 @pytest.mark.usefixtures("modest")
