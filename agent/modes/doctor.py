@@ -40,6 +40,11 @@ SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
 
 _DAEMON_SECONDS = 2.0
+_KEPT = tuple(f"var/{each}/nodeseal" for each in ("lib", "cache", "log"))
+_LEAST_FREE = 32 * 1024 * 1024
+"""Bytes: a configuration of the largest kind, twice."""
+
+_LEAST_FILES = 200
 
 
 class Report(NamedTuple):
@@ -153,7 +158,8 @@ def examine(asked: Asked, root: str) -> Report:
         if asked.host == "/":
             found += _of_program(node)
     generation, own = _of_state(root)
-    found += [*own, *hostrecord.of_host(asked, root, told), *_of_daemon(root), *_of_wiring(root), *_of_clock()]
+    found += [*own, *hostrecord.of_host(asked, root, told), *_of_disks(root), *_of_daemon(root)]
+    found += [*_of_wiring(root), *_of_clock()]
     return Report(told, node, generation, _sorted(found))
 
 
@@ -279,6 +285,29 @@ def _of_state(root: str) -> tuple[str, list[Finding]]:
         )
     )
     return "", found
+
+
+def _of_disks(root: str) -> Iterator[Finding]:
+    """Whether what is kept can be kept: no pull fails for a full disk, and nothing tells of it either."""
+    seen = set()
+    for path in (os.path.abspath(os.path.join(root, each)) for each in _KEPT):
+        while not os.path.isdir(path):
+            path = os.path.dirname(path)
+        try:
+            disk, free = os.stat(path).st_dev, os.statvfs(path)
+        except OSError:
+            continue  # what can't be read is told by those who read it
+        size, files = free.f_bfree * free.f_frsize, free.f_ffree if free.f_files else _LEAST_FILES
+        if disk not in seen and (size < _LEAST_FREE or files < _LEAST_FILES):
+            yield Finding(
+                "disk.full",
+                Severity.WARNING,
+                f"{size} bytes and {files} files free" if free.f_files else f"{size} bytes free",
+                f"at least {_LEAST_FREE} bytes and {_LEAST_FILES} files",
+                path,
+                "make room: a new configuration can't be put in force, and no answer is remembered or counted",
+            )
+        seen.add(disk)
 
 
 def _of_daemon(root: str) -> Iterator[Finding]:

@@ -252,6 +252,14 @@ def test_configuration_that_others_could_write_or_that_is_damaged_is_told(host: 
     assert host.ids() == ["snapshot.configurationMissing"]
 
 
+@pytest.mark.parametrize("what", ["_LEAST_FREE", "_LEAST_FILES"])
+def test_disk_that_is_nearly_full_is_told_once(host: Host, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    assert "disk.full" not in host.ids("warning")
+    monkeypatch.setattr(doctor, what, 1 << 60)
+    assert host.ids("warning").count("disk.full") == 1
+    assert [each.id for each in doctor._of_disks("not-there")] == ["disk.full"]
+
+
 def test_clock_before_the_release_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "RELEASED", "2999-01-01")
     assert host.ids() == ["clock.implausible"]
