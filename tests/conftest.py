@@ -20,8 +20,8 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-_DEAREST = ("real", "hostile", "modes", "frozen")
-"""Folders that start containerd, the program or the daemon for nearly every test."""
+_DEAREST = ("real", "hostile", "rules", "modes", "frozen")
+"""Folders that start containerd, the program or the daemon for nearly every test, or ask thousands of times."""
 
 _FROZEN = ("frozen", "hostile", "real")
 """Folders of which only the tests' own part runs in Python that could be measured: simulators, signers."""
