@@ -26,7 +26,7 @@ _DEAREST = ("real", "hostile", "rules", "modes", "frozen")
 _FROZEN = ("frozen", "hostile", "real")
 """Folders of which only the tests' own part runs in Python that could be measured: simulators, signers."""
 
-_SLOWEST = ("test_newcomer.py", "test_building.py", "test_portable.py")
+_SLOWEST = ("test_newcomer.py", "test_portable.py")
 """Of the slow tests, those that build the program."""
 
 _LOCAL_NAMES = ("localhost", "", None)
