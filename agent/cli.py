@@ -22,6 +22,26 @@ _EXITS: tuple[tuple[type[NodesealError], Exit], ...] = (
 )
 
 
+COMMANDS = {
+    "verify": "verify",
+    "config": "config",
+    "break-glass": "breakglass",
+    "status": "status",
+    "doctor": "doctor",
+    "install": "install",
+    "uninstall": "uninstall",
+    "cache": "cache",
+    "watch": "watch",
+    "trust-root": "trustroot",
+    "support-bundle": "supportbundle",
+    "version": "version",
+}
+"""Commands in the order of --help, each with its module in `agent.modes`.
+
+Only the one that is named is imported: importing takes longer than most of them.
+"""
+
+
 def entry() -> NoReturn:
     """The console script."""
     main(sys.argv)
@@ -47,6 +67,9 @@ def main(argv: Sequence[str]) -> NoReturn:
 
 def _for_people(argv: Sequence[str]) -> Exit:
     import argparse
+    from importlib import import_module
+
+    from agent.modes import place
 
     class Parser(argparse.ArgumentParser):
         """Tells what it does not know under the command that was meant: argparse leaves that to the outermost."""
@@ -58,23 +81,6 @@ def _for_people(argv: Sequence[str]) -> Exit:
                 self.error(f"got {' '.join(unknown)}, which it does not know; see {self.prog} --help")
             return known, unknown
 
-    from agent.modes import (
-        breakglass,
-        cache,
-        config,
-        difference,
-        doctor,
-        install,
-        place,
-        status,
-        supportbundle,
-        trustroot,
-        uninstall,
-        verify,
-        version,
-        watch,
-    )
-
     parser: argparse.ArgumentParser = Parser(
         prog="nodeseal",
         description="Verifies every image on a Kubernetes node at the moment containerd pulls it.",
@@ -84,18 +90,9 @@ def _for_people(argv: Sequence[str]) -> Exit:
     )
     parser.add_argument("--version", action="version", version=f"nodeseal {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    verify.add_parser(subparsers)
-    difference.add_parser(config.add_parsers(subparsers))
-    breakglass.add_parsers(subparsers)
-    status.add_parser(subparsers)
-    doctor.add_parser(subparsers)
-    install.add_parser(subparsers)
-    uninstall.add_parser(subparsers)
-    cache.add_parsers(subparsers)
-    watch.add_parser(subparsers)
-    trustroot.add_parsers(subparsers)
-    supportbundle.add_parser(subparsers)
-    version.add_parser(subparsers)
+    named = [command for command in argv[1:2] if command in COMMANDS]
+    for command in named or COMMANDS:
+        import_module(f"agent.modes.{COMMANDS[command]}").add_parser(subparsers)
     options = parser.parse_args(list(argv[1:]))
     if isinstance(getattr(options, "root", None), place.Usual):
         options.root = place.usual_root()

@@ -21,7 +21,7 @@ _FORKS.set_forkserver_preload(
     [
         "__main__", "tests.forked", "agent.adapters.exposition", "agent.adapters.kube_access", "agent.modes.clustering",
         "agent.modes.daemon", "agent.modes.nodekeeping", "agent.modes.observing", "agent.modes.proofs",
-        "agent.modes.supportbundle", "tests.forked_ready",
+        *(f"agent.modes.{module}" for module in cli.COMMANDS.values()), "tests.forked_ready",
     ]
 )  # fmt: skip
 

@@ -3,6 +3,8 @@
 import errno
 import io
 import os
+import re
+import subprocess
 import sys
 from typing import NoReturn
 
@@ -47,6 +49,18 @@ def failing_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_version_is_printed_either_way(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("version") == run("--version") == 0
     assert capsys.readouterr().out == f"nodeseal {__version__}\n" * 2
+
+
+def test_command_that_is_named_is_the_only_one_that_is_imported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    assert re.findall(r"^ {4}(\S+)", capsys.readouterr().out, re.MULTILINE) == list(cli.COMMANDS)
+    script = (
+        "import sys\nfrom agent import cli\n"
+        "try: cli.main(['nodeseal', 'watch', '--help'])\n"
+        "finally: print([name for name in sys.argv[1:] if f'agent.modes.{name}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *cli.COMMANDS.values()], capture_output=True, check=True)
+    assert done.stdout.decode().splitlines()[-1] == "['watch']"
 
 
 @pytest.mark.parametrize("words", [(), ("verify",), ("config",), ("config", "check"), ("config", "apply")], ids=str)

@@ -34,7 +34,7 @@ _EXITS = "exit codes: 0 ok, 2 usage, 3 configuration or floor, 5 host operation 
 _ROOT_HELP = "root that the node's state is under (default: %(default)s)"
 
 
-def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `break-glass` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
     parser = subparsers.add_parser(
         "break-glass",

@@ -76,7 +76,7 @@ class Size(NamedTuple):
         return f"{text}, oldest {_age(now - self.oldest)}, newest {_age(now - self.newest)}"
 
 
-def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `cache` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
     parser = subparsers.add_parser(
         "cache",

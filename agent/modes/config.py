@@ -59,10 +59,10 @@ class Findings(NamedTuple):
         return sum(problem.fatal for problem in self.problems)
 
 
-def add_parsers(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
-) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-    """Add `config`, and return its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `config` and its commands; each sets `handler(options, environment, stdout, stderr) -> Exit`."""
+    from agent.modes import difference  # it has use for what is here
+
     parser = subparsers.add_parser(
         "config",
         help="check a configuration, put it in force, compare two, import Ratify's",
@@ -124,7 +124,7 @@ def add_parsers(
         help="take the resources of this namespace, and the cluster's where it has none of a kind",
     )
     one.set_defaults(handler=import_resources)
-    return commands
+    difference.add_parser(commands)
 
 
 def check(options: argparse.Namespace, environment: Mapping[str, str], stdout: TextIO, stderr: TextIO) -> Exit:

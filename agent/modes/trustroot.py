@@ -59,7 +59,7 @@ _ELSEWHERE = (
 _EXITS = "exit codes: 0 ok, 2 usage, 5 host operation failed, 10 refused, 11 nobody answered, 70 bug"
 
 
-def add_parsers(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `trust-root` and its commands to the command line."""
     parser = subparsers.add_parser(
         "trust-root",

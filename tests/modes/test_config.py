@@ -91,7 +91,7 @@ class Result(NamedTuple):
 
 def _run(*words: str) -> Result:
     parser = argparse.ArgumentParser(prog="nodeseal")
-    config.add_parsers(parser.add_subparsers())
+    config.add_parser(parser.add_subparsers())
     options = parser.parse_args(["config", *words])
     out, err = io.StringIO(), io.StringIO()
     return Result(options.handler(options, {"HOME": "/nowhere"}, out, err), out.getvalue(), err.getvalue())
