@@ -235,6 +235,7 @@ def worked(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         seconds = int(job.seconds) + 1
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whatever this process did with it, or was told to
         signal.setitimer(signal.ITIMER_REAL, job.seconds + _LATE)  # ends it even if whoever waits is gone
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         mapped, data = _mapped()

@@ -4,9 +4,11 @@ import contextlib
 import os
 import pathlib
 import select
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -140,6 +142,18 @@ def test_evaluation_that_ended_itself_before_anybody_looked_was_too_slow(
     poll = select.poll
     monkeypatch.setattr(select, "poll", Late)
     assert refused(evaluate, seconds=0.3) == "the policy's evaluation took more than 0.3 s"
+
+
+def test_evaluation_ends_itself_whatever_was_done_with_its_alarm_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by those who start this process, by a library, or by pytest's own limit of time."""
+    monkeypatch.setattr(os, "kill", lambda *_: None)  # nobody else ends it
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    try:
+        job = policy_worker.Job("x", 0.2, 48 * 1024 * 1024, 100)
+        with pytest.raises(PolicyFault, match="took more than 0.2 s"):
+            policy_worker.copied(job, partial(policy_worker.said, asleep))
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_evaluation_that_takes_too_much_memory_ends_without_an_answer() -> None:
