@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 
+from agent.adapters.inline import SystemClock
 from agent.adapters.verdicts import NoVerdicts
 from agent.config.config import Config, StoreSettings, VerifierSettings
 from agent.engine import Engine
@@ -20,6 +21,14 @@ from agent.rules.ruleset import RuleSet
 
 DEFAULT_RULE = Rule("default", (EVERYTHING,), (), PolicySettings("configpolicy", {}))
 """A rule for everything, as Ratify's configurations become."""
+
+
+class Unhurried(SystemClock):
+    """The present, in which nobody's patience ends, however busy the machine is."""
+
+    def monotonic(self) -> float:
+        """Always the same."""
+        return 0.0
 
 
 class OnTheSpot:

@@ -7,7 +7,7 @@ from typing import Awaitable, Callable, Sequence
 
 import pytest
 
-from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.config.config import Config, VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code, DigestMismatch, LimitExceeded, Malformed, NodesealError, Unavailable
@@ -20,7 +20,7 @@ from agent.model.manifest import EMPTY_CONFIG, IMAGE_MANIFEST
 from agent.model.reference import Reference, Repository
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import PolicySettings
-from tests.engines import OnTheSpot, one_rule, verdict_of
+from tests.engines import OnTheSpot, Unhurried, one_rule, verdict_of
 from tests.formats.support import SUBJECT, Answers, GivenDocuments, request
 from tests.signing import (
     ARTIFACT_TYPE,
@@ -119,7 +119,7 @@ def configuration(requirement: str = "any", artifact_types: tuple[str, ...] = (A
 
 
 def verdict_on(registry: MemoryRegistry, requirement: str = "any", now: datetime | None = None) -> Verdict:
-    clock = FixedClock(now) if now else SystemClock()
+    clock = FixedClock(now) if now else Unhurried()
     engine = Engine(
         configuration(requirement),
         registry=registry,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.inline import OneByOne, SystemClock, run
+from agent.adapters.inline import OneByOne, run
 from agent.config.config import VerifierSettings
 from agent.engine import Engine
 from agent.errors import Cause, Code
@@ -13,7 +13,7 @@ from agent.model.answer import Ground
 from agent.model.outcome import Status
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import PolicySettings
-from tests.engines import OnTheSpot, judged, one_rule, verdict_of
+from tests.engines import OnTheSpot, Unhurried, judged, one_rule, verdict_of
 from tests.formats.support import Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, trust_policy
 from tests.test_engine import MemoryRegistry
@@ -67,7 +67,7 @@ def engine(
         revocation=answers or Answers(),
         concurrent=OneByOne(),
         policies=OnTheSpot(),
-        clock=SystemClock(),
+        clock=Unhurried(),
         trace=trace or Steps(),
     )
 

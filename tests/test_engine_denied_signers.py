@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.engine import Engine
 from agent.errors import Cause, Code, Unavailable
 from agent.model.digest import Digest
 from agent.model.signer import DeniedSigner
 from agent.model.verdict import Decision, Verdict
-from tests.engines import OnTheSpot, verdict_of
+from tests.engines import OnTheSpot, Unhurried, verdict_of
 from tests.formats.support import SUBJECT, Answers, request
 from tests.signing_cosign import layer, payload, public_der
 from tests.test_engine_cosign import Cosigned
@@ -31,7 +31,7 @@ def asked(registry: Cosigned, denied: Sequence[DeniedSigner], threshold: int = 1
     config = configured(threshold, policy or {"any": ["release"]}).config._replace(denied_signers=tuple(denied))
     engine = Engine(
         config, registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(),
-        clock=SystemClock(), trace=NoTrace(),
+        clock=Unhurried(), trace=NoTrace(),
     )  # fmt: skip
     return run(verdict_of(engine, request()))
 

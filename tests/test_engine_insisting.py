@@ -1,6 +1,5 @@
 """The second look before a denial: once what a mirror lists is not enough, the registry itself is asked."""
 
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -12,7 +11,7 @@ from agent.model.descriptor import Descriptor
 from agent.model.reference import Repository
 from agent.model.verdict import Decision, Verdict
 from agent.ports import Clock
-from tests.engines import OnTheSpot, verdict_of
+from tests.engines import OnTheSpot, Unhurried, verdict_of
 from tests.formats.support import Answers, request
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE, MemoryRegistry, configuration
 
@@ -27,7 +26,7 @@ def asked(
     engine = Engine(
         configuration(),
         registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(),
-        clock=clock or SystemClock(),
+        clock=clock or Unhurried(),
         trace=NoTrace(), deadline=deadline, insist=insist,
     )  # fmt: skip
     found: Verdict = run(verdict_of(engine, request()))
@@ -123,5 +122,5 @@ def test_second_look_that_would_take_as_long_as_the_first_makes_no_denial_a_matt
 def test_without_time_for_it_the_denial_is_told_at_once() -> None:
     registry = Behind()
     registry.found = lambda: registry.sign(TRUSTED)
-    assert asked(registry, registry.insist, deadline=time.monotonic() + 2)[:2] == DENIED
-    assert asked(registry, registry.insist, deadline=time.monotonic() + 60)[0] is Decision.ALLOW
+    assert asked(registry, registry.insist, deadline=2.0)[:2] == DENIED
+    assert asked(registry, registry.insist, deadline=60.0)[0] is Decision.ALLOW

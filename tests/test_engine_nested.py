@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.asking import EnoughRoom
 from agent.config.config import StoreSettings, VerifierSettings
 from agent.engine import Engine
@@ -22,7 +22,7 @@ from agent.model.verdict import Decision, Verdict
 from agent.ports import Clock, Concurrent, PolicyRunner, Registry, Room
 from agent.rego.compiler import compile_policy
 from agent.rules.rule import PolicySettings
-from tests.engines import OnTheSpot, one_rule, verdict_of
+from tests.engines import OnTheSpot, Unhurried, one_rule, verdict_of
 from tests.formats.support import SUBJECT, Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, Signer, trust_policy
 from tests.test_engine import STRANGER, TRUSTED, UNREACHABLE, MemoryRegistry
@@ -109,7 +109,7 @@ def verdict(
         config._replace(stores=tuple(stores) or config.stores),
         registry=registry, revocation=Answers(), concurrent=concurrent or OneByOne(),
         policies=policies or OnTheSpot(),
-        clock=clock or SystemClock(),
+        clock=clock or Unhurried(),
         trace=NoTrace(), deadline=deadline, room=room,
     )  # fmt: skip
     return run(verdict_of(engine, request()))

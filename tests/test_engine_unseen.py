@@ -15,7 +15,7 @@ from agent.model.digest import Digest
 from agent.model.manifest import IMAGE_MANIFEST
 from agent.model.verdict import Decision, Verdict
 from agent.rules.rule import PolicySettings
-from tests.engines import OnTheSpot, one_rule, verdict_of
+from tests.engines import OnTheSpot, Unhurried, one_rule, verdict_of
 from tests.formats.support import Answers, GivenDocuments, request
 from tests.signing import ARTIFACT_TYPE, EMPTY_DIGEST, trust_policy
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry
@@ -37,7 +37,7 @@ def verdict_on(registry: MemoryRegistry, requirements: dict[str, str], *types: s
         revocation=Answers(),
         concurrent=OneByOne(),
         policies=OnTheSpot(),
-        clock=clock or SystemClock(),
+        clock=clock or Unhurried(),
         trace=NoTrace(),
     )
     return run(verdict_of(engine, request()))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.verdicts import VerdictFolder
 from agent.config.canonical import with_grounds
@@ -23,7 +23,7 @@ from agent.ports import Registry
 from agent.rules.breakglass import Moment
 from agent.rules.precedence import Standing
 from agent.rules.ruleset import Lifetimes, RuleSet
-from tests.engines import OnTheSpot, judged, standing
+from tests.engines import OnTheSpot, Unhurried, judged, standing
 from tests.formats.support import SUBJECT, Answers, request
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry, configuration
 
@@ -36,7 +36,7 @@ def engine_over(registry: Registry, config: Config | None = None) -> Engine:
         revocation=Answers(),
         concurrent=OneByOne(),
         policies=OnTheSpot(),
-        clock=SystemClock(),
+        clock=Unhurried(),
         trace=NoTrace(),
     )
 

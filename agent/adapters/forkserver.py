@@ -110,7 +110,9 @@ def _received(ours: socket.socket, most: int, end: float) -> bytes:
         try:
             part = ours.recv(_CHUNK)
         except ConnectionResetError:
-            break
+            part = b""
+        if not part and not said and time.monotonic() >= end:  # it ended itself before we had the processor again
+            raise TimeoutError
         if not part:
             break
         said += part

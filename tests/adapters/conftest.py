@@ -1,6 +1,7 @@
 """What tests of the transports share: clients over either, a registry, a certificate authority."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Iterator
 
@@ -16,8 +17,8 @@ from tests.simulators.registry import RegistrySimulator
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes clients over either transport."""
 
-    def of_this_kind(seconds: float, **options: object) -> Client:
-        return Client(transports.made(request.param, deadline=time.monotonic() + seconds, **options))  # type: ignore[arg-type]
+    def of_this_kind(seconds: float, clock: Callable[[], float] = time.monotonic, **options: object) -> Client:
+        return Client(transports.made(request.param, deadline=clock() + seconds, clock=clock, **options))  # type: ignore[arg-type]
 
     return of_this_kind
 

@@ -1,6 +1,7 @@
 """A registry client over either transport, everything that tests ask it, and the registry that it asks."""
 
 import time
+from collections.abc import Callable
 from typing import Iterator
 
 import pytest
@@ -22,11 +23,16 @@ class Bench:
     """A client with a deadline, and everything that it is asked here."""
 
     def __init__(
-        self, kind: str, registry: RegistrySimulator, seconds: float, network: NetworkSimulator | None = None
+        self,
+        kind: str,
+        registry: RegistrySimulator,
+        seconds: float,
+        network: NetworkSimulator | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """The deadline is `seconds` from now."""
+        """The deadline is `seconds` from now, by this clock."""
         self.repository = Repository(registry.host, PATH)
-        self.transport = transports.made(kind, deadline=time.monotonic() + seconds, network=network)
+        self.transport = transports.made(kind, deadline=clock() + seconds, clock=clock, network=network)
         self.client = RegistryClient(self.transport, use_http=True)
 
     def referrers(self, subject: Descriptor) -> Listing:
@@ -62,6 +68,6 @@ def registry() -> Iterator[RegistrySimulator]:
 @pytest.fixture
 def bench(kind: str, registry: RegistrySimulator) -> Iterator[Bench]:
     """A client with time enough."""
-    made = Bench(kind, registry, 20)
+    made = Bench(kind, registry, 60)
     yield made
     made.transport.close()

@@ -1,5 +1,6 @@
 """A shorter way to ask a transport, and to see why it does not answer."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -46,8 +47,8 @@ class Client:
 class Make(Protocol):
     """Makes a client of the kind that a test is about; takes what `transports.made` does."""
 
-    def __call__(self, seconds: float, **options: object) -> Client:
-        """With a deadline so many seconds from now."""
+    def __call__(self, seconds: float, clock: Callable[[], float] = ..., **options: object) -> Client:
+        """With a deadline so many seconds from now, by this clock."""
         ...
 
 

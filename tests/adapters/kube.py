@@ -12,7 +12,7 @@ from agent.adapters.kube_follow import Follower
 from agent.model.configmap import ConfigMap
 from tests.cluster.objects import LABEL, SELECTED
 
-SECONDS = 20.0
+SECONDS = 60.0
 """How long a test waits for something that will come."""
 
 ACTIVE = {LABEL: "active"}

@@ -231,7 +231,7 @@ async def a_watch_ends_in_good_order_when_its_time_is_over(cluster: Cluster) -> 
             await to_thread.run_sync(cluster.put, "unseen", {LABEL: "preview"}, {})  # or there is nothing to mark
             while (change := await changes.next()) is not None:
                 told.append(change)
-        assert 7 < anyio.current_time() - began < 14
+        assert 7 < anyio.current_time() - began < 8 + 30
         assert {each.kind for each in told} == {Kind.BOOKMARK}
         assert all(each.object is None for each in told)
         assert int(told[-1].resource_version) > int(version)

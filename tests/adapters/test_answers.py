@@ -19,6 +19,7 @@ from agent.adapters.verdicts import DOUBTS, VerdictFolder
 from agent.errors import Code, Exit
 from agent.model.answer import Answer, Ground
 from agent.model.record import Record
+from tests.fileclock import next_step
 
 AT = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
@@ -112,6 +113,7 @@ def _relink(root: pathlib.Path) -> None:
     """Put another configuration in force and the first one again."""
     current = root / "var/lib/nodeseal/current"
     target = current.readlink()
+    next_step(root)
     for each in ("snapshots/b", str(target)):
         files.replace_symlink(str(current), each)
 
@@ -171,6 +173,7 @@ def test_a_break_glass_file_that_is_rewritten_in_place_is_a_change(root: pathlib
     (root / BREAK_GLASS).write_text("{}")
     keep(root)
     assert read(root) is not None
+    next_step(root)
     (root / BREAK_GLASS).write_text("[]")
     assert read(root) is None
 

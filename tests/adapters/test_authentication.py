@@ -39,7 +39,7 @@ def config(folder: pathlib.Path, host: str, entry: dict[str, Any]) -> Credential
 @contextmanager
 def connected(file: CredentialFile, clock: Clock | None = None) -> Iterator[RegistryClient]:
     """A client that has what is in `file`."""
-    transport = BlockingTransport(deadline=time.monotonic() + 20)
+    transport = BlockingTransport(deadline=time.monotonic() + 60)
     credentials = CredentialFiles([file])
     try:
         yield RegistryClient(transport, use_http=True, monotonic=clock or time.monotonic, credentials=credentials)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.adapters import changes
+from tests.fileclock import next_step
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def swapped(path: pathlib.Path) -> None:
 def rewritten(path: pathlib.Path) -> None:
     """Other content of the same size, and the time put back."""
     found = path.stat()
+    next_step(path.parents[1])
     path.write_text(path.read_text().swapcase())
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 

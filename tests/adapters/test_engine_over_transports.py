@@ -31,7 +31,8 @@ from tests.test_engine import STRANGER, TRUSTED, FixedClock, configuration
 from tests.test_engine_cosign import by_key, ours
 
 PATH = "shop/cart"
-SECONDS = 15
+SECONDS = 60
+NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
 AT_ONCE = 4
 
 Arrange = Callable[[RegistrySimulator, Descriptor], None]
@@ -60,7 +61,7 @@ def side_by_side(request: PullRequest, requirement: str | Config, at_once: int) 
 
 def engine(client: RegistryClient, concurrent: OneByOne | SideBySide, requirement: str | Config) -> Engine:
     """The same moment for everybody."""
-    clock = FixedClock(datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0))
+    clock = FixedClock(NOW)
     return Engine(
         configuration(requirement) if isinstance(requirement, str) else requirement,
         registry=client,

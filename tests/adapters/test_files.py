@@ -32,7 +32,7 @@ def test_two_that_make_the_same_folder_at_once_both_have_it(tmp_path: pathlib.Pa
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join()
         assert failed == []
         assert os.stat(path).st_mode & 0o777 == 0o700
 

@@ -35,7 +35,7 @@ class Holder:
 
     def end(self) -> None:
         """It lets go."""
-        self.process.communicate(b"", timeout=10)
+        self.process.communicate(b"", timeout=60)
 
 
 def soon(seconds: float = 0.2) -> float:
@@ -56,13 +56,12 @@ def test_the_second_waits_for_the_first_and_is_told(tmp_path: pathlib.Path) -> N
     flights = Flights(str(tmp_path), slots=1)
     with flights.alone("b", soon()) as waited:
         assert not waited
-    subprocess.Popen(["/bin/sh", "-c", f"sleep 0.3; kill -9 {holder.process.pid}"]).wait(10)
-    with flights.alone("a", soon(10)) as waited:
+    subprocess.Popen(["/bin/sh", "-c", f"sleep 0.3; kill -9 {holder.process.pid}"]).wait(60)
+    with flights.alone("a", soon(60)):
         pass
     holder.process.communicate()
-    begun = time.monotonic()
-    with flights.alone("a", soon(10)):
-        assert time.monotonic() - begun < 5
+    with flights.alone("a", soon(60)) as waited:
+        assert not waited
 
 
 def test_waiting_has_an_end(tmp_path: pathlib.Path) -> None:
@@ -70,14 +69,14 @@ def test_waiting_has_an_end(tmp_path: pathlib.Path) -> None:
     begun = time.monotonic()
     with Flights(str(tmp_path), slots=1).alone("a", soon(0.3)) as waited:
         assert waited
-        assert 0.2 < time.monotonic() - begun < 5
+        assert 0.2 < time.monotonic() - begun < 30
     holder.end()
 
 
 def test_who_has_to_wait_goes_on_as_soon_as_the_other_is_done(tmp_path: pathlib.Path) -> None:
     holder = Holder(tmp_path, "a")
     waiting = subprocess.Popen(
-        [sys.executable, "-c", HOLD.replace("time.monotonic())", "time.monotonic() + 20)"), str(tmp_path), "a"],
+        [sys.executable, "-c", HOLD.replace("time.monotonic())", "time.monotonic() + 60)"), str(tmp_path), "a"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     time.sleep(0.3)
@@ -85,14 +84,14 @@ def test_who_has_to_wait_goes_on_as_soon_as_the_other_is_done(tmp_path: pathlib.
     holder.end()
     assert waiting.stdout is not None
     assert waiting.stdout.readline() == b"held\n"
-    waiting.communicate(b"", timeout=10)
+    waiting.communicate(b"", timeout=60)
 
 
 def test_slots_are_as_many_as_said(tmp_path: pathlib.Path) -> None:
     holder = Holder(tmp_path, "")
     begun = time.monotonic()
-    with Flights(str(tmp_path), slots=2).slot(soon(5)):
-        assert time.monotonic() - begun < 2
+    with Flights(str(tmp_path), slots=2).slot(soon(60)):
+        assert time.monotonic() - begun < 30
     with Flights(str(tmp_path), slots=1).slot(soon(0.2)):
         assert time.monotonic() - begun > 0.1
     holder.end()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.adapters.folding import SpoolReader
@@ -20,8 +20,9 @@ import sys, time
 from tests.adapters.test_spool import Spool, module, record
 spool, first = Spool(sys.argv[1]), int(sys.argv[2])
 module.MAX_SIZE = int(sys.argv[3])
-sys.stdin.read()
 for number in range(first, first + 300):
+    if number % 50 == 0:
+        sys.stdin.buffer.read(1)
     spool.append(record(number, message="m" * 500))
     time.sleep(0.004)
 """
@@ -46,21 +47,21 @@ PER_WRITER = 300
 
 @contextmanager
 def writers(root: Path, size: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Five processes that append, all at once, some 1.2 MB in all; `size` is when the file is turned."""
+    """Five processes that append, all at once, some 1.2 MB in all; `size` is when the file is turned.
+
+    They go on at each of six places once they are told to, or once nobody can tell them any more.
+    """
     started = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(root), str(i * 1_000), str(size)], stdin=subprocess.PIPE)
         for i in range(5)
     ]
     try:
-        for writer in started:
-            assert writer.stdin is not None
-            writer.stdin.close()
         yield started
         assert [writer.wait(60) for writer in started] == [0] * 5
     finally:
         for writer in started:
             writer.kill()
-            writer.wait()
+            writer.communicate()
 
 
 def in_order(images: Sequence[str]) -> bool:
@@ -73,6 +74,9 @@ def in_order(images: Sequence[str]) -> bool:
 def test_many_processes_tell_while_it_is_folded(reader: SpoolReader, root: Path) -> None:
     images: list[str] = []
     with writers(root, 400_000) as started:
+        for writer in started:
+            assert writer.stdin is not None
+            writer.stdin.close()
         while any(writer.poll() is None for writer in started):
             images += [each.image for each in all_of(reader, 32 * 1024)]
     images += [each.image for each in all_of(reader)]
@@ -88,6 +92,11 @@ def test_whoever_folds_is_killed_again_and_again(root: Path, tmp_path: Path) -> 
         while any(writer.poll() is None for writer in started):
             size = out.stat().st_size if out.exists() else 0
             process = subprocess.Popen([sys.executable, "-c", FOLDER_OF_THEM, str(root), str(out)])
+            for writer in started:
+                assert writer.stdin is not None
+                with suppress(BrokenPipeError):
+                    writer.stdin.write(b"x")
+                    writer.stdin.flush()
             try:
                 deadline = time.monotonic() + 30
                 while not (out.exists() and out.stat().st_size > size) and time.monotonic() < deadline:
@@ -98,7 +107,7 @@ def test_whoever_folds_is_killed_again_and_again(root: Path, tmp_path: Path) -> 
                 process.kill()
                 process.wait()
             kills += 1
-    assert kills > 2
+    assert kills > 5
     batches = [json.loads(each) for each in out.read_text().splitlines()]
     last = SpoolReader(str(root))
     batches.append([0, [each.image for each in all_of(last)], 0, None, []])

@@ -92,7 +92,7 @@ def test_no_idna_tables_on_the_way(registry: RegistrySimulator) -> None:
         "from agent.adapters.inline import run\n"
         "from agent.registry.messages import Request\n"
         "from agent.registry.urls import Url\n"
-        "transport = BlockingTransport(deadline=time.monotonic() + 10)\n"
+        "transport = BlockingTransport(deadline=time.monotonic() + 60)\n"
         f"run(transport.send(Request(Url.parse('{registry.url}/v2/', 'x'), 'x', 100)))\n"
         "transport.close()\n"
         "print('encodings.idna' in sys.modules)\n"

@@ -16,7 +16,7 @@ from tests.simulators.registry import RegistrySimulator
 @pytest.fixture(params=transports.KINDS)
 def client(request: pytest.FixtureRequest) -> Iterator[Registry]:
     """A client over connections of either kind."""
-    transport = transports.made(request.param, deadline=time.monotonic() + 20)
+    transport = transports.made(request.param, deadline=time.monotonic() + 60)
     yield RegistryClient(transport, use_http=True)
     transport.close()
 

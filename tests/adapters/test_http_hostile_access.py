@@ -19,7 +19,7 @@ from agent.registry.urls import Origin, Url
 from tests.adapters.http_bench import PATH, Bench, bench, kind, registry
 from tests.simulators import misbehaviour as does
 from tests.simulators.network import NetworkSimulator
-from tests.simulators.registry import TOKEN, RegistrySimulator
+from tests.simulators.registry import TOKEN, Handler, RegistrySimulator
 
 __all__ = ["bench", "kind", "registry"]
 
@@ -44,7 +44,7 @@ def test_13_absurd_retry_after(
     with pytest.raises(Unavailable) as caught:
         bench.manifest(image)
     assert caught.value.cause is cause
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 25
     assert registry.counts["manifest"] == 1
     assert caught.value.message.isprintable()
 
@@ -77,7 +77,7 @@ def test_13_short_retry_after(
     registry.misbehave("manifest", does.in_turn(does.status(code, Retry_After=wait), does.as_usual))
     started = time.monotonic()
     assert bench.manifest(image)
-    assert int(wait) <= time.monotonic() - started < 5
+    assert int(wait) <= time.monotonic() - started < 25
     assert registry.counts["manifest"] == 2
 
 
@@ -107,7 +107,7 @@ def test_13_two_retries(registry: RegistrySimulator, image: Descriptor, bench: B
 @pytest.mark.parametrize("answer", [does.hang_up, does.status(502)], ids=["hang_up", "502"])
 def test_13_a_post_is_not_repeated(kind: str, registry: RegistrySimulator, answer: does.Behaviour) -> None:
     """Who answered wrongly may have done what was asked."""
-    bench = Bench(kind, registry, 20)
+    bench = Bench(kind, registry, 60)
     registry.misbehave("base", answer)
     url = Url.parse(f"{registry.url}/v2/", "test")
     with suppress(Unavailable):
@@ -119,8 +119,15 @@ def test_13_a_post_is_not_repeated(kind: str, registry: RegistrySimulator, answe
 def test_13_no_time_for_a_retry(kind: str, registry: RegistrySimulator, image: Descriptor) -> None:
     """Then there is none."""
     registry.asks_for_token = False
-    bench = Bench(kind, registry, 0.45)
-    registry.misbehave("manifest", does.status(502))
+    now = 0.0
+
+    def late(handler: Handler) -> bool:
+        nonlocal now
+        now = 59.55
+        return handler.answer(502)
+
+    bench = Bench(kind, registry, 60, clock=lambda: now)
+    registry.misbehave("manifest", late)
     with pytest.raises(Unavailable):
         bench.manifest(image)
     assert registry.counts["manifest"] == 1
@@ -146,7 +153,7 @@ def test_13_no_time_for_a_retry(kind: str, registry: RegistrySimulator, image: D
 def test_14_realms(kind: str, registry: RegistrySimulator, image: Descriptor, value: str) -> None:
     """Nobody but the registry hears of us."""
     network = NetworkSimulator({})
-    bench = Bench(kind, registry, 5, network)
+    bench = Bench(kind, registry, 60, network)
     registry.misbehave("manifest", does.challenge(value))
     with pytest.raises(Malformed):
         bench.manifest(image)
@@ -172,7 +179,7 @@ def test_14_realms_by_name(kind: str, registry: RegistrySimulator, image: Descri
     network = NetworkSimulator(
         {home: ["93.184.216.1"], "auth.example": addresses}, {("93.184.216.1", registry.port): registry.port}
     )
-    bench = Bench(kind, registry, 5, network)
+    bench = Bench(kind, registry, 60, network)
     bench.repository = Repository(f"{home}:{registry.port}", PATH)
     registry.misbehave("manifest", does.challenge('Bearer realm="http://auth.example/token"'))
     with pytest.raises(Malformed, match="resolved to"):
@@ -187,7 +194,7 @@ def test_14_a_realm_on_another_host(kind: str, registry: RegistrySimulator, imag
         names = {"registry.example": ["93.184.216.1"], "auth.example": ["93.184.216.2"]}
         ports = {("93.184.216.1", registry.port): registry.port, ("93.184.216.2", auth.port): auth.port}
         network = NetworkSimulator(names, ports)
-        bench = Bench(kind, registry, 5, network)
+        bench = Bench(kind, registry, 60, network)
         bench.repository = Repository(f"registry.example:{registry.port}", PATH)
         registry.realm = f"http://auth.example:{auth.port}/token"
         assert bench.manifest(image)
@@ -262,7 +269,7 @@ def test_15_redirects_into_the_node(kind: str, registry: RegistrySimulator, imag
         "rebinds.example": ["93.184.216.9", "169.254.169.254"],
     }
     network = NetworkSimulator(names, {("93.184.216.1", registry.port): registry.port})
-    bench = Bench(kind, registry, 5, network)
+    bench = Bench(kind, registry, 60, network)
     bench.repository = Repository(f"registry.example:{registry.port}", PATH)
     registry.asks_for_token = False
     registry.misbehave("blob", does.redirect(location))
@@ -280,7 +287,7 @@ def test_15_private_registries_have_private_stores(kind: str, registry: Registry
         network = NetworkSimulator(
             names, {("10.0.0.1", registry.port): registry.port, ("10.0.0.2", store.port): store.port}
         )
-        bench = Bench(kind, registry, 5, network)
+        bench = Bench(kind, registry, 60, network)
         bench.repository = Repository(f"registry.example:{registry.port}", PATH)
         registry.asks_for_token = False
         where = f"http://store.example:{store.port}/v2/{PATH}/blobs/{blob.digest}"
@@ -292,7 +299,7 @@ def test_15_private_registries_have_private_stores(kind: str, registry: Registry
 def test_15_a_registry_without_address(kind: str, registry: RegistrySimulator) -> None:
     """Behind a proxy, as far as we know: it counts as a public one."""
     names = {"store.example": ["93.184.216.2"], "internal.example": ["10.0.0.2"]}
-    bench = Bench(kind, registry, 5, NetworkSimulator(names, {("93.184.216.2", registry.port): registry.port}))
+    bench = Bench(kind, registry, 60, NetworkSimulator(names, {("93.184.216.2", registry.port): registry.port}))
     home = Origin("https", "registry.example", 443)
     for host in names:
         request = Request(Url.parse(f"http://{host}:{registry.port}/v2/", "test"), "test", 1000, sent_by=home)
@@ -312,7 +319,7 @@ def test_15_names_are_resolved_once(kind: str, registry: RegistrySimulator, imag
         names = {"registry.example": ["93.184.216.1"], "store.example": ["93.184.216.2"]}
         ports = {("93.184.216.1", registry.port): registry.port, ("93.184.216.2", store.port): store.port}
         network = NetworkSimulator(names, ports)
-        bench = Bench(kind, registry, 5, network)
+        bench = Bench(kind, registry, 60, network)
         bench.repository = Repository(f"registry.example:{registry.port}", PATH)
         registry.asks_for_token = False
         where = f"http://store.example:{store.port}/v2/{PATH}/blobs/{blob.digest}"

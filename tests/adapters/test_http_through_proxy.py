@@ -25,7 +25,7 @@ def test_plain_http_through_a_proxy(make: Make, registry: RegistrySimulator) -> 
     """In absolute form, with the password for the proxy alone, kept from the registry by the proxy."""
     with ProxySimulator({"registry.example": registry.port}) as proxy:
         settings = through(proxy, userinfo="me:p%40ss@")
-        with make(5, proxies=settings) as client:
+        with make(60, proxies=settings) as client:
             assert client.get("http://registry.example/v2/?a=b").status == 200
         assert proxy.asked[0].line == "GET http://registry.example/v2/?a=b HTTP/1.1"
         assert proxy.asked[0].headers["proxy-authorization"] == "Basic bWU6cEBzcw=="
@@ -37,7 +37,7 @@ def test_tls_through_a_proxy(make: Make, authority: Authority) -> None:
     with RegistrySimulator(certificate=authority.issue(["registry.example"])) as registry:
         with ProxySimulator({"registry.example": registry.port, "other.example": registry.port}) as proxy:
             settings = through(proxy, userinfo="me:secret@")
-            client = make(5, proxies=settings, ca_bundle=authority.bundle)
+            client = make(60, proxies=settings, ca_bundle=authority.bundle)
             with client:
                 for _ in range(2):
                     assert client.get("https://registry.example/v2/").status == 200
@@ -54,7 +54,7 @@ def test_a_proxy_that_refuses(make: Make, authority: Authority, code: int) -> No
     """Says so by the variable's name; the password is nowhere."""
     with ProxySimulator(status=code) as proxy:
         settings = through(proxy, userinfo="me:hunter2@")
-        client = make(5, proxies=settings, ca_bundle=authority.bundle)
+        client = make(60, proxies=settings, ca_bundle=authority.bundle)
         cause, message = cause_of(client, "https://registry.example/v2/")
     assert cause is Cause.REGISTRY_UNAVAILABLE
     assert f"the proxy of https_proxy refuses (status {code})" in message
@@ -74,7 +74,7 @@ def test_a_proxy_that_refuses(make: Make, authority: Authority, code: int) -> No
 def test_a_proxy_that_is_none(make: Make, authority: Authority, says: bytes, expected: str) -> None:
     """Nobody answers; what it says is not taken for the registry's word."""
     with ProxySimulator(says=says) as proxy:
-        client = make(5, proxies=through(proxy), ca_bundle=authority.bundle)
+        client = make(60, proxies=through(proxy), ca_bundle=authority.bundle)
         cause, message = cause_of(client, "https://registry.example/v2/")
     assert cause is Cause.REGISTRY_UNAVAILABLE
     assert re.search(expected, message)
@@ -85,7 +85,7 @@ def test_a_proxy_that_is_none(make: Make, authority: Authority, says: bytes, exp
 @pytest.mark.parametrize("says", [b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 60_000, b"x" * 1_000_000])
 def test_a_proxy_without_end(make: Make, says: bytes) -> None:
     """Is more than we take, or no HTTP."""
-    with ProxySimulator(says=says) as proxy, make(5, proxies=through(proxy)) as client:
+    with ProxySimulator(says=says) as proxy, make(60, proxies=through(proxy)) as client:
         with pytest.raises((LimitExceeded, Unavailable)) as caught:
             client.get("https://registry.example/v2/")
         assert not isinstance(caught.value, Unavailable) or caught.value.cause is Cause.REGISTRY_UNAVAILABLE
@@ -98,7 +98,7 @@ def test_a_proxy_that_is_not_there(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     settings = ProxySettings.from_environment({"HTTP_PROXY": f"http://me:hunter2@127.0.0.1:{port}"})
-    cause, message = cause_of(make(5, proxies=settings), "http://registry.example/v2/")
+    cause, message = cause_of(make(60, proxies=settings), "http://registry.example/v2/")
     assert cause is Cause.REGISTRY_UNAVAILABLE
     assert message == "registry.example (through the proxy of HTTP_PROXY): connection refused"
 
@@ -111,7 +111,7 @@ def test_behind_a_proxy_only_written_addresses_are_judged(
     with RegistrySimulator() as store, ProxySimulator({"store.example": store.port}) as proxy:
         network = NetworkSimulator({})
         settings = through(proxy)
-        with make(5, proxies=settings, network=network) as client:
+        with make(60, proxies=settings, network=network) as client:
             assert client.get("http://store.example/v2/", sent_by=home).status == 200
             for address in ("10.0.0.1", "169.254.169.254", "[fd00::1]"):
                 with pytest.raises(Malformed):
@@ -123,7 +123,7 @@ def test_behind_a_proxy_only_written_addresses_are_judged(
 def test_localhost_is_never_asked_for_through_a_proxy(make: Make, registry: RegistrySimulator) -> None:
     """As with Go's clients."""
     with ProxySimulator() as proxy:
-        with make(5, proxies=through(proxy)) as client:
+        with make(60, proxies=through(proxy)) as client:
             assert client.get(f"{registry.url}/v2/").status == 200
             assert client.get(f"http://localhost:{registry.port}/v2/").status == 200
         assert not proxy.asked

@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def client(make: Make) -> Iterator[Client]:
     """A client with time enough."""
-    with make(20) as made:
+    with make(60) as made:
         yield made
 
 
@@ -105,7 +106,7 @@ def test_limits_are_exact(registry: RegistrySimulator, client: Client, size: int
 def test_connections_are_kept(make: Make, registry: RegistrySimulator) -> None:
     """One for all requests to an origin, errors with small bodies included; none beyond that."""
     network = NetworkSimulator({})
-    with make(20, network=network) as client:
+    with make(60, network=network) as client:
         for _ in range(3):
             assert client.get(f"{registry.url}/v2/").status == 200
             assert client.get(f"{registry.url}/v2/a/manifests/b").status == 404
@@ -119,7 +120,7 @@ def test_connections_are_kept(make: Make, registry: RegistrySimulator) -> None:
 def test_a_connection_closed_while_idle(make: Make, registry: RegistrySimulator) -> None:
     """Is replaced, silently and without counting as the one retry."""
     network = NetworkSimulator({})
-    with make(20, network=network) as client:
+    with make(60, network=network) as client:
         client.get(f"{registry.url}/v2/")
         registry.misbehave("base", does.in_turn(does.hang_up, does.hang_up, does.as_usual))
         assert client.get(f"{registry.url}/v2/").status == 200
@@ -137,7 +138,7 @@ def cut_short(handler: Handler) -> bool:
 
 def test_a_post_on_a_connection_closed_while_idle(make: Make, registry: RegistrySimulator) -> None:
     """Is sent again, as nobody can have read it; where a byte of an answer came, it is not."""
-    with make(20) as client:
+    with make(60) as client:
         client.get(f"{registry.url}/v2/")
         registry.misbehave("base", does.in_turn(does.hang_up, does.taken(b"done"), cut_short))
         assert client.post(f"{registry.url}/v2/", b"question", "x/y").body == b"done"
@@ -151,7 +152,7 @@ def test_cookies_are_not_kept(make: Make, registry: RegistrySimulator) -> None:
     """Whoever sets one, and by name: clients that keep them make a difference there."""
     registry.misbehave("base", does.status(200, Set_Cookie="a=b; Path=/"))
     network = NetworkSimulator({"registry.example": ["127.0.0.1"]})
-    with make(5, network=network) as client:
+    with make(60, network=network) as client:
         for _ in range(2):
             client.get(f"http://registry.example:{registry.port}/v2/")
     assert "cookie" not in registry.seen[1].headers
@@ -167,35 +168,45 @@ def test_nothing_is_unpacked(registry: RegistrySimulator, client: Client) -> Non
 def test_bytes_that_nobody_asked_for(make: Make, registry: RegistrySimulator) -> None:
     """On an idle connection: it is not used again, so that they answer nothing."""
 
+    heard, spoken = threading.Event(), threading.Event()
+
     def speak_twice(handler: Handler) -> bool:
         second = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal")
         handler.wfile.flush()
-        time.sleep(0.1)
+        heard.wait(30)
         handler.wfile.write(second)
+        spoken.set()
         return True
 
     registry.misbehave("base", does.in_turn(speak_twice, does.as_usual))
-    with make(20) as client:
+    with make(60) as client:
         assert client.get(f"{registry.url}/v2/").body == b"real"
-        time.sleep(0.3)
+        heard.set()
+        assert spoken.wait(30)
+        time.sleep(0.1)
         assert client.get(f"{registry.url}/v2/").body == b"{}"
 
 
 def test_half_an_answer_that_nobody_asked_for(make: Make, registry: RegistrySimulator) -> None:
     """Nor is the connection used again, to find out what the other half would be."""
 
+    heard, spoken = threading.Event(), threading.Event()
+
     def speak_on(handler: Handler) -> bool:
         handler.answer(200, b"real")
-        time.sleep(0.1)
+        heard.wait(30)
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Half")
+        spoken.set()
         return True
 
     registry.misbehave("base", does.in_turn(speak_on, does.as_usual))
     network = NetworkSimulator({})
-    with make(20, network=network) as client:
+    with make(60, network=network) as client:
         assert client.get(f"{registry.url}/v2/").body == b"real"
-        time.sleep(0.3)
+        heard.set()
+        assert spoken.wait(30)
+        time.sleep(0.1)
         assert client.get(f"{registry.url}/v2/").body == b"{}"
         assert len(network.connected) == 2
 
@@ -206,9 +217,9 @@ def test_refused_and_unknown(
     """Messages say which host, and what happened."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    cause, message = cause_of(make(5), f"http://127.0.0.1:{port}/")
+    cause, message = cause_of(make(60), f"http://127.0.0.1:{port}/")
     assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, f"127.0.0.1:{port}: connection refused")
-    client = make(5, network=NetworkSimulator({}))
+    client = make(60, network=NetworkSimulator({}))
     cause, message = cause_of(client, "http://nowhere.example/")
     assert cause is Cause.REGISTRY_UNAVAILABLE
     assert message == "nowhere.example: the name can't be resolved (Name or service not known)"
@@ -221,7 +232,7 @@ def test_a_network_without_a_way(make: Make) -> None:
         def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
             raise OSError(101, "Network is unreachable")
 
-    cause, message = cause_of(make(5, network=NoWay({})), "http://192.0.2.1/")
+    cause, message = cause_of(make(60, network=NoWay({})), "http://192.0.2.1/")
     assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, "192.0.2.1: Network is unreachable")
 
 
@@ -236,7 +247,7 @@ def test_a_connection_that_breaks_while_it_is_made(make: Make, registry: Registr
             return super().connect(endpoint, timeout)
 
     network = Breaks({})
-    with make(10, network=network) as client:
+    with make(60, network=network) as client:
         assert client.get(f"{registry.url}/v2/").status == 200
     assert len(network.connected) == 3
 
@@ -244,7 +255,7 @@ def test_a_connection_that_breaks_while_it_is_made(make: Make, registry: Registr
 def test_another_protocol_is_named_and_not_tried_again(make: Make, registry: RegistrySimulator) -> None:
     """A second answer would be the same."""
     registry.misbehave("*", does.not_http)
-    cause, message = cause_of(make(5), f"{registry.url}/v2/")
+    cause, message = cause_of(make(60), f"{registry.url}/v2/")
     assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, f"{registry.host}: the answer is not HTTP (BadStatusLine)")
     assert len(registry.seen) == 1
 
@@ -258,21 +269,22 @@ def test_address_that_gives_up_before_our_deadline_is_named(
         def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
             raise TimeoutError(110, "Connection timed out")
 
-    cause, message = cause_of(make(5, network=GivesUp({})), "http://192.0.2.1/")
+    cause, message = cause_of(make(60, network=GivesUp({})), "http://192.0.2.1/")
     assert (cause, message) == (Cause.REGISTRY_UNAVAILABLE, "192.0.2.1: connection timed out")
 
 
 class SlowNetwork(NetworkSimulator):
-    """Connections that never come about."""
+    """Connections that never come about, with a clock that goes on only while somebody waits for one."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         super().__init__({"slow.example": addresses})
         self.timeouts: list[float] = []
+        self.now = 0.0
 
     def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
-        """Time out."""
+        """Time out, after ten seconds."""
         self.timeouts.append(timeout)
-        time.sleep(timeout)
+        self.now += 10
         raise TimeoutError("timed out")
 
 
@@ -281,11 +293,11 @@ def test_silent_addresses_share_the_time(
 ) -> None:
     """The last one ends at the deadline."""
     network = SlowNetwork(["192.0.2.1", "192.0.2.2", "192.0.2.3"])
-    cause, message = cause_of(make(0.6, network=network), "http://slow.example/")
+    cause, message = cause_of(make(30, lambda: network.now, network=network), "http://slow.example/")
     assert cause is Cause.DEADLINE
     assert "slow.example" in message
     assert len(network.timeouts) == 3
-    assert all(each <= 0.2 for each in network.timeouts)
+    assert all(0 < each <= 10 for each in network.timeouts)
 
 
 def test_after_the_deadline_nothing_is_tried(make: Make, registry: RegistrySimulator) -> None:
@@ -304,7 +316,7 @@ def test_errors_of_ours_are_not_hidden(make: Make, registry: RegistrySimulator) 
         def connect(self, endpoint: Endpoint, timeout: float) -> socket.socket:
             raise KeyError("bug")
 
-    with make(5, network=Broken({})) as client, pytest.raises(KeyError):
+    with make(60, network=Broken({})) as client, pytest.raises(KeyError):
         client.get(f"{registry.url}/v2/")
 
 
@@ -320,7 +332,7 @@ def test_tls(make: Make, authority: Authority) -> None:
     """By address and by name; the connection is kept."""
     with secured(authority, ("127.0.0.1", "registry.example")) as registry:
         network = NetworkSimulator({"registry.example": ["127.0.0.1"]})
-        client = make(5, ca_bundle=authority.bundle, network=network)
+        client = make(60, ca_bundle=authority.bundle, network=network)
         with client:
             for _ in range(3):
                 assert client.get(f"{registry.url}/v2/").status == 200
@@ -332,17 +344,17 @@ def test_extra_cas(make: Make, authority: Authority, tmp_path: Path) -> None:
     """Are trusted beside the bundle, for their own names alone; one that can't be read is told."""
     private, another = Authority(tmp_path, "private CA"), Authority(tmp_path, "another private CA")
     with secured(authority) as public, secured(private) as hidden:
-        with make(5, ca_bundle=authority.bundle, extra_cas=[another.certificate, private.certificate]) as client:
+        with make(60, ca_bundle=authority.bundle, extra_cas=[another.certificate, private.certificate]) as client:
             assert client.get(f"{public.url}/v2/").status == 200
             assert client.get(f"{hidden.url}/v2/").status == 200
             with pytest.raises(Unavailable, match="localhost"):
                 client.get(f"https://localhost:{hidden.port}/v2/")
-        cause, message = cause_of(make(5, ca_bundle=authority.bundle), f"{hidden.url}/v2/")
+        cause, message = cause_of(make(60, ca_bundle=authority.bundle), f"{hidden.url}/v2/")
         assert cause is Cause.REGISTRY_UNAVAILABLE
         assert "certificate" in message
         for broken in (b"", b"no certificate", private.certificate[:-1]):
             extra = [private.certificate, broken]
-            cause, message = cause_of(make(5, ca_bundle=authority.bundle, extra_cas=extra), f"{public.url}/v2/")
+            cause, message = cause_of(make(60, ca_bundle=authority.bundle, extra_cas=extra), f"{public.url}/v2/")
             assert cause is Cause.REGISTRY_UNAVAILABLE
             assert message.startswith("CA certificates: number 2 of those given besides")
 
@@ -358,7 +370,7 @@ def test_tls_failures(make: Make, authority: Authority, tmp_path: Path) -> None:
     ]
     for running, expected in cases:
         with running as registry:
-            client = make(5, ca_bundle=authority.bundle)
+            client = make(60, ca_bundle=authority.bundle)
             cause, message = cause_of(client, f"https://{registry.host}/v2/")
             assert cause is Cause.REGISTRY_UNAVAILABLE
             assert expected in message
@@ -377,9 +389,9 @@ def test_the_environment_has_no_say_in_tls(
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     monkeypatch.setenv("SSLKEYLOGFILE", str(log))
     with secured(authority) as registry:
-        cause, _ = cause_of(make(5, ca_bundle=str(empty)), f"{registry.url}/v2/")
+        cause, _ = cause_of(make(60, ca_bundle=str(empty)), f"{registry.url}/v2/")
         assert cause is Cause.REGISTRY_UNAVAILABLE
-        with make(5, ca_bundle=authority.bundle) as client:
+        with make(60, ca_bundle=authority.bundle) as client:
             assert client.get(f"{registry.url}/v2/").status == 200
     assert not log.exists()
 
@@ -393,7 +405,7 @@ def test_a_tls_handshake_that_never_comes(
         started = time.monotonic()
         cause, _ = cause_of(make(0.4), f"https://127.0.0.1:{port}/")
     assert cause is Cause.DEADLINE
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_a_bundle_that_is_none(make: Make, tmp_path: Path) -> None:
@@ -401,7 +413,7 @@ def test_a_bundle_that_is_none(make: Make, tmp_path: Path) -> None:
     broken = tmp_path / "broken.pem"
     broken.write_text("no certificate")
     with secured(Authority(tmp_path)) as registry:
-        client = make(5, ca_bundle=str(broken))
+        client = make(60, ca_bundle=str(broken))
         cause, message = cause_of(client, f"{registry.url}/v2/")
     assert cause is Cause.REGISTRY_UNAVAILABLE
     assert str(broken) in message

@@ -4,7 +4,9 @@ import contextlib
 import os
 import pathlib
 import resource
+import select
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -17,7 +19,15 @@ from agent.adapters import ipc, ipc_server
 from agent.adapters.ipc import Question
 from agent.adapters.ipc_server import Server
 
+ASKING, WRITING = ipc_server.ASKING, ipc_server._WRITING
 ASKED = Question(ipc.PULL, __version__, 5.0, b"key", b"body" * 50_000)
+
+
+@pytest.fixture(autouse=True)
+def _ample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks, and who reads, may be kept from the processor."""
+    monkeypatch.setattr(ipc_server, "ASKING", 30.0)
+    monkeypatch.setattr(ipc_server, "_WRITING", 30.0)
 
 
 class Handler:
@@ -47,11 +57,12 @@ class Handler:
         """See `ipc_server.Pending.told`."""
 
 
-def answered(content: bytes = b"answer\n", after: float = 0) -> Handler:
-    """This, after so many seconds."""
+def answered(content: bytes = b"answer\n", after: threading.Event | None = None) -> Handler:
+    """This, once something has happened."""
 
     async def answer() -> bytes:
-        await anyio.sleep(after)
+        while after is not None and not after.is_set():
+            await anyio.sleep(0.01)
         return content
 
     return Handler(answer)
@@ -63,7 +74,7 @@ def serving(root: pathlib.Path, handler: Handler, talk: Callable[[], None]) -> S
     async def run() -> Server:
         server = Server(handler, handler.bugs.append)
         listening = ipc.listening(str(root))
-        with anyio.fail_after(30):
+        with anyio.fail_after(120):
             async with anyio.create_task_group() as group:
                 group.start_soon(server.serve, listening)
                 await to_thread.run_sync(talk)
@@ -77,7 +88,7 @@ def serving(root: pathlib.Path, handler: Handler, talk: Callable[[], None]) -> S
 def connected(root: pathlib.Path) -> Iterator[socket.socket]:
     """A connection."""
     with socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(10)
+        channel.settimeout(30)
         folder = ipc.folder(str(root))
         try:
             channel.connect(f"/proc/self/fd/{folder}/{ipc.NAME}")
@@ -153,27 +164,35 @@ def test_slow_question_is_dropped(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
     def talk() -> None:
         begun = time.monotonic()
         assert said(tmp_path, content) == b""
-        assert 0.1 < time.monotonic() - begun < 5
+        assert 0.1 < time.monotonic() - begun < 25
 
     serving(tmp_path, handler, talk)
     assert (handler.asked, handler.bugs) == ([], [])
 
 
-def test_question_may_take_a_second() -> None:
-    assert ipc_server.ASKING == 1.0
+def test_question_and_reading_an_answer_may_take_a_second() -> None:
+    assert (ASKING, WRITING) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(("busy", "word"), [(False, ipc.WORKING), (True, ipc.BUSY)])
 def test_sign_of_life_comes_ten_times_a_second(tmp_path: pathlib.Path, busy: bool, word: bytes) -> None:
-    handler = answered(after=0.75)
+    assert ipc_server.SIGN_OF_LIFE == 0.1
+    enough = threading.Event()
+    handler = answered(after=enough)
     handler._busy = busy
 
     def talk() -> None:
-        content = said(tmp_path, ipc.question(ASKED))
+        with connected(tmp_path) as channel:
+            begun, content = time.monotonic(), b""
+            channel.sendall(ipc.question(ASKED))
+            while content.count(b"\n") < 5:
+                content += channel.recv(65536)
+            assert time.monotonic() - begun >= 0.095 * content.count(b"\n"), "no more of them than that"
+            enough.set()
+            content += heard(channel)
         assert content.endswith(b"answer\n")
         signs = content.removesuffix(b"answer\n")
         assert signs == word * signs.count(b"\n")
-        assert 3 <= signs.count(b"\n") <= 7
 
     serving(tmp_path, handler, talk)
 
@@ -209,7 +228,7 @@ def test_who_breaks_off_is_worked_for_no_longer(tmp_path: pathlib.Path) -> None:
 
     async def answer() -> bytes:
         try:
-            await anyio.sleep(20)
+            await anyio.sleep(90)
         except anyio.get_cancelled_exc_class():
             ended.append("cancelled")
             raise
@@ -220,8 +239,8 @@ def test_who_breaks_off_is_worked_for_no_longer(tmp_path: pathlib.Path) -> None:
     def talk() -> None:
         with connected(tmp_path) as channel:
             channel.sendall(ipc.question(ASKED))
-            assert channel.recv(100) == ipc.WORKING
-        end = time.monotonic() + 10
+            assert channel.recv(100).startswith(ipc.WORKING)
+        end = time.monotonic() + 30
         while not ended and time.monotonic() < end:
             time.sleep(0.02)
 
@@ -236,8 +255,11 @@ def test_reader_who_reads_nothing_is_given_up(tmp_path: pathlib.Path, monkeypatc
     def talk() -> None:
         with connected(tmp_path) as channel:
             channel.sendall(ipc.question(ASKED))
-            time.sleep(2)
+            hung_up = select.poll()
+            hung_up.register(channel, 0)
+            assert hung_up.poll(30_000)
             assert len(heard(channel)) < 1_000_000
+        monkeypatch.setattr(ipc_server, "_WRITING", 30.0)
         with connected(tmp_path) as channel:
             channel.sendall(ipc.question(ASKED))
             assert len(heard(channel)) == 1_000_000
@@ -249,7 +271,8 @@ def test_reader_who_reads_nothing_is_given_up(tmp_path: pathlib.Path, monkeypatc
 def test_more_than_so_many_at_once_do_without(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ipc_server.MOST_OPEN == 1024
     monkeypatch.setattr(ipc_server, "MOST_OPEN", 3)
-    handler = answered(after=0.5)
+    going_on = threading.Event()
+    handler = answered(after=going_on)
 
     def talk() -> None:
         with contextlib.ExitStack() as stack:
@@ -257,8 +280,9 @@ def test_more_than_so_many_at_once_do_without(tmp_path: pathlib.Path, monkeypatc
             for channel in channels:
                 with contextlib.suppress(BrokenPipeError):
                     channel.sendall(ipc.question(ASKED))
-            found = [heard(channel).endswith(b"answer\n") for channel in channels]
-        assert sorted(found) == [False, False, True, True, True]
+            assert [heard(channel) for channel in channels[3:]] == [b"", b""]
+            going_on.set()
+            assert all(heard(channel).endswith(b"answer\n") for channel in channels[:3])
         assert said(tmp_path, ipc.question(ASKED)).endswith(b"answer\n")
 
     assert serving(tmp_path, handler, talk).refused == 2
@@ -288,7 +312,7 @@ def test_lack_of_descriptors_is_outlived(tmp_path: pathlib.Path) -> None:
             stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
             resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
             for channel in channels:
-                channel.settimeout(10)
+                channel.settimeout(30)
                 channel.connect(f"/proc/self/fd/{folder}/{ipc.NAME}")
                 channel.sendall(ipc.question(ASKED._replace(body=b"")))
             time.sleep(0.3)

@@ -55,7 +55,7 @@ class Node:
     @contextmanager
     def client(self, *, clock: Callable[[], float] = time.monotonic, wall: float = 0.0) -> Iterator[RegistryClient]:
         """A process; its clock on the wall is `wall` seconds ahead."""
-        transport = BlockingTransport(deadline=time.monotonic() + 20)
+        transport = BlockingTransport(deadline=time.monotonic() + 60)
         files = CredentialFiles([CredentialFile(str(self.root / "docker-config.json"))])
         memory = Memory(clock, files, TokenStore(str(self.root), now=lambda: time.time() + wall))
         try:
@@ -185,7 +185,7 @@ def test_one_that_is_forbidden_goes(node: Node) -> None:
     assert list((node.root / KIND.folder).iterdir()) == []
 
 
-@pytest.mark.parametrize(("later", "expected"), [(0, WARM), (40, WARM), (46, COLD), (61, COLD), (-1, COLD)])
+@pytest.mark.parametrize(("later", "expected"), [(0, WARM), (35, WARM), (46, COLD), (61, COLD), (-30, COLD)])
 def test_it_counts_until_it_is_due_by_the_clock_on_the_wall(node: Node, later: float, expected: list[str]) -> None:
     """Of 60 seconds: 45; and not before it was given."""
     node.ask()
@@ -259,13 +259,15 @@ def test_what_no_header_may_have_is_no_token(tmp_path: pathlib.Path, value: str)
 
 
 def test_nothing_of_it_is_shown(tmp_path: pathlib.Path) -> None:
+    begun = time.monotonic()
     store = TokenStore(str(tmp_path))
     store.put(origin(1), "shop/cart", token(1))
     kept = store.get(origin(1), "shop/cart")
+    passed = time.monotonic() - begun + 0.01
     assert isinstance(kept, KeptToken)
     assert TOKEN not in repr(kept) + str(kept) + repr(store) + repr(vars(store))
-    assert 59 < kept.refresh_in <= 60
-    assert 89 < kept.ends_in <= 90
+    assert 60 - passed < kept.refresh_in <= 60
+    assert 90 - passed < kept.ends_in <= 90
 
 
 def test_what_cannot_be_kept_or_had_changes_nothing(node: Node) -> None:

@@ -42,7 +42,7 @@ def source(ca: Authority, url: str, *, pin: str = "", cas: Sequence[bytes] | Non
 
 def fetched(given: KeySource, **changes: object) -> bytes:
     """What a source holds, on this node."""
-    usual: dict[str, object] = {"proxies": ProxySettings(), "local": True}
+    usual: dict[str, object] = {"proxies": ProxySettings(), "local": True, "seconds": 60.0}
     return keyfetch.fetch(given, **(usual | changes))  # type: ignore[arg-type]
 
 
@@ -80,7 +80,7 @@ def test_what_is_not_certificates_alone_is_refused(server: KeyServer, ca: Author
 def test_another_status_is_none(server: KeyServer, ca: Authority, status: int) -> None:
     server.serve("/roots", b"", status)
     with pytest.raises(NodesealError):
-        fetched(source(ca, f"{server.url}/roots"), seconds=5.0)
+        fetched(source(ca, f"{server.url}/roots"))
 
 
 def test_a_redirect_within_the_origin_is_followed_three_times(server: KeyServer, ca: Authority) -> None:

@@ -145,10 +145,10 @@ def test_a_program_gives_credentials_and_one_that_fails_does_not(tmp_path: pathl
 
 def test_a_program_that_hangs_is_given_up(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kube_access, "PROGRAM_SECONDS", 0.3)
-    program = {"apiVersion": "v1", "command": "/bin/sleep", "args": ["3"]}
+    program = {"apiVersion": "v1", "command": "/bin/sleep", "args": ["30"]}
     began = time.monotonic()
     assert "TimeoutError" in refused(kubeconfig(tmp_path, {"server": "https://api.example"}, {"exec": program}))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 25
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from anyio import to_thread
 
 from agent.adapters.kube import ApiServer
-from agent.adapters.kube_follow import Follower
+from agent.adapters.kube_follow import QUIET, Follower
 from agent.adapters.nodestate import moment
 from agent.cluster import messages
 from agent.cluster.following import PAGE, List, Watch
@@ -28,7 +28,7 @@ def put(simulator: KubeSimulator, name: str, value: str) -> None:
     simulator.put(NAMESPACE, name, ACTIVE, {"v": value})
 
 
-def server_of(simulator: KubeSimulator, *, silence: float = 20.0, answer: float = 20.0) -> ApiServer:
+def server_of(simulator: KubeSimulator, *, silence: float = 60.0, answer: float = 60.0) -> ApiServer:
     """As the administrator."""
     return ApiServer(Given(simulator.url, ADMIN), silence=silence, answer=answer)
 
@@ -38,8 +38,8 @@ def survives(
     at_list: tuple[Behaviour, ...] = (),
     at_watch: tuple[Behaviour, ...] = (),
     failures: Mapping[str, int],
-    silence: float = 20.0,
-    answer: float = 20.0,
+    silence: float = 60.0,
+    answer: float = 60.0,
     count: int = 1,
 ) -> list[float]:
     """A follower that meets these, one for each request, knows all in the end; the waits that it made."""
@@ -59,8 +59,13 @@ def survives(
                 put(simulator, "b", "2")
                 await told.until({**expected, "b": "2"})
                 assert all(state.keys() >= expected.keys() for state in told.states)  # nothing was ever missing
-                assert follower.progress().failures == failures
-                assert follower.progress().trouble == ""
+                if min(silence, answer) < 60.0:  # which a busy machine comes to more often
+                    await until(lambda: follower.progress().trouble == "")
+                    assert follower.progress().failures.keys() == failures.keys()
+                    assert all(follower.progress().failures[each] >= count for each, count in failures.items())
+                else:
+                    assert follower.progress().failures == failures
+                    assert follower.progress().trouble == ""
 
         anyio.run(body)
     return waits
@@ -155,14 +160,14 @@ def test_an_hour_without_a_server_changes_nothing_and_ends_by_itself() -> None:
             waits: list[float] = []
             async with ApiServer(given) as server, following(server, waits=waits) as (follower, told):
                 await told.until({"a": "1"})
-                proven = follower.last_complete
                 await to_thread.run_sync(first.__exit__)
+                await until(lambda: follower.progress().trouble != "")
+                proven = follower.last_complete
                 await until(lambda: sum(waits) > 3600)
                 assert told.last == {"a": "1"}
                 assert len(told.states) == 1
                 assert follower.progress().trouble.startswith("no answer of the API server: ClientConnectorError")
-                assert follower.last_complete is not None and proven is not None
-                assert follower.last_complete.boot_seconds - proven.boot_seconds < 5
+                assert follower.last_complete == proven is not None
                 with KubeSimulator(port=port) as second:
                     second.version = first.version
                     put(second, "a", "2")
@@ -193,13 +198,14 @@ def test_a_burst_is_told_a_few_times_and_quickly() -> None:
             async with server_of(simulator) as server, following(server) as (_, told):
                 await told.until({})
                 await until(lambda: simulator.counts["watch"] > 0)
+                before, began = len(told.states), time.monotonic()
                 for i in range(30):
                     put(simulator, "a", str(i))
                     await anyio.sleep(0.002)
-                began = time.monotonic()
+                ended = time.monotonic()
                 await told.until({"a": "29"})
-                assert told.at[-1] - began < 1.0
-                assert len(told.states) <= 10
+                assert told.at[-1] - ended < 20.0
+                assert len(told.states) - before <= 1 + (told.at[-1] - began) / QUIET
 
         anyio.run(body)
 
@@ -211,8 +217,9 @@ def test_a_burst_that_does_not_end_is_told_all_the_same() -> None:
             async with server_of(simulator) as server, following(server) as (_, told):
                 await told.until({})
                 await until(lambda: simulator.counts["watch"] > 0)
-                for i in range(100):
-                    put(simulator, "a", str(i))
+                began, i = time.monotonic(), 0
+                while len(told.states) <= 3 and time.monotonic() - began < 30:
+                    put(simulator, "a", str(i := i + 1))
                     await anyio.sleep(0.01)
                 assert len(told.states) > 3
 
@@ -234,10 +241,9 @@ def test_changes_while_one_is_applied_are_told_after_that() -> None:
                 follower = Follower(server, SELECTED, random=lambda: 0.0)
                 group.start_soon(follower.follow, slow)
                 await told.until({"a": "1"})
-                before = follower.last_complete
                 for i in range(5):
                     put(simulator, "a", str(i))
-                await until(lambda: follower.last_complete != before)
+                await until(lambda: follower.state is not None and follower.state["a"].data["v"] == "4")
                 await anyio.sleep(0.3)
                 assert len(told.states) == 1
                 going_on.set()
@@ -406,7 +412,7 @@ def test_what_takes_long_to_read_is_read_beside_the_event_loop(size: int) -> Non
             async with server_of(simulator) as server:
                 await server.page(selection, List(0, ""))
                 assert (loop in threads) is (size == 1)
-                async with server.changes(selection, Watch("1", 5)) as changes:
+                async with server.changes(selection, Watch("1", 60)) as changes:
                     put(simulator, "a", "y" * size)
                     threads.clear()
                     while (await changes.next()) is None or not threads:

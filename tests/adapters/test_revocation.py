@@ -263,7 +263,7 @@ def test_over_a_real_connection(tmp_path: pathlib.Path) -> None:
 
     @contextmanager
     def transport(seconds: float) -> Iterator[Transport]:
-        opened = BlockingTransport(deadline=time.monotonic() + seconds)
+        opened = BlockingTransport(deadline=time.monotonic() + max(seconds, 60.0))
         yield opened
         opened.close()
 

@@ -230,7 +230,7 @@ def test_who_reads_too_slowly_is_not_waited_for_and_is_told_what_is_missing(ends
     begin = time.monotonic()
     for number in range(2_000):
         log.info("told", number=number, text="x" * 500)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     first = all_there_is(ends[0])
     log.info("last")
     second = all_there_is(ends[0])

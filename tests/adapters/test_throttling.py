@@ -170,7 +170,7 @@ def test_over_a_real_connection_the_second_process_sends_nothing(
     reference = Reference(Repository(registry.host, "shop/cart"), "1", None)
 
     def resolve() -> None:
-        transport = BlockingTransport(deadline=time.monotonic() + 8)
+        transport = BlockingTransport(deadline=time.monotonic() + 60)
         try:
             considerate = ConsiderateTransport(transport, ThrottledOrigins(str(tmp_path)))
             run(RegistryClient(considerate, use_http=True).resolve(reference))
@@ -189,7 +189,7 @@ def test_a_wait_that_is_short_is_waited_for_and_noted_for_nobody(
 ) -> None:
     registry.push_image("shop/cart", "1")
     registry.misbehave("*", misbehaviour.in_turn(misbehaviour.status(429, Retry_After="1"), misbehaviour.as_usual))
-    transport = BlockingTransport(deadline=time.monotonic() + 8)
+    transport = BlockingTransport(deadline=time.monotonic() + 60)
     try:
         considerate = ConsiderateTransport(transport, ThrottledOrigins(str(tmp_path)))
         run(

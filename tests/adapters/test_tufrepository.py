@@ -31,7 +31,7 @@ class World:
         self.mirror = mirror
         self.repository = mirror.repository
 
-    def fetch(self, *, seconds: float = 10.0, first_root: bytes = b"") -> bytes:
+    def fetch(self, *, seconds: float = 60.0, first_root: bytes = b"") -> bytes:
         """Fetch over HTTP."""
         mirror = HttpMirror(Url.parse(self.mirror.url, "mirror"), proxies=ProxySettings(), local=True, seconds=seconds)
         return self.from_mirror(mirror, first_root)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 import anyio
+import pytest
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from hypothesis import given
@@ -222,20 +223,34 @@ def test_pull_that_comes_as_idle_work_is_woken_goes_first() -> None:
     assert played(Turns(1), game).order == ["idle.1"]
 
 
-def test_who_has_waited_long_goes_on_beside_those_who_never_end() -> None:
+def test_who_has_waited_long_goes_on_beside_those_who_never_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[anyio.CancelScope] = []
+
+    def move_on_after(seconds: float) -> anyio.CancelScope:
+        assert seconds == 7.0
+        waits.append(anyio.CancelScope())
+        return waits[-1]
+
+    async def time_passes() -> None:
+        for each in waits.copy():
+            each.cancel()
+        await settle()
+
     async def game(players: Players) -> None:
+        monkeypatch.setattr("agent.adapters.turns.anyio.move_on_after", move_on_after)
         await players.ask("hung.1", "hung.2", "hung.3", "a.1")
         assert players.order == ["hung.1"]
-        await anyio.sleep(0.2)
+        await time_passes()
         assert (players.turns.running, players.turns.waiting) == (3, 1)  # and no more than that
         await players.end("hung.1")
-        await anyio.sleep(0.2)
+        assert (players.turns.running, players.turns.waiting) == (2, 1)
+        await time_passes()
         await players.cancel("hung.2")
         assert players.turns.waiting == 0
         await players.ask("b.1")
         assert players.turns.waiting == 1
 
-    order = played(Turns(1, most_at_once=3, patience=0.05), game).order
+    order = played(Turns(1, most_at_once=3, patience=7.0), game).order
     assert order[0] == "hung.1"
     assert sorted(order[1:4]) == ["a.1", "hung.2", "hung.3"]
 

@@ -5,6 +5,8 @@ suspends, and `inline.run` runs it.
 """
 
 import socket
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Protocol, Sequence
 
@@ -62,6 +64,7 @@ class PooledInThread:
         self,
         *,
         deadline: float,
+        clock: Callable[[], float],
         proxies: ProxySettings | None,
         ca_bundle: str,
         extra_cas: Sequence[bytes],
@@ -78,7 +81,7 @@ class PooledInThread:
 
         pool = self._portal.call(open_pool)
         self._open.enter_context(self._portal.wrap_async_context_manager(pool))
-        self._transport = PooledTransport(pool, deadline=deadline, retry_policy=retry_policy)
+        self._transport = PooledTransport(pool, deadline=deadline, clock=clock, retry_policy=retry_policy)
 
     async def send(self, request: Request) -> Response:
         """See `adapters.registry.Transport.send`."""
@@ -93,6 +96,7 @@ def made(
     kind: str,
     *,
     deadline: float,
+    clock: Callable[[], float] = time.monotonic,
     proxies: ProxySettings | None = None,
     ca_bundle: str = "",
     extra_cas: Sequence[bytes] = (),
@@ -103,6 +107,7 @@ def made(
     if kind == "blocking":
         return BlockingTransport(
             deadline=deadline,
+            clock=clock,
             proxies=proxies,
             ca_bundle=ca_bundle,
             extra_cas=extra_cas,
@@ -111,6 +116,7 @@ def made(
         )
     return PooledInThread(
         deadline=deadline,
+        clock=clock,
         proxies=proxies,
         ca_bundle=ca_bundle,
         extra_cas=extra_cas,

@@ -17,7 +17,7 @@ from tests.testbed.node import Node, Running
 PYTHON = ("env", f"PYTHONPATH={Path(__file__).resolve().parents[2]}", sys.executable, "-m")
 """What a module of ours is run with on the node, where no folder is the current one."""
 
-_START_SECONDS = 20
+_START_SECONDS = 60
 _PATIENCE = 8
 
 

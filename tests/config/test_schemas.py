@@ -104,7 +104,7 @@ def test_schemas_that_no_time_is_left_for_are_told_once_and_used() -> None:
     )
 
 
-@pytest.mark.parametrize("labour", [None, Trials().labour], ids=["on the spot", "in a process of its own"])
+@pytest.mark.parametrize("labour", [None, Trials(60.0).labour], ids=["on the spot", "in a process of its own"])
 def test_what_is_wrong_with_a_schema_is_told_in_its_words_wherever_it_was_found(
     labour: Callable[[Callable[[], bytes]], bytes] | None,
 ) -> None:

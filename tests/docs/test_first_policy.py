@@ -6,13 +6,13 @@ import re
 
 import pytest
 
-from agent.adapters.inline import NoTrace, OneByOne, SystemClock, run
+from agent.adapters.inline import NoTrace, OneByOne, run
 from agent.config.config import Config
 from agent.engine import Engine
 from agent.model.answer import Answer
 from agent.modes import config
 from tests import signing_sigstore as sigstore
-from tests.engines import OnTheSpot, judged
+from tests.engines import OnTheSpot, Unhurried, judged
 from tests.formats.support import SUBJECT, Answers, request
 from tests.signing_cosign import bundle, layer, payload, public_pem, statement
 from tests.test_engine_cosign import Cosigned
@@ -43,7 +43,7 @@ def answer(policy: Config, registry: Cosigned, name: str) -> Answer:
     """What containerd gets."""
     engine = Engine(
         policy, registry=registry, revocation=Answers(), concurrent=OneByOne(), policies=OnTheSpot(),
-        clock=SystemClock(), trace=NoTrace(),
+        clock=Unhurried(), trace=NoTrace(),
     )  # fmt: skip
     return run(judged(request(name), engine)).answer
 

@@ -66,7 +66,7 @@ def scrape(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cri = tmp_path_factory.mktemp("cri") / "cri.sock"
 
     def address() -> str:
-        said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=20) or b"{}")
+        said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=60) or b"{}")
         return (said.get("metrics") or {}).get("address") or ""
 
     said = Reconciled("settled", "well", time.time(), time.time(), (), 0, {each.value: 0 for each in Attempt})

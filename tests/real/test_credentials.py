@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-import time
+import sys
 from typing import Iterator
 
 import pytest
@@ -21,6 +21,16 @@ http: {{addr: "127.0.0.1:5001"}}
 auth: {{htpasswd: {{realm: private, path: {work}/htpasswd}}}}
 """
 
+_UNTIL_IT_LISTENS = """
+import socket, time
+while True:
+    try:
+        socket.create_connection(("127.0.0.1", 5001)).close()
+        break
+    except OSError:
+        time.sleep(0.05)
+"""
+
 
 @pytest.fixture(scope="module")
 def private(sealed: Sealed) -> Iterator[Sealed]:
@@ -31,10 +41,7 @@ def private(sealed: Sealed) -> Iterator[Sealed]:
     serve = f"docker-registry serve {node.work}/private.yml >{node.work}/private.log 2>&1 </dev/null & echo $!"
     process = node.must(["sh", "-c", serve]).strip()
     try:
-        for _ in range(100):
-            if node.run(["busybox", "nc", "-z", "127.0.0.1", "5001"]).code == 0:
-                break
-            time.sleep(0.05)
+        node.must([sys.executable, "-I", "-S", "-c", _UNTIL_IT_LISTENS])
         yield sealed
     finally:
         node.must(["kill", process])

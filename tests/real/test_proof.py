@@ -222,7 +222,7 @@ class Watching:
             "--format",
             "json",
         ]
-        end = time.monotonic() + 40
+        end = time.monotonic() + 90
         while True:
             status = json.loads(self._sealed.node.must(command))
             found = (status["daemon"] or {}).get("proof") or {}

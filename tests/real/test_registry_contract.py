@@ -24,15 +24,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if reason:
         pytest.skip(reason)
     folder: pathlib.Path = tmp_path_factory.mktemp("registry")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    reserved = socket.socket()  # nobody else's, and who is told of it may listen there
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    host = f"127.0.0.1:{reserved.getsockname()[1]}"
     (folder / "registry.yml").write_text(
         f'version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: "{host}"}}\n'
     )
     command = [fetch().program("docker-registry"), "serve", str(folder / "registry.yml")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(200):
+        for _ in range(1200):
             try:
                 socket.create_connection(("127.0.0.1", int(host.split(":")[1]))).close()
                 break
@@ -42,6 +44,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+        reserved.close()
 
 
 class TestDockerRegistry(RegistryContract):
@@ -55,6 +58,6 @@ class TestDockerRegistry(RegistryContract):
     @pytest.fixture(params=transports.KINDS)
     def client(self, request: pytest.FixtureRequest) -> Iterator[RegistryClient]:
         """Ours."""
-        transport = transports.made(request.param, deadline=time.monotonic() + 20)
+        transport = transports.made(request.param, deadline=time.monotonic() + 60)
         yield RegistryClient(transport, use_http=True)
         transport.close()

@@ -100,7 +100,7 @@ _CODES: dict[int, Any] = {each.value[0]: each for each in grpc.StatusCode}
 def _ask(host: str, method: str, path: str) -> http.client.HTTPResponse:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(host, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(host, context=context, timeout=60)
     try:
         connection.request(method, path, headers=_MEDIA_TYPE)
         return connection.getresponse()

@@ -96,12 +96,12 @@ class ProxySimulator:
 
     def _connect(self, host: str, port: int) -> socket.socket:
         known = self._destinations.get(host)
-        return socket.create_connection(("127.0.0.1", known) if known else (host, port), timeout=5)
+        return socket.create_connection(("127.0.0.1", known) if known else (host, port), timeout=30)
 
 
 def _copy(client: socket.socket, server: socket.socket) -> None:
     while True:
-        readable, _, _ = select.select([client, server], [], [], 10)
+        readable, _, _ = select.select([client, server], [], [], 60)
         for each in readable:
             data = each.recv(65536)
             if not data:

@@ -78,7 +78,7 @@ class Publisher:
     def _send(
         self, method: str, target: str, body: bytes = b"", media_type: str = ""
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = HTTPConnection(self.host, timeout=10)
+        connection = HTTPConnection(self.host, timeout=60)
         headers = {"Content-Type": media_type} if media_type else {"Accept": f"{IMAGE_INDEX}, {IMAGE_MANIFEST}"}
         try:
             connection.request(method, target, body, headers)

@@ -228,7 +228,7 @@ class Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         """TLS is shaken hands on here, in the connection's own thread."""
         if isinstance(self.request, ssl.SSLSocket):
-            self.request.settimeout(10)
+            self.request.settimeout(60)
             self.request.do_handshake()
         super().setup()
 

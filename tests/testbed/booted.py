@@ -18,7 +18,7 @@ from tests.testbed.node import Node
 from tests.testbed.tools import service_manager
 from tests.testbed.wholehost import CONFIG, tree, write
 
-_SECONDS = 40
+_SECONDS = 120
 _NOT_COMPARED = (
     "run", "usr", "proc", "dev", "sys", "tmp", "root", "built", "etc/machine-id", "var/lib/containerd",
     "var/lib/systemd", "var/log/journal",

@@ -39,7 +39,7 @@ class Forward:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._listening.accept()
-                far = socket.create_connection(("127.0.0.1", self._port), timeout=10)
+                far = socket.create_connection(("127.0.0.1", self._port), timeout=30)
                 far.settimeout(None)
                 self._open += [near, far]
                 for source, target in ((near, far), (far, near)):

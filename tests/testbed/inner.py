@@ -16,7 +16,7 @@ import time
 
 _SIOCSIFFLAGS = 0x8914
 _UP_AND_RUNNING = 0x1 | 0x40
-_SECONDS = 30
+_SECONDS = 90
 
 
 def main(work: pathlib.Path) -> None:
@@ -44,7 +44,7 @@ def _start(work: pathlib.Path, name: str, command: list[str]) -> None:
 
 def _registry_answers() -> bool:
     try:
-        socket.create_connection(("127.0.0.1", 5000), timeout=1).close()
+        socket.create_connection(("127.0.0.1", 5000), timeout=10).close()
     except OSError:
         return False
     return True

@@ -8,7 +8,6 @@ It is as old as it is: RBAC, the Node authorizer, lists, watches and bookmarks a
         token = server.service_account("nodeseal", "agent", [rule("configmaps", "get", "list", "watch")])
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -113,7 +112,8 @@ class KubeServer:
         self.admin, self.node = secrets.token_hex(16), secrets.token_hex(16)
         """Tokens: of an administrator, and of the kubelet of `NODE`."""
         self._running: list[subprocess.Popen[bytes]] = []
-        self._etcd, self._peer, self._port = _free_ports(3)
+        self._ports = [_reserved() for _ in range(3)]
+        self._etcd, self._peer, self._port = (int(each.getsockname()[1]) for each in self._ports)
         self.users = Authority(folder, "users of the testbed")
         """Issues certificates of users: the common name is the user's."""
 
@@ -150,6 +150,8 @@ class KubeServer:
         self.stop()
         for program in self._running:
             _end(program)
+        for each in self._ports:
+            each.close()
 
     def _start_etcd(self) -> None:
         etcd = f"http://127.0.0.1:{self._etcd}"
@@ -214,7 +216,7 @@ class KubeServer:
     def _is_ready(self) -> bool:
         try:
             return (
-                self.ask("GET", "/readyz", seconds=1).status == 200
+                self.ask("GET", "/readyz", seconds=5).status == 200
             )  # one that is busy starting may not answer at all
         except (OSError, ValueError):
             return False
@@ -228,7 +230,7 @@ class KubeServer:
         token: str = "",
         kind: str = "",
         impersonate: str = "",
-        seconds: float = 20,
+        seconds: float = 60,
     ) -> Answer:
         """One request; as the administrator unless another token is given.  `kind` is the body's media type.
 
@@ -293,26 +295,25 @@ class KubeServer:
 
 def _post(url: str, value: Mapping[str, Any]) -> Any:
     request = urllib.request.Request(url, json.dumps(value).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.loads(response.read())
 
 
 def _end(program: subprocess.Popen[bytes]) -> None:
     program.terminate()
     try:
-        program.wait(15)
+        program.wait(30)
     except subprocess.TimeoutExpired:
         program.kill()
         program.wait()
 
 
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+def _reserved() -> socket.socket:
+    """A port that is nobody else's until this is closed; who is told of it may listen there, with SO_REUSEADDR."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", 0))
+    return made
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class MemoryGroup:
 
     def remove(self) -> None:
         """Once its processes have ended."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while True:
             try:
                 self.path.rmdir()

@@ -30,7 +30,7 @@ FAR_REGISTRY = "10.90.0.2:5000"
 """The same registry where it is far away: while `Node.far` holds."""
 
 _HERE = pathlib.Path(__file__).parent
-_START_SECONDS = 40
+_START_SECONDS = 120
 _CONTAINERD = """\
 version = 3
 imports = ['{work}/conf.d/*.toml']
@@ -94,7 +94,7 @@ class Running:
         self._process.stdin.write(f"{line}\n".encode())
         self._process.stdin.flush()
 
-    def stop(self, seconds: float = 10) -> int:
+    def stop(self, seconds: float = 30) -> int:
         """Ask it to end, wait, and say how it ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
@@ -167,7 +167,7 @@ class Node:
         if self._unshare is not None and self._unshare.stdin is not None:
             self._unshare.stdin.close()
             try:
-                self._unshare.wait(10)
+                self._unshare.wait(30)
             except subprocess.TimeoutExpired:
                 self._unshare.kill()
                 self._unshare.wait()
@@ -194,7 +194,7 @@ class Node:
 
     @contextmanager
     def started(self, command: list[str], *, log: pathlib.Path | None = None) -> Iterator[Running]:
-        """A command that runs on the node meanwhile; it is asked to end, and after 10 s made to.
+        """A command that runs on the node meanwhile; it is asked to end, and after 30 s made to.
 
         What it says goes into the file `log`, or is there to be read.
         """

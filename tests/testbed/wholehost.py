@@ -30,7 +30,7 @@ disabled_plugins = ['io.containerd.nri.v1.nri']
 [plugins.'io.containerd.internal.v1.opt']
   path = '/var/lib/containerd/opt'
 """
-_SECONDS = 20
+_SECONDS = 50
 _BOUND = ("usr", "proc", "dev", "sys")
 _LINKS = {"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "sbin": "usr/sbin"}
 _NOT_COMPARED = ("run/containerd", "run/systemd", "var/lib/containerd", "var/log/containerd.log", *_BOUND)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tests.testbed.node import Node
 
 IMAGES = "io.containerd.cri.v1.images"
-_SECONDS = 20
+_SECONDS = 50
 _CONFIG = """\
 version = 3
 root = '{work}/root'
