@@ -46,7 +46,7 @@ class Forked:
         """Its exit code, below 0 if a signal ended it; None while it runs."""
         return self._process.exitcode
 
-    def wait(self, seconds: float = 30) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """Its exit code, once it has ended.  Raises `TimeoutError`."""
         self._process.join(seconds)
         if self._process.exitcode is None:
@@ -63,7 +63,7 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-def run(*words: str, seconds: float = 60) -> Done:
+def run(*words: str, seconds: float = 120) -> Done:
     """A command from its beginning to its end.  Raises `TimeoutError`."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = pathlib.Path(folder, "out"), pathlib.Path(folder, "err")

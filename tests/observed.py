@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Page(NamedTuple):
@@ -22,7 +22,7 @@ class Page(NamedTuple):
 def page(address: str, path: str, *, method: str = "GET", body: bytes | None = None) -> Page:
     """What is at a path.  Raises `OSError`, `http.client.HTTPException`."""
     host, _, port = address.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=20)
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=60)
     try:
         connection.request(method, path, body)
         response = connection.getresponse()
