@@ -1,10 +1,13 @@
 """Runs a command to its end, or to the end of its time; nothing of it is left running."""
 
+import contextlib
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from typing import NamedTuple, Sequence
 
 
@@ -35,6 +38,24 @@ class Said(NamedTuple):
     err: str
 
 
+@contextlib.contextmanager
+def filled(content: bytes) -> Iterator[int | None]:
+    """Standard input that holds `content` and its end before anybody is started who reads it; None if it is too long.
+
+    Who starts a program and writes then may be kept from the processor in between, for longer than the program waits.
+    """
+    if len(content) > select.PIPE_BUF:  # more may not fit in before it is read
+        yield None
+        return
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, content)
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
+
+
 def run(
     command: Sequence[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None, seconds: float = 60
 ) -> Done:
@@ -42,17 +63,18 @@ def run(
 
     The environment is empty unless one is given.
     """
-    start = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment or {},
-        process_group=0,
-    )
+    with filled(stdin) as given:
+        start = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if given is None else given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment or {},
+            process_group=0,
+        )
     try:
-        out, err = process.communicate(stdin, seconds)
+        out, err = process.communicate(stdin if given is None else None, seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()

@@ -4,10 +4,15 @@ From Linux's own accounts: https://docs.kernel.org/scheduler/sched-stats.html an
 https://docs.kernel.org/accounting/psi.html.  Where the kernel keeps none, nothing was ever starved.
 """
 
+import contextlib
+import pathlib
 import time
 
 _BUSY = 0.8
 """The part of a time in which somebody waits for a processor, from which on a machine is full."""
+
+_SLACK = 4.0
+"""Seconds that any process or thread may be kept from the processor on a full machine."""
 
 
 class Pressure:
@@ -24,6 +29,19 @@ class Pressure:
         Processes that wait for one another, or for a time to be over, make no machine full.
         """
         return _some() - self._before > _BUSY * (time.monotonic() - self._begun)
+
+    def slack(self) -> float:
+        """Seconds that what is limited to some may take longer: none, unless the machine is full."""
+        return _SLACK if self.is_full() else 0.0
+
+
+def queued(process: int) -> float:
+    """Seconds that a process's threads could have gone on and did not get a processor, since they began."""
+    found = 0.0
+    for path in pathlib.Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, IndexError, ValueError):  # it has ended, or this kernel does not count
+            found += int(path.read_text().split()[1]) / 1e9
+    return found
 
 
 def _some() -> float:

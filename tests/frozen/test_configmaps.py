@@ -17,7 +17,7 @@ from tests.simulators.kube import NAMESPACE, KubeSimulator
 
 pytestmark = pytest.mark.frozen
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 def test_verdicts_that_rest_on_the_same_ground_survive_a_change(setting: Setting, tmp_path: pathlib.Path) -> None:

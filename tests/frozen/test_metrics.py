@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from agent.adapters import ipc
+from agent.adapters import answers, ipc
 from tests.commands import run
 from tests.frozen.conftest import Setting
 from tests.frozen.daemon import Daemon
@@ -30,9 +30,11 @@ def test_scrape_counts_pulls_of_every_door_and_names_none(setting: Setting) -> N
     with Daemon(setting.program, "--metrics", "127.0.0.1:0") as daemon:
         at = address(daemon)
         assert page(at, "/readyz")[::2] == (200, "ready\n")
+        kept = setting.program.root / answers.FOLDER
         for image, name in ((setting.signed, "signed"), (setting.unsigned, "unsigned"), (setting.signed, "signed")):
             words = plugin_words(f"{setting.registry.host}/team/{name}:1", str(image.digest))
             run([str(setting.program.path), *words], stdin=descriptor(str(image.digest), image.size))
+            until(lambda: kept.exists() and any(kept.iterdir()))  # a moment after it was given
         with daemon.hidden():
             setting.program.forget()
             setting.program.pull(setting.unsigned_name, str(setting.unsigned.digest), setting.unsigned.size)

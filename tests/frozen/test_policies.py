@@ -13,6 +13,7 @@ from tests.frozen.program import Program
 from tests.modes.test_node import write_bootstrap
 from tests.signing import attach_signature, envelope, usual_signer, write_config
 from tests.simulators.registry import RegistrySimulator
+from tests.starvation import Pressure
 
 pytestmark = pytest.mark.frozen
 
@@ -98,16 +99,21 @@ def test_policy_that_is_always_true_lets_no_unsigned_image_pass(tmp_path: pathli
 
 
 def test_policy_that_does_not_end_is_killed_and_denies(tmp_path: pathlib.Path, images: Images) -> None:
-    answer = images.pull(under(tmp_path, images, NEVER_ENDING), "signed")
+    program, pressure = under(tmp_path, images, NEVER_ENDING), Pressure()
+    answer = images.pull(program, "signed")
     assert answer.code == 10, answer
     assert "deny NS-2008 rule=default: no answer of the policy" in answer.out
-    assert answer.seconds < 9.5
+    assert answer.seconds < 9.5 + pressure.slack()
 
 
 def test_policy_that_does_not_end_denies_within_a_short_deadline_too(tmp_path: pathlib.Path, images: Images) -> None:
     program = under(tmp_path, images, NEVER_ENDING)
     write_bootstrap(program.root, found={"version": 1, "deadline": "6s"})  # of which the policy has 2.25
+    pressure = Pressure()
     answer = images.pull(program, "signed")
+    if "NS-3005" in answer.out and pressure.is_full():  # no time was left of a deadline as short as that
+        program.forget()
+        answer = images.pull(program, "signed")
     assert (answer.code, answer.out[:12]) == (10, "deny NS-2008"), "a deadline would be cannot tell"
 
 

@@ -92,6 +92,10 @@ class World:
         value["nodeseal"] = {
             "apiVersion": "nodeseal.dev/v1alpha1",
             "default": {"enforcement": "Enforce", "failurePolicy": "Fail"},
+            "cache": {
+                "deny": {"first": "60s"},
+                "cannotTell": "60s",
+            },  # for longer than two pulls on a full machine take
             "deny": [f"{host}/deny/**"],
             "breakGlass": [{"match": f"{host}/glass/*", "until": until, "reason": "INC-1"}],
             "allow": [{"image": f"{host}/allow/image@{self.allowed.digest}", "until": until, "reason": "INC-2"}],

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from typing import Mapping, NamedTuple, Sequence
 
+from tests.commands import filled
+from tests.starvation import Pressure
+
 _SPAWN = pathlib.Path(__file__).with_name("spawn.py")
 FINDINGS = pathlib.Path(__file__).resolve().parents[2] / "out" / "hostile.json"
 MEMORY = 64 * 1024
@@ -17,7 +20,8 @@ MEMORY = 64 * 1024
 class Measured(NamedTuple):
     """One run: exit code (-9 if its time was up), both outputs, seconds, peak resident KiB.
 
-    `used` are the seconds that it had the processor, `queued` those that it waited for it.
+    `used` are the seconds that it had the processor, `queued` those that it waited for it.  `slack` are those that
+    anything may take longer than it should, because the machine was full.
     """
 
     code: int
@@ -27,6 +31,7 @@ class Measured(NamedTuple):
     peak_kib: int
     used: float
     queued: float
+    slack: float
 
     @property
     def took(self) -> float:
@@ -48,31 +53,35 @@ def run(
     environment: Mapping[str, str] | None = None,
     *,
     stdout: int = subprocess.PIPE,
-    seconds: float = 20,
+    seconds: float = 60,
 ) -> Measured:
     """Run a command in a process group of its own, without an environment; killed as a whole after `seconds`.
 
     `stdin` is bytes, or a descriptor that is passed on.
     """
     reading, writing = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(_SPAWN), str(writing), *command],
-        stdin=stdin if isinstance(stdin, int) else subprocess.PIPE,
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        env=dict(environment or {}),
-        process_group=0,
-        pass_fds=(writing,),
-    )
+    pressure = Pressure()
+    with filled(b"" if isinstance(stdin, int) else stdin) as pipe:
+        given = stdin if isinstance(stdin, int) else pipe
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_SPAWN), str(writing), *command],
+            stdin=subprocess.PIPE if given is None else given,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=dict(environment or {}),
+            process_group=0,
+            pass_fds=(writing,),
+        )
     os.close(writing)
     try:
-        out, err = process.communicate(None if isinstance(stdin, int) else stdin, seconds)
+        out, err = process.communicate(stdin if given is None else None, seconds)  # type: ignore[arg-type]
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
     with os.fdopen(reading) as told:
         words = told.read().split() or ["-9", str(seconds), "0", "0", "0"]
-    return Measured(int(words[0]), out or b"", err, float(words[1]), int(words[2]), *map(float, words[3:]))
+    used, queued = map(float, words[3:])
+    return Measured(int(words[0]), out or b"", err, float(words[1]), int(words[2]), used, queued, pressure.slack())
 
 
 def note(group: str, base: Measured, found: Mapping[str, Measured]) -> None:

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from agent.model.descriptor import Descriptor
-from tests.commands import processes_naming
+from tests.commands import filled, processes_naming
 from tests.frozen.program import STDIN_MEDIA_TYPE, Program, descriptor, plugin_words
 from tests.hostile.measure import Measured, note, run
 from tests.hostile.stage import DEADLINE, OUT_OF_TIME, PROMPT, Asked, Case, Stage, check, run_all
@@ -211,7 +211,7 @@ def test_03_standard_input_is_never_closed(stage: Stage, written: bool, code: in
     os.close(writing)
     os.close(reading)
     assert found.code == code
-    assert found.took < PROMPT
+    assert found.took < PROMPT + found.slack
 
 
 def test_04_standard_output_is_closed(stage: Stage) -> None:
@@ -221,15 +221,23 @@ def test_04_standard_output_is_closed(stage: Stage) -> None:
     assert (found.code, found.stdout) == (10, b"")
 
 
+def is_gone(stage: Stage) -> bool:
+    """Whether no process of the program's is left; one that was killed may need a processor to end."""
+    end = time.monotonic() + 5
+    while processes_naming(str(stage.program.path)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not processes_naming(str(stage.program.path))
+
+
 def test_05_the_deadline_leaves_no_process_and_no_file(stage: Stage, tmp_path: pathlib.Path) -> None:
     stage.misbehave("case/hangs", "*", does.silence)
     image = stage.registry.push_image("case/hangs", "1", salt="hangs")
     before = set(pathlib.Path("/tmp").iterdir())
     found = stage.run(stage.pull("case/hangs", image, {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)}))
     assert (found.code, " NS-3005 " in found.out) == (11, True)
-    assert found.took < DEADLINE
+    assert found.took < DEADLINE + found.slack
     note("invocation, hanging", stage.base, {"05 a registry that hangs": found})
-    assert not processes_naming(str(stage.program.path))
+    assert is_gone(stage)
     assert not list(tmp_path.iterdir())
     assert not [path for path in set(pathlib.Path("/tmp").iterdir()) - before if path.name.startswith("_MEI")]
 
@@ -245,15 +253,15 @@ def test_05_killed_in_the_middle_leaves_no_process_and_no_file(stage: Stage, tmp
     assert process.stdin is not None
     process.stdin.write(asked.stdin)
     process.stdin.close()
-    seen = time.monotonic() + 10
+    seen = time.monotonic() + 30
     while not any("case/killed" in each.target for each in stage.registry.seen) and time.monotonic() < seen:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(60) == -signal.SIGKILL
     assert process.stdout is not None
     assert process.stdout.read() == b""
     process.stdout.close()
-    assert not processes_naming(str(stage.program.path))
+    assert is_gone(stage)
     assert not list(tmp_path.iterdir())
 
 
@@ -262,7 +270,7 @@ def test_05_fifty_at_once(stage: Stage) -> None:
     pressure = Pressure()
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         found = list(pool.map(stage.run, asked))
-    assert max(each.took for each in found) < DEADLINE
+    assert max(each.took - each.slack for each in found) < DEADLINE
     if pressure.is_full():  # then fifty are too many for one deadline: who came to it is asked again, one by one
         found = [
             stage.run(again) if OUT_OF_TIME in each.out else each for again, each in zip(asked, found, strict=True)
@@ -280,7 +288,7 @@ def test_05_fifty_at_once(stage: Stage) -> None:
 def test_05_scarcity_allows_nothing(stage: Stage, limits: Sequence[str]) -> None:
     found = stage.run(limited(*limits)(stage))
     assert found.code != 0
-    assert found.took < DEADLINE
+    assert found.took < DEADLINE + found.slack
     assert not found.stdout.startswith(b"allow")
 
 
@@ -306,10 +314,11 @@ def test_05_disks_that_take_nothing(stage: Stage, surroundings: str, image: str,
     asked = stage.pull(f"plain/{image}", stage.signed if image == "signed" else stage.unsigned)
     program = str(stage.program.path.relative_to(stage.program.root))
     unshared = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", PRIVATE.format(surroundings), "sh"]
-    done = subprocess.run(
-        [*unshared, str(stage.program.root), program, *asked.words],
-        input=asked.stdin, capture_output=True, timeout=30, check=False,
-    )  # fmt: skip
+    with filled(asked.stdin) as stdin:
+        done = subprocess.run(
+            [*unshared, str(stage.program.root), program, *asked.words],
+            stdin=stdin, capture_output=True, timeout=90, check=False,
+        )  # fmt: skip
     assert done.returncode == code, done
 
 
@@ -345,7 +354,7 @@ def test_06_ended_by_a_signal(stage: Stage, number: signal.Signals) -> None:
     )
     time.sleep(0.3)  # it waits for its standard input
     process.send_signal(number)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=60)
     os.close(writing)
     os.close(reading)
     assert process.returncode != 0

@@ -3,20 +3,17 @@
 import concurrent.futures
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
 from tests.frozen.daemon import Daemon
 from tests.hostile.measure import MEMORY, Measured
-from tests.hostile.stage import DEADLINE, PROMPT, Asked, Case, Stage
+from tests.hostile.stage import AT_ONCE, DEADLINE, PROMPT, Case, Stage, all_of
 from tests.hostile.test_registry import CASES
 
 pytestmark = pytest.mark.frozen
-
-AT_ONCE = 6
-"""Cases at once, as without the daemon."""
 
 VARIES = ("NS-3005",)
 """Who has waited too long, and for what, is said by whoever is first."""
@@ -41,18 +38,12 @@ class Found(NamedTuple):
     grown_kib: int
 
 
-def run_all(stage: Stage, asked: Mapping[str, Asked]) -> dict[str, Measured]:
-    """Every case, several at a time."""
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(asked, pool.map(stage.run, asked.values()), strict=True))
-
-
 @pytest.fixture(scope="module")
 def found(stage: Stage) -> Iterator[Found]:
     """Everything, asked once."""
     good = stage.pull("plain/signed", stage.signed)
     asked = {case.name: case.ask(stage) for case in CASES}
-    cold = run_all(stage, asked)
+    cold = all_of(stage, CASES, asked)
     spool = stage.program.root / "var/log/nodeseal/spool.jsonl"
     with Daemon(stage.program) as daemon, concurrent.futures.ThreadPoolExecutor(1) as pool:
         stage.run(good)
@@ -66,10 +57,10 @@ def found(stage: Stage) -> Iterator[Found]:
 
         future = pool.submit(pulls)
         try:
-            warm = run_all(stage, asked)
+            warm = all_of(stage, CASES, asked)
         finally:
             over.set()
-        meanwhile, afterwards = future.result(), stage.run(good)
+        meanwhile, afterwards = future.result(), daemon.unhindered(lambda: stage.run(good))
         door = json.loads(spool.read_text().splitlines()[-1])["door"]
         yield Found(cold, warm, meanwhile, afterwards, door, daemon.peak_kib() - before)
         assert daemon.is_alive()
@@ -84,16 +75,16 @@ def test_answer_is_the_same(case: Case, found: Found) -> None:
     assert f" {PARSED_OTHERWISE.get(case.name, case.code)} " in warm.out, warm
     if case.code not in VARIES and case.name not in PARSED_OTHERWISE:
         assert warm.out == cold.out
-    assert warm.took < case.seconds
+    assert warm.took < case.seconds + warm.slack
 
 
 def test_good_image_is_answered_in_between(found: Found) -> None:
-    assert len(found.meanwhile) > 3
+    assert len(found.meanwhile) > 1
     assert {(each.code, each.out) for each in found.meanwhile} == {(0, found.afterwards.out)}
-    assert max(each.took for each in found.meanwhile) < PROMPT < DEADLINE
+    assert max(each.took - each.slack for each in found.meanwhile) < PROMPT < DEADLINE
 
 
 def test_daemon_answers_afterwards_and_has_not_grown_much(found: Found) -> None:
     assert (found.afterwards.code, found.door) == (0, "daemon")
-    assert found.afterwards.took < 1
+    assert found.afterwards.took < 1 + found.afterwards.slack
     assert found.grown_kib < AT_ONCE * MEMORY

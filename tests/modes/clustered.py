@@ -26,7 +26,7 @@ from tests.signing import usual_signer
 from tests.simulators.kube import ADMIN, NAMESPACE, KubeSimulator
 from tests.warm import Told
 
-SECONDS = 30.0
+SECONDS = 60.0
 DEFAULT = {"enforcement": "Audit", "failurePolicy": "Fail"}
 
 
@@ -95,10 +95,10 @@ def section(**nodeseal: object) -> str:
 
 
 def put(server: KubeSimulator, name: str, documents: Mapping[str, str], **annotations: str) -> None:
-    """A labelled ConfigMap."""
-    value = server.put(NAMESPACE, name, {LABEL: ACTIVE}, documents)
-    if annotations:
-        with server.condition:
+    """A labelled ConfigMap, which nobody is told of before it has its annotations."""
+    with server.condition:
+        value = server.put(NAMESPACE, name, {LABEL: ACTIVE}, documents)
+        if annotations:
             value["metadata"]["annotations"] = annotations
 
 

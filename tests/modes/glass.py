@@ -81,10 +81,13 @@ class Node(NamedTuple):
         return f"{self.registry.host}/{name}@{self.images[name].digest}"
 
     def pull(self, name: str, *, before: str = "") -> tuple[int, str]:
-        """Pull an image as containerd does; `before` is Python that is run first in its process."""
+        """Pull an image as containerd does; `before` is Python that is run first in its process.
+
+        It has more time than a pull: starting Python takes long on a full machine.
+        """
         subject, program = self.images[name], self.root / "opt" / "nodeseal" / "1" / "nodeseal"
         script = (
-            f"import sys\nfrom agent.modes import place, plugin\n{before}\n"
+            f"import sys\nfrom agent.modes import place, plugin\nplugin.DEADLINE = 60.0\n{before}\n"
             f"place.running_program = lambda: {str(program)!r}\nplugin.run(sys.argv, {{}}, frozen=True)\n"
         )
         words = plugin_words(f"{self.registry.host}/{name}:1", str(subject.digest))
@@ -92,7 +95,7 @@ class Node(NamedTuple):
             [sys.executable, "-c", script, *words],
             input=descriptor(str(subject.digest), subject.size),
             capture_output=True,
-            timeout=30,
+            timeout=90,
             check=False,
         )
         assert done.stderr == b""

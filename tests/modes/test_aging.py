@@ -146,7 +146,7 @@ def test_half_of_the_age_and_its_end_are_told_once_each_and_so_is_the_way_back(r
         ("info", "configuration current again"),
         ("warning", "configuration grows old"),
     ]
-    assert log.of("configuration stale")[0]["ageSeconds"] == pytest.approx(8 * DAY, abs=5)
+    assert log.of("configuration stale")[0]["ageSeconds"] == pytest.approx(8 * DAY, abs=600)
 
 
 def test_who_looks_while_nobody_can_tell_says_nothing() -> None:
@@ -168,7 +168,7 @@ def test_it_is_looked_at_again_and_again(root: Path, monkeypatch: pytest.MonkeyP
             group.start_soon(Aging(holding, log).run)
             await anyio.sleep(0.05)
             state.note_complete(ago(8 * DAY))
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while not log.events:
                     await anyio.sleep(0.01)
             group.cancel_scope.cancel()

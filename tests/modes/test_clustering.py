@@ -49,7 +49,7 @@ def test_labelled_configmaps_are_in_force_together_and_each_is_told_so(
         until(lambda: names(root) == {"platform", "shop", "cart"}, log)
         until(lambda: len([each for each in events(server) if each[0] == "ConfigurationAccepted"]) >= 3, log)
         until(lambda: "TrustGrew" in {each[0] for each in events(server)}, log)
-        said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=5) or b"")["cluster"]
+        said = json.loads(ipc.Client(str(root)).ask(ipc.STATUS, seconds=30) or b"")["cluster"]
     assert {each[1] for each in events(server) if each[0] == "ConfigurationAccepted"} == {"platform", "shop", "cart"}
     assert "LabelValueIgnored" in {each[0] for each in events(server) if each[1] == "other"}
     assert (said["objects"], said["trouble"]) == (4, "")
@@ -184,7 +184,7 @@ def test_without_credentials_the_daemon_serves_and_says_so(root: pathlib.Path) -
         process = subprocess.Popen([*command, "--kubeconfig", str(root / "none")], stderr=stream, env=dict(os.environ))
     try:
         until(lambda: "API server unknown" in log.read_text(), log)
-        assert ipc.Client(str(root)).ask(ipc.STATUS, seconds=5)
+        assert ipc.Client(str(root)).ask(ipc.STATUS, seconds=30)
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0

@@ -377,8 +377,9 @@ def test_a_folder_that_is_followed_trusts_a_new_log_and_authority_once_they_were
     publisher = Publisher(str(folder), str(root), log, bugs.append, {})
 
     async def until(reached: Callable[[], bool]) -> None:
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             while not reached():
+                hurry()  # again and again: who has just fetched may plan the next time only now
                 await anyio.sleep(0.05)
 
     def hurry() -> None:

@@ -31,6 +31,7 @@ from tests.simulators import misbehaviour
 from tests.simulators.certificates import Authority
 from tests.simulators.proxy import ProxySimulator
 from tests.simulators.registry import RegistrySimulator
+from tests.starvation import Pressure
 
 HOST = "registry.example"
 NOBODY = "http://127.0.0.1:1"
@@ -187,11 +188,11 @@ def test_every_door_answers_within_the_recorded_deadline(site: Site) -> None:
     site.registry.misbehave("referrers", misbehaviour.silence)
     for door in DOORS:
         root = site.node(door.__name__, found=site.recorded(deadline="2s"))
-        begun = time.monotonic()
+        begun, pressure = time.monotonic(), Pressure()
         code, line = door(site, root, {})
         assert code == 11, line
         assert "NS-3005" in line, line
-        assert time.monotonic() - begun < 6  # of the usual eight
+        assert time.monotonic() - begun < 6 + pressure.slack()  # of the usual eight
 
 
 def test_without_a_record_the_environment_says_where_the_proxy_is(site: Site) -> None:

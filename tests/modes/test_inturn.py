@@ -14,7 +14,7 @@ import pytest
 
 from agent.adapters.kube import ApiServer
 from agent.cluster import leases
-from agent.cluster.leases import CONTROL_PLANE, DURATION, FIRST_PAUSE, LONGEST_WAIT
+from agent.cluster.leases import CONTROL_PLANE, DURATION, LONGEST_WAIT
 from agent.errors import HostError
 from agent.modes import inturn
 from agent.modes.inturn import Queue, World, acquired, taken
@@ -267,7 +267,7 @@ def test_turn_is_held_beside_and_given_back_whatever_happens(
             with taken(own, dict(os.environ), lines.append) as confirm:
                 assert spec(cluster)["holderIdentity"] == "n1"
                 before = cluster.counts["update"]
-                end = time.monotonic() + 20
+                end = time.monotonic() + 60
                 while cluster.counts["update"] < before + 3:  # while this thread does something else
                     assert time.monotonic() < end
                     time.sleep(0.01)
@@ -297,14 +297,15 @@ def test_who_is_to_end_waits_no_longer_and_leaves_no_turn_behind(
     cluster: KubeSimulator, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inturn, "LOOK", 0.01)
+    monkeypatch.setattr(leases, "FIRST_PAUSE", 60.0)
     own = Queue("n1", kubeconfig=kubeconfig(tmp_path, cluster))
     occupy(cluster, "n2")
-    begun, end = time.monotonic(), time.monotonic() + 0.2
     lines: list[str] = []
-    late = taken(own, {}, lines.append, lambda: time.monotonic() > end)
+    late = taken(own, {}, lines.append, lambda: bool(lines))
+    begun = time.monotonic()
     with pytest.raises(NoTurn, match="stopped while it waited"), late:
         raise AssertionError
-    assert time.monotonic() - begun < FIRST_PAUSE
+    assert time.monotonic() - begun < 25  # half of the first pause is more
     assert lines == ["waiting for this node's turn to restart: n2 has it"]
     assert spec(cluster)["holderIdentity"] == "n2"
 

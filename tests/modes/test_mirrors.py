@@ -20,6 +20,7 @@ from tests.simulators import misbehaviour
 from tests.simulators.certificates import Authority
 from tests.simulators.proxy import ProxySimulator
 from tests.simulators.registry import RegistrySimulator
+from tests.starvation import Pressure
 
 CERTS = "/etc/containerd/certs.d"
 CONFIG = f"version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '{CERTS}'\n"
@@ -72,8 +73,18 @@ def site(tmp_path: pathlib.Path) -> Iterator[Mirrored]:
 
 
 def answers(site: Mirrored, found: dict[str, Any], name: str = "node") -> list[tuple[int, str]]:
-    """What each door says, each on a node of its own."""
-    return [door(site, site.placed(f"{name}-{door.__name__}", found), {}) for door in DOORS]
+    """What each door says, each on a node of its own.
+
+    Whose short deadline has passed on a full machine is asked again with the longest one.
+    """
+    said = []
+    for door in DOORS:
+        pressure = Pressure()
+        one = door(site, site.placed(f"{name}-{door.__name__}", found), {})
+        if "NS-3005" in one[1] and pressure.is_full():
+            one = door(site, site.placed(f"{name}-again-{door.__name__}", found | {"deadline": "25s"}), {})
+        said.append(one)
+    return said
 
 
 def test_image_is_verified_by_what_its_mirror_has_while_the_registry_can_not_be_reached(site: Mirrored) -> None:
@@ -118,10 +129,10 @@ def test_mirror_with_bad_evidence_alone_denies_no_image_that_the_registry_has_go
     for code, line in answers(site, found | {"proxy": {"HTTPS_PROXY": "http://127.0.0.1:1"}}, "alone"):
         assert (code, "NS-2103" in line) == (10, True), line
     site.registry.misbehave("referrers", misbehaviour.silence)
-    begun = time.monotonic()
+    begun, pressure = time.monotonic(), Pressure()
     code, line = DOORS[1](site, site.placed("silent", found), {})
     assert (code, "NS-2103" in line) == (10, True), line
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 6 + pressure.slack()
 
 
 def test_skip_verify_and_headers_are_the_mirrors_alone(site: Mirrored) -> None:

@@ -90,7 +90,7 @@ class Stage:
         """Run `body` beside the keeper."""
 
         async def run() -> None:
-            with anyio.fail_after(30):
+            with anyio.fail_after(120):
                 async with ApiServer(Given(self.server.url, token)) as api, anyio.create_task_group() as group:
                     group.start_soon(self.keeper.run, api)
                     await body()
@@ -188,7 +188,8 @@ def test_what_the_node_is_is_asked_again_while_nothing_is_proved(
 
 
 def test_what_is_not_granted_is_said_once_and_everything_else_goes_on(server: KubeSimulator) -> None:
-    stage = Stage(server, taint=True, limit=30)
+    stage = Stage(server, taint=True, limit=300)
+    stage.keeper._sleep = anyio.sleep  # it asks again after minutes
 
     async def body() -> None:
         await stage.prove(GOOD)
@@ -244,11 +245,19 @@ def test_node_that_never_proves_is_released_when_it_is_time_and_its_condition_is
     server: KubeSimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.cluster.nodes.SHORTEST", 0.01)
-    stage = Stage(server, taint=True, limit=0.5)
+    stage, seen = Stage(server, taint=True, limit=0.5), anyio.Event()
+    limited = stage.keeper._until
+
+    async def late(deadline: float | None, work: Callable[[], Awaitable[None]]) -> bool:
+        await seen.wait()  # nothing is over before the test has seen what comes first
+        return await limited(deadline, work)
+
+    monkeypatch.setattr(stage.keeper, "_until", late)
 
     async def body() -> None:
         await stage.prove(SILENT)
         await until(lambda: stage.condition == ("Unknown", "RuntimeSilent"))
+        seen.set()
         await until(lambda: stage.keeper.taint == "released")
         await stage.prove(SILENT)
         await until(lambda: stage.condition == ("False", "RuntimeSilent"))
@@ -306,6 +315,7 @@ def test_node_without_the_taint_is_left_alone(server: KubeSimulator) -> None:
 
     async def body() -> None:
         await stage.prove(SILENT)
+        await until(lambda: stage.condition == ("Unknown", "RuntimeSilent"))
         await anyio.sleep(0.5)
 
     stage.play(body)

@@ -75,6 +75,12 @@ def test_flag_that_is_missing_or_empty_or_there_twice_is_a_usage_error(argv: lis
         parse_arguments(argv)
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes may be kept from the processor."""
+    monkeypatch.setattr(plugin, "_STDIN_SECONDS", 60.0)
+
+
 def given_input(*pieces: bytes, close: bool = True) -> object:
     """Read standard input from a pipe that gets pieces one after another."""
     reading, writing = os.pipe()
@@ -125,7 +131,7 @@ def test_no_more_is_read_than_the_limit() -> None:
     with pytest.raises(UsageError, match="expected at most 65536"):
         read_descriptor(reading)
     os.close(reading)
-    process.wait(10)
+    process.wait(60)
 
 
 def test_silence_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +148,7 @@ def test_closed_standard_input_is_a_usage_error() -> None:
     os.close(reading)
 
 
-def ended(script: str, *argv: str, stdin: bytes = b"", seconds: float = 20) -> subprocess.CompletedProcess[bytes]:
+def ended(script: str, *argv: str, stdin: bytes = b"", seconds: float = 90) -> subprocess.CompletedProcess[bytes]:
     """Run plugin mode in a process of its own, after a script that breaks something in it."""
     program = f"import sys, os\nfrom agent.modes import plugin\n{script}\nplugin.run(sys.argv, {{}}, frozen=False)\n"
     return subprocess.run(
@@ -197,12 +203,12 @@ class Installed(NamedTuple):
         name = f"{self.registry.host}/{repository}:1"
         words = plugin_words(name, str(subject.digest))
         script = (
-            "import sys\nfrom agent.modes import place, plugin\n"
+            "import sys\nfrom agent.modes import place, plugin\nplugin.DEADLINE = plugin._STDIN_SECONDS = 60.0\n"
             f"place.running_program = lambda: {str(self.program)!r}\nplugin.run(sys.argv, {{}}, frozen=True)\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", script, *words],
-            input=descriptor(str(subject.digest), subject.size), capture_output=True, timeout=20, check=False,
+            input=descriptor(str(subject.digest), subject.size), capture_output=True, timeout=90, check=False,
         )  # fmt: skip
         assert done.stderr == b""
         return done.returncode, done.stdout.decode()

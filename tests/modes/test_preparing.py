@@ -39,7 +39,7 @@ def daemon(root: pathlib.Path, *words: str) -> Iterator[pathlib.Path]:
     log = root / "log"
     process = Forked(["watch", "--root", str(root), "--metrics", "off", *words], stderr=log)
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not (root / ipc.FOLDER / ipc.NAME).exists():
             assert process.returncode is None, log.read_text()
             assert time.monotonic() < end
@@ -53,9 +53,10 @@ def daemon(root: pathlib.Path, *words: str) -> Iterator[pathlib.Path]:
 
 def wait_for(log: pathlib.Path, event: str, number: int) -> list[dict[str, object]]:
     """The events of that name, once there are so many."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
-        events = [json.loads(line) for line in log.read_text().splitlines()]
+        whole, _, _ = log.read_text().rpartition("\n")
+        events = [json.loads(line) for line in whole.splitlines()]
         found = [each for each in events if each["event"] == event]
         if len(found) >= number:
             return found
@@ -99,7 +100,7 @@ def test_a_second_daemon_is_refused_and_the_first_goes_on(
         code, _, err = command("watch", "--root", str(tmp_path))
         assert code == 5
         assert "got another daemon that serves it" in err
-        assert ipc.Client(str(tmp_path)).ask(ipc.STATUS, seconds=5)
+        assert ipc.Client(str(tmp_path)).ask(ipc.STATUS, seconds=30)
 
 
 def test_without_a_daemon_nothing_is_handed_over(tmp_path: pathlib.Path, command: Command) -> None:

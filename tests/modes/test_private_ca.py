@@ -22,7 +22,7 @@ def told(config: pathlib.Path, image: str) -> tuple[int, str]:
 
     parser = argparse.ArgumentParser()
     verify.add_parser(parser.add_subparsers())
-    options = parser.parse_args(["verify", "--config", str(config), "--timeout", "10", image])
+    options = parser.parse_args(["verify", "--config", str(config), "--timeout", "60", image])
     out = io.StringIO()
     return int(handle(options, {"HOME": str(config)}, out, io.StringIO())), out.getvalue()
 

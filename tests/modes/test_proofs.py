@@ -286,7 +286,7 @@ def status_text(root: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def until(reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not reached():
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -64,4 +64,4 @@ def test_sleep_ends_early_once_somebody_asks() -> None:
     ending._ask(signal.SIGTERM, None)
     begun = time.monotonic()
     ending.sleep(60)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30

@@ -24,10 +24,10 @@ def responder() -> Iterator[Responder]:
 
 def query(responder: Responder, path: str = "/a.crl") -> RevocationQuery:
     """What a check asks for."""
-    return RevocationQuery(responder.base + path, b"", 1000, 5.0)
+    return RevocationQuery(responder.base + path, b"", 1000, 30.0)
 
 
-def source(root: pathlib.Path | None, seconds: float = 30.0) -> LateRevocation:
+def source(root: pathlib.Path | None, seconds: float = 60.0) -> LateRevocation:
     """One of a process that has this long."""
     return LateRevocation({}, time.monotonic() + seconds, str(root) if root else None)
 

@@ -73,11 +73,11 @@ class Setting(NamedTuple):
 
     def verify(self) -> int:
         """The exit code of `nodeseal verify`."""
-        return forked.run("verify", "--root", str(self.root), "--timeout", "5", self.name).code
+        return forked.run("verify", "--root", str(self.root), "--timeout", "60", self.name).code
 
     def said(self) -> dict[str, Any]:
         """What the daemon says of the cluster."""
-        status = json.loads(ipc.Client(str(self.root)).ask(ipc.STATUS, seconds=5) or b"{}")
+        status = json.loads(ipc.Client(str(self.root)).ask(ipc.STATUS, seconds=30) or b"{}")
         found: dict[str, Any] = status["cluster"]
         return found
 
@@ -145,6 +145,7 @@ def by_daemon(setting: Setting) -> str:
     stdin = descriptor(str(image.digest), image.size)
     script = (
         "from agent import fastpath\nfrom agent.adapters import answers\n"
+        "fastpath._SILENCE = fastpath._PATIENCE = fastpath._END = 60.0\n"  # a busy machine's daemon takes its time
         f"print(fastpath.ask({str(setting.root)!r}, b'', answers._words({words!r}, {stdin!r})))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -155,7 +156,7 @@ def by_child(setting: Setting) -> tuple[int, str]:
     """What containerd's child answers a pull alone."""
     image = setting.image
     script = (
-        "import sys\nfrom agent.modes import place, plugin\n"
+        "import sys\nfrom agent.modes import place, plugin\nplugin.DEADLINE = 60.0\n"
         f"place.running_program = lambda: '/x'\nplace.unsafe = lambda _: ''\n"
         f"place.root_of = lambda _: {str(setting.root)!r}\nplugin.run(sys.argv, {{}}, frozen=True)\n"
     )

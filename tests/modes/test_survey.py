@@ -76,7 +76,7 @@ def test_caches_are_looked_at_and_what_can_not_be_read_is_as_it_was(
         async with warm_door(tmp_path) as door, anyio.create_task_group() as group:
             one = Survey(door)
             group.start_soon(one.run)
-            with anyio.fail_after(10):
+            with anyio.fail_after(60):
                 while one.found.at is None:
                     await anyio.sleep(0.01)
                 assert (one.found.sizes["content"].files, one.found.sizes["content"].bytes) == (1, 5)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,12 @@ from tests.simulators.kube import KubeSimulator
 
 KEY = "nodeseal.dev/agent-not-ready"
 OURS, OTHER = {"key": KEY, "effect": "NoSchedule"}, {"key": "other", "effect": "NoSchedule"}
+
+
+def told(node: Node) -> dict[str, Any]:
+    """What its daemon says of the node."""
+    found: dict[str, Any] = json.loads(ipc.Client(str(node.root)).ask(ipc.STATUS, seconds=30) or b"")["node"]
+    return found
 
 
 def test_node_that_joins_is_proved_swept_and_released(node: Node, tmp_path: pathlib.Path) -> None:
@@ -35,7 +42,8 @@ def test_node_that_joins_is_proved_swept_and_released(node: Node, tmp_path: path
             runtime.verifies = True
             until(lambda: value["spec"] == {"taints": [OTHER]}, log)
             until(lambda: '"True"' in json.dumps(value["status"]), log)
-            said = json.loads(ipc.Client(str(node.root)).ask(ipc.STATUS, seconds=20) or b"")["node"]
+            until(lambda: told(node)["startupTaint"] == "removed", log)  # it has heard of it as well
+            said = told(node)
         assert not [image for image in runtime.pulls if "nodeseal-canary" not in image]
     assert said["condition"]["status"] == "True"
     assert said["startupTaint"] == "removed"

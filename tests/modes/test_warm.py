@@ -47,13 +47,13 @@ class Caught:
     def __call__(self, handler: Handler) -> bool:
         """A behaviour of the registry."""
         self.came.set()
-        self.go.wait(20)
+        self.go.wait(60)
         return False
 
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not is_so():
             await anyio.sleep(0.01)
 
@@ -176,33 +176,43 @@ def test_who_waits_gives_up_at_his_own_time_while_the_verification_goes_on(node:
     assert requests(node) == 3
 
 
-def test_repository_that_hangs_does_not_keep_its_neighbours_waiting(node: Node) -> None:
+def test_repository_that_hangs_does_not_keep_its_neighbours_waiting(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At the same host, more images at once than there are turns."""
     host, go = node.registry.host, threading.Event()
     hanging = [node.registry.push_image("hanging/image", str(i), salt=str(i)) for i in range(turns.AT_ONCE + 4)]
 
     def hang(handler: Handler) -> bool:
         if "/hanging/" in handler.path:
-            go.wait(20)
+            go.wait(60)
         return False
 
     node.registry.misbehave("*", hang)
+    monkeypatch.setattr(warm, "DEADLINE", 60.0)
 
-    async def ask(asker: Asker) -> float:
+    async def ask(asker: Asker) -> None:
         asker.door.turns = Turns(patience=0.3)
+        answered: list[int] = []
+
+        async def one(i: int) -> None:
+            image = hanging[i]
+            words = ["nodeseal", *plugin_words(f"{host}/hanging/image:{i}", str(image.digest))]
+            body = answers._words(words, descriptor(str(image.digest), image.size))
+            message = await asker.door.pull(Question(ipc.PULL, __version__, 60, b"", body)).message()
+            if message.startswith(b"answer "):  # or it is left to the child
+                answered.append(i)
+
         async with anyio.create_task_group() as group:
-            for i, image in enumerate(hanging):
-                words = ["nodeseal", *plugin_words(f"{host}/hanging/image:{i}", str(image.digest))]
-                body = answers._words(words, descriptor(str(image.digest), image.size))
-                group.start_soon(asker.door.pull(Question(ipc.PULL, __version__, 7, b"", body)).message)
+            for i in range(len(hanging)):
+                group.start_soon(one, i)
             await until(lambda: asker.door.turns.running >= turns.AT_ONCE)
-            begun = time.monotonic()
-            assert (await asker("team/signed")).code == 0
+            assert (await asker("team/signed", seconds=60)).code == 0
+            assert answered == []
             go.set()
-        return time.monotonic() - begun
 
     try:
-        assert asking(node, ask) < 4
+        asking(node, ask)
     finally:
         go.set()
 
@@ -298,7 +308,7 @@ def test_verification_ends_with_the_daemon(node: Node) -> None:
         anyio.run(run)
     finally:
         caught.go.set()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 def test_what_was_verified_is_no_verdict_on_another_descriptor(node: Node) -> None:
@@ -349,13 +359,14 @@ def held(node: Node) -> ExitStack:
 
 def test_child_that_is_at_it_already_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm, "_SHORTEST", 0.001)
+    monkeypatch.setattr(warm, "DEADLINE", 60.0)
 
     async def ask(asker: Asker) -> tuple[Said, int]:
         lock = held(node)
         found: list[Said] = []
 
         async def wait() -> None:
-            found.append(await asker("team/signed"))
+            found.append(await asker("team/signed", seconds=60))
 
         async with anyio.create_task_group() as group:
             group.start_soon(wait)
@@ -379,9 +390,10 @@ def child_without_locks(node: Node) -> tuple[int, str]:
 def test_child_that_never_ends_is_waited_for_until_there_is_time_for_one_more(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warm, "DEADLINE", 3.5)  # less PATIENCE: half a second
+    monkeypatch.setattr(warm, "DEADLINE", 60.0)
+    monkeypatch.setattr(warm, "PATIENCE", 59.5)  # half a second is left
     with held(node):
-        said = asking(node, lambda asker: asker("team/signed"))
+        said = asking(node, lambda asker: asker("team/signed", seconds=60))
     assert said.code == 0
     assert requests(node) == 3
 
@@ -392,7 +404,7 @@ def test_child_waits_half_a_second_for_what_a_hung_daemon_holds(node: Node) -> N
         code, _ = node.pull("team/signed", before="sys.nodeseal_hung = True")
         took = time.monotonic() - begun
     assert code == 0
-    assert plugin.HUNG < took < plugin.DEADLINE - plugin.PATIENCE
+    assert plugin.HUNG < took < 45  # of the minute that it has; for a daemon that lives it waits all but three seconds
 
 
 def test_what_is_decided_meanwhile_is_not_verified(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,9 +415,10 @@ def test_what_is_decided_meanwhile_is_not_verified(node: Node, monkeypatch: pyte
         return precedence.CANARY_ANSWER if len(calls) > 1 else await judgement.opened(*words)  # type: ignore[arg-type]
 
     monkeypatch.setattr(warm, "opened", changed)
-    monkeypatch.setattr(warm, "DEADLINE", 3.2)
+    monkeypatch.setattr(warm, "DEADLINE", 60.0)
+    monkeypatch.setattr(warm, "PATIENCE", 59.8)
     with held(node):
-        said = asking(node, lambda asker: asker("team/signed"))
+        said = asking(node, lambda asker: asker("team/signed", seconds=60))
     assert said.line.startswith("deny NS-1001")
     assert requests(node) == 0
 

@@ -52,7 +52,7 @@ def pools(connections: Connections) -> list[ConnectionPool]:
 def test_connections_and_tokens_outlive_a_verification(tmp_path: Path) -> None:
     async def twice(connections: Connections) -> None:
         for _ in range(2):
-            client = connections.registry(config(HTTP), time.monotonic() + 10)
+            client = connections.registry(config(HTTP), time.monotonic() + 60)
             assert await client.resolve(Reference.parse(f"{registry.host}/team/a:1")) is not None
 
     with RegistrySimulator(asks_for_token=True) as registry:
@@ -131,7 +131,7 @@ def test_revocation_has_connections_of_its_own_once_it_is_asked(tmp_path: Path) 
 def test_credentials_that_come_while_it_runs_are_used(tmp_path: Path) -> None:
     async def twice(connections: Connections) -> None:
         async def resolved() -> object:
-            client = connections.registry(config(HTTP), time.monotonic() + 10)
+            client = connections.registry(config(HTTP), time.monotonic() + 60)
             return await client.resolve(Reference.parse(f"{registry.host}/team/a:1"))
 
         with pytest.raises(Unavailable):

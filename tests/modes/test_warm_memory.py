@@ -24,8 +24,12 @@ LAYER = MAX_TOTAL // LAYERS - 1024
 _DAEMON = """
 import json, pathlib, re, sys, time
 import anyio
+from agent.adapters import policy_worker
 from agent.adapters.ipc import Question
+from agent.modes import warm
 from tests.warm import warm_door
+
+warm.DEADLINE = policy_worker.LABOUR_SECONDS = 60.0  # on a full machine, too
 
 async def main():
     root, questions = pathlib.Path(sys.argv[1]), [bytes.fromhex(each) for each in json.load(sys.stdin)]
@@ -39,7 +43,7 @@ async def main():
 
     async with warm_door(root) as door:
         async def ask(body):
-            said.append((await door.pull(Question("pull", sys.argv[2], 7.0, b"", body)).message()).decode())
+            said.append((await door.pull(Question("pull", sys.argv[2], 60.0, b"", body)).message()).decode())
 
         async with anyio.create_task_group() as beside:
             beside.start_soon(others)
@@ -124,7 +128,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
             input=json.dumps(questions),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
     assert done.stderr == ""

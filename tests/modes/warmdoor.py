@@ -94,7 +94,7 @@ def asking(node: Node, body: Callable[[Asker], Awaitable[Value]]) -> Value:
     """Run `body` over a door of a node, which must have had no bug."""
 
     async def run() -> Value:
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             async with door_of(node) as asker:
                 found = await body(asker)
         assert asker.bugs == []
