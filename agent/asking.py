@@ -100,9 +100,10 @@ class Ask(NamedTuple):
         return self._replace(request=PullRequest(str(reference), reference, descriptor), depth=self.depth + 1)
 
     def by_one_of(self, names: Sequence[str]) -> "Ask":
-        """The same asked of these verifiers alone, one of which is enough."""
+        """The same asked of these verifiers alone, one of which is enough, with as many signers as it asks for."""
         asked = [each for each in self.verifiers if each.name in names]
-        one = policy_class("nodeseal").load({"threshold": 1, "of": names})
+        signers = {each.name: each.signers for each in asked if each.signers > 1}
+        one = policy_class("nodeseal").load({"threshold": 1, "of": names, "signers": signers})
         return self._replace(verifiers=asked, policy=one)
 
 

@@ -63,6 +63,12 @@ class Verifier:
         """The verifiers one of which must have verified something that refers to its evidence; none if it is empty."""
         return tuple(cast("Sequence[str]", self._settings.settings.get(SIGNED_BY, ())))
 
+    @property
+    def signers(self) -> int:
+        """How many different signers it asks for (`agent.trust.signingpolicy.SigningPolicy.threshold`)."""
+        statements = cast("Sequence[Mapping[str, object]]", self._settings.settings.get("policies", ()))
+        return max((cast("int", each.get("threshold", 1)) for each in statements), default=1)
+
     def handles(self, artifact_type: str) -> bool:
         """Whether evidence of this type is for this verifier."""
         return artifact_type in self.artifact_types or ALL_TYPES in self.artifact_types

@@ -42,7 +42,7 @@ class OnTheSpot:
         """See `ports.PolicyRunner.labour`."""
         return work()
 
-    def within(self, seconds: float, owner: object = "") -> "OnTheSpot":
+    def within(self, seconds: float, owner: object = "", until: float = 0.0) -> "OnTheSpot":
         """See `agent.adapters.policy_thread.ThreadedWorker.within`."""
         return self
 

@@ -47,19 +47,28 @@ class Beside:
                 self.dropped += 1
                 return False
             self.under_way += 1
+        is_whose = threading.Lock()  # the thread's, if it comes to begin, or of whoever gave up before that
 
         def counted() -> None:
             """Do it, and count it as done, however it ends."""
-            try:
-                work()
-            finally:
-                with self._lock:
-                    self.under_way -= 1
+            if is_whose.acquire(blocking=False):
+                try:
+                    work()
+                finally:
+                    self._ended()
 
-        with anyio.move_on_after(patience):
-            await to_thread.run_sync(counted, abandon_on_cancel=True, limiter=self._limiter)
-            return True
-        return False
+        try:
+            with anyio.move_on_after(patience):
+                await to_thread.run_sync(counted, abandon_on_cancel=True, limiter=self._limiter)
+                return True
+            return False
+        finally:
+            if is_whose.acquire(blocking=False):
+                self._ended()
+
+    def _ended(self) -> None:
+        with self._lock:
+            self.under_way -= 1
 
     def later(self, work: Callable[[], object]) -> None:
         """Do it, and nobody waits."""

@@ -5,7 +5,7 @@ as long as both live, and the daemon writes to all of its own in a second.  The 
 the modules that workers need, does nothing, and so each of its copies costs what its bounds say (`policy_worker`).
 
 A job goes to the worker as `jobform` writes it, over a socket that is the job's alone; what comes back is bytes.  Where
-there is no server any more, the daemon is copied as before.
+there is no server any more, or it can make no worker, the daemon is copied as before.
 """
 
 import gc
@@ -41,7 +41,12 @@ _GONE = 2.0
 _BEFORE_THE_DAEMON = 500
 
 _LENGTH = struct.Struct(">Q")
+_NOBODY = b"-"  # what the server says in place of a worker; no length begins so
 _CHUNK = 64 * 1024
+
+
+class _NoWorker(Exception):
+    """The server could make none."""
 
 
 class ForkServer:
@@ -94,7 +99,7 @@ class ForkServer:
                         jobform.write(work, stream, self._functions)
                     ours.shutdown(socket.SHUT_WR)
                 told = _received(ours, job.most, end)
-            except jobform.Unwritable:
+            except (jobform.Unwritable, _NoWorker):
                 return policy_worker.copied(job, work)
             except TimeoutError:
                 _wait_for_end(ours)
@@ -103,7 +108,7 @@ class ForkServer:
 
 
 def _received(ours: socket.socket, most: int, end: float) -> bytes:
-    """What the worker tells, empty if that is not whole.  Raises `TimeoutError`."""
+    """What the worker tells, empty if that is not whole.  Raises `TimeoutError`, `_NoWorker`."""
     said = bytearray()
     while len(said) <= most + _LENGTH.size:
         ours.settimeout(max(end - time.monotonic(), 0.001))
@@ -116,6 +121,8 @@ def _received(ours: socket.socket, most: int, end: float) -> bytes:
         if not part:
             break
         said += part
+    if said == _NOBODY:
+        raise _NoWorker
     if len(said) > most + _LENGTH.size:
         _wait_for_end(ours)
     if len(said) < _LENGTH.size or _LENGTH.unpack_from(said)[0] != len(said) - _LENGTH.size:
@@ -148,10 +155,13 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 break
-            # Where there can be no worker, whoever waits hears that nobody is there.
-            with socket.socket(fileno=descriptors[0]) as its, suppress(OSError):
-                if os.fork() == 0:
-                    _work(its, functions)
+            with socket.socket(fileno=descriptors[0]) as its:
+                try:
+                    if os.fork() == 0:
+                        _work(its, functions)
+                except OSError:  # no process is left: nothing that content has done
+                    with suppress(OSError):
+                        its.sendall(_NOBODY)
     finally:
         os._exit(0)
 

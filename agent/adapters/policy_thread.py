@@ -3,6 +3,7 @@
 A worker starts once there is working room for all that it may come to take (`agent.adapters.room`).
 """
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -55,20 +56,23 @@ class ThreadedWorker:
         limiters: Sequence[CapacityLimiter] = (),
         room: RoomOfOne | None = None,
         done: Done | None = None,
+        until: float = math.inf,
     ) -> None:
         """Made in the event loop.  `limiters` are shared by those that are to count together.
 
-        `room` is one verification's; `done` has jobs done elsewhere than in copies of this process.
+        `room` is one verification's; `done` has jobs done elsewhere than in copies of this process; `until` is when
+        somebody is answered (`policy_worker.in_time`).
         """
+        self._until = until
         self._done = done
         self._seconds = seconds
         self._limiters = tuple(limiters) or tuple(map(CapacityLimiter, (AT_ONCE, LABOURS_AT_ONCE)))
         self._room = room or RoomOfOne(Rooms(divided(USUAL)), "")
         self._labouring = anyio.Lock()  # what an image reads side by side waits for each other, and not for others
 
-    def within(self, seconds: float, room: RoomOfOne) -> "ThreadedWorker":
-        """The same for a verification that is over within so many seconds."""
-        return ThreadedWorker(longest(seconds), self._limiters, room, self._done)
+    def within(self, seconds: float, room: RoomOfOne, until: float = math.inf) -> "ThreadedWorker":
+        """The same for a verification that is over within so many seconds, and for whoever is answered `until` then."""
+        return ThreadedWorker(longest(seconds), self._limiters, room, self._done, until)
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`.  Raises `Crowded` as well.
@@ -87,7 +91,7 @@ class ThreadedWorker:
         async with self._room.worker(memory + COPIED) as given:
             begun = time.monotonic()
             seconds = max(round(left[0], 1), _SHORTEST)
-            worker = ForkedWorker(seconds=seconds, memory=given - COPIED, done=self._done)
+            worker = ForkedWorker(seconds=seconds, memory=given - COPIED, done=self._done, until=self._until)
             try:
                 return await _in_a_thread(lambda: run(worker.run(evaluate)))
             finally:
@@ -102,7 +106,7 @@ class ThreadedWorker:
         ):
             if left[0] <= 0:
                 raise LimitExceeded("reading the content: got no time, as its image's other content took it all")
-            worker = ForkedWorker(labour_memory=given - COPIED, done=self._done)
+            worker = ForkedWorker(labour_memory=given - COPIED, done=self._done, until=self._until)
             return await _in_a_thread(lambda: run(worker.labour(work, left)))
 
     @asynccontextmanager

@@ -8,6 +8,7 @@ to the image.
 """
 
 import gc
+import math
 import os
 import select
 import signal
@@ -57,6 +58,9 @@ MAX_ANSWER = 1024 * 1024
 MAX_DEPTH = 5_000
 """Python calls in each other: enough for 500 expressions in each other."""
 
+_TO_TELL = 0.3
+_LEAST = 0.5
+
 _YES, _NO, _FAULT, _TOO_LITTLE = b"+", b"-", b"!", b"m"
 _MAX_MESSAGE = 4096
 _LATE = 0.2  # seconds after its time in which a worker ends itself
@@ -68,6 +72,15 @@ def longest(within: float | None) -> float:
     A policy that is too slow must end as its fault before that: a deadline is "cannot tell".
     """
     return SECONDS if within is None else min(SECONDS, within * _SHARE)
+
+
+def in_time(seconds: float, until: float) -> float:
+    """So many seconds, or as many as leave time to say what came of them `until` a moment of `time.monotonic()`.
+
+    Content may have taken up what was there before: what it takes then is its fault, and no deadline.  What is usual
+    has the time for it all the same, if only a registry was slow.
+    """
+    return min(seconds, max(round(until - time.monotonic() - _TO_TELL, 1), _LEAST))
 
 
 class TooLittleMemory(PolicyFault):
@@ -118,11 +131,13 @@ class ForkedWorker:
         memory: int = MEMORY,
         labour_memory: int = LABOUR_MEMORY,
         done: "Callable[[Job, Callable[[], bytes]], bytes] | None" = None,
+        until: float = math.inf,
     ) -> None:
         """Keep the bounds: those of evaluations, and the memory for the reading of content.
 
-        `done` has it done elsewhere than in a copy of this process.
+        `done` has it done elsewhere than in a copy of this process.  `until` is when somebody is answered (`in_time`).
         """
+        self._until = until
         self._done = done or copied
         self._seconds = seconds
         self._memory = memory
@@ -130,12 +145,13 @@ class ForkedWorker:
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`."""
-        job = Job("the policy's evaluation", self._seconds, self._memory, _MAX_MESSAGE)
+        seconds = in_time(self._seconds, self._until)
+        job = Job("the policy's evaluation", seconds, self._memory, _MAX_MESSAGE)
         return self._done(job, partial(said, evaluate)) == _YES
 
     async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """See `ports.PolicyRunner.labour`."""
-        begun, seconds = time.monotonic(), max(min(left[0], LABOUR_SECONDS), 0.0)
+        begun, seconds = time.monotonic(), in_time(max(min(left[0], LABOUR_SECONDS), 0.0), self._until)
         try:
             job = Job("reading the content", seconds, self._labour_memory, MAX_ANSWER)
             return self._done(job, partial(marked, work))[1:]

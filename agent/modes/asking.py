@@ -93,7 +93,7 @@ def ask(
             # A person's own configuration is tried without the node's cache.
             revocation=LateRevocation(environment, deadline, None if asker.personal else asker.root, host=host),
             concurrent=OneByOne(),
-            policies=ForkedWorker(seconds=longest(seconds)),
+            policies=ForkedWorker(seconds=longest(seconds), until=deadline),
             clock=SystemClock(),
             trace=trace,
             deadline=deadline,

@@ -310,7 +310,7 @@ def _verified(
             registry=registry,
             revocation=LateRevocation(environment, deadline, root, host=host),
             concurrent=OneByOne(),
-            policies=ForkedWorker(seconds=longest(host.deadline)),
+            policies=ForkedWorker(seconds=longest(host.deadline), until=deadline),
             clock=SystemClock(),
             trace=NoTrace(),
             deadline=deadline,

@@ -96,10 +96,11 @@ class How(str, Enum):
 class Flight:
     """One verification, and who waits for it."""
 
-    __slots__ = ("begun", "judgement", "over")
+    __slots__ = ("begun", "judgement", "over", "until")
 
-    def __init__(self) -> None:
-        """It has not begun yet."""
+    def __init__(self, until: float) -> None:
+        """It has not begun yet; who asked first is answered `until` a moment of `time.monotonic()`."""
+        self.until = until
         self.begun = False
         self.judgement: Judgement | None = None
         self.over = anyio.Event()
@@ -232,7 +233,7 @@ class WarmDoor:
         key = (rule.ground, case.request.described, state.stamp)
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = Flight()
+            flight = self._flights[key] = Flight(math.inf if watch is None else watch.until)
             self._group.start_soon(self._fly, flight, key, case, state)
         if watch is not None:
             watch.flight = flight
@@ -267,7 +268,7 @@ class WarmDoor:
         registry = self._registry(state, case.terms.owner, deadline, room, insist=insist)
         try:
             async with self._alone(case.request.identity, deadline - PATIENCE) as waited:
-                verifier = self._engine(state, registry, deadline, room, insist)
+                verifier = self._engine(state, registry, deadline, room, insist, min(flight.until, deadline))
                 flight.judgement = await self._verified(case, verifier, waited=waited)
                 self._end(flight, key)
                 await anyio.sleep(_FIRST)
@@ -337,13 +338,14 @@ class WarmDoor:
         deadline: float,
         room: RoomOfOne,
         insist: Sequence[Callable[[], bool]] = (),
+        until: float = math.inf,
     ) -> Engine:
         return Engine(
             state.config,
             registry=registry,
             revocation=self._connections.revocation(deadline, room),
             concurrent=SideBySide(step=self.rooms.step),
-            policies=self._policies.within(_seconds(state), room),
+            policies=self._policies.within(_seconds(state), room, until),
             clock=SystemClock(),
             trace=NoTrace(),
             verifiers=state.verifiers,
@@ -371,6 +373,8 @@ class Pull:
         self._kept: Callable[[], None] | None = None
         self._how = How.DECIDED
         self.flight: Flight | None = None
+        self.until = math.inf
+        """When its child is answered at the latest, a moment of `time.monotonic()`."""
 
     def told(self) -> None:
         """See `ipc_server.Pending.told`: the fast path may give the same answer again."""
@@ -414,7 +418,9 @@ class Pull:
         judgement = case.known()
         self._how = How.REMEMBERED if judgement else How.VERIFIED
         if judgement is None:
-            with anyio.move_on_after(min(self._question.seconds, _seconds_to_answer(state))):
+            seconds = min(self._question.seconds, _seconds_to_answer(state))
+            self.until = time.monotonic() + seconds
+            with anyio.move_on_after(seconds):
                 judgement = await self._door.judged(case, state, self)
         if judgement is None:
             return Reply(case.unverified(Cause.DEADLINE, out_of_time(_seconds(state))), None)

@@ -1,6 +1,7 @@
 """Workers of a small process that is there for it: the same contract as that of copies of the daemon."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import signal
@@ -190,6 +191,22 @@ def test_without_a_server_this_process_is_copied() -> None:
     os.kill(started.pid, signal.SIGKILL)
     os.waitpid(started.pid, 0)
     assert run(worker(started).run(partial(is_parent, os.getpid()))) is True
+    started.close()
+
+
+@pytest.mark.parametrize("size", [1, 8 * MIB])
+def test_where_there_can_be_no_worker_this_process_is_copied(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    fork, here = os.fork, os.getpid()
+
+    def fails_elsewhere() -> int:
+        if os.getpid() != here:
+            raise BlockingIOError(errno.EAGAIN, "no process is left")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", fails_elsewhere)
+    started = ForkServer.start(FUNCTIONS)
+    assert run(worker(started).labour(partial(length, b"x" * size), [3.0])) == b"%d" % size
+    assert run(worker(started).run(partial(is_parent, here))) is True
     started.close()
 
 

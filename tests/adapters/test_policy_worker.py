@@ -70,6 +70,30 @@ def worker(**bounds: float) -> ForkedWorker:
     return ForkedWorker(**{"seconds": AMPLE, **bounds})  # type: ignore[arg-type]
 
 
+def endless() -> bool:
+    """Never ends."""
+    while True:
+        pass
+
+
+def test_what_content_leaves_too_little_time_for_ends_before_an_answer_is_due() -> None:
+    """Else a deadline is what is told, which an earlier answer may stand in for."""
+    begun = time.monotonic()
+    with pytest.raises(PolicyFault, match=r"took more than 0\.9 s"):
+        run(worker(until=begun + 1.2).run(endless))
+    assert time.monotonic() - begun >= 0.9
+    with pytest.raises(LimitExceeded, match=r"took more than 0\.7 s"):
+        run(worker(until=time.monotonic() + 1.0).labour(lambda: b"%d" % endless(), [3.0]))
+
+
+def test_what_is_usual_has_its_time_however_late_a_registry_was() -> None:
+    late = worker(until=time.monotonic() - 5)
+    assert run(late.run(lambda: True)) is True
+    assert run(late.labour(lambda: b"x", [3.0])) == b"x"
+    with pytest.raises(PolicyFault, match=r"took more than 0\.5 s"):
+        run(late.run(endless))
+
+
 def test_what_images_bring_goes_before_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """The daemon itself does (nice -5)."""
     found = os.getpriority

@@ -198,13 +198,14 @@ class Installed(NamedTuple):
     signed: Descriptor
     unsigned: Descriptor
 
-    def pull(self, repository: str, subject: Descriptor) -> tuple[int, str]:
-        """Run plugin mode to its end: the exit code, and the line."""
+    def pull(self, repository: str, subject: Descriptor, before: str = "") -> tuple[int, str]:
+        """Run plugin mode to its end, after a script: the exit code, and the line."""
         name = f"{self.registry.host}/{repository}:1"
         words = plugin_words(name, str(subject.digest))
         script = (
             "import sys\nfrom agent.modes import place, plugin\nplugin.DEADLINE = plugin._STDIN_SECONDS = 60.0\n"
-            f"place.running_program = lambda: {str(self.program)!r}\nplugin.run(sys.argv, {{}}, frozen=True)\n"
+            f"place.running_program = lambda: {str(self.program)!r}\n{before}\n"
+            "plugin.run(sys.argv, {}, frozen=True)\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", script, *words],
@@ -268,6 +269,26 @@ def test_pull_before_anything_is_published_is_cannot_tell(installed: Installed) 
         state.with_name("elsewhere").rename(state)
     assert (code, line[:19]) == (11, "cannot tell NS-3006")
     assert canary[0] == 10
+
+
+def test_policy_that_content_keeps_busy_is_denied_before_the_deadline(
+    installed: Installed, tmp_path: pathlib.Path
+) -> None:
+    """A deadline would be "cannot tell"."""
+    program = tmp_path / "opt" / "nodeseal" / "1" / "nodeseal"
+    (program.parent / "_internal").mkdir(parents=True)
+    program.touch()
+    signer, image = usual_signer(), installed.registry.push_image("team/busy", "1", salt="busy")
+    attach_signature(installed.registry, "team/busy", image, envelope(signer, image))
+    policy = {
+        "name": "regoPolicy",
+        "policy": "package ratify.policy\nvalid { n := numbers.range(1, 5000); n[_] + n[_] == 0 }\n",
+    }
+    config = write_config(tmp_path / "config", signer.root_pem, policy=policy)
+    SnapshotStore(str(tmp_path)).publish(load_for_person(str(config), "/"))
+    node = installed._replace(program=program)
+    code, line = node.pull("team/busy", image, "plugin.DEADLINE = 3.0  # as long as an evaluation may take")
+    assert (code, line[:12]) == (10, "deny NS-2008"), line
 
 
 @pytest.mark.parametrize("policy", ["configpolicy", "threshold", "regopolicy"])

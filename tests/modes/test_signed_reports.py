@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from agent import cli
 from agent.model.descriptor import Descriptor
@@ -40,9 +41,12 @@ def attach(registry: RegistrySimulator, subject: Descriptor, kind: str, content:
     return registry.push_manifest(REPOSITORY, json.dumps(manifest).encode())
 
 
-def sign(registry: RegistrySimulator, subject: Descriptor, *, of: Descriptor | None = None) -> None:
+def sign(
+    registry: RegistrySimulator, subject: Descriptor, *, of: Descriptor | None = None, by: str = sigstore.SUBJECT
+) -> None:
     """Attach a bundle to `subject` that says that it, or what `of` is, is signed."""
-    made = sigstore.signed_envelope(SIGNERS.leaf(), sigstore.statement(str((of or subject).digest)))
+    leaf = SIGNERS.leaf(names=[x509.UniformResourceIdentifier(by)])
+    made = sigstore.signed_envelope(leaf, sigstore.statement(str((of or subject).digest)))
     bundle = sigstore.bundle(made, [SIGNERS.first_entry(made.first_body())])
     attach(registry, subject, sigstore.V03, json.dumps(bundle).encode())
 
@@ -127,3 +131,23 @@ def test_a_report_counts_if_who_is_trusted_signed_it_as_images_are_signed(
         assert "packages under disallowed licenses: bash 5 (GPL-3.0-only)" in said
     elif code:
         assert "nested verification failed" in said
+
+
+@pytest.mark.parametrize(("signers", "code"), [(1, 10), (2, 0)])
+def test_a_report_counts_once_as_many_signed_it_as_images_must_have_been_signed_by(
+    tmp_path: Path, registry: RegistrySimulator, capsys: pytest.CaptureFixture[str], signers: int, code: int
+) -> None:
+    other = "https://github.com/acme/other"
+    section = ours()
+    release = section["nodeseal"]["verifiers"][0]
+    release["identities"].append({"issuer": sigstore.ISSUER, "subject": other})
+    release["threshold"] = 2
+    image = registry.push_image(REPOSITORY, "1")
+    report = attach(registry, image, SPDX, GOOD)
+    for each in (sigstore.SUBJECT, other):
+        sign(registry, image, by=each)
+    for each in (sigstore.SUBJECT, other)[:signers]:
+        sign(registry, report, by=each)
+    found, said = verified(tmp_path, registry, section, capsys)
+    assert found == code, said
+    assert ("release found 1 of 2 different signers" in said) is (code == 10)

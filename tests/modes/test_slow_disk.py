@@ -127,6 +127,35 @@ def test_a_disk_that_hangs_costs_a_bounded_time_and_bounded_threads(monkeypatch:
     assert isinstance(bugs[0], ZeroDivisionError)
 
 
+def test_work_that_was_given_up_before_it_began_is_under_way_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a thread has begun in spite of that ends by itself."""
+    monkeypatch.setattr(beside, "MOST", 1)
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            one = Beside(group, lambda error: None)
+            given_up = 0
+
+            async def give_up() -> None:
+                nonlocal given_up
+                given_up += not await one.do(lambda: None, patience=0.02)
+
+            for _ in range(10):
+                async with anyio.create_task_group() as inner:
+                    inner.start_soon(give_up)
+                    inner.start_soon(stand_still)
+                with anyio.fail_after(5):
+                    while one.under_way:
+                        await anyio.sleep(0.01)
+            assert given_up
+            assert await one.do(lambda: None)
+
+    async def stand_still() -> None:
+        time.sleep(0.05)  # as on a machine that has no time for this process
+
+    anyio.run(main)
+
+
 def test_a_log_that_nobody_reads_keeps_nobody_waiting_and_tells_what_it_dropped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

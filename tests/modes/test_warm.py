@@ -1,6 +1,7 @@
 """The daemon's door: the child's answers, and one verification for many who wait."""
 
 import json
+import math
 import shutil
 import sys
 import threading
@@ -18,6 +19,8 @@ from agent.adapters import answers, ipc, nodestate, turns
 from agent.adapters.flights import Flights
 from agent.adapters.http_pooled_dial import PooledHostNetwork
 from agent.adapters.ipc import Question
+from agent.adapters.policy_thread import ThreadedWorker
+from agent.adapters.room import RoomOfOne
 from agent.adapters.snapshots import SnapshotStore
 from agent.adapters.turns import Crowded, Turns
 from agent.model.answer import Answer
@@ -61,6 +64,26 @@ async def until(is_so: Callable[[], bool]) -> None:
 def requests(node: Node) -> int:
     """How many the registry got."""
     return len(node.registry.seen)
+
+
+def test_policies_end_before_the_child_that_asked_first_has_to_be_answered(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, within = list[float](), ThreadedWorker.within
+
+    def recorded(self: ThreadedWorker, seconds: float, room: RoomOfOne, until: float = math.inf) -> ThreadedWorker:
+        ends.append(until - time.monotonic())
+        return within(self, seconds, room, until)
+
+    monkeypatch.setattr(ThreadedWorker, "within", recorded)
+
+    async def body(asker: Asker) -> None:
+        await asker("team/signed", seconds=5.0)
+        await asker("team/unsigned", seconds=100.0)
+
+    asking(node, body)
+    assert 3 < ends[0] <= 5
+    assert 6 < ends[1] <= plugin.DEADLINE
 
 
 # ---- answers ------------------------------------------------------------------------------------------------------
