@@ -170,7 +170,7 @@ class WarmDoor:
             return read(self.root, _DESCRIPTORS + _OF_A_WORK * self.beside.under_way)
         found: list[State] = []
         if not await self.beside.do(lambda: found.append(read(self.root, _DESCRIPTORS)), _READING):
-            raise Declined("alone")
+            raise Declined(ipc.NO_RESULT)
         return found[0]
 
     def now(self, standing: Standing) -> Standing:
@@ -239,10 +239,10 @@ class WarmDoor:
             with anyio.move_on_after(_seconds_for_a_turn(state)):
                 await flight.over.wait()
             if not (flight.begun or flight.over.is_set()):
-                raise Declined("busy")
+                raise Declined(ipc.NO_TURN)
         await flight.over.wait()
         if flight.judgement is None:
-            raise Declined("alone")
+            raise Declined(ipc.NO_RESULT)
         return await case.shared(flight.judgement, self.verdicts)
 
     async def _fly(self, flight: Flight, key: tuple[str, str, bytes | None], case: Case, state: State) -> None:
@@ -389,7 +389,7 @@ class Pull:
         try:
             request = _requested(ipc.words(asked.body))
         except (UsageError, Malformed):
-            return ipc.declined("words")
+            return ipc.declined(ipc.NOT_WHOLE)
         begin, begun_at = datetime.now(timezone.utc), time.monotonic()
         self._door.note(request)
         try:
@@ -450,7 +450,7 @@ def _uncrowded() -> Iterator[None]:
     try:
         yield
     except Crowded:
-        raise Declined("alone") from None
+        raise Declined(ipc.NO_RESULT) from None
 
 
 def _seconds(state: State) -> float:

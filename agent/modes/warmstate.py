@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from agent.adapters import answers
+from agent.adapters import answers, ipc
 from agent.config.config import Config
 from agent.engine import verifiers_of
 from agent.errors import Unavailable
@@ -18,7 +18,7 @@ _LOADS = 3
 
 
 class Declined(Exception):
-    """The child has to do without us; the word says why."""
+    """The child has to do without the daemon; the message is one of the reasons in `agent.adapters.ipc`."""
 
 
 class State(NamedTuple):
@@ -52,7 +52,7 @@ def free() -> int:
 def read(root: str, descriptors: int) -> State:
     """What holds on the node now.  Raises `Declined` if there are not so many descriptors to read it with."""
     if not _can_open(descriptors):
-        raise Declined("alone")  # what can't be opened counts as missing, and would until something changes
+        raise Declined(ipc.NO_RESULT)  # what can't be opened counts as missing, and would until something changes
     for _ in range(_LOADS):
         stamp, found = answers.state(root), node.opened(root)
         if answers.state(root) == stamp:
