@@ -211,7 +211,8 @@ def _of_process(told: Told) -> Iterator[Finding]:
             facts.process.exe if facts.process else "",
             "restart containerd; until then an older one runs",
         )
-    if told.dump_trouble and facts.files.get(facts.main) is not None and told.dump_trouble[:9] != "not asked":
+    dump_failed = told.dump_trouble and not told.dump_trouble.startswith(containerd.NOT_ASKED)
+    if dump_failed and facts.files.get(facts.main) is not None:
         yield Finding(
             "configuration.no-dump",
             Severity.WARNING,
