@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from agent.adapters.budget import LEAST, MIB, USUAL, divided, is_too_low, limit_here
+from agent.adapters.budget import LOWEST_LIMIT, MIB, USUAL, divided, is_too_low, limit_here
 from agent.adapters.policy_worker import COPIED, FEW, LABOUR_MEMORY, MEMORY
 from agent.asking import MAX_TOLD, as_content, read_in
 from agent.formats.attestation import MAX_SIZE, MAX_TOTAL, AttestationFormat
@@ -16,7 +16,7 @@ from agent.wiring import unit
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("mib", [LEAST // MIB, 200, 256, 384, 512, 1024, 65536])
+@pytest.mark.parametrize("mib", [LOWEST_LIMIT // MIB, 200, 256, 384, 512, 1024, 65536])
 def test_shares_are_together_below_the_limit(mib: int) -> None:
     shares = divided(mib * MIB)
     assert shares.total < mib * MIB
