@@ -154,9 +154,9 @@ class _Daemon:
             files.make_private_folder(os.path.join(self._root, spool.FOLDER))
         listening = ipc.listening(self._root)  # whoever comes before we serve waits for as long
         which = ipc.number(self._root)
-        done = self._server_of_workers.done if self._server_of_workers else None
+        run_job = self._server_of_workers.run_job if self._server_of_workers else None
         async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
-            self._door = WarmDoor(self._root, connections, group, self._bug, self._budget, done)
+            self._door = WarmDoor(self._root, connections, group, self._bug, self._budget, run_job)
             self._server = Server(self._taken, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))

@@ -29,7 +29,8 @@ from agent.adapters.doubtful import DoubtfulApart
 from agent.adapters.flights import Flights
 from agent.adapters.inline import NoTrace, SystemClock
 from agent.adapters.nodestate import NodeState
-from agent.adapters.policy_thread import Done, ThreadedWorker
+from agent.adapters.policy_thread import ThreadedWorker
+from agent.adapters.policy_worker import RunJob
 from agent.adapters.room import RoomOfOne, Rooms
 from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.turns import Crowded, Turns
@@ -118,11 +119,11 @@ class WarmDoor:
         group: TaskGroup,
         bug: Callable[[Exception], None],
         budget: Budget | None = None,
-        done: Done | None = None,
+        run_job: RunJob | None = None,
     ) -> None:
         """`root` is what the node's folders are under; `budget` is the process's memory, the usual one if None.
 
-        `done` has done what others chose elsewhere than in copies of this process.
+        `run_job` makes the worker processes; without it they are copies of this process.
         """
         self.root = root
         self.beside = Beside(group, bug)
@@ -139,7 +140,7 @@ class WarmDoor:
         self._group = group
         self._node = NodeState(root)
         self.rooms = Rooms(budget or divided(USUAL))
-        self._policies = ThreadedWorker(room=RoomOfOne(self.rooms, ""), done=done)
+        self._policies = ThreadedWorker(room=RoomOfOne(self.rooms, ""), run_job=run_job)
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
         self._state: State | None = None
