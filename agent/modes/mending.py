@@ -21,7 +21,7 @@ from agent.adapters.journal import Journal
 from agent.adapters.nodestate import NodeState
 from agent.errors import HostError
 from agent.modes import place, turns
-from agent.modes.install import described, difference
+from agent.modes.install_report import described, difference
 from agent.modes.installing import Asked, Installer, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
