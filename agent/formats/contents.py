@@ -22,7 +22,7 @@ from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.signer import DeniedSigner
 
-MAX_TOLD = 100
+MAX_VIOLATIONS = 100
 """Most violations of one kind that a report tells."""
 
 _FEW = 3  # texts that a message shows
