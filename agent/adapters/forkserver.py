@@ -101,7 +101,7 @@ class ForkServer:
 
 
 def _received(ours: socket.socket, most: int, end: float) -> bytes:
-    """What the worker tells, at most `most` bytes; empty if it is not whole.  Raises `TimeoutError` at `end`."""
+    """What the worker tells, empty if that is not whole.  Raises `TimeoutError`."""
     said = bytearray()
     while len(said) <= most + _LENGTH.size:
         ours.settimeout(max(end - time.monotonic(), 0.001))
@@ -144,7 +144,7 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 break
-            # If no worker can be made, the socket is closed, and the daemon reads its end.
+            # Where there can be no worker, whoever waits hears that nobody is there.
             with socket.socket(fileno=descriptors[0]) as its, suppress(OSError):
                 if os.fork() == 0:
                     _work(its, functions)
