@@ -269,7 +269,7 @@ def install(
 
     installer = Installer(Journal(host), world, asked, tell)
     if options.dry_run:
-        return _tried(installer, world, host, stdout, as_json=as_json)
+        return _dry_run(installer, world, host, stdout, as_json=as_json)
     try:
         outcome = turns.installed(host, world, asked, tell, taken)
     except RolledBack as error:
@@ -359,9 +359,9 @@ def source_of(given: str) -> str:
     return folder
 
 
-def _tried(installer: Installer, world: World, host: HostFiles, stdout: TextIO, *, as_json: bool) -> Exit:
+def _dry_run(installer: Installer, world: World, host: HostFiles, stdout: TextIO, *, as_json: bool) -> Exit:
     told = world.facts()
-    plan, todo = installer.tried(told)
+    plan, todo = installer.foreseen(told)
     reason = unsupported(plan)
     if as_json:
         outcome = Outcome(plan, installed=False, unsupported=reason, steps=todo, advice=plan.advice)

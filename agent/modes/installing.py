@@ -125,7 +125,7 @@ class Installer:
         self._restarted = self._changed = False
         self._proof: Proof | None = None
         self._plan: Plan | None = None
-        self._tried = Tried()
+        self._attempt = Tried()
         self._pending = ""
         self._left: tuple[str, ...] = ()
         self.held = ""
@@ -149,8 +149,8 @@ class Installer:
             plan = plan._replace(edits=(*plan.edits, Link(path, self._program)))
         if not asked.anew:
             self._refuse_strays(told, plan)
-        self._tried = tried._replace(failed=_fingerprint(told, plan, members))
-        if tried.failed and tried.failed == self._tried.failed and plan.restart:
+        self._attempt = tried._replace(failed=_fingerprint(told, plan, members))
+        if tried.failed and tried.failed == self._attempt.failed and plan.restart:
             raise HostError(
                 f"this very installation was taken back: {tried.why}",
                 hint="change what it says; it is tried again once configuration or program are others, or after a boot",
@@ -183,6 +183,7 @@ class Installer:
         return without._replace(advice=(*plan.advice, self.held))
 
     def _refuse_uninstalled(self) -> None:
+        """Raise `HostError` if somebody uninstalled meanwhile, and only what is installed is to be installed again."""
         if self._asked.again and (self._journal.is_first or self._journal.manifest.undoing):
             if self._journal.is_first:
                 self._journal.forget()
@@ -205,8 +206,8 @@ class Installer:
                     hint="remove it, and install again",
                 )
 
-    def tried(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...]]:
-        """The plan and the steps, with nothing written.  Raises as `prepared` does."""
+    def foreseen(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...]]:
+        """The plan and the steps that `run` would carry out; nothing is written.  Raises as `prepared` does."""
         early = self._not_supported(told)
         if early:
             return early.plan, ()
@@ -233,13 +234,17 @@ class Installer:
                 for step in todo:
                     self._carry_out(step, told, plan, members)
             except BaseException as error:
-                left = self._back(before, getattr(error, "message", type(error).__name__))
+                left = self._roll_back(before, getattr(error, "message", type(error).__name__))
                 if isinstance(error, HostError) and self._changed:
                     raise RolledBack(f"{error.message}; it was taken back", tuple(left), hint=error.hint) from error
                 raise
-            return self._ended(plan, todo)
+            return self._finished(plan, todo)
 
     def _not_supported(self, told: Told) -> Outcome | None:
+        """The outcome if nothing can be installed here, None if it can.
+
+        Raises `HostError` if no containerd is known, `ConfigurationError` if it would not start with its configuration.
+        """
         known = distributions.identify(told.facts)
         if told.facts.version is None and not (known.way is Way.REFUSE or known.hands_off):
             raise HostError(
@@ -326,7 +331,7 @@ class Installer:
         elif isinstance(step, Folder):
             journal.folder(step.path, step.mode, step.role)
         elif isinstance(step, Write):
-            self._due(step.role, plan)
+            self._note_restart_due(step.role, plan)
             folder_mode = 0o700 if step.role is Role.STATE else 0o755
             journal.folder(posixpath.dirname(step.path), folder_mode, step.role)
             if not step.recorded:
@@ -335,7 +340,7 @@ class Installer:
                 journal.file(step.path, step.content, step.mode, step.role)
             self._tell(f"wrote {step.path}")
         elif isinstance(step, steps.Change):
-            self._due(Role.CONFIGURATION, plan)
+            self._note_restart_due(Role.CONFIGURATION, plan)
             journal.edit(step.path, step.before, step.after, import_pattern(plan.placed.drop_in))
             self._tell(f"added an import to {step.path}")
         elif isinstance(step, steps.Check):
@@ -358,12 +363,13 @@ class Installer:
         elif isinstance(step, Prove):
             self._prove(told, plan)
 
-    def _due(self, role: Role, plan: Plan) -> None:
-        """A restart is due from the first change of a configuration on, whoever is killed when."""
+    def _note_restart_due(self, role: Role, plan: Plan) -> None:
+        """Record, before a file of the configuration is written, that containerd has to be restarted for it."""
         if role is Role.CONFIGURATION and plan.restart:
             self._journal.note(pending=plan.restart, since=self._world.now())
 
     def _compare(self, told: Told, plan: Plan) -> None:
+        """Check, where containerd can be asked, that it makes of its files what was planned.  Raises `HostError`."""
         after = self._world.facts()
         version = told.facts.version
         if told.facts.dump is None or version is None:
@@ -397,7 +403,7 @@ class Installer:
         if not excused:
             raise HostError(f"containerd does not ask this verifier: {found.message}")
 
-    def _back(self, before: frozenset[str], why: str) -> list[str]:
+    def _roll_back(self, before: frozenset[str], why: str) -> list[str]:
         """Take back what was done: our entry first, so that nothing is refused meanwhile; then containerd anew."""
         journal = self._journal
         self._changed = journal.has_done
@@ -410,7 +416,7 @@ class Installer:
         if self._restarted and self._plan is not None:
             try:
                 restart(self._world, self._plan.unit, by_itself=self._plan.restarts_itself)
-                state.note_tried(journal.host, self._tried._replace(restarted=self._world.now(), why=why))
+                state.note_tried(journal.host, self._attempt._replace(restarted=self._world.now(), why=why))
             except HostError as error:
                 left.append(error.message)
         left += journal.undo(Role.CURRENT, Role.PROGRAM)
@@ -443,7 +449,8 @@ class Installer:
                 for note in journal.revert(entry):
                     self._tell(f"left: {note}")
 
-    def _ended(self, plan: Plan, todo: tuple[steps.Step, ...]) -> Outcome:
+    def _finished(self, plan: Plan, todo: tuple[steps.Step, ...]) -> Outcome:
+        """Remove what earlier installations left, and say what came of this one."""
         journal = self._journal
         if self._proof is not None:
             bypass.note(journal.host, self._left)

@@ -93,7 +93,7 @@ class Mender:
         if danger:
             raise HostError(f"{danger}; it is not trusted", hint="install again: nodeseal install")
         asked = self._asked(source)
-        plan, todo = Installer(Journal(self._host), self._world, asked, self._tell).tried(told)
+        plan, todo = Installer(Journal(self._host), self._world, asked, self._tell).foreseen(told)
         left = (*left, *plan.advice)
         if unsupported(plan):
             return Mended(files, left=left, nothing="" if files else unsupported(plan))
