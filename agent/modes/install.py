@@ -355,7 +355,10 @@ def source_of(given: str) -> str:
     except OSError as error:
         raise HostError(f"{folder}: got {error.strerror or error}; expected the program's folder") from None
     if danger:
-        raise HostError(f"{danger}; nothing that others could have changed is installed")
+        raise HostError(
+            f"{danger}; nothing that others could have changed is installed",
+            hint="unpack the program anew, as root, in a folder that only root can change",
+        )
     return folder
 
 

@@ -401,7 +401,10 @@ class Installer:
             left or self.held or self._journal.manifest.restart_pending or plan.placed.way is Way.ADVISE
         )
         if not excused:
-            raise HostError(f"containerd does not ask this verifier: {found.message}")
+            raise HostError(
+                f"containerd does not ask this verifier: {found.message}",
+                hint="nodeseal doctor tells what stands in the way",
+            )
 
     def _roll_back(self, before: frozenset[str], why: str) -> list[str]:
         """Take back what was done: our entry first, so that nothing is refused meanwhile; then containerd anew."""
