@@ -28,7 +28,7 @@ import anyio
 
 from agent.adapters.allowance import Allowance
 from agent.adapters.budget import Budget
-from agent.adapters.turns import Crowded
+from agent.adapters.turns import Crowded, registry_of
 from agent.asking import read_in
 from agent.errors import NoRoom
 
@@ -93,7 +93,7 @@ class Account:
     def give(self, amount: int, owner: str) -> None:
         """Give back what `take` got for `owner`."""
         self.held -= amount
-        registry = _registry(owner)
+        registry = registry_of(owner)
         self._of[registry] -= amount
         if self._of[registry] <= 0:
             del self._of[registry]
@@ -116,7 +116,7 @@ class Account:
             queue = self._waiting.pop(owner)
             amount, event = queue.popleft()
             self.held += amount
-            self._of[_registry(owner)] += amount
+            self._of[registry_of(owner)] += amount
             event.set()
             if queue:
                 self._waiting[owner] = queue  # behind the others
@@ -128,18 +128,13 @@ class Account:
         """
         full = set[str]()
         for owner, queue in self._waiting.items():
-            registry, amount = _registry(owner), queue[0][0]
+            registry, amount = registry_of(owner), queue[0][0]
             if self._of[registry] and self._of[registry] + amount > self._of_one:
                 full.add(registry)  # its smaller requests must not overtake this one, either
             if registry in full:
                 continue
             return owner if self.held + amount <= self.size else None
         return None
-
-
-def _registry(owner: str) -> str:
-    """The registry (`HOST`) of a repository."""
-    return owner.partition("/")[0]
 
 
 class Patience:
