@@ -16,7 +16,7 @@ from agent.adapters.state import Tried
 from agent.errors import ConfigurationError, HostError
 from agent.modes import place, recording, trying
 from agent.modes.daemonunit import DaemonUnit, Served
-from agent.modes.world import World
+from agent.modes.world import World, restart
 from agent.wiring import bindir, distributions, paths, planning, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.edits import Link
@@ -25,12 +25,6 @@ from agent.wiring.merging import VERIFIER, from_dump
 from agent.wiring.planning import Changes, Options, Plan, import_pattern
 from agent.wiring.proof import Known, Proof, State
 from agent.wiring.steps import Folder, May, Prove, Restart, Wanted, Write
-
-READY_SECONDS = 90.0
-"""How long containerd may take to answer again."""
-
-_MOST_FOLDERS = 10
-"""Folders for programs of one version."""
 
 _SAME_START = 0.5
 """Seconds by which two readings of one process's start may differ: it is counted back from now."""
@@ -134,9 +128,19 @@ class Installer:
 
     def prepared(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...], Mapping[str, str]]:
         """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
-        asked, journal, runs = self._asked, self._journal, self._world.is_running()
+        asked, runs = self._asked, self._world.is_running()
         plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir, self._program))
-        members, tried = self._members(), state.tried(journal.host)
+        members, tried = self._members(), state.tried(self._journal.host)
+        plan = self._adapted(plan, told, tried, runs=runs)
+        if not asked.anew:
+            self._refuse_strays(told, plan)
+        self._refuse_repeated(told, plan, members, tried)
+        plan, may = self._restartable(plan, tried, runs=runs)
+        todo = steps.steps(plan, self._wanted(told, plan, members), may)
+        return plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon))), todo, members
+
+    def _adapted(self, plan: Plan, told: Told, tried: Tried, *, runs: bool) -> Plan:
+        """The plan for this containerd as it runs, and with our entry where it stands.  Raises `ConfigurationError`."""
         if plan.restarts_itself and runs:
             plan = self._held_back(told, plan, tried)
         if plan.restart and not plan.restarts_itself and self._has_loaded():
@@ -147,24 +151,27 @@ class Installer:
         path, target = self._own_entry(told)
         if path and target != self._program:  # put there by hand, past `current`
             plan = plan._replace(edits=(*plan.edits, Link(path, self._program)))
-        if not asked.anew:
-            self._refuse_strays(told, plan)
+        return plan
+
+    def _refuse_repeated(self, told: Told, plan: Plan, members: Mapping[str, str], tried: Tried) -> None:
+        """Raise `HostError` if the very same installation was taken back, and would restart containerd again."""
         self._attempt = tried._replace(failed=_fingerprint(told, plan, members))
         if tried.failed and tried.failed == self._attempt.failed and plan.restart:
             raise HostError(
                 f"this very installation was taken back: {tried.why}",
                 hint="change what it says; it is tried again once configuration or program are others, or after a boot",
             )
-        manifest = journal.manifest
+
+    def _restartable(self, plan: Plan, tried: Tried, *, runs: bool) -> tuple[Plan, May]:
+        """Whether containerd may be restarted; the plan says so if the cluster's own server is spared that."""
+        asked, manifest = self._asked, self._journal.manifest
         is_due = manifest.restart_pending and self._world.started() <= manifest.pending_since
         self._pending = manifest.restart_pending if is_due else ""
         spared = plan.restarts_server and not asked.restart_servers
         if spared and (plan.restart or self._pending):
             plan = plan._replace(advice=(*plan.advice, planning.SERVER))
         may_restart = asked.restart and not spared and self._world.can_restart()
-        may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
-        todo = steps.steps(plan, self._wanted(told, plan, members), may)
-        return plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon))), todo, members
+        return plan, May(runs, may_restart, self._pending, tried.restarted, self._world.now())
 
     def _held_back(self, told: Told, plan: Plan, tried: Tried) -> Plan:
         """A plan whose file restarts containerd once it is written, without that where a restart may not be."""
@@ -277,24 +284,12 @@ class Installer:
 
     def _wanted(self, told: Told, plan: Plan, members: Mapping[str, str]) -> Wanted:
         host = self._journal.host
-        path, is_placed = self._folder(members)
+        path, is_placed = programs.folder_for(host, f"{self._asked.programs}/{self._asked.version}", members)
         is_current = host.stands(self._current).target == posixpath.basename(path)
         files = [file for file in self._files(told, plan) if self._is_wanted(file)]
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
         wish = self._unit.wish(self._asked.daemon, plan, self._program, is_current=is_placed and is_current)
         return Wanted(path, is_placed, is_current, (*files, *wish.files), tuple(folders), wish.enable, wish.start)
-
-    def _folder(self, members: Mapping[str, str]) -> tuple[str, bool]:
-        """The program's folder, and whether it is there already.
-
-        Another build of the same version, or one that is damaged, keeps its own.
-        """
-        host, path = self._journal.host, f"{self._asked.programs}/{self._asked.version}"
-        build = f"{path}+{programs.identity(members)}"
-        names = (path, build, *(f"{build}.{number}" for number in range(2, _MOST_FOLDERS)))
-        placed = next((name for name in names if programs.is_placed(host, name, members)), "")
-        free = (name for name in names if host.stands(name).kind is state.NOTHING)
-        return placed or next(free, names[-1]), bool(placed)
 
     def _files(self, told: Told, plan: Plan) -> tuple[Write, ...]:
         asked = self._asked
@@ -480,16 +475,6 @@ def _fingerprint(told: Told, plan: Plan, members: Mapping[str, str]) -> str:
     for part in (sorted(plan.settings.items()), sorted(told.facts.files.items())):
         digest.update(repr(part).encode())
     return digest.hexdigest()
-
-
-def restart(world: World, unit: str, *, by_itself: bool = False) -> None:
-    """Have containerd restarted, or wait for it to, until it answers again.  Raises `HostError`."""
-    if by_itself:
-        world.wait_for_restart()
-    else:
-        world.restart(unit)
-    if not world.wait_until_ready(READY_SECONDS):
-        raise HostError(f"{unit}: got no answer for {READY_SECONDS:g} s; expected containerd to be back")
 
 
 def still_set(told: Told, plan: Plan) -> tuple[str, ...]:
