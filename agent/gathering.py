@@ -19,7 +19,7 @@ from agent.formats import REPORTS, Format
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Blob, Evidence, Listing
-from agent.model.manifest import EMPTY_CONFIG, IMAGE_CONFIG, Manifest
+from agent.model.manifest import COSIGN_SIGNATURE, COSIGN_TAG, EMPTY_CONFIG, IMAGE_CONFIG, Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.packed import Packed, packed
 from agent.model.reference import Reference
@@ -43,20 +43,13 @@ More signatures than can be looked at in our time are their authors' choice: not
 """
 
 LOOKED_AT_LEAST = 10
+"""Pieces of evidence that are looked at however long they take."""
 
 MAX_MANIFEST_SIZE = 256 * 1024
 """Largest manifest of evidence taken, in bytes; real ones have one or two KiB."""
 
-COSIGN_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
-"""The artifact type that Ratify gives to what cosign's tag names, whatever its manifest says."""
-
-COSIGN_TAG = ".sig"
-"""What cosign's tag of an image ends with."""
-
-
 MAX_VALUES = 4_000
 """Most JSON values in a manifest of evidence, about: 64 layers with sixteen annotations each have a thousand."""
-
 
 _READ_HERE = 512 * 1024  # bytes of a report that may be passed on as it is
 
@@ -124,8 +117,8 @@ class Gathering:
         kinds = tuple(dict.fromkeys(kind for each in asked for kind in each.artifact_types))
         self.wanted = (ALL_TYPES,) if kinds and ask.policy.sees_everything else kinds
         self._tags = {end: kind for each in asked for end, kind in each.tags.items()}
-        if ask.cosign_tags and {COSIGN_TYPE, ALL_TYPES} & set(self.wanted):
-            self._tags[COSIGN_TAG] = COSIGN_TYPE
+        if ask.cosign_tags and {COSIGN_SIGNATURE, ALL_TYPES} & set(self.wanted):
+            self._tags[COSIGN_TAG] = COSIGN_SIGNATURE
 
     async def gather(self) -> Found:
         """(5) and (6)."""

@@ -77,40 +77,41 @@ class Concurrent(Protocol):
 
 
 class PolicyRunner(Protocol):
-    """Runs what can't be interrupted where it can be, in bounded time and memory.
+    """Runs work that may take long where it can be killed, in bounded time and memory.
 
-    That is a policy's evaluation, and the reading of content that is large or takes a schema to check.
+    That is a policy's evaluation, and the reading of content that is large or is checked under a schema.
     """
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
-        """What `evaluate` returns; it may raise `PolicyFault`.  Raises `PolicyFault`, also if it was too much."""
+        """What `evaluate` returns.  Raises `PolicyFault` if it does, or if it takes too much time or memory."""
         ...
 
     async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """What `work` returns.  Raises `LimitExceeded` if it takes more than half of an image's time for such work.
 
-        `left` is what is left of that, one number (s); what it took is taken from it once it is done.
+        `left` holds one number, the seconds that are left of that; what the work took is subtracted from it.
         """
         ...
 
 
 class Room(Protocol):
-    """Memory for what others chose, in bytes, where many verifications share it.
+    """Bytes of memory for content that others chose, in a process where many verifications share it.
 
-    Each raises `NoRoom` if there is not so much at all.  Where others hold what there is, a verification may end by an
-    exception of whoever runs it, which is nothing that was found: somebody else verifies the image.
+    Each method waits until there is room.  It raises `NoRoom` if there never can be.  If other verifications hold the
+    room for too long, it may raise an exception of whoever runs the verification: that says nothing of the image, which
+    is then verified by somebody else.
     """
 
     def holding(self, size: int) -> AbstractAsyncContextManager[None]:
-        """Hold so many bytes of content meanwhile, whatever else is waited for."""
+        """Hold `size` bytes for content within this context, in which other things may be waited for."""
         ...
 
     def working(self, size: int) -> AbstractAsyncContextManager[None]:
-        """Hold so many bytes for work that waits for nothing."""
+        """Hold `size` bytes for work within this context, in which nothing else is waited for: so no deadlock."""
         ...
 
     async def keep(self, size: int) -> None:
-        """Hold so many bytes of what evidence told, until its image is judged."""
+        """Hold `size` bytes of what evidence told until its image is judged."""
         ...
 
 

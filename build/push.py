@@ -33,9 +33,8 @@ from agent.registry.urls import Origin, Url
 MANIFESTS = ("daemonset.yaml", "docs/manifests/reconcile.yaml")
 """What names our image."""
 
-_SECONDS = 300.0
-_MOST_TOKEN = 1 << 16
-
+_SECONDS = 300.0  # for one request: it may send a whole layer
+_MOST_ANSWER = 1 << 16  # bytes of an answer that are read
 
 _IMAGE = re.compile(
     r"""^(?P<before>[ \t]*(?:-[ \t]+)?(?:image:|name:[ \t]+NODESEAL_IMAGE\n[ \t]+value:)[ \t]+["']?)"""
@@ -132,9 +131,9 @@ class Target:
     def _open(self, request: urllib.request.Request) -> Answer:
         try:
             with self._opener.open(request, timeout=_SECONDS) as response:
-                return Answer(response.status, response.headers, response.read(_MOST_TOKEN))
+                return Answer(response.status, response.headers, response.read(_MOST_ANSWER))
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.headers, error.read(_MOST_TOKEN))
+            return Answer(error.code, error.headers, error.read(_MOST_ANSWER))
 
     def _login(self, refusal: Answer) -> str:
         """The Authorization that a 401 asks for.  Raises `Refused`."""

@@ -11,11 +11,10 @@ from agent.config.config import StoreSettings, VerifierSettings
 from agent.errors import Cause, Code, Malformed, Unavailable
 from agent.formats.cosign import BUNDLE_TYPE, CosignFormat
 from agent.formats.notation import NotationFormat
-from agent.gathering import COSIGN_TYPE
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
 from agent.model.evidence import Listing
-from agent.model.manifest import IMAGE_MANIFEST
+from agent.model.manifest import COSIGN_SIGNATURE, IMAGE_MANIFEST
 from agent.model.reference import Repository
 from agent.model.verdict import Decision
 from tests.formats.cosigned import KeyDocuments
@@ -94,11 +93,11 @@ def test_what_cosigns_tag_names_counts_as_a_referrer(registry: Tree, subject: De
         registry.content[str(added.digest)] = raw
     registry.tags[cosign_tag()] = added._replace(artifact_type=None)
     tags = [StoreSettings("oras", False, cosign_tags=True)]
-    looking = verifier("v", COSIGN_TYPE)
+    looking = verifier("v", COSIGN_SIGNATURE)
     found = verdict(registry, ratifys(), looking, stores=tags)
     assert found.decision is Decision.ALLOW
     assert found.report is not None
-    assert [each.artifact_type for each in found.report.artifacts] == [COSIGN_TYPE]
+    assert [each.artifact_type for each in found.report.artifacts] == [COSIGN_SIGNATURE]
     assert decided(registry, ratifys(), looking) == (Decision.DENY, Code.NO_EVIDENCE)
     assert f"tag {cosign_tag()}" in registry.asked
 
@@ -108,7 +107,7 @@ def test_tag_of_another_images_signature_is_no_evidence(registry: Tree) -> None:
     registry.tags[cosign_tag()] = registry.sign(TRUSTED, other)._replace(artifact_type=None)
     registry.listed.clear()
     tags = [StoreSettings("oras", False, cosign_tags=True)]
-    assert decided(registry, ratifys(), verifier("v", COSIGN_TYPE), stores=tags) == (
+    assert decided(registry, ratifys(), verifier("v", COSIGN_SIGNATURE), stores=tags) == (
         Decision.DENY,
         Code.SIGNATURE_OF_ANOTHER_IMAGE,
     )
@@ -127,7 +126,7 @@ def test_tag_is_not_asked_for_if_no_verifier_looks_at_its_type(registry: Tree) -
 def test_tag_that_can_not_be_asked_for_is_no_silence(registry: Tree, error: Exception, decision: Decision) -> None:
     registry.broken[f"tag {cosign_tag()}"] = error  # type: ignore[assignment]
     tags = [StoreSettings("oras", False, cosign_tags=True)]
-    assert verdict(registry, ratifys(), verifier("v", COSIGN_TYPE), stores=tags).decision is decision
+    assert verdict(registry, ratifys(), verifier("v", COSIGN_SIGNATURE), stores=tags).decision is decision
 
 
 def test_referrers_are_those_of_all_stores() -> None:

@@ -1,21 +1,21 @@
-"""Room for what may as well be left undone: so many bytes, taken if they are free, and never waited for.
+"""A bound, in bytes, for optional work: it is done if there is room for it now, and left undone if not.
 
-Imports nothing: a pull has one, too.
+Imports nothing: the pull path has one, too.
 """
 
 import _thread
 
 
 class Allowance:
-    """So many bytes for what may as well be left undone.  Threads may use it."""
+    """A number of bytes that nobody waits for.  Threads may use it."""
 
     def __init__(self, size: int) -> None:
-        """Nobody holds anything."""
+        """All `size` bytes are free."""
         self._lock = _thread.allocate_lock()
         self._left = size
 
     def take(self, amount: int) -> bool:
-        """Hold so many bytes, if there is room for them now."""
+        """Hold `amount` bytes if they are free now; whether they were."""
         with self._lock:
             if amount > self._left:
                 return False
@@ -23,6 +23,6 @@ class Allowance:
             return True
 
     def give(self, amount: int) -> None:
-        """Give back what was taken."""
+        """Give back what `take` got."""
         with self._lock:
             self._left += amount

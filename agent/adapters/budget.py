@@ -1,8 +1,8 @@
-"""How much memory the daemon may take in all, and how much of it each kind of thing: numbers, worked out once.
+"""The daemon's memory limit, and the share of it that each kind of content may take: numbers, worked out once.
 
-What registries and images bring is counted where it is held (`agent.adapters.room`); everything else of the process is
-`OWN`, which was measured (docs/performance.md, "Memory").  The sum is below the limit by `MARGIN`, so that nothing that
-others choose brings the kernel to end the daemon.
+What registries and images bring is counted where it is held (`agent.adapters.room`).  All other memory of the process
+is `OVERHEAD`, which was measured (docs/performance.md, "Memory").  The shares and the overhead together stay below the
+limit by a margin: content that somebody else chose must never make the kernel kill the daemon.
 """
 
 import os
@@ -12,31 +12,35 @@ from typing import NamedTuple
 MIB = 1024 * 1024
 
 USUAL = 256 * MIB
-"""The limit where nobody says another one: that of the pod (daemonset.yaml) and of the unit (`agent.wiring.unit`)."""
+"""The limit where neither the kernel nor an option gives one.
 
-OWN = 96 * MIB
-"""What the daemon takes besides: itself after many images, connections' buffers, what is too small to be counted."""
+It is also that of the pod (daemonset.yaml) and of the systemd unit (`agent.wiring.unit`).
+"""
 
-LEAST = 192 * MIB
-"""The lowest limit that the daemon can keep: below it, not even one of everything finds room."""
+OVERHEAD = 96 * MIB
+"""What no share counts: the process itself after many images, connections' buffers, and small things."""
 
-_MARGIN = 16  # one part of so many stays free
+LOWEST_LIMIT = 192 * MIB
+"""The lowest limit that the daemon can keep: below it, the largest thing of some kind would find no room."""
 
-_TOLD = 8 * MIB
-_UNWRITTEN = 4 * MIB
-_WORKING = 64 * MIB
+_MARGIN_PARTS = 16  # one part of so many stays free
+
+_TOLD = 8 * MIB  # twice what one image's evidence may tell (`agent.asking.MAX_TOLD`)
+_UNWRITTEN = 4 * MIB  # what finds no room is not kept, and nothing fails for it
+_WORKING = 64 * MIB  # one evaluation of the largest kind (`agent.adapters.policy_worker.MEMORY`), and some room
 
 _PROC = "/proc/self/cgroup"
 _MOUNT = "/sys/fs/cgroup"
-_MOST = 1 << 50  # more than that is cgroup v1's way to say that there is no limit
-_LONGEST = 64 * 1024
+_NO_LIMIT = 1 << 50  # cgroup v1 says a number beyond any memory where there is no limit
+_LONGEST = 64 * 1024  # bytes of one of the kernel's files
 
 
 class Budget(NamedTuple):
-    """Bytes.  `working` is for what runs and ends by itself soon: children, and the reading of large content.
+    """The shares, in bytes.
 
-    `content` is for what is held while something is waited for, `told` for what evidence told until its image is
-    judged, `unwritten` for what waits to be written.
+    `working` is for work that ends by itself soon: worker processes, and the parsing of large content.  `content` is
+    for manifests and blobs, which are held while something else is waited for.  `told` is for what evidence told, until
+    its image is judged.  `unwritten` is for what waits to be written to the disk.
     """
 
     limit: int
@@ -47,33 +51,38 @@ class Budget(NamedTuple):
 
     @property
     def total(self) -> int:
-        """The most that all of it together takes, the daemon's own included."""
-        return OWN + self.working + self.content + self.told + self.unwritten
+        """Most bytes that the shares and the overhead take together."""
+        return OVERHEAD + self.working + self.content + self.told + self.unwritten
 
 
 def divided(limit: int) -> Budget:
-    """What fits below a limit.  One that is lower than what the daemon can work with counts as that."""
-    rest = max(limit, LEAST) * (_MARGIN - 1) // _MARGIN - OWN - _TOLD - _UNWRITTEN
+    """The shares that fit below a limit, in bytes.  A limit below `LOWEST_LIMIT` is divided as if it were that one.
+
+    Work gets half of what the fixed parts leave; where that is less than `_WORKING`, up to three quarters.
+    """
+    rest = max(limit, LOWEST_LIMIT) * (_MARGIN_PARTS - 1) // _MARGIN_PARTS - OVERHEAD - _TOLD - _UNWRITTEN
     working = max(min(_WORKING, rest - rest // 4), rest // 2)
     return Budget(limit, working, rest - working)
 
 
 def is_too_low(limit: int) -> bool:
-    """Whether the daemon may take more than so many bytes."""
+    """Whether the daemon may come to take more than a limit, in bytes, whose shares are those of `divided`."""
     return divided(limit).total > limit
 
 
 def limit_here(proc: str = _PROC, mount: str = _MOUNT) -> int | None:
-    """The limit that the kernel has for this process's memory, in bytes; None if there is none, or nobody can tell.
+    """The kernel's limit for this process's memory, in bytes; None if there is none, or if it can't be read.
 
-    cgroup v2 (`memory.max`) and v1 (`memory.limit_in_bytes`), of the process's cgroup and those around it.  In a
-    container, whose own cgroup may be all that is seen, it is mounted where the host has the root.
+    It is the lowest of the process's cgroup and of all those above it: `memory.max` in cgroup v2,
+    `memory.limit_in_bytes` in v1.  A container may see its own cgroup mounted as the root of all, so the root is read
+    as well.
     """
     found = [limit for path in _files(proc, mount) if (limit := _number(path)) is not None]
     return min(found, default=None)
 
 
 def _files(proc: str, mount: str) -> Iterator[str]:
+    """Paths of the files that may hold a limit, from the process's own cgroup up to the root."""
     for line in _read(proc).splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
@@ -89,8 +98,9 @@ def _files(proc: str, mount: str) -> Iterator[str]:
 
 
 def _number(path: str) -> int | None:
+    """The limit that a file says, in bytes; None for "max", and for anything else that is none."""
     text = _read(path).strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) < _MOST else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 and 0 < int(text) < _NO_LIMIT else None
 
 
 def _read(path: str) -> str:

@@ -14,6 +14,7 @@ NAME = "_internal/sbom.cdx.json"
 """Where the list is, beside the executable."""
 
 _MOST_BYTES = 8 << 20
+_NEXT_STEP = "install the program again, whole"
 
 
 class Component(NamedTuple):
@@ -37,9 +38,10 @@ def of_program(folder: str) -> tuple[Component, ...]:
             raise ValueError(f"more than {_MOST_BYTES} bytes")
         return _sorted(_read(json.loads(content)))
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror}", hint="install the program again, whole") from error
+        got = f"{path}: got {error.strerror or error}"
+        raise HostError(f"{got}; expected the list of components", hint=_NEXT_STEP) from error
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise HostError(f"{path}: got something else than a list of components") from error
+        raise HostError(f"{path}: got something else; expected the list of components", hint=_NEXT_STEP) from error
 
 
 def of_environment() -> tuple[Component, ...]:

@@ -44,6 +44,9 @@ PROGRAMS = (
 )
 """Where its program is, if no process tells, and the configuration is no distribution's own."""
 
+NOT_ASKED = "not asked"
+"""How `Told.dump_trouble` begins where nothing is wrong: the host's containerd could not be asked from here."""
+
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
 _CONNECT_SECONDS = 2.0
 _MAX_COMMAND = 64 * 1024
@@ -112,14 +115,14 @@ def facts(asked: Asked) -> Told:
     )
     if version is None:
         return Told(known, "which containerd runs here is not known", replaced)
-    dump, trouble = None, "not asked: the host's root is not ours"
+    dump, trouble = None, f"{NOT_ASKED}: the host's root is not ours"
     if distributions.identify(known).way is distributions.Way.REFUSE:
-        trouble = "not asked: this is no containerd"
+        trouble = f"{NOT_ASKED}: this is no containerd"
     elif asked.host == "/" and program and loaded.files:
         dump, trouble = _dump(program, main, version)
     elif below and loaded.files:
         dump, trouble = _dump(below, main, version)
-        trouble = f"not asked: {trouble}" if dump is None else ""
+        trouble = f"{NOT_ASKED}: {trouble}" if dump is None else ""
     elif asked.host == "/":
         trouble = "there is no configuration file"
     written = merge(load(main, Files(read.files)), version)

@@ -1,11 +1,12 @@
-"""Workers as copies of a small process, made when the daemon begins, instead of copies of the daemon.
+"""A fork server: worker processes are copies of a small process that is started with the daemon, not of the daemon.
 
-A copy of a large process costs more than it takes itself: every page that either of the two writes to is there twice
-as long as both live, and the daemon writes to all of its own in a second.  The server has nothing of the daemon but
-the modules that workers need, does nothing, and so each of its copies costs what its bounds say (`policy_worker`).
+A copy of a large process costs more memory than its own bound: every page that one of the two writes to exists twice
+while both live, and the daemon writes to all of its pages within a second.  The server has only the modules that
+workers need, and does nothing.  So each of its copies takes no more than its bounds say (`policy_worker`).
 
-A job goes to the worker as `jobform` writes it, over a socket that is the job's alone; what comes back is bytes.  Where
-there is no server any more, or it can make no worker, the daemon is copied as before.
+A job is written to its worker over a socket of its own, in the form of `jobform`; what comes back is bytes.  If the
+server has ended or can make no worker, or a job has no such form, a copy of the daemon does the job
+(`policy_worker.run_in_copy`).
 """
 
 import gc
@@ -20,7 +21,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from agent.adapters import jobform, policy_worker
-from agent.adapters.policy_worker import Job, believed, go_first, worked
+from agent.adapters.policy_worker import Job, be_killed_first, checked_answer, run_bounded
 from agent.errors import PolicyFault
 from agent.rego.builtins import FAMILIES
 
@@ -33,12 +34,13 @@ _LOADED = (
     "agent.policies.regopolicy",
     *(f"agent.rego.builtins.{family}" for family in FAMILIES),
 )
-"""What workers would import each for itself."""
+"""Modules that are imported once here; else each worker would import them again."""
 
 _GONE = 2.0
-"""Seconds after its end of time in which a worker is gone: it ends itself."""
+"""Seconds after its time within which a worker is surely gone, as it ends itself."""
 
 _BEFORE_THE_DAEMON = 500
+"""Thousandths of all memory (`policy_worker.be_killed_first`): behind the workers, which say 1000."""
 
 _LENGTH = struct.Struct(">Q")
 _NOBODY = b"-"  # what the server says in place of a worker; no length begins so
@@ -50,19 +52,19 @@ class _NoWorker(Exception):
 
 
 class ForkServer:
-    """The server, as the daemon knows it.  Threads may use it at once."""
+    """The daemon's side of the server.  Several threads may use it at once."""
 
     def __init__(self, control: socket.socket, pid: int, functions: Collection[str]) -> None:
-        """It runs."""
+        """The server is process `pid`, runs, and reads `control`; its workers call `functions` alone."""
         self._control = control
         self._functions = functions
         self.pid = pid
 
     @classmethod
     def start(cls, functions: Collection[str] = jobform.FUNCTIONS) -> "ForkServer":
-        """Start it: before there are threads, and while this process is small.  Raises `OSError`.
+        """Start a server.  To be called before there are threads, and while this process is small.  Raises `OSError`.
 
-        `functions` are what its workers can be told to call.
+        `functions` are those that its workers may be told to call, as "module:name".
         """
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
@@ -73,38 +75,35 @@ class ForkServer:
         return cls(ours, pid, functions)
 
     def close(self) -> None:
-        """End it."""
+        """End the server, and wait until it has."""
         self._control.close()
         with suppress(OSError):
             os.waitpid(self.pid, 0)
 
-    def done(self, job: Job, work: Callable[[], bytes]) -> bytes:
-        """What `work` returns, sent over as `jobform` writes it.  Raises `PolicyFault`, also if it was too much.
-
-        Returns once the worker is gone, and all that it held.
-        """
+    def run_job(self, job: Job, work: Callable[[], bytes]) -> bytes:
+        """See `policy_worker.RunJob`.  Returns once the worker is gone, and with it all the memory that it held."""
         ours, its = socket.socketpair()
         with ours:
             try:
                 with its:
                     socket.send_fds(self._control, [b"j"], [its.fileno()])
             except OSError:
-                return policy_worker.copied(job, work)
+                return policy_worker.run_in_copy(job, work)
             end = time.monotonic() + job.seconds
             try:
                 ours.settimeout(max(job.seconds, 0.001))
-                with suppress(BrokenPipeError, ConnectionResetError):  # it need not read all of it
+                with suppress(BrokenPipeError, ConnectionResetError):  # a worker may end before it has read all
                     with ours.makefile("wb") as stream:
                         stream.write(json.dumps(job).encode() + b"\n")
                         jobform.write(work, stream, self._functions)
                     ours.shutdown(socket.SHUT_WR)
                 told = _received(ours, job.most, end)
             except (jobform.Unwritable, _NoWorker):
-                return policy_worker.copied(job, work)
+                return policy_worker.run_in_copy(job, work)
             except TimeoutError:
                 _wait_for_end(ours)
                 raise PolicyFault(f"{job.what} took more than {job.seconds:g} s") from None
-        return believed(job, told, "early")
+        return checked_answer(job, told, "early")
 
 
 def _received(ours: socket.socket, most: int, end: float) -> bytes:
@@ -131,7 +130,7 @@ def _received(ours: socket.socket, most: int, end: float) -> bytes:
 
 
 def _wait_for_end(ours: socket.socket) -> None:
-    """Until the worker is gone, which ends itself soon."""
+    """Wait until the worker is gone: it ends itself soon."""
     end = time.monotonic() + _GONE
     with suppress(OSError):
         while (left := end - time.monotonic()) > 0:
@@ -146,7 +145,7 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)  # it ends when the daemon does
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel forgets workers by itself
-        go_first(_BEFORE_THE_DAEMON)  # and each copy, until it says more for itself
+        be_killed_first(_BEFORE_THE_DAEMON)  # and each copy, until it says more for itself
         for name in _LOADED:
             import_module(name)
         gc.collect()
@@ -171,7 +170,7 @@ def _work(its: socket.socket, functions: Collection[str]) -> None:
     try:
         with its.makefile("rb") as stream:
             job = Job(*json.loads(stream.readline()))
-            told = worked(job, lambda: jobform.read(stream, functions)(), its.fileno())
+            told = run_bounded(job, lambda: jobform.read(stream, functions)(), its.fileno())
         its.sendall(_LENGTH.pack(len(told)) + told)
     finally:
         os._exit(0)

@@ -40,6 +40,13 @@ MAX_ANSWER = 4 * 1024 * 1024
 WORKING = b"working\n"
 BUSY = b"busy\n"
 
+NOT_WHOLE, NO_RESULT, NO_TURN, BUG = "words", "alone", "busy", "bug"
+"""Why the daemon declines a question (`declined`), as it stands on the wire.
+
+In order: containerd's words are not whole; there is no result, for lack of memory or descriptors, or because the
+verification failed; the verification did not get its turn in time; an exception that nobody foresaw.
+"""
+
 PULL, STATUS, AHEAD = "pull", "status", "ahead"
 KINDS = (PULL, STATUS, AHEAD)
 
@@ -134,7 +141,7 @@ def other() -> bytes:
 
 
 def declined(why: str) -> bytes:
-    """What a child hears that has to do without the daemon; `why` is one word."""
+    """What a child hears that has to do without the daemon; `why` is one of the words above."""
     return b"cold %s\n" % why.encode("ascii", "replace")
 
 

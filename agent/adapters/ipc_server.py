@@ -102,7 +102,7 @@ class Server:
                 messages.append(await pending.message())
             except Exception as error:  # noqa: BLE001 - see above
                 self._bug(error)
-                messages.append(ipc.declined("bug"))
+                messages.append(ipc.declined(ipc.BUG))
             finally:
                 over.set()
 

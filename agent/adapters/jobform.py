@@ -1,11 +1,27 @@
-"""A worker's work as bytes, for a process that is no copy of this one: functions of ours by name, and what they get.
+"""A worker's job as bytes, for a worker that is no copy of this process: functions by name, and their arguments.
 
 ::
 
-    length of the head | head (JSON) | contents, one after another, whose lengths the head says
+    length of the head (8 bytes, big-endian) | head (JSON: [form, lengths]) | contents, one after another
 
-Read are the functions of one table, values of JSON, bytes, and the nouns of `agent.model`: data makes no code.  Large
-contents are written and read as they are, without another copy of them.
+In a form, a list stands for a value that JSON lacks.  Its first element, a letter, says which:
+
+==== ================================================
+b    bytes: number of the content
+c    `functools.partial`: function, arguments, keyword arguments
+d    mapping: pairs
+e    member of an `Enum`: class, value
+f    function: "module:name", one of `FUNCTIONS`
+j    JSON alone, as it stands
+l    list: elements
+n    named tuple: class, fields
+p    `Packed`: number of the content
+t    `datetime`: ISO 8601
+u    tuple: elements
+==== ================================================
+
+Unlike a pickle, it can't name code: only the functions of one table are called, and only classes of `agent.model` and
+`agent.errors` are made.  Contents are written and read without another copy of them.
 """
 
 import json
@@ -21,8 +37,8 @@ from agent.model.packed import Packed
 
 FUNCTIONS = frozenset(
     {
-        "agent.adapters.policy_worker:marked",
-        "agent.adapters.policy_worker:said",
+        "agent.adapters.policy_worker:encode_content",
+        "agent.adapters.policy_worker:encode_decision",
         "agent.codec.instances:check",
         "agent.formats.contents:examined",
         "agent.formats.sbom_steps:check",
@@ -31,19 +47,19 @@ FUNCTIONS = frozenset(
         "agent.policies:evaluated",
     }
 )
-"""All that a worker can be told to call."""
+"""The functions that a worker may be told to call."""
 
 _LENGTH = struct.Struct(">Q")
 _PLAIN = (str, int, float, bool, type(None))
-_NOUNS = ("agent.model.", "agent.errors")
+_CLASSES_OF = ("agent.model.", "agent.errors")
 
 
 class Unwritable(Exception):
-    """Work that has no such form."""
+    """A value in a job has no such form."""
 
 
 def write(work: Callable[[], bytes], stream: IO[bytes], functions: Collection[str] = FUNCTIONS) -> None:
-    """Write it.  Raises `Unwritable` before anything is written; `OSError`."""
+    """Write a job.  Raises `Unwritable`, and then nothing is written; `OSError`."""
     contents: list[bytes] = []
     tree = _Form(functions, contents).of(work)
     head = json.dumps([tree, list(map(len, contents))], separators=(",", ":")).encode()
@@ -54,7 +70,7 @@ def write(work: Callable[[], bytes], stream: IO[bytes], functions: Collection[st
 
 
 def read(stream: IO[bytes], functions: Collection[str] = FUNCTIONS) -> Callable[[], bytes]:
-    """Read what `write` wrote.  Raises `EOFError`, `ValueError`."""
+    """Read a job that `write` wrote.  Raises `EOFError` if it is cut off, `ValueError` if it has no such form."""
     head = _exactly(stream, _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0])
     tree, lengths = json.loads(head)
     contents = [_exactly(stream, length) for length in lengths]
@@ -63,6 +79,7 @@ def read(stream: IO[bytes], functions: Collection[str] = FUNCTIONS) -> Callable[
 
 
 def _exactly(stream: IO[bytes], length: int) -> bytes:
+    """The next `length` bytes.  Raises `EOFError`."""
     found = stream.read(length)
     if len(found) != length:
         raise EOFError
@@ -70,14 +87,14 @@ def _exactly(stream: IO[bytes], length: int) -> bytes:
 
 
 class _Form:
-    """Values as JSON: what is none is a list that begins with a letter, so all other lists do, too."""
+    """Values to forms, and their contents to a list."""
 
     def __init__(self, functions: Collection[str], contents: list[bytes]) -> None:
         self._functions = functions
         self._contents = contents
 
     def of(self, value: Any) -> object:
-        """The form.  Raises `Unwritable`."""
+        """The form of a value.  Raises `Unwritable`."""
         kind = type(value)
         if kind in _PLAIN:
             return value
@@ -86,13 +103,13 @@ class _Form:
         if isinstance(value, Packed):
             return ["p", self._kept(value.content)]
         if isinstance(value, Enum):
-            return ["e", _noun(kind), value.value]
+            return ["e", _class_name(kind), value.value]
         if kind is datetime:
             return ["t", value.isoformat()]
         if isinstance(value, partial):
             return ["c", self.of(value.func), [self.of(each) for each in value.args], self._members(value.keywords)]
         if isinstance(value, tuple):
-            head = ["u"] if kind is tuple else ["n", _noun(kind)]
+            head = ["u"] if kind is tuple else ["n", _class_name(kind)]
             return [*head, *map(self.of, value)]
         if isinstance(value, Mapping):
             return ["j", value] if _is_json(value) else ["d", self._members(value)]
@@ -112,14 +129,14 @@ class _Form:
 
 
 class _Value:
-    """What forms stand for."""
+    """Forms back to values."""
 
     def __init__(self, functions: Collection[str], contents: list[bytes]) -> None:
         self._functions = functions
         self._contents = contents
 
     def of(self, form: Any) -> Any:
-        """The value.  Raises `ValueError`."""
+        """The value that a form stands for.  Raises `ValueError`."""
         if not isinstance(form, list):
             return form
         letter, *rest = form
@@ -152,7 +169,7 @@ class _Value:
 
 
 def _is_json(value: object) -> bool:
-    """Whether there is nothing but JSON in it."""
+    """Whether there is nothing but JSON's own types in a value."""
     left = [value]
     while left:
         each = left.pop()
@@ -167,14 +184,16 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def _noun(kind: type) -> str:
-    if not kind.__module__.startswith(_NOUNS):
+def _class_name(kind: type) -> str:
+    """A class as "module:name".  Raises `Unwritable` for one that no form may name."""
+    if not kind.__module__.startswith(_CLASSES_OF):
         raise Unwritable(f"{kind.__module__}:{kind.__qualname__}")
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _class(name: str) -> Any:
+    """The class of that name.  Raises `ValueError` for one that no form may name."""
     module, _, kind = name.partition(":")
-    if not module.startswith(_NOUNS):
+    if not module.startswith(_CLASSES_OF):
         raise ValueError(name)
     return getattr(import_module(module), kind)

@@ -1,6 +1,6 @@
-"""`ports.PolicyRunner` for an event loop: the worker process of `policy_worker`, waited for in a thread.
+"""`ports.PolicyRunner` for an event loop: a worker process of `policy_worker`, for which a thread waits.
 
-A worker starts once there is working room for all that it may come to take (`agent.adapters.room`).
+A worker starts once there is working room for all the memory that its bounds allow (`agent.adapters.room`).
 """
 
 import math
@@ -15,13 +15,13 @@ from anyio import CapacityLimiter, to_thread
 from agent.adapters.budget import USUAL, divided
 from agent.adapters.inline import run
 from agent.adapters.policy_worker import (
-    COPIED,
-    FEW,
+    COPY_MEMORY,
     LABOUR_MEMORY,
     MEMORY,
     SECONDS,
+    SMALL_MEMORY,
     ForkedWorker,
-    Job,
+    RunJob,
     TooLittleMemory,
     longest,
 )
@@ -30,24 +30,23 @@ from agent.adapters.turns import Crowded
 from agent.errors import LimitExceeded
 
 AT_ONCE = 4
-"""Evaluations at once, if there is room for them; each is a process."""
+"""Evaluations at once, if there is room for them; each has a worker process."""
 
 LABOURS_AT_ONCE = 1
 """Readings of content at once."""
 
 Value = TypeVar("Value")
-Done = Callable[[Job, Callable[[], bytes]], bytes]
 
 _SHORTEST = 0.1
-"""Seconds that an evaluation has at least."""
+"""Seconds that an evaluation has at least, also where the first try with little memory took nearly all."""
 
 
 class ThreadedWorker:
-    """Evaluates each policy in a process of its own, and lets everything else go on meanwhile.
+    """Evaluates each policy in a worker process of its own, while the event loop goes on.
 
-    Others' images take no time of one's own, nor one's turn: whoever may push could have many looked at whose reading
-    takes long, and another's would be denied for it, or come to the deadline.  Who waits too long for a turn, or for
-    room, is `Crowded`, and his child does it.
+    The time that a job waits for its turn and for room is not taken from its own.  Else whoever may push images that
+    take long to read could have another's image denied, or brought to its deadline.  A job that waits too long is
+    `Crowded`, and the child does it.
     """
 
     def __init__(
@@ -55,43 +54,45 @@ class ThreadedWorker:
         seconds: float = SECONDS,
         limiters: Sequence[CapacityLimiter] = (),
         room: RoomOfOne | None = None,
-        done: Done | None = None,
+        run_job: RunJob | None = None,
         until: float = math.inf,
     ) -> None:
-        """Made in the event loop.  `limiters` are shared by those that are to count together.
+        """To be made in the event loop.
 
-        `room` is one verification's; `done` has jobs done elsewhere than in copies of this process; `until` is when
-        somebody is answered (`policy_worker.in_time`).
+        `seconds` bounds an evaluation.  `limiters`, for evaluations and for readings of content, are shared by all
+        workers that count together.  `room` is one verification's.  `run_job` makes the worker processes; without it
+        they are copies of this process.  `until` is when somebody is answered (`policy_worker.in_time`).
         """
         self._until = until
-        self._done = done
+        self._run_job = run_job
         self._seconds = seconds
         self._limiters = tuple(limiters) or tuple(map(CapacityLimiter, (AT_ONCE, LABOURS_AT_ONCE)))
         self._room = room or RoomOfOne(Rooms(divided(USUAL)), "")
-        self._labouring = anyio.Lock()  # what an image reads side by side waits for each other, and not for others
+        self._labouring = anyio.Lock()  # one image's readings wait for each other here, and not in the queue for a turn
 
     def within(self, seconds: float, room: RoomOfOne, until: float = math.inf) -> "ThreadedWorker":
-        """The same for a verification that is over within so many seconds, and for whoever is answered `until` then."""
-        return ThreadedWorker(longest(seconds), self._limiters, room, self._done, until)
+        """The same for a verification that takes at most `seconds` in all and has this room; answered `until` then."""
+        return ThreadedWorker(longest(seconds), self._limiters, room, self._run_job, until)
 
     async def run(self, evaluate: Callable[[], bool]) -> bool:
         """See `ports.PolicyRunner.run`.  Raises `Crowded` as well.
 
-        Nearly all policies do with little memory, and find room side by side; one that does not begins anew with more.
+        Nearly all policies need little memory, so that several find room at once.  One that needs more is started again
+        with more, in the time that is left.
         """
         left = [self._seconds]
         async with self._turn(self._limiters[0]):
             try:
-                return await self._evaluated(evaluate, FEW, left)
+                return await self._evaluated(evaluate, SMALL_MEMORY, left)
             except TooLittleMemory:
                 return await self._evaluated(evaluate, MEMORY, left)
 
     async def _evaluated(self, evaluate: Callable[[], bool], memory: int, left: list[float]) -> bool:
-        """Evaluate in what is `left` of the time.  Raises `Crowded`, `PolicyFault`."""
-        async with self._room.worker(memory + COPIED) as given:
+        """Evaluate in `memory` bytes and in what is `left` of the time (s).  Raises `Crowded`, `PolicyFault`."""
+        async with self._room.worker(memory + COPY_MEMORY) as given:
             begun = time.monotonic()
             seconds = max(round(left[0], 1), _SHORTEST)
-            worker = ForkedWorker(seconds=seconds, memory=given - COPIED, done=self._done, until=self._until)
+            worker = ForkedWorker(seconds=seconds, memory=given - COPY_MEMORY, run_job=self._run_job, until=self._until)
             try:
                 return await _in_a_thread(lambda: run(worker.run(evaluate)))
             finally:
@@ -102,16 +103,16 @@ class ThreadedWorker:
         async with (
             self._labouring,
             self._turn(self._limiters[1]),
-            self._room.worker(LABOUR_MEMORY + COPIED) as given,
+            self._room.worker(LABOUR_MEMORY + COPY_MEMORY) as given,
         ):
             if left[0] <= 0:
                 raise LimitExceeded("reading the content: got no time, as its image's other content took it all")
-            worker = ForkedWorker(labour_memory=given - COPIED, done=self._done, until=self._until)
+            worker = ForkedWorker(labour_memory=given - COPY_MEMORY, run_job=self._run_job, until=self._until)
             return await _in_a_thread(lambda: run(worker.labour(work, left)))
 
     @asynccontextmanager
     async def _turn(self, limiter: CapacityLimiter) -> AsyncIterator[None]:
-        """One's turn.  Raises `Crowded` if it does not come."""
+        """A place of the limiter.  Raises `Crowded` if none comes free in the time that the verification may wait."""
         token = object()
         try:
             limiter.acquire_on_behalf_of_nowait(token)

@@ -1,10 +1,14 @@
-"""`ports.PolicyRunner` in a process of its own, which can be killed: it may take any time and memory.
+"""`ports.PolicyRunner` in a worker process, which can be killed when it takes too much time or memory.
 
-The process is a copy of this one (`fork`) that works the answer out, writes it to a pipe and ends.  Bounds: seconds by
-the clock, for which it is waited and after which it ends by itself; seconds of work and bytes of memory, by the kernel.
-It has no open files but the pipe, goes before nobody on the processor, and is what the kernel ends first if memory
-runs short.  A policy that is too slow, or that is ended, is told as its fault: what makes it so is what others attached
-to the image.
+The worker is a copy of this process (`fork`) that computes the answer, writes it to a pipe and exits.  Its bounds:
+
+- wall-clock time: the parent waits no longer, and an interval timer ends the worker even if the parent is gone;
+- processor time and memory: resource limits of the kernel (setrlimit(2));
+- files: it keeps none open but the pipe;
+- priority: none above the usual, and the kernel's OOM killer takes it first.
+
+A policy that is too slow, or whose worker was killed, counts as the policy's fault (`PolicyFault`), never as "cannot
+tell": what makes it slow is what others attached to the image.
 """
 
 import gc
@@ -22,48 +26,53 @@ from agent.adapters.inline import run
 from agent.errors import LimitExceeded, PolicyFault
 
 SECONDS = 3.0
-"""Longest evaluation, where a pull has its usual 8 s.  Two may be needed."""
+"""Longest evaluation (s), where a pull has its usual 8 s.  Two may be needed."""
 
 _SHARE = 3 / 8
+"""The same as a part of a pull's time, where that is less: `SECONDS` of the usual 8."""
 
 TRIAL_SECONDS = 1.0
-"""Longest evaluation where nobody waits for an image."""
+"""Longest evaluation (s) where a configuration is checked, and nobody waits for an image."""
 
 DOCUMENT_SECONDS = 5.0
-"""Longest look through one document of a configuration: a schema of the largest size takes one or two."""
+"""Longest check (s) of one document of a configuration: a schema of the largest size takes one or two."""
 
 TRIALS_SECONDS = 10.0
-"""The same of all policies that are tried for one reading of configurations, and of all documents that are looked
-through: nobody's hold up the others' for long."""
+"""Seconds for all policies of one reading of configurations together, and as many for all documents.
+
+So one configuration can't hold up the others for long.
+"""
 
 MEMORY = 48 * 1024 * 1024
-"""Most bytes of memory of an evaluation, on top of what this process has mapped: at every door the same."""
+"""Most bytes of memory of an evaluation, beyond what this process has mapped; the same in the daemon and the child."""
 
-FEW = 12 * 1024 * 1024
-"""Enough for nearly every policy: a report of 512 KiB takes a third of it.  Trials have no more."""
+SMALL_MEMORY = 12 * 1024 * 1024
+"""Bytes of memory that do for nearly every policy: a report of 512 KiB takes a third.  Trials get no more."""
 
-COPIED = 8 * 1024 * 1024
-"""Bytes of a small process's own memory that a copy of it comes to have for itself, by touching them, with what the
-kernel needs for a process (`agent.adapters.forkserver`)."""
+COPY_MEMORY = 8 * 1024 * 1024
+"""Bytes that a copy of a small process (`agent.adapters.forkserver`) takes by itself.
+
+That is the pages that it writes to, which are no longer shared, and what the kernel needs for a process.
+"""
 
 LABOUR_SECONDS = 1.5
-"""Longest reading of some content: half of an image's time for that (`agent.asking.MAX_LABOUR`)."""
+"""Longest reading (s) of one piece of content: half of an image's time for that (`agent.asking.MAX_LABOUR`)."""
 
 LABOUR_MEMORY = 48 * 1024 * 1024
-"""The same as `MEMORY` for the reading of content: a bill of materials of 8 MiB takes 40 (docs/performance.md)."""
+"""Most bytes of memory for the reading of content: a bill of materials of 8 MiB takes 40 MiB (docs/performance.md)."""
 
 MAX_ANSWER = 1024 * 1024
-"""Most bytes that come of reading some content."""
+"""Most bytes of what the reading of content returns."""
 
 MAX_DEPTH = 5_000
-"""Python calls in each other: enough for 500 expressions in each other."""
+"""Deepest nesting of Python calls: enough for expressions nested 500 deep."""
 
-_TO_TELL = 0.3
-_LEAST = 0.5
+_TO_TELL = 0.3  # seconds that it takes to say what came of a job
+_LEAST = 0.5  # seconds that a job has in any case: what is usual takes a tenth of it
 
 _YES, _NO, _FAULT, _TOO_LITTLE = b"+", b"-", b"!", b"m"
 _MAX_MESSAGE = 4096
-_LATE = 0.2  # seconds after its time in which a worker ends itself
+_GRACE = 0.2  # seconds after its time until a worker ends itself: the parent is to be first, as it says why
 
 
 def longest(within: float | None) -> float:
@@ -83,12 +92,28 @@ def in_time(seconds: float, until: float) -> float:
     return min(seconds, max(round(until - time.monotonic() - _TO_TELL, 1), _LEAST))
 
 
+class Job(NamedTuple):
+    """The bounds of one piece of work.
+
+    `what` it is, in words for messages; `seconds` of wall-clock time; bytes of `memory`; most bytes of the answer.
+    """
+
+    what: str
+    seconds: float
+    memory: int
+    most: int
+
+
+RunJob = Callable[[Job, Callable[[], bytes]], bytes]
+"""Runs work within a job's bounds in a worker process; what the work returned.  Raises `PolicyFault`."""
+
+
 class TooLittleMemory(PolicyFault):
     """An evaluation wanted more memory than it was given."""
 
 
 class Trials:
-    """Tries policies out, and looks through documents, while configurations are checked: `TRIALS_SECONDS` for each."""
+    """Runs policies, and checks documents, while configurations are checked; `TRIALS_SECONDS` for each of the two."""
 
     def __init__(self, seconds: float = TRIALS_SECONDS) -> None:
         """Nothing was tried yet."""
@@ -101,20 +126,20 @@ class Trials:
             raise PolicyFault("no time is left to try policies out")
         begun = time.monotonic()
         try:
-            worker = ForkedWorker(seconds=min(TRIAL_SECONDS, self._left), memory=FEW)
+            worker = ForkedWorker(seconds=min(TRIAL_SECONDS, self._left), memory=SMALL_MEMORY)
             return run(worker.run(evaluate))
         finally:
             self._left -= time.monotonic() - begun
 
     def labour(self, work: Callable[[], bytes]) -> bytes:
-        """What `work` on some document of a configuration comes to.  Raises `LimitExceeded`."""
+        """What `work` on a document of a configuration returns.  Raises `LimitExceeded`."""
         if self._left_for_documents <= 0:
             raise LimitExceeded("documents: got no time that is left to look through them")
         begun = time.monotonic()
         try:
             seconds = min(DOCUMENT_SECONDS, self._left_for_documents)
             job = Job("looking through the document", seconds, LABOUR_MEMORY, MAX_ANSWER)
-            return copied(job, partial(marked, work))[1:]
+            return run_in_copy(job, partial(encode_content, work))[1:]
         except PolicyFault as fault:
             raise LimitExceeded(fault.message) from None
         finally:
@@ -122,7 +147,7 @@ class Trials:
 
 
 class ForkedWorker:
-    """Evaluates each policy in a process of its own."""
+    """Evaluates each policy in a worker process of its own."""
 
     def __init__(
         self,
@@ -130,15 +155,16 @@ class ForkedWorker:
         seconds: float = SECONDS,
         memory: int = MEMORY,
         labour_memory: int = LABOUR_MEMORY,
-        done: "Callable[[Job, Callable[[], bytes]], bytes] | None" = None,
+        run_job: RunJob | None = None,
         until: float = math.inf,
     ) -> None:
-        """Keep the bounds: those of evaluations, and the memory for the reading of content.
+        """`seconds` and `memory` (bytes) bound evaluations, `labour_memory` the reading of content.
 
-        `done` has it done elsewhere than in a copy of this process.  `until` is when somebody is answered (`in_time`).
+        `run_job` makes the worker processes; without it they are copies of this process.  `until` is when somebody is
+        answered (`in_time`).
         """
         self._until = until
-        self._done = done or copied
+        self._run_job = run_job or run_in_copy
         self._seconds = seconds
         self._memory = memory
         self._labour_memory = labour_memory
@@ -147,31 +173,22 @@ class ForkedWorker:
         """See `ports.PolicyRunner.run`."""
         seconds = in_time(self._seconds, self._until)
         job = Job("the policy's evaluation", seconds, self._memory, _MAX_MESSAGE)
-        return self._done(job, partial(said, evaluate)) == _YES
+        return self._run_job(job, partial(encode_decision, evaluate)) == _YES
 
     async def labour(self, work: Callable[[], bytes], left: list[float]) -> bytes:
         """See `ports.PolicyRunner.labour`."""
         begun, seconds = time.monotonic(), in_time(max(min(left[0], LABOUR_SECONDS), 0.0), self._until)
         try:
             job = Job("reading the content", seconds, self._labour_memory, MAX_ANSWER)
-            return self._done(job, partial(marked, work))[1:]
+            return self._run_job(job, partial(encode_content, work))[1:]
         except PolicyFault as fault:
             raise LimitExceeded(fault.message) from None
         finally:
             left[0] -= time.monotonic() - begun
 
 
-class Job(NamedTuple):
-    """What is done, in words, in how many seconds and bytes of memory, and the most bytes that may come of it."""
-
-    what: str
-    seconds: float
-    memory: int
-    most: int
-
-
-def copied(job: Job, work: Callable[[], bytes]) -> bytes:
-    """What `work` returns in a copy of this process; raises `PolicyFault`, also if it was too much."""
+def run_in_copy(job: Job, work: Callable[[], bytes]) -> bytes:
+    """What `work` returns in a copy of this process.  Raises `PolicyFault`, also if it took too much."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     worker = os.fork()
     if worker == 0:
@@ -184,11 +201,11 @@ def copied(job: Job, work: Callable[[], bytes]) -> bytes:
         os.kill(worker, signal.SIGKILL)
         _, status = os.waitpid(worker, 0)
     ended = f"by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "by itself"
-    return believed(job, told if status == 0 else b"", ended)  # else it may be the half of an answer
+    return checked_answer(job, told if status == 0 else b"", ended)  # else it may be the half of an answer
 
 
-def believed(job: Job, told: bytes, ended: str) -> bytes:
-    """What a worker told, if that is an answer.  Raises `PolicyFault`, which says how it `ended` if it told nothing."""
+def checked_answer(job: Job, told: bytes, ended: str) -> bytes:
+    """What a worker told, if that is an answer.  Raises `PolicyFault`; if it told nothing, that says how it `ended`."""
     if told[:1] in (_YES, _NO) and len(told) <= job.most:
         return told
     if told[:1] == _FAULT:
@@ -198,13 +215,13 @@ def believed(job: Job, told: bytes, ended: str) -> bytes:
     raise PolicyFault(f"{job.what} ended {ended}, without an answer: it took too much memory or time")
 
 
-def said(evaluate: Callable[[], bool]) -> bytes:
-    """An evaluation as a worker tells it."""
+def encode_decision(evaluate: Callable[[], bool]) -> bytes:
+    """The result of an evaluation in the form in which a worker tells it."""
     return _YES if evaluate() is True else _NO
 
 
-def marked(work: Callable[[], bytes]) -> bytes:
-    """What came of reading some content as a worker tells it."""
+def encode_content(work: Callable[[], bytes]) -> bytes:
+    """What the reading of content returned, in the form in which a worker tells it."""
     return _YES + work()
 
 
@@ -231,7 +248,7 @@ def _work(job: Job, work: Callable[[], bytes], writing: int) -> None:
     """The worker's whole life.  Does not return."""
     told = b""
     try:
-        told = worked(job, work, writing)
+        told = run_bounded(job, work, writing)
     finally:
         try:
             while told:
@@ -240,19 +257,22 @@ def _work(job: Job, work: Callable[[], bytes], writing: int) -> None:
             os._exit(0)
 
 
-def worked(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
-    """What a worker has to tell: it keeps one file open, and lives within the job's bounds from now on."""
+def run_bounded(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
+    """Do `work` in a worker, and return what it has to tell, also of failures.  Raises nothing.
+
+    From now on the process lives within the job's bounds, and keeps no file open but `descriptor`.
+    """
     try:
         import resource  # a pull without a program has no use for it
 
-        go_first(1000)
+        be_killed_first(1000)
         gc.freeze()  # what was there before is not looked through: that would copy all of it
         _keep_only(descriptor)
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         seconds = int(job.seconds) + 1
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whatever this process did with it, or was told to
-        signal.setitimer(signal.ITIMER_REAL, job.seconds + _LATE)  # ends it even if whoever waits is gone
+        signal.setitimer(signal.ITIMER_REAL, job.seconds + _GRACE)  # ends it even if whoever waits is gone
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         mapped, data = _mapped()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + job.memory,) * 2)
@@ -268,10 +288,10 @@ def worked(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
         return _FAULT + f"unexpected {type(error).__name__} in {job.what}".encode()
 
 
-def go_first(points: int) -> None:
-    """Be what the kernel ends if memory runs short, rather than the process that is waited for.  Best effort.
+def be_killed_first(points: int) -> None:
+    """Have the kernel's OOM killer take this process before the daemon.  Best effort: never raises.
 
-    `points` are thousandths of all memory, by which one seems larger than one is (proc(5), `oom_score_adj`).
+    `points` are thousandths of all memory by which the process counts as larger than it is (proc(5), `oom_score_adj`).
     """
     try:
         descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
@@ -284,7 +304,7 @@ def go_first(points: int) -> None:
 
 
 def _mapped() -> tuple[int, int]:
-    """Bytes of address space of this process, and those of them that it alone writes to (proc(5), `statm`)."""
+    """Bytes of address space of this process, and bytes of data and stack in it (proc(5), `statm`)."""
     import resource
 
     with open("/proc/self/statm", "rb") as file:
@@ -293,7 +313,7 @@ def _mapped() -> tuple[int, int]:
 
 
 def _keep_only(descriptor: int) -> None:
-    """Close every other file."""
+    """Close every other file; standard input, output and error lead to /dev/null."""
     os.closerange(3, descriptor)
     os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
     null = os.open(os.devnull, os.O_RDWR)

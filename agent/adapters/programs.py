@@ -22,6 +22,7 @@ MAX_MEMBERS = 5_000
 """Most entries of a program's folder."""
 
 _FOLDER_MODE = 0o755
+_MOST_FOLDERS = 10  # for programs of one version
 _CHUNK = 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -91,6 +92,18 @@ def is_placed(host: HostFiles, path: str, of: Mapping[str, str]) -> bool:
         return False
     with host.opened_folder(path) as folder:
         return members(folder) == dict(of)
+
+
+def folder_for(host: HostFiles, path: str, of: Mapping[str, str]) -> tuple[str, bool]:
+    """The folder for a program whose version's own is `path`, and whether the program is there already.
+
+    Where `path` holds another build of the version, or one that is damaged, the folder has another name.
+    """
+    build = f"{path}+{identity(of)}"
+    names = (path, build, *(f"{build}.{number}" for number in range(2, _MOST_FOLDERS)))
+    placed = next((name for name in names if is_placed(host, name, of)), "")
+    free = (name for name in names if host.stands(name).kind is Kind.NOTHING)
+    return placed or next(free, names[-1]), bool(placed)
 
 
 def real(host: HostFiles, path: str) -> str:

@@ -1,20 +1,21 @@
-"""`ports.Room` of a process that verifies many images at once: one account of the memory that others' content takes.
+"""`ports.Room` of the daemon, which verifies many images at once: admission control by bytes of memory.
 
-`Rooms` is the process's, `RoomOfOne` one verification's.  Each kind of thing has its share (`agent.adapters.budget`),
-and within it:
+`Rooms` belongs to the process, `RoomOfOne` to one verification.  Each share of the memory (`agent.adapters.budget`) is
+an `Account`.  The rules:
 
-- *Small things are free.*  What an ordinary signature takes is never waited for; who brings much is in nobody's way.
-- *All or nothing.*  Who waits for room gets all that was asked for, or none of it; what is larger than the share is
-  refused at once: content's own limit.  Who holds working room waits for nothing, so it always comes free.
-- *In turn.*  Who waits is served repository by repository; nobody is passed because less would do for another.  One
-  registry's take no more than most of a share, unless it is one thing alone.
-- *Others are nobody's fault.*  Who has waited for his patience's time is `Crowded`: his image is neither refused nor
-  "cannot tell" for what others' hold.  The child does the work alone, in memory of its own.
+- *Small content is free.*  A verification with an ordinary signature never waits, whatever large content others hold.
+- *All or nothing.*  A verification gets all the bytes that it asks for, or waits.  What is larger than the whole share
+  fails at once (`NoRoom`), as at any other limit of content.  Whoever holds working room waits for nothing else, so
+  that it always comes free: no deadlock.
+- *In turn.*  Repositories are served in turn.  A large request is not overtaken by smaller ones.  The images of one
+  registry hold at most `_OF_ONE_REGISTRY` of a share, unless it is one single request.
+- *Nobody pays for others.*  A verification that has waited as long as it may ends as `Crowded`.  That says nothing of
+  its image: the child verifies it alone, in memory of its own.
 
-The event loop's time is shared, too: reading and checking what is large takes it a tenth of a second, in which nobody
-is told anything.  So one such `step` is made at a time, and between two of them whatever else is ready goes on.
+The event loop's time is shared as well.  Parsing large content blocks it for a tenth of a second.  So only one such
+`step` is made at a time, and other tasks run between two of them.
 
-Used in one event loop; only `Allowance` is used by threads as well.
+To be used in one event loop; only `Allowance` may be used by threads.
 """
 
 import math
@@ -27,29 +28,34 @@ import anyio
 
 from agent.adapters.allowance import Allowance
 from agent.adapters.budget import Budget
-from agent.adapters.turns import Crowded
+from agent.adapters.turns import Crowded, registry_of
 from agent.asking import read_in
 from agent.errors import NoRoom
 
 FREE = 256 * 1024
-"""Bytes of content that a verification may hold without asking; 32 verifications may have as much each."""
+"""Bytes of content that a verification may hold without asking.
+
+`agent.adapters.budget.OVERHEAD` has room for that of `agent.adapters.turns.MOST_AT_ONCE` verifications.
+"""
 
 FREE_TOLD = 32 * 1024
-"""The same of what its evidence told."""
+"""Bytes of what its evidence told that a verification may keep without asking."""
 
 WAITING = 2.0
-"""Seconds for which a verification waits for others in all, where a pull has its usual 8 s; a child needs the rest."""
+"""Seconds for which a verification waits in all, where a pull has its usual 8 s; the child needs the rest."""
 
-_SHARE = 1 / 4
+_WAITING_SHARE = 1 / 4
+"""The same as a part of the time that a pull has, where that is less than usual."""
 
 _OF_ONE_REGISTRY = 3 / 4
+"""Part of a share that the images of one registry may hold together."""
 
 
 class Account:
-    """So many bytes, given to those who wait in turn."""
+    """One share: a number of bytes, and a queue for each repository that waits for some of them."""
 
     def __init__(self, size: int) -> None:
-        """Nobody holds anything."""
+        """All `size` bytes are free."""
         self.size = size
         self.held = 0
         self._of_one = int(size * _OF_ONE_REGISTRY)
@@ -58,16 +64,17 @@ class Account:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many requests wait."""
         return sum(map(len, self._waiting.values()))
 
     async def take(self, amount: int, owner: str, seconds: float) -> None:
-        """Hold so many bytes, of which `give` gives back; `owner`, a repository (`HOST/PATH`), has its turn.
+        """Wait until `amount` bytes are free, at most `seconds`, and hold them; `give` gives them back.
 
-        Raises `NoRoom` if there are not so many at all, `Crowded` after so long.
+        `owner` is the repository (`HOST/PATH`) whose turn it has to be.  Raises `NoRoom` if the whole share is smaller,
+        `Crowded` if the time is over.
         """
         if amount > self.size:
-            raise NoRoom(f"content: got {amount} bytes of memory to hold; expected at most {self.size}, or less of it")
+            raise NoRoom(f"content: got {amount} bytes of memory to hold; expected at most {self.size}")
         waiter = amount, anyio.Event()
         self._waiting.setdefault(owner, deque()).append(waiter)
         self._next()
@@ -84,16 +91,16 @@ class Account:
             raise Crowded
 
     def give(self, amount: int, owner: str) -> None:
-        """Give back what was taken."""
+        """Give back what `take` got for `owner`."""
         self.held -= amount
-        registry = _registry(owner)
+        registry = registry_of(owner)
         self._of[registry] -= amount
         if self._of[registry] <= 0:
             del self._of[registry]
         self._next()
 
     def _leave(self, owner: str, waiter: tuple[int, anyio.Event]) -> None:
-        """Wait no longer; what came meanwhile is given back."""
+        """Leave the queue; bytes that came in the same moment are given back."""
         if waiter[1].is_set():
             self.give(waiter[0], owner)
             return
@@ -104,45 +111,47 @@ class Account:
         self._next()
 
     def _next(self) -> None:
-        """Give to those whose turn it is."""
+        """Serve the queues, one repository after the other, as long as there is room."""
         while (owner := self._whose_turn()) is not None:
             queue = self._waiting.pop(owner)
             amount, event = queue.popleft()
             self.held += amount
-            self._of[_registry(owner)] += amount
+            self._of[registry_of(owner)] += amount
             event.set()
             if queue:
                 self._waiting[owner] = queue  # behind the others
 
     def _whose_turn(self) -> str | None:
-        """The first who waits and whose registry has not all that it may; None if there is no room for him."""
+        """The repository that is to be served next; None if nobody waits, or if there is no room for its request.
+
+        Those of a registry that holds all that it may are passed over.
+        """
         full = set[str]()
         for owner, queue in self._waiting.items():
-            registry, amount = _registry(owner), queue[0][0]
+            registry, amount = registry_of(owner), queue[0][0]
             if self._of[registry] and self._of[registry] + amount > self._of_one:
-                full.add(registry)  # nobody of its own is passed, either
+                full.add(registry)  # its smaller requests must not overtake this one, either
             if registry in full:
                 continue
             return owner if self.held + amount <= self.size else None
         return None
 
 
-def _registry(owner: str) -> str:
-    return owner.partition("/")[0]
-
-
 class Patience:
-    """For how long one verification waits for others: once, however much of it waits side by side."""
+    """How long one verification may still wait.
+
+    Requests that wait side by side count once: what is measured is the time in which at least one waits.
+    """
 
     def __init__(self, seconds: float = WAITING) -> None:
-        """Nothing waits."""
+        """`seconds` are left, and nothing waits."""
         self._left = seconds
         self._count = 0
         self._since = 0.0
 
     @contextmanager
     def waiting(self) -> Iterator[float]:
-        """Something waits meanwhile; for how many seconds it may is given."""
+        """Something waits within this context; what is given is for how many seconds it may."""
         self._settle()
         self._count += 1
         try:
@@ -177,17 +186,17 @@ class Rooms:
         return {"limit": self.budget.limit, **told}
 
     async def step(self) -> None:
-        """Return once it is one's turn for a step that takes long, and whatever else is ready has gone on."""
+        """Return when the caller may block the event loop for a long step: one at a time, after other ready tasks."""
         async with self._steps:
             await anyio.sleep(0)
 
     @asynccontextmanager
     async def of(self, repository: str, within: float = math.inf) -> AsyncIterator["RoomOfOne"]:
-        """One verification's, of an image of this repository; at the end all that it still holds is given back.
+        """The room of one verification, of an image of `repository`.  What it keeps (`keep`) is given back at the end.
 
-        It is over `within` so many seconds.
+        `within` is how many seconds the verification may take in all.
         """
-        room = RoomOfOne(self, repository, min(WAITING, within * _SHARE))
+        room = RoomOfOne(self, repository, min(WAITING, within * _WAITING_SHARE))
         try:
             yield room
         finally:
@@ -195,10 +204,10 @@ class Rooms:
 
 
 class RoomOfOne:
-    """`ports.Room` of one verification.  What takes room raises `Crowded` as well."""
+    """`ports.Room` of one verification.  Whatever asks for room raises `Crowded` as well."""
 
     def __init__(self, rooms: Rooms, owner: str, waiting: float = WAITING) -> None:
-        """It holds nothing, and may wait for so many seconds."""
+        """It holds nothing, and may wait for `waiting` seconds in all; `owner` is the image's repository."""
         self._rooms = rooms
         self._owner = owner
         self._free = FREE
@@ -240,7 +249,7 @@ class RoomOfOne:
 
     @asynccontextmanager
     async def worker(self, size: int) -> AsyncIterator[int]:
-        """Hold so many bytes for another process, or as many as there are; how many is given."""
+        """Hold `size` bytes for a worker process, or the whole share if that is less; what is given is how many."""
         size = min(size, self._rooms.working.size)
         async with self._taken(self._rooms.working, size):
             yield size

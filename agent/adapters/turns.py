@@ -1,8 +1,8 @@
-"""Who may verify next in a process that serves many: few at once, every repository in its turn.
+"""Which verification may begin next in the daemon: few run at once, and repositories are served in turn.
 
-Whoever asks for a thousand images of one repository waits behind himself; an image of another one is next but one.
-A registry that hangs never takes every place, however many repositories it has.
-Work that nobody waits for comes behind all pulls, and never takes every place.
+So whoever asks for a thousand images of one repository holds up none of another's.  A registry that hangs never takes
+all places, however many repositories it has.  Work that nobody waits for comes behind all pulls, and never takes all
+places either.
 """
 
 from collections import Counter, deque
@@ -15,23 +15,23 @@ AT_ONCE = 16
 """Verifications at once; they wait for registries most of their time."""
 
 OF_ONE_REGISTRY = 12
-"""Of them at most so many at one registry."""
+"""Most verifications at once at one registry."""
 
 MOST_AT_ONCE = 32
-"""Verifications at once, with those that waited for `PATIENCE` seconds and then went on."""
+"""Verifications at once, counting those that went on after they had waited for `PATIENCE` seconds."""
 
 PATIENCE = 2.0
-"""Seconds after which nobody waits for a turn any longer: a registry that hangs must not stop all others."""
+"""Seconds after which a verification goes on without a turn: a registry that hangs must not stop all others."""
 
 MOST_WAITING = 256
-"""Pulls that wait for their turn; the next one is told at once that there is none."""
+"""Most pulls that wait for their turn; the next one is `Crowded` at once."""
 
 IDLE_AT_ONCE = 2
-"""Of them at most so many for which nobody waits."""
+"""Most verifications at once for which nobody waits."""
 
 
 class Crowded(Exception):
-    """Too many wait already, or too much is taken of what all have together: who asks has to do without."""
+    """Too many verifications wait, or others hold the memory: the child has to verify the image alone."""
 
 
 class Turns:
@@ -67,12 +67,12 @@ class Turns:
 
     @property
     def running(self) -> int:
-        """How many verify."""
+        """How many verifications run."""
         return self._running
 
     @asynccontextmanager
     async def turn(self, repository: str) -> AsyncIterator[None]:
-        """Be one of few, for a pull of this repository (`HOST/PATH`).  Raises `Crowded`."""
+        """Hold a place, for a pull of this repository (`HOST/PATH`); waits for it.  Raises `Crowded`."""
         if self._may_begin(repository):
             self._count(repository, 1)
         else:
@@ -87,7 +87,7 @@ class Turns:
 
     @asynccontextmanager
     async def idle_turn(self) -> AsyncIterator[None]:
-        """Be one of few when no pull waits."""
+        """Hold a place for work that nobody waits for; waits until no pull waits."""
         while self._idle_running >= self._idle_at_once or self._running >= self._at_once or self._waiting:
             event = anyio.Event()
             self._idle_waiting.append(event)
@@ -139,10 +139,10 @@ class Turns:
             self._idle_waiting.popleft().set()
 
     def _may_begin(self, repository: str) -> bool:
-        return self._running < self._at_once and self._at[_registry(repository)] < self._of_one_registry
+        return self._running < self._at_once and self._at[registry_of(repository)] < self._of_one_registry
 
     def _count(self, repository: str, change: int) -> None:
-        registry = _registry(repository)
+        registry = registry_of(repository)
         self._running += change
         self._at[registry] += change
         if not self._at[registry]:
@@ -154,5 +154,6 @@ class Turns:
             del self._waiting[repository]
 
 
-def _registry(repository: str) -> str:
+def registry_of(repository: str) -> str:
+    """The registry (`HOST`) of a repository (`HOST/PATH`)."""
     return repository.partition("/")[0]

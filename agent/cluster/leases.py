@@ -30,7 +30,7 @@ MOST_SLOTS = 50
 
 DURATION = 300
 """Seconds after which a holder that writes nothing has lost its turn: longer than a restart takes, and containerd's
-coming back, which on a server of k3s is the API server's own (`systemd.SECONDS`, `installing.READY_SECONDS`)."""
+coming back, which on a server of k3s is the API server's own (`systemd.SECONDS`, `world.READY_SECONDS`)."""
 
 MOST_DURATION = 600
 """Most seconds that a Lease of somebody else's can last, whatever stands in it."""

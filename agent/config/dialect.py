@@ -153,11 +153,10 @@ def read_rules(
     `trial` is as in `Node`.
     """
     listed = at(root, *RULES)
-    known = {verifier.name for verifier in verifiers}
+    reader = _RuleReader(verifiers, documents, place, findings, problems, trial)
     rules: list[Rule] = []
     patterns: list[tuple[str, checking.Path]] = []
     names: dict[str, int] = {}
-    compiled: dict[str, PolicySettings] = {}
     for i, given in enumerate(listed if isinstance(listed, list) else []):
         path = (*RULES, i)
         name = at(given, "name")
@@ -168,54 +167,85 @@ def read_rules(
             continue  # the schema's check has told
         own = _patterns(cast("list[str]", at(given, "match")), (*path, "match"), findings)
         patterns += own
+        rules.append(reader.read(given, path, tuple(each for each, _ in own)))
+    findings += _of_all_patterns(patterns)
+    return tuple(rules)
+
+
+class _RuleReader:
+    """Reads single rules that have the form; the arguments are those of `read_rules`."""
+
+    def __init__(
+        self,
+        verifiers: Sequence[VerifierEntry],
+        documents: Documents,
+        place: "Placing",
+        findings: list[Finding],
+        problems: list[Problem],
+        trial: Trial | None,
+    ) -> None:
+        self._verifiers, self._documents, self._place = verifiers, documents, place
+        self._findings, self._problems, self._trial = findings, problems, trial
+        self._compiled: dict[str, PolicySettings] = {}  # programs by their path: several rules may name one
+
+    def read(self, given: object, path: checking.Path, match: tuple[str, ...]) -> Rule:
+        """The rule that stands at `path`; `match` are its patterns in their one spelling."""
         wanted = cast("list[str]", at(given, "verifiers"))
-        for j, each in enumerate(wanted):
+        self._check_verifiers(wanted, (*path, "verifiers"))
+        policy = self._policy(at(given, "policy"), wanted, (*path, "policy"))
+        repository = _repository(at(given, "evidenceRepository"), (*path, "evidenceRepository"), self._findings)
+        in_order = tuple(verifier.name for verifier in self._verifiers if verifier.name in wanted)
+        rollout = at(given, "rollout", "percent")
+        if rollout is not None and at(given, "enforcement") not in (None, Enforcement.ENFORCE.value):
+            got = f"a rollout of {checking.shown(at(given, 'enforcement'))}"
+            expected = "enforcement: Enforce, which is what is rolled out"
+            self._findings.append(Finding((*path, "rollout"), got, expected))
+        return Rule(
+            str(at(given, "name")),
+            match,
+            in_order,
+            policy,
+            at(given, "allowWithoutEvidence") is True,
+            repository,
+            _enforcement(given),
+            _failure_policy(given),
+            rollout if isinstance(rollout, int) else 100,
+        )
+
+    def _check_verifiers(self, wanted: Sequence[str], path: checking.Path) -> None:
+        """Find names that no verifier has."""
+        known = {verifier.name for verifier in self._verifiers}
+        for i, each in enumerate(wanted):
             if each not in known:
                 known_names = f"one of {', '.join(sorted(known))}" if known else "a verifier of that name"
                 near = checking.nearest(each, sorted(known)) or known_names
                 got = f"{checking.shown(each)}, which no verifier is called"
-                findings.append(Finding((*path, "verifiers", j), got, near))
-        wanted_policy = at(given, "policy")
-        signers = {name: number for name, number in signers_wanted(verifiers).items() if name in wanted}
+                self._findings.append(Finding((*path, i), got, near))
+
+    def _policy(self, wanted_policy: object, wanted: Sequence[str], path: checking.Path) -> PolicySettings:
+        """The policy over these verifiers: a program, or a number of them."""
+        signers = {name: number for name, number in signers_wanted(self._verifiers).items() if name in wanted}
         if isinstance(wanted_policy, str):
-            findings += refused_thresholds(verifiers, signers)
-            if wanted_policy not in compiled:
-                where = place.text((*path, "policy"))
-                compiled[wanted_policy] = _program(wanted_policy, documents, where, problems, trial)
-            policy = compiled[wanted_policy]
-        else:
-            policy = _counted(cast("Mapping[str, object]", wanted_policy), wanted, (*path, "policy"), findings)
-            if signers := {name: number for name, number in signers.items() if name in policy.settings["of"]}:  # type: ignore[operator]
-                policy = policy._replace(settings={**policy.settings, "signers": signers})
-        repository = _repository(at(given, "evidenceRepository"), (*path, "evidenceRepository"), findings)
-        in_order = tuple(verifier.name for verifier in verifiers if verifier.name in wanted)
-        lenient = at(given, "allowWithoutEvidence") is True
-        match = tuple(each for each, _ in own)
-        rollout = at(given, "rollout", "percent")
-        rules.append(
-            Rule(
-                str(name),
-                match,
-                in_order,
-                policy,
-                lenient,
-                repository,
-                _enforcement(given),
-                _failure_policy(given),
-                rollout if isinstance(rollout, int) else 100,
-            )
-        )
-        if rollout is not None and at(given, "enforcement") not in (None, Enforcement.ENFORCE.value):
-            got = f"a rollout of {checking.shown(at(given, 'enforcement'))}"
-            findings.append(Finding((*path, "rollout"), got, "enforcement: Enforce, which is what is rolled out"))
+            self._findings += refused_thresholds(self._verifiers, signers)
+            if wanted_policy not in self._compiled:
+                where = self._place.text(path)
+                program = _program(wanted_policy, self._documents, where, self._problems, self._trial)
+                self._compiled[wanted_policy] = program
+            return self._compiled[wanted_policy]
+        policy = _counted(cast("Mapping[str, object]", wanted_policy), wanted, path, self._findings)
+        counted = cast("Sequence[str]", policy.settings["of"])
+        signers = {name: number for name, number in signers.items() if name in counted}
+        return policy._replace(settings={**policy.settings, "signers": signers}) if signers else policy
+
+
+def _of_all_patterns(patterns: Sequence[tuple[str, checking.Path]]) -> list[Finding]:
+    """What is wrong with the patterns of all rules together."""
+    segments = sum(pattern.count("/") + 1 for pattern, _ in patterns)
     if len(patterns) > MAX_PATTERNS:
-        findings.append(Finding(RULES, f"{len(patterns)} patterns", f"at most {MAX_PATTERNS} in all rules together"))
-    elif (segments := sum(pattern.count("/") + 1 for pattern, _ in patterns)) > MAX_SEGMENTS:
-        got = f"patterns of {segments} segments"
-        findings.append(Finding(RULES, got, f"at most {MAX_SEGMENTS} in all rules together"))
-    else:
-        findings += _ties(patterns)
-    return tuple(rules)
+        return [Finding(RULES, f"{len(patterns)} patterns", f"at most {MAX_PATTERNS} in all rules together")]
+    if segments > MAX_SEGMENTS:
+        return [Finding(RULES, f"patterns of {segments} segments", f"at most {MAX_SEGMENTS} in all rules together")]
+    return _ties(patterns)
 
 
 def signers_wanted(verifiers: Sequence[VerifierEntry]) -> dict[str, int]:

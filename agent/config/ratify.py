@@ -8,7 +8,7 @@ A configuration of Ratify's is one rule, "default", over everything.  The sectio
 document of its own, beside it or alone (`agent.config.dialect`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from hashlib import sha256
 from typing import NamedTuple, cast
@@ -45,7 +45,7 @@ from agent.policies import normalised
 from agent.policies.configpolicy import DEFAULT_KEY
 from agent.rules.floor import Floor
 from agent.rules.rule import EVERYTHING, Default, KeysUsed, PolicySettings, Rule
-from agent.rules.ruleset import Denied
+from agent.rules.ruleset import Denied, RuleSet
 from agent.trust import certificate_documents
 
 MAX_SIZE = 1024 * 1024
@@ -141,15 +141,9 @@ class _Reading:
 
     def config(self) -> Config | None:
         """The configuration, None if there is none for what `problems` says."""
+        if not self._is_readable():  # (2)
+            return None
         findings, root = self._findings, self._root
-        foreign = dialect.foreign(root)
-        if foreign:
-            self.problems.append(self._place.problem(foreign))
-            return None
-        findings += checking.check(self._value, self._schema)  # (2)
-        if any(finding.excessive for finding in findings):  # what is compared with each other has bounds from here on
-            self.problems += [self._place.problem(finding) for finding in findings]
-            return None
         dialect.check_version(root, findings)
         providers = read_providers(root, self._place, findings)
         key_problems: list[Problem] = []
@@ -182,7 +176,7 @@ class _Reading:
         findings += dialect.below_the_floor(root, rules, self._node)
         if not use_http and not cas:
             findings += loopback.names(root)
-        self.problems += [self._place.problem(finding) for finding in findings]
+        self._tell(findings)
         self.problems += (*policy_problems, *key_problems)
         sources = VerifierSources(
             self._documents, providers, apart | self._key_cas(), unknown, known_roots, self._node.labour
@@ -192,23 +186,42 @@ class _Reading:
             return None
         self.problems += sources.problems()
         self.problems += trustroots.unused(roots, sources.roots_used, self._place)
-        node = self._node
-        aged = rootages.findings(settings, {each.name: each.path for each in verifiers}, certificates, node.now)
-        self.problems += [self._place.problem(finding) for finding in aged]
-        if node.needs is not None and not self._is_part:  # of several, all together are looked at
-            found = lockoutcheck.of_one(root, ruleset, node.floor or Floor(), node.now, node.needs)
-            self.problems += [self._place.problem(finding) for finding in found]
+        aged = rootages.findings(settings, {each.name: each.path for each in verifiers}, certificates, self._node.now)
+        self._tell(aged)
+        self._tell(self._lockouts(ruleset))
         if len(settings) < len(verifiers):
             return None  # what they trust is not known here
-        if node.trial is not None:
+        if self._node.trial is not None:
             paths = [(*dialect.RULES, i, "policy") if has_rules else _POLICY for i in range(len(rules))]
-            lacking = absence.findings(rules, settings, paths, node.trial)
-            self.problems += [self._place.problem(finding) for finding in lacking]
+            self._tell(absence.findings(rules, settings, paths, self._node.trial))
         used = ((rule, sorted({each for name in rule.verifiers for each in keys.get(name, ())})) for rule in rules)
         ruleset = ruleset._replace(rules=tuple(rule._replace(keys=tuple(each)) for rule, each in used))
         if cas.keys() & certificates.keys():
             self.problems.append(self._place.problem(_SHARED_CA))
         return canonical.with_grounds(Config("", stores, settings, ruleset, certificates | cas, denied))
+
+    def _is_readable(self) -> bool:
+        """(2) whether the document is of our kind, and within bounds: what is compared later is bounded by that."""
+        foreign = dialect.foreign(self._root)
+        if foreign:
+            self._tell([foreign])
+            return False
+        self._findings += checking.check(self._value, self._schema)
+        if any(finding.excessive for finding in self._findings):
+            self._tell(self._findings)
+            return False
+        return True
+
+    def _tell(self, findings: Iterable[Finding]) -> None:
+        """Add findings to the problems, each with its place."""
+        self.problems += map(self._place.problem, findings)
+
+    def _lockouts(self, ruleset: RuleSet) -> Iterable[Finding]:
+        """What it means for images that the node needs; several documents are looked at together, elsewhere."""
+        node = self._node
+        if node.needs is None or self._is_part:
+            return ()
+        return lockoutcheck.of_one(self._root, ruleset, node.floor or Floor(), node.now, node.needs)
 
     def _fetched(
         self, sources: Mapping[str, KeySource], providers: dict[str, Document], told: list[Problem]

@@ -46,7 +46,7 @@ class AttestationFormat:
     artifact_types = (*BUNDLE_TYPES[:1], LAYERS_TYPE, *BUNDLE_TYPES[1:])
     tags = TAGS
     each_blob_counts = True
-    tells = 512 * 1024  # `agent.formats.cosign_steps.MAX_TOLD`
+    tells = 512 * 1024  # `agent.formats.cosign_steps.MAX_PREDICATES_SIZE`
 
     def __init__(
         self,

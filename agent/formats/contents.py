@@ -1,8 +1,10 @@
-"""What formats of reports are made of: content that is read where it can be ended, outcomes that prove nothing.
+"""What the formats of reports have in common: content is read in a worker process, and an outcome proves nothing.
 
 A report (a bill of materials, a scan, any document) has no signature of its own.  Whoever may push can attach one, so
 its outcome is `unsigned`: a condition that an image meets or not, and a ground for nothing unless something that is
 signed refers to it (`agent.gathering`).
+
+Reading a report may take any time and memory.  So a check is yielded as `Labour`, and run where it can be killed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +22,12 @@ from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.signer import DeniedSigner
 
-MAX_TOLD = 100
+MAX_VIOLATIONS = 100
 """Most violations of one kind that a report tells."""
 
-_FEW = 3
-_LONGEST = 60
-_LARGEST_ANSWER = 1024 * 1024
+_FEW = 3  # texts that a message shows
+_LONGEST = 60  # characters of each of them
+_LARGEST_ANSWER = 1024 * 1024  # bytes; as much as a worker may return (`agent.adapters.policy_worker.MAX_ANSWER`)
 
 
 class Unsupported(Malformed):
@@ -98,7 +100,10 @@ def only_blob(manifest: Manifest, kinds: tuple[str, ...], what: str) -> None:
 
 
 def judged(check: Callable[[], Appraisal]) -> Inquiry[Appraisal]:
-    """What `check` makes of content that others chose, which may take it any time.  It may raise `Malformed`."""
+    """What `check` makes of content, run where it can be killed.
+
+    `check` may raise `Malformed`; then, and if it takes too much time or memory, the content is refused.
+    """
     try:
         answer = yield Labour(partial(examined, check))
     except Malformed as error:
@@ -110,13 +115,13 @@ def judged(check: Callable[[], Appraisal]) -> Inquiry[Appraisal]:
 
 
 def few(texts: list[str]) -> str:
-    """Some of `texts`, which others chose, as a message has them."""
+    """The first of `texts`, shortened and in printable ASCII, and how many more there are, for a message."""
     shown = ", ".join(ascii(each)[1:-1][:_LONGEST] for each in texts[:_FEW])
     return f"{shown} and {len(texts) - _FEW} more" if len(texts) > _FEW else shown
 
 
 def examined(check: Callable[[], Appraisal]) -> bytes:
-    """The whole work, whose answer is bytes."""
+    """What `check` returned, as bytes that `judged` reads back: what a worker process runs.  Raises nothing."""
     try:
         found = check()
     except RecursionError:

@@ -20,7 +20,7 @@ from agent.formats import ParsedOptions
 from agent.model.documents import Sources
 from agent.model.evidence import Evidence
 from agent.model.inquiry import Inquiry
-from agent.model.manifest import Manifest
+from agent.model.manifest import COSIGN_SIGNATURE, COSIGN_TAG, Manifest
 from agent.model.outcome import Outcome, Status
 from agent.model.request import PullRequest
 from agent.model.signer import DeniedSigner
@@ -28,8 +28,8 @@ from agent.trust import signingpolicy
 from agent.trust.signingpolicy import SigningPolicy
 
 TYPE = "cosign"
-LEGACY_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
-"""The artifact type of layers with one signature each; Ratify gives it to what cosign's tag names."""
+LEGACY_TYPE = COSIGN_SIGNATURE
+"""The artifact type of layers with one signature each."""
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_TYPES = (
@@ -38,7 +38,7 @@ BUNDLE_TYPES = (
     "application/vnd.dev.sigstore.bundle+json;version=0.2",
     "application/vnd.dev.sigstore.bundle+json;version=0.1",
 )
-TAGS: Mapping[str, str] = MappingProxyType({".sig": LEGACY_TYPE})
+TAGS: Mapping[str, str] = MappingProxyType({COSIGN_TAG: LEGACY_TYPE})
 
 MAX_BUNDLE_SIZE = 1024 * 1024
 """Largest bundle taken, in bytes: with certificate, log entry and timestamp a signature has about 10 KiB."""

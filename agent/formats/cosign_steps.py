@@ -37,7 +37,7 @@ from agent.trust.signingpolicy import SigningPolicy
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
-MAX_TOLD = 512 * 1024
+MAX_PREDICATES_SIZE = 512 * 1024
 """Most bytes of statements whose predicates are told in one outcome: a policy's program copies all of them."""
 
 MAX_SIGNATURES = 64
@@ -99,7 +99,7 @@ def verify(
     wanted = _Wanted(policy, _believed(policy, material, now), subject, now, attestation, denied)
     found: list[Appraisal] = []
     good: list[Appraisal] = []
-    left = MAX_TOLD
+    left = MAX_PREDICATES_SIZE
     for appraisal in _all(wanted, evidence):
         if isinstance(appraisal, Paused):
             yield appraisal
@@ -235,7 +235,7 @@ def _attested(predicate_type: str, good: Sequence[Appraisal]) -> Appraisal:
 
     A policy may rest on any of them: together they count for as long as the first that ends.
     """
-    left, told = MAX_TOLD, []
+    left, told = MAX_PREDICATES_SIZE, []
     for each in good:
         said = each.attested or Said(())
         if said.size <= left:

@@ -12,7 +12,7 @@ from typing import cast
 from agent.codec import spdx
 from agent.codec.spdx import Package
 from agent.errors import Code
-from agent.formats.contents import MAX_TOLD, Appraisal, few
+from agent.formats.contents import MAX_VIOLATIONS, Appraisal, few
 
 _BETWEEN_WORDS = re.compile(r"[\s()]+")
 
@@ -36,7 +36,7 @@ def check(content: bytes, settings: Mapping[str, object]) -> Appraisal:
         ("packageViolations", named, "disallowed packages"),
     ):
         if found:
-            said[name] = [_told(each) for each in found[:MAX_TOLD]]
+            said[name] = [_told(each) for each in found[:MAX_VIOLATIONS]]
             told.append(f"{len(found)} {what}: {few([_shown(each) for each in found])}")
     return Appraisal(f"the SBOM has {'; '.join(told)}", Code.CONTENT_REFUSED, said)
 

@@ -27,18 +27,6 @@ class Evidence(NamedTuple):
     blobs: tuple[Blob, ...]
 
 
-class SpoiltEvidence(NamedTuple):
-    """A referrer whose content is wrong: a failed outcome whoever is asked about it.
-
-    `digest` is its manifest's, or the subject's where it is the listing that is at fault.  `artifact_type` is what
-    the listing said, as far as it said anything.
-    """
-
-    digest: Digest
-    artifact_type: str
-    defect: Malformed
-
-
 class Listing(NamedTuple):
     """The referrers a registry names for a subject: hints, not facts.
 

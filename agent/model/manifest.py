@@ -16,6 +16,12 @@ EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 """An image's config; that of cosign's older signatures has this type as well."""
 
+COSIGN_SIGNATURE = "application/vnd.dev.cosign.artifact.sig.v1+json"
+"""The artifact type that Ratify gives to what cosign's tag names, whatever its manifest says."""
+
+COSIGN_TAG = ".sig"
+"""What cosign's tag of an image ends with, behind `ALGORITHM-HEX` of the image's digest."""
+
 MAX_BLOBS = 64
 """Most blobs that a referrer may list; signatures have one, attestations a few."""
 

@@ -1,36 +1,36 @@
-"""What evidence told, as compact as it came: JSON text, read again by whoever wants it.
+"""JSON objects that evidence brought, kept as text until an image is judged, and parsed by whoever reads them.
 
-As values of this language it takes up to forty times the memory, for as long as its image is not judged.
+As Python objects they would take up to forty times the memory of their text.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-_FEW_VALUES = 200
-_SHORT = 4096
-_MOST_SHORT = 8 * 1024
+_FEW_VALUES = 200  # JSON values up to which an object is kept as it is
+_SHORT = 4096  # characters; a longer text is never at hand, and an object with more of them is packed
+_MOST_SHORT = 8 * 1024  # characters of all texts of one object that are at hand
 
 
 class Packed(Mapping[str, object]):
-    """A JSON object.  Short texts in it are at hand; every other member is read anew when it is asked for."""
+    """A JSON object as text.  Its short texts are at hand; for any other member the whole text is parsed again."""
 
     __slots__ = ("_content", "_texts")
 
     def __init__(self, value: Mapping[str, object]) -> None:
-        """`value` is JSON."""
+        """`value` holds JSON values alone."""
         self._content = json.dumps(dict(value), separators=(",", ":"), allow_nan=False).encode("ascii")
         texts = {name: each for name, each in value.items() if isinstance(each, str) and len(each) <= _SHORT}
         self._texts: dict[str, str] = texts if sum(map(len, texts.values())) <= _MOST_SHORT else {}
 
     @property
     def content(self) -> bytes:
-        """The text."""
+        """The JSON text, in ASCII."""
         return self._content
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes of the JSON text."""
         return len(self._content)
 
     def __getitem__(self, name: str) -> object:
@@ -54,12 +54,12 @@ class Packed(Mapping[str, object]):
 
 
 def packed(value: Mapping[str, object]) -> Mapping[str, object]:
-    """JSON that others chose, as it is if it is short; packed if not."""
+    """A JSON object that others chose: itself if it is small, else `Packed`."""
     return Packed(value) if _is_long(value) else value
 
 
 def _is_long(value: object) -> bool:
-    """Whether there are many values in it, or long texts."""
+    """Whether a JSON value has many values in it, or long texts; stops as soon as that is known."""
     values, length, level = 0, 0, [value]
     while level:
         each = level.pop()

@@ -69,8 +69,10 @@ KNOWN_FOR = 600.0
 """Seconds for which documents that have not changed are not read again; some of what is said of them ends by time."""
 
 MOST_REST = 10.0
-"""Seconds of rest after a merge, at most; it rests for as long as it took: whoever changes his ConfigMap all the time
-takes half of the processor's time and of the disk's at most, and pulls go on."""
+"""Most seconds of rest after a merge, which else are as many as the merge took.
+
+So whoever changes a ConfigMap all the time takes at most half of the processor's and the disk's time: pulls go on.
+"""
 
 _UNKNOWN_FOR_NOW = (
     Trouble.CREDENTIALS,
@@ -79,10 +81,11 @@ _UNKNOWN_FOR_NOW = (
     Trouble.UNAUTHORIZED,
     Trouble.UNAVAILABLE,
 )
+"""Troubles that pass: the node's labels are asked for again before anything is published."""
 
 
 class _Known:
-    """Readings that the next merge need not make again, on what they depend, and since when."""
+    """A cache of readings, so that the next merge does not make them again; valid for one floor, and for a while."""
 
     def __init__(self) -> None:
         self._readings: Mapping[bytes, Reading] = {}
@@ -90,13 +93,13 @@ class _Known:
         self._since = 0.0
 
     def under(self, floor: Floor, clock: float) -> Mapping[bytes, Reading]:
-        """What counts still.  Signatures are asked for each time: serials have gone on."""
+        """The readings that still count: none where signatures are demanded, as these depend on serials."""
         if floor != self._floor or floor.signed_by or clock - self._since > KNOWN_FOR:
             self._readings, self._floor, self._since = {}, floor, clock
         return self._readings
 
     def keep(self, readings: Mapping[bytes, Reading]) -> None:
-        """Of the last merge alone."""
+        """Keep the readings of the last merge, and no others."""
         self._readings = readings
 
 
@@ -126,7 +129,7 @@ class ClusterPublisher:
         self._cluster = cluster
         self._environment = environment
         self._log = log
-        self._put_in_force = published
+        self._when_published = published
         self._bug = bug
         self._file = InForceFile(root)
         self._in_force: InForce | None = None
@@ -241,14 +244,14 @@ class ClusterPublisher:
         return found if found is not None and found.namespace == namespace else None
 
     async def _refresh_for_ever(self, server: ApiServer, events: Events) -> None:
-        """Keys that are due."""
+        """Fetch keys when they are due, and publish again if they are others."""
         while True:
             await anyio.sleep(NOTED_WITHIN)
             if self._keys.is_due() and await to_thread.run_sync(self._refreshed) and self._applied is not None:
                 await self._apply(self._applied, server, events)
 
     def _refreshed(self) -> bool:
-        """Whether keys are not what they were."""
+        """Fetch the keys that are due; whether any are not what they were."""
         try:
             return self._keys.refresh()
         except HostError as error:
@@ -274,16 +277,16 @@ class ClusterPublisher:
         return self._complete
 
     async def _look_for_ever(self, server: ApiServer, events: Events) -> None:
-        """What no watch tells of: labels of this node, and its bootstrap document."""
+        """Look now and then at what no watch tells of: the node's labels, and its bootstrap document."""
         while True:
             await anyio.sleep(self._about(LOOK))
             self._telling.remind(events, time.monotonic())
             state = self._follower.state if self._follower else None
-            if state is not None and await self._is_another(state, server):
+            if state is not None and await self._node_changed(state, server):
                 await self._apply(state, server, events)
 
-    async def _is_another(self, state: Mapping[str, ConfigMap], server: ApiServer) -> bool:
-        """Whether this node has changed since the last merge, as far as that matters."""
+    async def _node_changed(self, state: Mapping[str, ConfigMap], server: ApiServer) -> bool:
+        """Whether the node's bootstrap document has changed, or its labels, where a selector asks for them."""
         if await to_thread.run_sync(self._bootstrap_now) != self._bootstrap:
             return True
         if not has_selectors(state.values(), label=self._cluster.label):
@@ -317,14 +320,14 @@ class ClusterPublisher:
                 self._telling.failed(reason, state, before, events, moment().wall)
                 await anyio.sleep(self._about(RETRY))
             self._applied, self._complete = state, complete
-            self._put_in_force()
+            self._when_published()
             now, clock = moment().wall, time.monotonic()
             self._telling.published(state, discovery, published, events, at=now, clock=clock)
             if published.merge.trust_grew:
-                await to_thread.run_sync(self._told, published.merge.in_force)
+                await to_thread.run_sync(self._note_trust, published.merge.in_force)
 
     def _about(self, seconds: float) -> float:
-        """A quarter more or less: nodes that began together don't go on together."""
+        """`seconds`, a quarter more or less: nodes that began together must not all ask together."""
         return seconds * (0.75 + self._random() / 2)
 
     async def _know_labels(self, state: Mapping[str, ConfigMap], server: ApiServer) -> None:
@@ -399,15 +402,15 @@ class ClusterPublisher:
         return discovery, Published(merge, generation, before)
 
     def _save(self, merge: Merged, before: InForce) -> None:
-        """What is trusted anew is noted once it was told: `_told`.  Raises `HostError`."""
+        """What is trusted anew is noted once it was told: `_note_trust`.  Raises `HostError`."""
         noted = merge.in_force
         if merge.trust_grew:
             noted = noted._replace(trusted=noted.trusted & before.trusted)
         if noted != before:
             self._file.save(noted)
 
-    def _told(self, in_force: InForce) -> None:
-        """It was told: a failure means that it is told again by the next process."""
+    def _note_trust(self, in_force: InForce) -> None:
+        """Note what is trusted, once that was told; if it can't be noted, the next process tells it again."""
         try:
             self._file.save(in_force)
         except HostError as error:

@@ -1,7 +1,6 @@
-"""The daemon: everything of the process that `nodeseal watch` is, put together.
+"""The daemon, the process of `nodeseal watch`: its parts are made here and put together (a composition root).
 
-A composition root: what it is made of is elsewhere.  Nothing on the node depends on it: whoever asks and gets no answer
-does the work alone.
+Nothing on the node depends on it: a child that asks and gets no answer does the work alone.
 """
 
 import json
@@ -10,7 +9,7 @@ import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TextIO
@@ -48,11 +47,11 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "1"
 """Version of what the daemon says to people's commands."""
 
-_LOCK_WAIT = 10.0
-_LOOK = 0.5
-_REST = 1.0
+_LOCK_WAIT = 10.0  # seconds for which an earlier daemon may take to end
+_LOOK = 0.5  # seconds between two looks for another configuration
+_REST = 1.0  # seconds before work that ended by a bug, or for lack of something, begins anew
 _DESCRIPTORS = 4096  # children's connections, twice, and registries'
-_PRIORITY = -5  # children that hear nothing for a second do the work alone: a busy node's last need
+_PRIORITY = -5  # children that hear nothing for a second do the work alone, which costs a busy node more
 
 
 def run(
@@ -66,10 +65,12 @@ def run(
     memory: int | None = None,
     server: ForkServer | None = None,
 ) -> None:
-    """Serve until a signal says stop; `log` is where to, and in which form, `metrics` where they are served, if at all.
+    """Serve until SIGTERM or SIGINT.  Raises `HostError` if another daemon serves, or if there can be no socket.
 
-    `memory` is the most bytes that may be taken, None for the kernel's limit, or the usual one; `server` makes workers.
-    Raises `HostError`.
+    `root` is what the node's folders are under.  `log` is a stream and the form of its lines.  `metrics` is where they
+    are served, None for nowhere.  `proving` is how it is proved that pulls are verified, None for not.  `memory` is the
+    most bytes to take, None for the kernel's limit or the usual one.  `server` makes worker processes; without it they
+    are copies of this process.
     """
     _take_what_is_needed()
     told = QueuedLog(open_log(*log))
@@ -99,7 +100,7 @@ def _take_what_is_needed() -> None:
 
 
 def _budget(memory: int | None, log: QueuedLog) -> Budget:
-    """What may be taken: as much as somebody says, and the kernel allows."""
+    """The shares of memory below the lower of the option's limit and the kernel's; warn if that is too low."""
     limits = [each for each in (memory, limit_here()) if each is not None]
     limit = min(limits, default=USUAL)
     if is_too_low(limit):
@@ -108,7 +109,7 @@ def _budget(memory: int | None, log: QueuedLog) -> Budget:
 
 
 class _Daemon:
-    """Everything of one process."""
+    """The parts of one process."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class _Daemon:
         server: ForkServer | None = None,
     ) -> None:
         self._root = root
-        self._server_of_workers = server
+        self._fork_server = server
         self._budget = budget or divided(USUAL)
         self._source = source
         self._cluster: ClusterPublisher | None = None
@@ -145,6 +146,7 @@ class _Daemon:
             await self._serve(signals)
 
     async def _serve(self, signals: AsyncIterator[signal.Signals]) -> None:
+        """Listen, make the parts, and have them work until a signal comes."""
         folder = self._source.folder
         told = (self._log, self._bug, self._environment, self._look)
         publisher = Publisher(folder, self._root, *told) if folder else None
@@ -154,10 +156,10 @@ class _Daemon:
             files.make_private_folder(os.path.join(self._root, spool.FOLDER))
         listening = ipc.listening(self._root)  # whoever comes before we serve waits for as long
         which = ipc.number(self._root)
-        done = self._server_of_workers.done if self._server_of_workers else None
+        run_job = self._fork_server.run_job if self._fork_server else None
         async with Connections(self._root, self._environment) as connections, anyio.create_task_group() as group:
-            self._door = WarmDoor(self._root, connections, group, self._bug, self._budget, done)
-            self._server = Server(self._taken, self._bug)
+            self._door = WarmDoor(self._root, connections, group, self._bug, self._budget, run_job)
+            self._server = Server(self._answer, self._bug)
             self._ahead = Ahead(self._door, self._log)
             self._telling = Telling(self._root, self._log, lambda image: self._ahead.queue(Why.LET_IN, [image]))
             generation = await self._first_state()
@@ -167,31 +169,36 @@ class _Daemon:
             self._log.info("serving", version=__version__, root=self._root, generation=generation, memory=memory)
             group.start_soon(self._server.serve, listening)
             aging = Aging(self._standing, self._log)
-            for work in (self._ahead.run, self._telling.run, self._follow, aging.run):
+            always = (self._ahead.run, self._telling.run, self._follow, aging.run)
+            for work in (*always, *self._optional_works(publisher)):
                 group.start_soon(self._lasting, work)
-            if self._server_of_workers:
-                group.start_soon(self._lasting, partial(self._told_of_its_end, self._server_of_workers))
-            if publisher:
-                group.start_soon(self._lasting, publisher.run)
-            if self._source.cluster:
-                self._cluster = self._of_cluster(self._source.cluster)
-                group.start_soon(self._lasting, self._cluster.run)
-            if self._proving:
-                self._proofs = self._proved(self._proving)
-                group.start_soon(self._lasting, self._proofs.run)
-                if self._source.cluster:
-                    group.start_soon(self._lasting, self._kept(self._source.cluster, self._proofs))
-            if self._metrics:
-                self._observing = self._observed(self._metrics, publisher)
-                for part in self._observing.works:
-                    group.start_soon(self._lasting, part)
             async for _ in signals:
                 break
             ipc.take_away(self._root, which)
             self._log.info("stopping")
             group.cancel_scope.cancel()
 
-    def _of_cluster(self, cluster: Cluster) -> "ClusterPublisher":
+    def _optional_works(self, publisher: Publisher | None) -> Iterator[Callable[[], Awaitable[None]]]:
+        """The work of those parts that only some daemons have; makes them."""
+        cluster = self._source.cluster
+        if self._fork_server:
+            yield partial(self._watch_fork_server, self._fork_server)
+        if publisher:
+            yield publisher.run
+        if cluster:
+            self._cluster = self._make_cluster_publisher(cluster)
+            yield self._cluster.run
+        if self._proving:
+            self._proofs = self._make_proofs(self._proving)
+            yield self._proofs.run
+            if cluster:
+                self._keeper = self._make_node_keeper(cluster, self._proofs)
+                yield partial(self._keeper.follow, cluster, self._environment)
+        if self._metrics:
+            self._observing = self._make_observing(self._metrics, publisher)
+            yield from self._observing.works
+
+    def _make_cluster_publisher(self, cluster: Cluster) -> "ClusterPublisher":
         from agent.modes.clustering import ClusterPublisher  # and Kubernetes' library, which nobody else needs
 
         world = (self._root, cluster, self._environment, self._log)
@@ -199,7 +206,7 @@ class _Daemon:
         return ClusterPublisher(*world, published=self._look, bug=self._bug, queue=queue)
 
     async def _first_state(self) -> str:
-        """Load what is in force; its generation.  If there is no room for it now, `_follow` does so later."""
+        """Load what is in force, and return its generation; if that can't be done now, `_follow` does so later."""
         try:
             state = await self._door.state()
         except Declined:
@@ -213,22 +220,22 @@ class _Daemon:
         return self._door.now(self._state.node.standing) if self._state else None
 
     def _look(self) -> None:
-        """Something was published: have it loaded now."""
+        """A configuration was published: have `_follow` load it now."""
         self._published.set()
 
-    def _observed(self, address: "Address", publisher: Publisher | None) -> "Observing":
+    def _make_observing(self, address: "Address", publisher: Publisher | None) -> "Observing":
         from agent.modes.observing import Observing, Parts  # and Prometheus' library, and HTTP's other side
 
         parts = (self._door, self._server, self._ahead, self._telling, self._log, self._bugs, publisher, self._cluster)
         return Observing(address, Parts(*parts, self._proofs), self._bug)
 
-    def _proved(self, proving: Proving) -> "Proofs":
+    def _make_proofs(self, proving: Proving) -> "Proofs":
         from agent.modes.looking import look  # and what reads containerd's configuration, and speaks to it
         from agent.modes.proofs import Proofs
 
         return Proofs(self._root, proving, self._log, look=partial(look, self._root, proving.cri_socket))
 
-    def _kept(self, cluster: Cluster, proofs: "Proofs") -> Callable[[], Awaitable[None]]:
+    def _make_node_keeper(self, cluster: Cluster, proofs: "Proofs") -> "NodeKeeper":
         from agent.modes.clustering import node_name
         from agent.modes.nodekeeping import NodeKeeper
         from agent.modes.sweeping import sweep
@@ -236,11 +243,10 @@ class _Daemon:
         name, taint = cluster.node or node_name(self._root), self._proving.taint if self._proving else None
         swept = partial(sweep, proofs, self._door, self._ahead, self._log)
         wiring = partial(reconciled.trouble, self._root)
-        self._keeper = NodeKeeper(name, proofs, self._log, taint=taint, sweep=swept, wiring=wiring)
-        return partial(self._keeper.follow, cluster, self._environment)
+        return NodeKeeper(name, proofs, self._log, taint=taint, sweep=swept, wiring=wiring)
 
     async def _lasting(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do what has no end; a bug in it is told, and it begins anew."""
+        """Do work that has no end; after a bug, which is told, it begins anew."""
         while True:
             try:
                 await work()
@@ -248,8 +254,8 @@ class _Daemon:
                 self._bug(error)
             await anyio.sleep(_REST)
 
-    async def _told_of_its_end(self, server: ForkServer) -> None:
-        """Tell if no workers are to be had of the small process any more: copies of this one take more memory."""
+    async def _watch_fork_server(self, server: ForkServer) -> None:
+        """Log the end of the fork server: from then on workers are copies of this process, and take more memory."""
         descriptor = os.pidfd_open(server.pid)
         try:
             await anyio.wait_readable(descriptor)
@@ -280,27 +286,28 @@ class _Daemon:
             self._published = anyio.Event()
 
     def _without_secrets(self) -> None:
-        """Nobody follows Secrets: what an earlier daemon has kept of them would never end."""
+        """Remove pull secrets that an earlier daemon kept: without a cluster nobody would ever renew or remove them."""
         try:
             PullSecretFiles(self._root).keep_only(())
         except OSError as error:
             self._log.error("credentials not removed", problem=str(error))
 
     async def _warm_up(self, state: State) -> None:
-        """What can't be loaded ahead is told, and loaded, or not, by the pull that needs it."""
+        """Load what pulls will need.  What can't be loaded is told, and tried again by the pull that needs it."""
         try:
             await to_thread.run_sync(self._door.warm_up, state)
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - pulls are answered without it
             self._bug(error)
 
-    def _taken(self, question: ipc.Question) -> Pending:
+    def _answer(self, question: ipc.Question) -> Pending:
+        """What answers a question, by its kind."""
         if question.kind == ipc.PULL:
             return self._door.pull(question)
         if question.kind == ipc.AHEAD:
-            return _Said(self._named(question.body))
-        return _Said(self._status())
+            return _Immediate(self._queue_named(question.body))
+        return _Immediate(self._status())
 
-    def _named(self, body: bytes) -> dict[str, object]:
+    def _queue_named(self, body: bytes) -> dict[str, object]:
         """Queue images that somebody named."""
         images = body.decode("utf-8", "replace").split("\n")
         return {"queued": self._ahead.queue(Why.NAMED, images), "waiting": self._ahead.waiting}
@@ -337,8 +344,8 @@ class _Daemon:
         self._log.error("bug", kind=type(error).__name__, at=at)
 
 
-class _Said:
-    """`ipc_server.Pending` for what is known at once."""
+class _Immediate:
+    """`ipc_server.Pending` for an answer that is known at once."""
 
     def __init__(self, value: dict[str, object]) -> None:
         self._content = json.dumps({"schemaVersion": SCHEMA_VERSION, **value}).encode()

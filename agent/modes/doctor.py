@@ -7,44 +7,29 @@ unless it is to mend (`agent.modes.mending`).
 import argparse
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from agent import RELEASED
-from agent.adapters import containerd, ipc, reconciled
+from agent.adapters import containerd
 from agent.adapters.containerd import Asked, Told
 from agent.adapters.nodestate import NodeState
-from agent.config.config import Config
-from agent.errors import Exit, HostError, Malformed, UsageError
+from agent.errors import Exit, UsageError
 from agent.model.answer import printable
-from agent.modes import hostrecord, place, turns
-from agent.modes import node as nodes
+from agent.modes import hostrecord, node_findings, place, turns
 from agent.modes.hostoptions import add_canary_port, add_containerd_options, canary_port
-from agent.modes.unitlook import told_unit
-from agent.rules.rule import Enforcement
 from agent.wiring import bindir, findings, planning
-from agent.wiring.bindir import Judged
 from agent.wiring.effective import Setting
 from agent.wiring.findings import Finding, Severity
 from agent.wiring.known import known
 from agent.wiring.planning import Node
 from agent.wiring.proof import NOTHING_KNOWN, Proof
-from agent.wiring.unit import NAME, PATH
 
 if TYPE_CHECKING:
     from agent.modes.mending import Mended
 
 SCHEMA_VERSION = "1"
 """Version of what `--format json` prints."""
-
-_DAEMON_SECONDS = 2.0
-_KEPT = tuple(f"var/{each}/nodeseal" for each in ("lib", "cache", "log"))
-_LEAST_FREE = 32 * 1024 * 1024
-"""Bytes: a configuration of the largest kind, twice."""
-
-_LEAST_FILES = 200
 
 
 class Report(NamedTuple):
@@ -154,12 +139,15 @@ def examine(asked: Asked, root: str) -> Report:
     else:
         node = planning.node(told.facts)
         deadline = NodeState(root).bootstrap().host.deadline
-        found += [*findings.of(node, planning.DEADLINE if deadline is None else deadline), *_of_process(told)]
+        found += findings.of(node, planning.DEADLINE if deadline is None else deadline)
+        found += node_findings.of_process(told)
         if asked.host == "/":
-            found += _of_program(node)
-    generation, own = _of_state(root)
-    found += [*own, *hostrecord.of_host(asked, root, told), *_of_disks(root), *_of_daemon(root)]
-    found += [*_of_wiring(root), *_of_clock()]
+            found += node_findings.of_program(node)
+    generation, of_snapshot = node_findings.of_snapshot(root)
+    found += [*node_findings.of_bootstrap(root), *of_snapshot, *hostrecord.of_host(asked, root, told)]
+    for part in (node_findings.of_disks, node_findings.of_daemon, node_findings.of_wiring):
+        found += part(root)
+    found += node_findings.of_clock()
     return Report(told, node, generation, _sorted(found))
 
 
@@ -179,7 +167,7 @@ def proved(report: Report, asked: Asked, port: int = 0) -> Report:
 
 def _program(node: Node) -> str:
     """What containerd runs, to be asked by hand too; empty if there is none, or others could have written it."""
-    own = bindir.ours(_judged(node))
+    own = bindir.ours(node_findings.entries(node))
     try:
         return "" if own is None or place.unsafe(own.entry.target) else own.entry.target
     except OSError:
@@ -189,179 +177,6 @@ def _program(node: Node) -> str:
 def _sorted(found: Sequence[Finding]) -> tuple[Finding, ...]:
     order = list(Severity)
     return tuple(sorted(found, key=lambda finding: order.index(finding.severity)))
-
-
-def _of_process(told: Told) -> Iterator[Finding]:
-    facts = told.facts
-    if facts.process is None:
-        yield Finding(
-            "containerd.not-running",
-            Severity.WARNING,
-            f"no process that can be seen behind {facts.socket or 'any of the usual sockets'}",
-            "containerd, listening where the kubelet asks it",
-            facts.socket or "the usual sockets",
-            "start it, run this as root in the host's process namespace, or name its socket: --socket PATH",
-        )
-    if told.replaced:
-        yield Finding(
-            "containerd.replaced",
-            Severity.WARNING,
-            "a process whose program was replaced on the disk",
-            "the program that is on the disk",
-            facts.process.exe if facts.process else "",
-            "restart containerd; until then an older one runs",
-        )
-    if told.dump_trouble and facts.files.get(facts.main) is not None and told.dump_trouble[:9] != "not asked":
-        yield Finding(
-            "configuration.no-dump",
-            Severity.WARNING,
-            told.dump_trouble,
-            "containerd config dump, to know for sure",
-            facts.main,
-            "correct what it says; until then the configuration is put together from its files",
-        )
-
-
-def _of_program(node: Node) -> Iterator[Finding]:
-    """Whether others could change what our link leads to: containerd runs it as root."""
-    own = bindir.ours(_judged(node))
-    if own is None:
-        return
-    try:
-        reason = place.unsafe(own.entry.target)
-    except OSError as error:
-        reason = f"{own.entry.target}: {error.strerror or error}"
-    if reason:
-        yield Finding(
-            "program.permissions",
-            Severity.ERROR,
-            reason,
-            "a program and libraries that only root can change",
-            own.entry.target,
-            "install it again, or give its folder to root and take write permission from group and others",
-        )
-
-
-def _of_state(root: str) -> tuple[str, list[Finding]]:
-    """The generation of the snapshot in force, empty without one, and what is wrong with the node's own state."""
-    found = []
-    try:
-        NodeState(root).read_bootstrap()
-    except (HostError, Malformed) as error:
-        found.append(
-            Finding(
-                "bootstrap.invalid",
-                Severity.WARNING,
-                error.message,
-                "the node's bootstrap document, or none",
-                NodeState(root).bootstrap_path,
-                "correct it; until then the strictest floor holds",
-            )
-        )
-    config, standing, _ = nodes.opened(root)
-    if isinstance(config, Config):
-        rules = standing.ruleset
-        asked = [rules.default.enforcement, *(rule.enforcement for rule in rules.rules)]
-        if all(standing.floor.raised(each) is not Enforcement.ENFORCE for each in asked):
-            found.append(
-                Finding(
-                    "snapshot.audit",
-                    Severity.INFO,
-                    "a configuration that enforces nothing: what it would refuse is only noted, in nodeseal status",
-                    "Enforce for the images that are to be refused",
-                    os.path.join(root, "var/lib/nodeseal/current"),
-                    "write enforcement: Enforce; nodeseal config diff current DIR IMAGE... tells what that changes",
-                )
-            )
-        return config.generation, found
-    found.append(
-        Finding(
-            f"snapshot.{config.cause.value}",
-            Severity.ERROR,
-            config.message,
-            "a configuration in force",
-            os.path.join(root, "var/lib/nodeseal/current"),
-            config.hint or "publish a configuration: nodeseal config apply DIR",
-        )
-    )
-    return "", found
-
-
-def _of_disks(root: str) -> Iterator[Finding]:
-    """Whether what is kept can be kept: no pull fails for a full disk, and nothing tells of it either."""
-    seen = set()
-    for path in (os.path.abspath(os.path.join(root, each)) for each in _KEPT):
-        while not os.path.isdir(path):
-            path = os.path.dirname(path)
-        try:
-            disk, free = os.stat(path).st_dev, os.statvfs(path)
-        except OSError:
-            continue  # what can't be read is told by those who read it
-        size, files = free.f_bfree * free.f_frsize, free.f_ffree if free.f_files else _LEAST_FILES
-        if disk not in seen and (size < _LEAST_FREE or files < _LEAST_FILES):
-            yield Finding(
-                "disk.full",
-                Severity.WARNING,
-                f"{size} bytes and {files} files free" if free.f_files else f"{size} bytes free",
-                f"at least {_LEAST_FREE} bytes and {_LEAST_FILES} files",
-                path,
-                "make room: a new configuration can't be put in force, and no answer is remembered or counted",
-            )
-        seen.add(disk)
-
-
-def _of_daemon(root: str) -> Iterator[Finding]:
-    where = os.path.join(root, ipc.FOLDER, ipc.NAME)
-    try:
-        alive = ipc.Client(root).ask(ipc.STATUS, seconds=_DAEMON_SECONDS) is not None
-        got = "no daemon: each pull does the work alone, and no configuration comes from the cluster"
-        severity = Severity.INFO
-    except HostError as error:
-        alive, got, severity = False, error.message, Severity.WARNING
-    unit = told_unit(root)
-    if unit is not None and unit.runs is False:
-        yield Finding(
-            "daemon.unit",
-            Severity.WARNING,
-            f"{NAME} is {unit.words}",
-            "the daemon's unit, running",
-            PATH,
-            f"journalctl -u {NAME}; systemctl start {NAME}",
-        )
-    elif not alive:
-        yield Finding("daemon.away", severity, got, "a daemon", where, "start it: nodeseal watch, or its DaemonSet")
-
-
-def _of_wiring(root: str) -> Iterator[Finding]:
-    """What who keeps the node wired up has to say, if somebody does."""
-    trouble = reconciled.trouble(root)
-    if trouble:
-        yield Finding(
-            "wiring.contested",
-            Severity.WARNING,
-            trouble,
-            "a configuration that stays as it was installed",
-            os.path.join(root, reconciled.PATH.lstrip("/")),
-            "find out who writes it, and set it there (nodeseal install --print) or stop it",
-        )
-
-
-def _of_clock() -> Iterator[Finding]:
-    now, released = datetime.now(timezone.utc), datetime.fromisoformat(RELEASED).replace(tzinfo=timezone.utc)
-    if now < released:
-        yield Finding(
-            "clock.implausible",
-            Severity.ERROR,
-            f"{now:%Y-%m-%d}",
-            f"a day after this release, {RELEASED}",
-            "this host's clock",
-            "set it: no certificate can be judged by it",
-        )
-
-
-def _judged(node: Node) -> tuple[Judged, ...]:
-    limit = node.effective.max_verifiers.value
-    return bindir.judge(node.facts.folder, limit if isinstance(limit, int) else 0) if node.facts.folder else ()
 
 
 def as_json(report: Report) -> dict[str, object]:
@@ -390,7 +205,7 @@ def as_json(report: Report) -> dict[str, object]:
         "settings": {name: {"value": _said(each.value), "where": each.where} for name, each in _settings(node)},
         "verifiers": [
             {"name": each.entry.name, "role": each.role.value, "target": each.entry.target, "skipped": each.skipped}
-            for each in (_judged(node) if node else ())
+            for each in (node_findings.entries(node) if node else ())
         ],
         "snapshot": report.generation or None,
         "proof": report.proof.as_json() if report.proof else None,
@@ -436,7 +251,7 @@ def as_text(report: Report) -> str:
             f"distribution   {node.placed.distribution.title}: {node.placed.way.value}",
         ]
         lines += [f"{name:22} {each.value}  ({each.where})" for name, each in _settings(node)]
-        lines += [f"verifier       {each.entry.name}: {each.role.value}" for each in _judged(node)]
+        lines += [f"verifier       {each.entry.name}: {each.role.value}" for each in node_findings.entries(node)]
     lines.append(f"snapshot       {report.generation[:12] or 'none'}")
     lines += [f"proof          {report.proof.state.value}: {report.proof.reason.value}"] if report.proof else []
     for each in report.findings:

@@ -5,7 +5,6 @@ no error: nothing is written, and one line says why.
 """
 
 import argparse
-import difflib
 import json
 import os
 from collections.abc import Mapping
@@ -18,14 +17,14 @@ from agent.adapters.hostroot import HostRoot
 from agent.adapters.journal import Journal
 from agent.adapters.nodestate import NodeState
 from agent.adapters.snapshots import SnapshotStore
-from agent.codec import strictjson
 from agent.config.bootstrap import LONGEST_DEADLINE
 from agent.config.discovery import is_label_key
-from agent.errors import Exit, HostError, Malformed, Unavailable, UsageError
+from agent.errors import Exit, HostError, Unavailable, UsageError
 from agent.model.answer import printable
-from agent.modes import place, reconcile, redaction, turns
+from agent.modes import place, reconcile, turns
 from agent.modes.daemonunit import Served
 from agent.modes.hostoptions import add_canary_port, add_containerd_options, canary_port
+from agent.modes.install_report import as_text, as_value, described, difference, failed_as_value, shown
 from agent.modes.installing import Asked, Installer, Outcome, RolledBack, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
@@ -33,15 +32,9 @@ from agent.rules.rule import Enforcement
 from agent.wiring import paths, steps, unit, unitfiles
 from agent.wiring.declared import FORMS, NAMES, TAINT, TAINTS, form, taint_form
 from agent.wiring.planning import Changes
-from agent.wiring.steps import Change, Check, Compare, Enable, Folder, Place, Restart, Start, Step, Switch, Wire, Write
-
-SCHEMA_VERSION = "1"
-"""Version of what `--format json` prints."""
 
 _LONGEST_NAME = 253  # RFC 1123 by way of Kubernetes
 _PEM = b"-----BEGIN CERTIFICATE-----"
-_SHOWN = 64 * 1024
-"""Most bytes of a file of which changes are shown."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -276,12 +269,12 @@ def install(
 
     installer = Installer(Journal(host), world, asked, tell)
     if options.dry_run:
-        return _tried(installer, world, host, stdout, as_json=as_json)
+        return _dry_run(installer, world, host, stdout, as_json=as_json)
     try:
         outcome = turns.installed(host, world, asked, tell, taken)
     except RolledBack as error:
         if as_json:
-            stdout.write(json.dumps(_failed(error), indent=2) + "\n")
+            stdout.write(json.dumps(failed_as_value(error), indent=2) + "\n")
         for line in error.left:
             tell(f"left: {line}")
         raise
@@ -362,13 +355,16 @@ def source_of(given: str) -> str:
     except OSError as error:
         raise HostError(f"{folder}: got {error.strerror or error}; expected the program's folder") from None
     if danger:
-        raise HostError(f"{danger}; nothing that others could have changed is installed")
+        raise HostError(
+            f"{danger}; nothing that others could have changed is installed",
+            hint="unpack the program anew, as root, in a folder that only root can change",
+        )
     return folder
 
 
-def _tried(installer: Installer, world: World, host: HostFiles, stdout: TextIO, *, as_json: bool) -> Exit:
+def _dry_run(installer: Installer, world: World, host: HostFiles, stdout: TextIO, *, as_json: bool) -> Exit:
     told = world.facts()
-    plan, todo = installer.tried(told)
+    plan, todo = installer.foreseen(told)
     reason = unsupported(plan)
     if as_json:
         outcome = Outcome(plan, installed=False, unsupported=reason, steps=todo, advice=plan.advice)
@@ -380,112 +376,6 @@ def _tried(installer: Installer, world: World, host: HostFiles, stdout: TextIO, 
         return Exit.ALLOW
     lines = [f"{described(step)}\n" for step in todo] or ["nothing is to be done\n"]
     stdout.write("".join(f"{printable(line)}\n" for line in map(str.strip, lines)))
-    stdout.write("".join(f"{_shown(line)}\n" for step in todo for line in difference(host, step).splitlines()))
+    stdout.write("".join(f"{shown(line)}\n" for step in todo for line in difference(host, step).splitlines()))
     stdout.write("".join(f"to do by hand: {printable(each)}\n" for each in plan.advice))
     return Exit.ALLOW
-
-
-def _shown(line: str) -> str:
-    """A line of a diff as it may go to a terminal: printable, but for the tabs that it is indented with."""
-    return "\t".join(map(printable, line.split("\t")))
-
-
-def described(step: Step) -> str:
-    """A step, for people."""
-    if isinstance(step, Place):
-        return f"place the program in {step.path}"
-    if isinstance(step, Folder):
-        return f"make the folder {step.path}"
-    if isinstance(step, Write):
-        return f"write {step.path}"
-    if isinstance(step, Change):
-        return f"edit {step.path}"
-    if isinstance(step, Check):
-        return f"run {step.program} as containerd would: it must refuse the canary"
-    if isinstance(step, Start):
-        return f"start {unit.NAME}, and wait until the daemon answers"
-    if isinstance(step, Switch | Enable | Wire):
-        return f"link {step.path} to {step.target}"
-    if isinstance(step, Compare):
-        return "compare what containerd makes of its configuration with what it made of it before"
-    if isinstance(step, Restart):
-        return f"restart {step.unit}: {step.why}"
-    return "prove by the pull of a canary that pulls are verified"
-
-
-def difference(host: HostFiles, step: Step) -> str:
-    """A step as a unified diff; empty for what changes no text."""
-    if isinstance(step, Change):
-        path, before, after = step.path, step.before, step.after
-    elif isinstance(step, Write):
-        path, before, after = step.path, host.read(step.path) or b"", step.content
-    else:
-        return ""
-    if max(len(before), len(after)) > _SHOWN:
-        return ""
-    if isinstance(step, Write) and not step.mode & 0o044:  # others may not read it: nor what is shown of it
-        before, after = _without_secrets(before), _without_secrets(after)
-    old, new = (each.decode("utf-8", "replace").splitlines(keepends=True) for each in (before, after))
-    lines = difflib.unified_diff(old, new, path if before else "/dev/null", path)
-    return "".join(line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines)
-
-
-def _without_secrets(content: bytes) -> bytes:
-    """A document in JSON as it may be shown; nothing of anything else, which may be a key."""
-    try:
-        document = _without_headers(strictjson.decode(content, "document", limit=_SHOWN))
-    except Malformed:
-        return b""
-    lines = json.dumps(document, indent=2, ensure_ascii=False).splitlines()
-    return "".join(f"{redaction.text(line)}\n" for line in lines).encode()
-
-
-def _without_headers(value: object) -> object:
-    """What hosts are told in headers of one's own is as secret as a password."""
-    if isinstance(value, dict):
-        hidden = {"headers": redaction.BLACKED}
-        return {key: hidden[key] if key in hidden else _without_headers(each) for key, each in value.items()}
-    return [_without_headers(each) for each in value] if isinstance(value, list) else value
-
-
-def as_value(outcome: Outcome) -> dict[str, object]:
-    """What came of it, for programs."""
-    placed = outcome.plan.placed
-    return {
-        "schemaVersion": SCHEMA_VERSION,
-        "installed": outcome.installed,
-        "unsupported": outcome.unsupported or None,
-        "distribution": placed.distribution.name,
-        "wiring": placed.way.value,
-        "steps": [described(step) for step in outcome.steps],
-        "restarted": outcome.restarted,
-        "restartPending": outcome.pending or None,
-        "proof": outcome.proof.as_json() if outcome.proof else None,
-        "advice": list(outcome.advice),
-        "rolledBack": None,
-    }
-
-
-def _failed(error: RolledBack) -> dict[str, object]:
-    return {
-        "schemaVersion": SCHEMA_VERSION,
-        "installed": False,
-        "rolledBack": {"reason": error.message, "left": list(error.left)},
-    }
-
-
-def as_text(outcome: Outcome, first: str = "") -> str:
-    """What came of it, for people: what is left to do, what comes `first`, and one line at the end."""
-    if outcome.unsupported:
-        return f"nothing was done: {printable(outcome.unsupported)}\n"
-    lines = [f"to do by hand: {each}" for each in outcome.advice]
-    if outcome.pending:
-        lines.append(f"to do by hand: restart containerd: {outcome.pending}")
-    lines += [first] if first else []
-    if outcome.proof is None:
-        lines.append("installed; not proved, because no containerd was asked")
-    elif outcome.proof.is_enforcing:
-        lines.append("installed; pulls are verified")
-    else:
-        lines.append(f"installed; NOT ENFORCING: {outcome.proof.message}")
-    return "".join(f"{printable(line)}\n" for line in lines)

@@ -16,7 +16,7 @@ from agent.adapters.state import Tried
 from agent.errors import ConfigurationError, HostError
 from agent.modes import place, recording, trying
 from agent.modes.daemonunit import DaemonUnit, Served
-from agent.modes.world import World
+from agent.modes.world import World, restart
 from agent.wiring import bindir, distributions, paths, planning, steps, triggers
 from agent.wiring.distributions import Placed, Way
 from agent.wiring.edits import Link
@@ -25,12 +25,6 @@ from agent.wiring.merging import VERIFIER, from_dump
 from agent.wiring.planning import Changes, Options, Plan, import_pattern
 from agent.wiring.proof import Known, Proof, State
 from agent.wiring.steps import Folder, May, Prove, Restart, Wanted, Write
-
-READY_SECONDS = 90.0
-"""How long containerd may take to answer again."""
-
-_MOST_FOLDERS = 10
-"""Folders for programs of one version."""
 
 _SAME_START = 0.5
 """Seconds by which two readings of one process's start may differ: it is counted back from now."""
@@ -125,7 +119,7 @@ class Installer:
         self._restarted = self._changed = False
         self._proof: Proof | None = None
         self._plan: Plan | None = None
-        self._tried = Tried()
+        self._attempt = Tried()
         self._pending = ""
         self._left: tuple[str, ...] = ()
         self.held = ""
@@ -134,9 +128,19 @@ class Installer:
 
     def prepared(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...], Mapping[str, str]]:
         """The plan, the steps, and what the program's folder holds.  Raises `HostError`, `ConfigurationError`."""
-        asked, journal, runs = self._asked, self._journal, self._world.is_running()
+        asked, runs = self._asked, self._world.is_running()
         plan = planning.plan(told.facts, Options(asked.changes, asked.bin_dir, self._program))
-        members, tried = self._members(), state.tried(journal.host)
+        members, tried = self._members(), state.tried(self._journal.host)
+        plan = self._adapted(plan, told, tried, runs=runs)
+        if not asked.anew:
+            self._refuse_strays(told, plan)
+        self._refuse_repeated(told, plan, members, tried)
+        plan, may = self._restartable(plan, tried, runs=runs)
+        todo = steps.steps(plan, self._wanted(told, plan, members), may)
+        return plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon))), todo, members
+
+    def _adapted(self, plan: Plan, told: Told, tried: Tried, *, runs: bool) -> Plan:
+        """The plan for this containerd as it runs, and with our entry where it stands.  Raises `ConfigurationError`."""
         if plan.restarts_itself and runs:
             plan = self._held_back(told, plan, tried)
         if plan.restart and not plan.restarts_itself and self._has_loaded():
@@ -147,24 +151,27 @@ class Installer:
         path, target = self._own_entry(told)
         if path and target != self._program:  # put there by hand, past `current`
             plan = plan._replace(edits=(*plan.edits, Link(path, self._program)))
-        if not asked.anew:
-            self._refuse_strays(told, plan)
-        self._tried = tried._replace(failed=_fingerprint(told, plan, members))
-        if tried.failed and tried.failed == self._tried.failed and plan.restart:
+        return plan
+
+    def _refuse_repeated(self, told: Told, plan: Plan, members: Mapping[str, str], tried: Tried) -> None:
+        """Raise `HostError` if the very same installation was taken back, and would restart containerd again."""
+        self._attempt = tried._replace(failed=_fingerprint(told, plan, members))
+        if tried.failed and tried.failed == self._attempt.failed and plan.restart:
             raise HostError(
                 f"this very installation was taken back: {tried.why}",
                 hint="change what it says; it is tried again once configuration or program are others, or after a boot",
             )
-        manifest = journal.manifest
+
+    def _restartable(self, plan: Plan, tried: Tried, *, runs: bool) -> tuple[Plan, May]:
+        """Whether containerd may be restarted; the plan says so if the cluster's own server is spared that."""
+        asked, manifest = self._asked, self._journal.manifest
         is_due = manifest.restart_pending and self._world.started() <= manifest.pending_since
         self._pending = manifest.restart_pending if is_due else ""
         spared = plan.restarts_server and not asked.restart_servers
         if spared and (plan.restart or self._pending):
             plan = plan._replace(advice=(*plan.advice, planning.SERVER))
         may_restart = asked.restart and not spared and self._world.can_restart()
-        may = May(runs, may_restart, self._pending, tried.restarted, self._world.now())
-        todo = steps.steps(plan, self._wanted(told, plan, members), may)
-        return plan._replace(advice=(*plan.advice, *self._unit.advice(asked.daemon))), todo, members
+        return plan, May(runs, may_restart, self._pending, tried.restarted, self._world.now())
 
     def _held_back(self, told: Told, plan: Plan, tried: Tried) -> Plan:
         """A plan whose file restarts containerd once it is written, without that where a restart may not be."""
@@ -183,6 +190,7 @@ class Installer:
         return without._replace(advice=(*plan.advice, self.held))
 
     def _refuse_uninstalled(self) -> None:
+        """Raise `HostError` if somebody uninstalled meanwhile, and only what is installed is to be installed again."""
         if self._asked.again and (self._journal.is_first or self._journal.manifest.undoing):
             if self._journal.is_first:
                 self._journal.forget()
@@ -205,8 +213,8 @@ class Installer:
                     hint="remove it, and install again",
                 )
 
-    def tried(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...]]:
-        """The plan and the steps, with nothing written.  Raises as `prepared` does."""
+    def foreseen(self, told: Told) -> tuple[Plan, tuple[steps.Step, ...]]:
+        """The plan and the steps that `run` would carry out; nothing is written.  Raises as `prepared` does."""
         early = self._not_supported(told)
         if early:
             return early.plan, ()
@@ -233,13 +241,17 @@ class Installer:
                 for step in todo:
                     self._carry_out(step, told, plan, members)
             except BaseException as error:
-                left = self._back(before, getattr(error, "message", type(error).__name__))
+                left = self._roll_back(before, getattr(error, "message", type(error).__name__))
                 if isinstance(error, HostError) and self._changed:
                     raise RolledBack(f"{error.message}; it was taken back", tuple(left), hint=error.hint) from error
                 raise
-            return self._ended(plan, todo)
+            return self._finished(plan, todo)
 
     def _not_supported(self, told: Told) -> Outcome | None:
+        """The outcome if nothing can be installed here, None if it can.
+
+        Raises `HostError` if no containerd is known, `ConfigurationError` if it would not start with its configuration.
+        """
         known = distributions.identify(told.facts)
         if told.facts.version is None and not (known.way is Way.REFUSE or known.hands_off):
             raise HostError(
@@ -272,24 +284,12 @@ class Installer:
 
     def _wanted(self, told: Told, plan: Plan, members: Mapping[str, str]) -> Wanted:
         host = self._journal.host
-        path, is_placed = self._folder(members)
+        path, is_placed = programs.folder_for(host, f"{self._asked.programs}/{self._asked.version}", members)
         is_current = host.stands(self._current).target == posixpath.basename(path)
         files = [file for file in self._files(told, plan) if self._is_wanted(file)]
         folders = [Folder(path, 0o755, Role.STATE) for path in _KEPT_IN if host.missing_folders(path)]
         wish = self._unit.wish(self._asked.daemon, plan, self._program, is_current=is_placed and is_current)
         return Wanted(path, is_placed, is_current, (*files, *wish.files), tuple(folders), wish.enable, wish.start)
-
-    def _folder(self, members: Mapping[str, str]) -> tuple[str, bool]:
-        """The program's folder, and whether it is there already.
-
-        Another build of the same version, or one that is damaged, keeps its own.
-        """
-        host, path = self._journal.host, f"{self._asked.programs}/{self._asked.version}"
-        build = f"{path}+{programs.identity(members)}"
-        names = (path, build, *(f"{build}.{number}" for number in range(2, _MOST_FOLDERS)))
-        placed = next((name for name in names if programs.is_placed(host, name, members)), "")
-        free = (name for name in names if host.stands(name).kind is state.NOTHING)
-        return placed or next(free, names[-1]), bool(placed)
 
     def _files(self, told: Told, plan: Plan) -> tuple[Write, ...]:
         asked = self._asked
@@ -326,7 +326,7 @@ class Installer:
         elif isinstance(step, Folder):
             journal.folder(step.path, step.mode, step.role)
         elif isinstance(step, Write):
-            self._due(step.role, plan)
+            self._note_restart_due(step.role, plan)
             folder_mode = 0o700 if step.role is Role.STATE else 0o755
             journal.folder(posixpath.dirname(step.path), folder_mode, step.role)
             if not step.recorded:
@@ -335,7 +335,7 @@ class Installer:
                 journal.file(step.path, step.content, step.mode, step.role)
             self._tell(f"wrote {step.path}")
         elif isinstance(step, steps.Change):
-            self._due(Role.CONFIGURATION, plan)
+            self._note_restart_due(Role.CONFIGURATION, plan)
             journal.edit(step.path, step.before, step.after, import_pattern(plan.placed.drop_in))
             self._tell(f"added an import to {step.path}")
         elif isinstance(step, steps.Check):
@@ -358,12 +358,13 @@ class Installer:
         elif isinstance(step, Prove):
             self._prove(told, plan)
 
-    def _due(self, role: Role, plan: Plan) -> None:
-        """A restart is due from the first change of a configuration on, whoever is killed when."""
+    def _note_restart_due(self, role: Role, plan: Plan) -> None:
+        """Record, before a file of the configuration is written, that containerd has to be restarted for it."""
         if role is Role.CONFIGURATION and plan.restart:
             self._journal.note(pending=plan.restart, since=self._world.now())
 
     def _compare(self, told: Told, plan: Plan) -> None:
+        """Check, where containerd can be asked, that it makes of its files what was planned.  Raises `HostError`."""
         after = self._world.facts()
         version = told.facts.version
         if told.facts.dump is None or version is None:
@@ -395,9 +396,12 @@ class Installer:
             left or self.held or self._journal.manifest.restart_pending or plan.placed.way is Way.ADVISE
         )
         if not excused:
-            raise HostError(f"containerd does not ask this verifier: {found.message}")
+            raise HostError(
+                f"containerd does not ask this verifier: {found.message}",
+                hint="nodeseal doctor tells what stands in the way",
+            )
 
-    def _back(self, before: frozenset[str], why: str) -> list[str]:
+    def _roll_back(self, before: frozenset[str], why: str) -> list[str]:
         """Take back what was done: our entry first, so that nothing is refused meanwhile; then containerd anew."""
         journal = self._journal
         self._changed = journal.has_done
@@ -410,7 +414,7 @@ class Installer:
         if self._restarted and self._plan is not None:
             try:
                 restart(self._world, self._plan.unit, by_itself=self._plan.restarts_itself)
-                state.note_tried(journal.host, self._tried._replace(restarted=self._world.now(), why=why))
+                state.note_tried(journal.host, self._attempt._replace(restarted=self._world.now(), why=why))
             except HostError as error:
                 left.append(error.message)
         left += journal.undo(Role.CURRENT, Role.PROGRAM)
@@ -443,7 +447,8 @@ class Installer:
                 for note in journal.revert(entry):
                     self._tell(f"left: {note}")
 
-    def _ended(self, plan: Plan, todo: tuple[steps.Step, ...]) -> Outcome:
+    def _finished(self, plan: Plan, todo: tuple[steps.Step, ...]) -> Outcome:
+        """Remove what earlier installations left, and say what came of this one."""
         journal = self._journal
         if self._proof is not None:
             bypass.note(journal.host, self._left)
@@ -470,16 +475,6 @@ def _fingerprint(told: Told, plan: Plan, members: Mapping[str, str]) -> str:
     for part in (sorted(plan.settings.items()), sorted(told.facts.files.items())):
         digest.update(repr(part).encode())
     return digest.hexdigest()
-
-
-def restart(world: World, unit: str, *, by_itself: bool = False) -> None:
-    """Have containerd restarted, or wait for it to, until it answers again.  Raises `HostError`."""
-    if by_itself:
-        world.wait_for_restart()
-    else:
-        world.restart(unit)
-    if not world.wait_until_ready(READY_SECONDS):
-        raise HostError(f"{unit}: got no answer for {READY_SECONDS:g} s; expected containerd to be back")
 
 
 def still_set(told: Told, plan: Plan) -> tuple[str, ...]:

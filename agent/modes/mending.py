@@ -21,7 +21,7 @@ from agent.adapters.journal import Journal
 from agent.adapters.nodestate import NodeState
 from agent.errors import HostError
 from agent.modes import place, turns
-from agent.modes.install import described, difference
+from agent.modes.install_report import described, difference
 from agent.modes.installing import Asked, Installer, unsupported
 from agent.modes.turns import Taken
 from agent.modes.world import World
@@ -93,7 +93,7 @@ class Mender:
         if danger:
             raise HostError(f"{danger}; it is not trusted", hint="install again: nodeseal install")
         asked = self._asked(source)
-        plan, todo = Installer(Journal(self._host), self._world, asked, self._tell).tried(told)
+        plan, todo = Installer(Journal(self._host), self._world, asked, self._tell).foreseen(told)
         left = (*left, *plan.advice)
         if unsupported(plan):
             return Mended(files, left=left, nothing="" if files else unsupported(plan))

@@ -44,16 +44,15 @@ THOROUGH = 600.0
 AGAIN = 60.0
 """Seconds after a look that failed; twice as long each time, up to `THOROUGH`."""
 
-_SPREAD = 0.1
+_SPREAD = 0.1  # part of `THOROUGH` that is left to chance, so that nodes do not look at the same time
 _MOST_DOUBLINGS = 8
-
 
 _FINE = frozenset({State.SETTLED, State.UNSUPPORTED, State.UNINSTALLED})
 _PASSING = frozenset({State.WAITING, State.PENDING})
 
 
-class _Vain(HostError):
-    """An attempt that did not work; `is_last` is whether no more are made."""
+class _AttemptFailed(HostError):
+    """An attempt that was taken back; `is_last` is whether no more are made."""
 
     def __init__(self, message: str, hint: str, *, is_last: bool) -> None:
         super().__init__(message, hint=hint)
@@ -114,7 +113,7 @@ class Reconciler:
         except NoTurn as error:
             self._hold()
             self._stand(State.WAITING, error.message)
-        except _Vain as error:
+        except _AttemptFailed as error:
             if not error.is_last:
                 self._hold()
             self._stand(State.GAVE_UP if error.is_last else State.FAILED, _told(error))
@@ -145,7 +144,7 @@ class Reconciler:
         self._was_installed = not is_new
         self._asked = self._asked._replace(again=manifest is not None)
         installer = Installer(Journal(self._host), self._world, self._asked, lambda line: None)
-        plan, todo = installer.tried(told)
+        plan, todo = installer.foreseen(told)
         if unsupported(plan):
             self._stand(State.UNSUPPORTED, unsupported(plan))
             return
@@ -174,7 +173,7 @@ class Reconciler:
         """Whether nothing may be tried yet, or any more; `held` is why a configuration waits, empty if it does not."""
         paths = ", ".join(pacing.mended(work)) or "containerd"
         now = self._clock()
-        if self._pace.gave_up(self._seen(told)):
+        if self._pace.gave_up(self._fingerprint(told)):
             self._stand(State.GAVE_UP, self.stands.message if self.stands else paths)
             return True
         if self._pace.due(now) > now:
@@ -210,7 +209,7 @@ class Reconciler:
             self._pace.note(self._clock(), paths)
             self._attempts[Attempt.MENDED] += 1
             self._dispute()
-        self._came_to(outcome, told)
+        self._note_outcome(outcome, told)
 
     @contextmanager
     def _in_turn(self, taken: Taken, tell: Tell) -> Iterator[Confirm]:
@@ -227,17 +226,18 @@ class Reconciler:
             has_come = True
             yield confirm
 
-    def _failed(self, paths: tuple[str, ...], error: NodesealError) -> _Vain:
-        """What an attempt comes to that was taken back."""
+    def _failed(self, paths: tuple[str, ...], error: NodesealError) -> _AttemptFailed:
+        """Note an attempt that was taken back; the exception that says so."""
         self._pace.note(self._clock(), paths, failed=True)
         self._attempts[Attempt.FAILED] += 1
         self._dispute()
         self._unsettle()
-        is_last = self._pace.give_up(self._seen(self._world.facts()))
+        is_last = self._pace.give_up(self._fingerprint(self._world.facts()))
         why = f"{self._pace.failures} attempts failed, and no more are made until the node is otherwise: "
-        return _Vain(f"{why if is_last else ''}{error.message}", error.hint or "", is_last=is_last)
+        return _AttemptFailed(f"{why if is_last else ''}{error.message}", error.hint or "", is_last=is_last)
 
-    def _came_to(self, outcome: Outcome, told: Told) -> None:
+    def _note_outcome(self, outcome: Outcome, told: Told) -> None:
+        """Say how the wiring stands after an installation that was not taken back."""
         self._unsettle()
         if outcome.pending:
             self._stand(State.PENDING, outcome.pending)
@@ -245,7 +245,7 @@ class Reconciler:
             self._next = min(self._next, self._clock() + left) if left > 0 else self._next
         elif outcome.proof is not None and not outcome.proof.is_enforcing:
             self._stand(State.LEFT, "; ".join((outcome.proof.message, *outcome.advice)))
-        elif self._is_left(told, outcome.plan):
+        elif self._leaves_bypass(told, outcome.plan):
             self._stand(State.LEFT, "; ".join((*outcome.advice, "pulls are verified at this moment")))
         elif outcome.proof is None:
             self._stand(State.SETTLED, "; ".join(("installed; no containerd can be asked", *outcome.advice)))
@@ -253,13 +253,13 @@ class Reconciler:
             self._asked = self._asked._replace(loaded=self._world.started())
             self._stand(State.SETTLED, "; ".join((outcome.proof.message, *outcome.advice)))
 
-    def _is_left(self, told: Told, plan: Plan) -> bool:
-        """Whether the configuration has something that keeps pulls from us, and a plan may not set it right."""
+    def _leaves_bypass(self, told: Told, plan: Plan) -> bool:
+        """Whether settings stay that send pulls past the verifier, because the plan may not change them."""
         allowed = planning.plan(told.facts, Options(Changes.PULL_PATH, self._asked.bin_dir))
         return bool(still_set(told, plan)) or not set(allowed.settings) <= set(plan.settings)
 
     def _unsettle(self) -> None:
-        """Nobody knows any more what the containerd that runs has loaded."""
+        """Forget what the containerd that runs has loaded: it is not known any more."""
         self._asked = self._asked._replace(loaded=0.0)
 
     def _hold(self) -> None:
@@ -271,7 +271,7 @@ class Reconciler:
         return May(True, True, restarted=state.tried(self._host).restarted, now=self._world.now()).left
 
     def _dispute(self) -> None:
-        """Say who is fought with: what is mended again and again is somebody else's too."""
+        """Log the paths that are mended again and again: somebody else sets them, too."""
         now = self._clock()
         before, self._disputed = self._disputed, self._pace.contested(now)
         pause = int(self._pace.due(now) - now)
@@ -308,8 +308,8 @@ class Reconciler:
     def _say(self, line: str) -> None:
         self._log.info("install", said=line)
 
-    def _seen(self, told: Told) -> object:
-        """What makes a node another one, for which what failed may work: files, folder, versions, programs."""
+    def _fingerprint(self, told: Told) -> object:
+        """A hash of all whose change may let an attempt succeed that failed: files, folder, version, the last start."""
         seen = told.facts
         digest = hashlib.sha256()
         for part in (sorted(seen.files.items()), seen.version, seen.folder, round(self._world.started())):

@@ -147,7 +147,10 @@ def _write(path: str, content: bytes) -> None:
     try:
         files.replace(path, content)
     except OSError as error:
-        raise HostError(f"{path}: {error.strerror}", hint="name another place: --output FILE") from error
+        got = f"{path}: got {error.strerror or error}"
+        raise HostError(
+            f"{got}; expected to write the bundle there", hint="name another place: --output FILE"
+        ) from error
 
 
 def _to_stdout(stdout: TextIO, content: bytes) -> None:

@@ -98,7 +98,7 @@ def installed(host: HostFiles, world: World, asked: Asked, tell: Tell, taken: Ta
     """
     if taken is None:
         return Installer(Journal(host), world, asked, tell).run()
-    _, todo = Installer(Journal(host), world, asked, tell).tried(world.facts())
+    _, todo = Installer(Journal(host), world, asked, tell).foreseen(world.facts())
     return installed_so(host, world, asked, tell, taken, todo)
 
 

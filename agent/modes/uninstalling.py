@@ -18,8 +18,7 @@ from agent.adapters.manifests import FOLDER
 from agent.errors import HostError, NodesealError
 from agent.modes import recording
 from agent.modes.daemonunit import DaemonUnit
-from agent.modes.installing import restart
-from agent.modes.world import World
+from agent.modes.world import World, restart
 from agent.wiring import bindir, planning, steps, unit
 from agent.wiring.facts import Facts
 from agent.wiring.manifest import Entry, Kind, Manifest, Role

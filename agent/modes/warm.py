@@ -1,10 +1,10 @@
-"""The daemon's door: the same judgement as containerd's child makes, by a process that has everything at hand.
+"""How the daemon answers pulls: the judgement that containerd's child would make, by a process that has all at hand.
 
-A pull's question holds containerd's words; the answer is what the child would have said, byte for byte.  The node's
-state is looked at for each question, and read again when it has changed.  One verification at a time of one image: it
-belongs to the daemon, whoever asked may give up waiting.
+A pull's question carries what containerd told the child; the answer is what the child would have said, byte for byte.
+For each question it is checked whether the node's state has changed, and then it is read again.  An image is verified
+by one task at a time (a `Flight`), which goes on even if everybody who asked gives up.
 
-What can't be answered here is declined, and the child does it alone: words that are not whole, a crowd, a bug of ours.
+What can't be answered here is declined (`agent.adapters.ipc`), and the child does the work alone.
 """
 
 import math
@@ -29,7 +29,8 @@ from agent.adapters.doubtful import DoubtfulApart
 from agent.adapters.flights import Flights
 from agent.adapters.inline import NoTrace, SystemClock
 from agent.adapters.nodestate import NodeState
-from agent.adapters.policy_thread import Done, ThreadedWorker
+from agent.adapters.policy_thread import ThreadedWorker
+from agent.adapters.policy_worker import RunJob
 from agent.adapters.room import RoomOfOne, Rooms
 from agent.adapters.stored_registry import StoredRegistry, way_of
 from agent.adapters.turns import Crowded, Turns
@@ -55,31 +56,31 @@ from agent.rules import precedence
 from agent.rules.precedence import Standing
 
 DOOR = "daemon"
-"""What the spool calls it."""
+"""The name of this door in records of the spool."""
 
 MOST_SUBJECTS = 10_000
-"""Images whose descriptors are remembered."""
+"""Most images whose descriptors are remembered; then the oldest is forgotten."""
 
-_LATE = (
+_PRELOADED = (
     "agent.formats.notation_cose",
     "agent.formats.notation_jws",
     "agent.formats.notation_steps",
     "agent.registry.credentials",
     "agent.registry.login",
-    *(f"agent.rego.builtins.{family}" for family in FAMILIES),  # else each policy's process would, a copy of threads
+    *(f"agent.rego.builtins.{family}" for family in FAMILIES),  # for workers that are copies of this process
     "agent.trust.revocation",
     "agent.trust.timestamp",
 )
-"""What a child imports only if it has to; a process that lives long has to one day."""
+"""Modules that a child imports only when it needs them; the daemon imports them before the first pull does."""
 
-_READING = 5.0  # seconds; a snapshot as large as it may be takes one or two
+_READING = 5.0  # seconds to read the node's state; the largest snapshot takes one or two
 _DESCRIPTORS = 8  # more than are open at once while the node's state is read
-_OF_A_WORK = 3  # what a thread that writes may have open
-_PLENTY = 2048  # more than all that may come while a thread reads: children's connections, registries', threads' files
-_SHORTEST, _LONGEST = 0.005, 0.05
-_OF_THE_CHILD = 1.0  # seconds; as `fastpath` says to a daemon by default
-_SHORTEST_TURN = 0.2
-_FIRST = 0.002  # seconds in which whoever waits is told, before the disk is
+_DESCRIPTORS_OF_A_WRITE = 3  # what a thread that writes may have open
+_PLENTY = 2048  # free descriptors: more than connections and threads may take while the state is read
+_SHORTEST, _LONGEST = 0.005, 0.05  # seconds between two tries to get an image's lock
+_OF_THE_CHILD = 1.0  # seconds that the child needs around its question, as `fastpath` says by default
+_SHORTEST_TURN = 0.2  # seconds for which a verification waits for its turn at least
+_ANSWER_FIRST = 0.002  # seconds in which those who wait are answered, before the disk is written to
 
 
 class How(str, Enum):
@@ -94,7 +95,7 @@ class How(str, Enum):
 
 
 class Flight:
-    """One verification, and who waits for it."""
+    """One verification of one image, for all who wait for it; `judgement` stays None if it failed."""
 
     __slots__ = ("begun", "judgement", "over", "until")
 
@@ -119,11 +120,11 @@ class WarmDoor:
         group: TaskGroup,
         bug: Callable[[Exception], None],
         budget: Budget | None = None,
-        done: Done | None = None,
+        run_job: RunJob | None = None,
     ) -> None:
-        """`root` is what the node's folders are under; `budget` is the process's memory, the usual one if None.
+        """`root` is what the node's folders are under; `budget` is for the process's memory, None for the usual one.
 
-        `done` has done what others chose elsewhere than in copies of this process.
+        `run_job` makes the worker processes; without it they are copies of this process.
         """
         self.root = root
         self.beside = Beside(group, bug)
@@ -132,7 +133,7 @@ class WarmDoor:
         self.subjects: dict[str, Descriptor] = {}
         self.bug = bug
         self.latency = Histogram()
-        """Of pulls, from their question to their answer."""
+        """Seconds of pulls, from the question to the answer."""
         self.pulls: dict[How, int] = dict.fromkeys(How, 0)
         self._connections = connections
         connections.write_by(self.beside.later)
@@ -140,13 +141,13 @@ class WarmDoor:
         self._group = group
         self._node = NodeState(root)
         self.rooms = Rooms(budget or divided(USUAL))
-        self._policies = ThreadedWorker(room=RoomOfOne(self.rooms, ""), done=done)
+        self._policies = ThreadedWorker(room=RoomOfOne(self.rooms, ""), run_job=run_job)
         self._locks = Flights(root, slots=SLOTS)
         self._flights: dict[tuple[str, str, bytes | None], Flight] = {}
         self._state: State | None = None
 
     def pull(self, question: ipc.Question) -> "Pull":
-        """A pull's question, pending."""
+        """A pull's question, to be answered by the server."""
         return Pull(self, question)
 
     async def state(self) -> State:
@@ -166,12 +167,12 @@ class WarmDoor:
             return state
 
     async def _read(self) -> State:
-        """Beside the event loop, unless descriptors are scarce: there, nobody can take the last ones in between."""
+        """Read it in a thread; where descriptors are scarce, in the event loop: there nobody else can take the last."""
         if free() < _PLENTY:
-            return read(self.root, _DESCRIPTORS + _OF_A_WORK * self.beside.under_way)
+            return read(self.root, _DESCRIPTORS + _DESCRIPTORS_OF_A_WRITE * self.beside.under_way)
         found: list[State] = []
         if not await self.beside.do(lambda: found.append(read(self.root, _DESCRIPTORS)), _READING):
-            raise Declined("alone")
+            raise Declined(ipc.NO_RESULT)
         return found[0]
 
     def now(self, standing: Standing) -> Standing:
@@ -179,8 +180,8 @@ class WarmDoor:
         return self._node.now(standing)
 
     def warm_up(self, state: State) -> None:
-        """Load what the first pull would wait for: formats with their trust stores, and what they import when asked."""
-        for module in _LATE:
+        """Load what the first pull would wait for: modules, and formats with their trust stores."""
+        for module in _PRELOADED:
             import_module(module)
         for verifier in state.verifiers.values():
             _ = verifier.format
@@ -200,9 +201,10 @@ class WarmDoor:
                 return await self._registry(state, owner, time.monotonic() + _seconds(state), room).resolve(reference)
 
     async def judged_from_store(self, case: Case, state: State, since: datetime) -> Judgement:
-        """What verification says with lists that were kept `since` a moment, where there are some.
+        """Verify with stored lists of referrers that were fetched at `since` or later, where there are such.
 
-        Remembered if it allows, for as long as it would have been from when those were asked for.  Raises `Declined`.
+        A verdict that allows is remembered, for no longer than if it were from when they were fetched.  Raises
+        `Declined`.
         """
         deadline = time.monotonic() + _seconds(state)
         async with (
@@ -224,7 +226,10 @@ class WarmDoor:
             return judgement
 
     async def judged(self, case: Case, state: State, watch: "Pull | None" = None) -> Judgement:
-        """What verification says of a case: nobody else verifies the same image meanwhile.  Raises `Declined`."""
+        """Verify, or wait for the same verification if it is under way.  Raises `Declined`.
+
+        `watch` is the pull that waits, None if no child does: then its turn is waited for without an end.
+        """
         rule = case.terms.rule
         if rule is None:
             room = RoomOfOne(self.rooms, "")
@@ -240,14 +245,14 @@ class WarmDoor:
             with anyio.move_on_after(_seconds_for_a_turn(state)):
                 await flight.over.wait()
             if not (flight.begun or flight.over.is_set()):
-                raise Declined("busy")
+                raise Declined(ipc.NO_TURN)
         await flight.over.wait()
         if flight.judgement is None:
-            raise Declined("alone")
+            raise Declined(ipc.NO_RESULT)
         return await case.shared(flight.judgement, self.verdicts)
 
     async def _fly(self, flight: Flight, key: tuple[str, str, bytes | None], case: Case, state: State) -> None:
-        """Raises nothing: it belongs to nobody who could be told."""
+        """Verify in turn, and let those who wait go on.  Raises nothing: no caller could be told."""
         try:
             async with self.turns.turn(str(case.request.repository)):
                 flight.begun = True
@@ -263,7 +268,7 @@ class WarmDoor:
     async def _flown(
         self, flight: Flight, key: tuple[str, str, bytes | None], case: Case, state: State, room: RoomOfOne
     ) -> None:
-        """Verify, tell whoever waits, and then write."""
+        """Verify, answer those who wait, and only then write to the disk."""
         deadline, insist = time.monotonic() + _seconds(state), list[Callable[[], bool]]()
         registry = self._registry(state, case.terms.owner, deadline, room, insist=insist)
         try:
@@ -271,20 +276,20 @@ class WarmDoor:
                 verifier = self._engine(state, registry, deadline, room, insist, min(flight.until, deadline))
                 flight.judgement = await self._verified(case, verifier, waited=waited)
                 self._end(flight, key)
-                await anyio.sleep(_FIRST)
+                await anyio.sleep(_ANSWER_FIRST)
                 await self.verdicts.write(key[0], key[1])
             await self.beside.do(registry.keep)
         finally:
             registry.forget()
 
     def _end(self, flight: Flight, key: tuple[str, str, bytes | None]) -> None:
-        """Let everybody go who waits for it; whoever comes now begins another."""
+        """Let everybody go on who waits for a flight.  Who comes now begins another one."""
         if self._flights.get(key) is flight:
             del self._flights[key]
         flight.over.set()
 
     async def _verified(self, case: Case, verifier: Verifies, *, waited: bool) -> Judgement:
-        """`waited`: somebody else was at it, and may have found out."""
+        """Verify; if another process did so while this one `waited`, use the verdict that it left."""
         if waited:
             again = await opened(case.request, self.now(case.standing), self.verdicts)
             if isinstance(again, Answer):
@@ -297,7 +302,10 @@ class WarmDoor:
 
     @asynccontextmanager
     async def _alone(self, image: str, until: float) -> AsyncIterator[bool]:
-        """Hold the image's lock, which children know too; what is given is whether somebody else was at it before."""
+        """Hold the image's lock, which children take too; what is given is whether it had to be waited for.
+
+        `until` is on the monotonic clock (s); then the work is done without the lock.
+        """
         waited, pause = False, _SHORTEST
         while (held := self._locks.try_alone(image)) is None:
             waited = True
@@ -319,7 +327,10 @@ class WarmDoor:
         lists_since: datetime | None = None,
         insist: list[Callable[[], bool]] | None = None,
     ) -> StoredRegistry:
-        """As an owner's images are looked up.  Raises `Unavailable` if there is no configuration."""
+        """The registry, with the credentials and the stored content that are for an owner's images.
+
+        `deadline` is on the monotonic clock (s).  Raises `Unavailable` if there is no configuration.
+        """
         config = state.config.seen_by(owner)
         inner = self._connections.registry(config, deadline, insist, room)
         return StoredRegistry(
@@ -356,7 +367,7 @@ class WarmDoor:
 
 
 class Reply(NamedTuple):
-    """An answer, until when it may be given again (None for not), and whether a child should believe us in it."""
+    """An answer, until when it may be given again (None: not at all), and whether it is `final` for the child."""
 
     answer: Answer
     until: datetime | None
@@ -393,7 +404,7 @@ class Pull:
         try:
             request = _requested(ipc.words(asked.body))
         except (UsageError, Malformed):
-            return ipc.declined("words")
+            return ipc.declined(ipc.NOT_WHOLE)
         begin, begun_at = datetime.now(timezone.utc), time.monotonic()
         self._door.note(request)
         try:
@@ -427,7 +438,7 @@ class Pull:
         return Reply(judgement.answer, judgement.until, self._is_final(case, judgement))
 
     def _is_final(self, case: Case, judgement: Judgement) -> bool:
-        """False for "cannot tell" of ours alone, unless asking once more is what nobody should."""
+        """False if only this process could not tell, and the child may try: not after throttling, nor out of time."""
         verdict, rule = judgement.verdict, case.terms.rule
         if verdict is None or rule is None or verdict.decision is not Decision.CANNOT_TELL:
             return True
@@ -452,35 +463,35 @@ class Pull:
 
 @contextmanager
 def _uncrowded() -> Iterator[None]:
-    """Work for which nobody waits: without room it is not done."""
+    """Work that no child waits for is not done if there is no room for it: `Crowded` becomes `Declined`."""
     try:
         yield
     except Crowded:
-        raise Declined("alone") from None
+        raise Declined(ipc.NO_RESULT) from None
 
 
 def _seconds(state: State) -> float:
-    """Within how many seconds of its start a child answers."""
+    """Within how many seconds of its start a child has to answer."""
     return DEADLINE if state.node.host.deadline is None else state.node.host.deadline
 
 
 def _seconds_to_answer(state: State) -> float:
-    """The same from its question on: it needs some of the time before and after it asks us."""
+    """Seconds from its question on: the child needs some of its time before and after it."""
     seconds = _seconds(state)
     return seconds if state.node.host.deadline is None else max(seconds - _OF_THE_CHILD, seconds / 2)
 
 
 def _seconds_for_a_turn(state: State) -> float:
-    """For how long a verification may wait for its turn while a child waits for it.
+    """For how many seconds a verification may wait for its turn while a child waits for it.
 
-    A child goes on alone after as much of `DEADLINE` as leaves it the time to; one that has less time is told when.
+    With the usual time, the child itself goes on alone early enough; one that has less of it is told when.
     """
     seconds = _seconds(state)
     return max(seconds - PATIENCE, _SHORTEST_TURN) if seconds < DEADLINE else math.inf
 
 
 def _requested(words: ipc.Words) -> PullRequest:
-    """containerd's words as a request.  Raises `UsageError`, `Malformed`."""
+    """The request that containerd made of the child.  Raises `UsageError`, `Malformed`."""
     arguments = parse_arguments(words.argv)
     value = strictjson.decode(words.stdin, "standard input", limit=STDIN_LIMIT)
     return PullRequest.agreed(arguments.name, arguments.digest, arguments.stdin_media_type, value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from agent.adapters import answers
+from agent.adapters import answers, ipc
 from agent.config.config import Config
 from agent.engine import verifiers_of
 from agent.errors import Unavailable
@@ -14,15 +14,15 @@ from agent.modes import node
 from agent.modes.node import Node
 from agent.verifier import Verifier
 
-_LOADS = 3
+_LOADS = 3  # tries to read a state that does not change meanwhile
 
 
 class Declined(Exception):
-    """The child has to do without us; the word says why."""
+    """The child has to do without the daemon; the message is one of the reasons in `agent.adapters.ipc`."""
 
 
 class State(NamedTuple):
-    """What holds on the node, as it was read; `stamp` tells whether it still does, None if nobody can tell."""
+    """What holds on the node, as it was read; `stamp` changes when the node does, None if it can't be told."""
 
     stamp: bytes | None
     node: Node
@@ -42,7 +42,7 @@ class State(NamedTuple):
 
 
 def free() -> int:
-    """How many descriptors are free, 0 if nobody can tell."""
+    """How many file descriptors this process may still open; 0 if it can't be told."""
     try:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd"))
     except OSError:
@@ -50,9 +50,9 @@ def free() -> int:
 
 
 def read(root: str, descriptors: int) -> State:
-    """What holds on the node now.  Raises `Declined` if there are not so many descriptors to read it with."""
+    """What holds on the node now.  Raises `Declined` if fewer than so many file descriptors can be opened."""
     if not _can_open(descriptors):
-        raise Declined("alone")  # what can't be opened counts as missing, and would until something changes
+        raise Declined(ipc.NO_RESULT)  # what can't be opened counts as missing, and would until something changes
     for _ in range(_LOADS):
         stamp, found = answers.state(root), node.opened(root)
         if answers.state(root) == stamp:
@@ -61,7 +61,7 @@ def read(root: str, descriptors: int) -> State:
 
 
 def _can_open(descriptors: int) -> bool:
-    """Whether so many descriptors are left."""
+    """Whether so many file descriptors can be opened now."""
     with ExitStack() as opened_here:
         try:
             for _ in range(descriptors):

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from agent.adapters.budget import LEAST, MIB, is_too_low
+from agent.adapters.budget import LOWEST_LIMIT, MIB, is_too_low
 from agent.config import times
 from agent.config.discovery import LABEL, is_label_key
 from agent.errors import Exit, UsageError
@@ -140,7 +140,7 @@ def handle(options: argparse.Namespace, environment: Mapping[str, str], stdout: 
     metrics = None if options.metrics == OFF else Address.parse(options.metrics)
     memory = None if options.memory is None else options.memory * MIB
     if memory is not None and is_too_low(memory):
-        raise UsageError(f"--memory: got {options.memory}; expected at least {LEAST // MIB}")
+        raise UsageError(f"--memory: got {options.memory}; expected at least {LOWEST_LIMIT // MIB}")
     from agent.adapters.forkserver import ForkServer
 
     server = ForkServer.start()  # before anything that only the daemon needs is loaded

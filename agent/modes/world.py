@@ -4,7 +4,11 @@ from typing import Protocol
 
 from agent.adapters.containerd import Told
 from agent.adapters.host import Done
+from agent.errors import HostError
 from agent.wiring.proof import Known, Proof
+
+READY_SECONDS = 90.0
+"""How long containerd may take to answer again."""
 
 
 class World(Protocol):
@@ -65,3 +69,13 @@ class World(Protocol):
     def started(self) -> float:
         """When the containerd that runs was started, in seconds since 1970; 0 if nobody can tell."""
         ...
+
+
+def restart(world: World, unit: str, *, by_itself: bool = False) -> None:
+    """Have containerd restarted, or wait for it to, until it answers again.  Raises `HostError`."""
+    if by_itself:
+        world.wait_for_restart()
+    else:
+        world.restart(unit)
+    if not world.wait_until_ready(READY_SECONDS):
+        raise HostError(f"{unit}: got no answer for {READY_SECONDS:g} s; expected containerd to be back")

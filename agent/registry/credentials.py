@@ -240,7 +240,7 @@ def _credential(key: str, value: object, source: str, realms: Mapping[str, tuple
     texts = {name: _text(value, name) for name in ("auth", "username", "password", "identitytoken", "registrytoken")}
     user, password = _basic(texts["auth"]) if texts["auth"] else (texts["username"], texts["password"])
     if ":" in user or _unfit(user, MAX_USER_LENGTH):
-        raise _Defect("username: expected a name of at most 1024 characters without ':' and control characters")
+        raise _Defect(f"username: expected at most {MAX_USER_LENGTH} characters without ':' and control characters")
     if _unfit(password, MAX_TOKEN_LENGTH):
         raise _Defect(f"password: expected at most {MAX_TOKEN_LENGTH} characters without control characters")
     for name in ("identitytoken", "registrytoken"):

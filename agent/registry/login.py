@@ -201,7 +201,7 @@ def _try(access: "Access", what: str, plan: Plan, send: Send) -> Steps[Response]
         plan = plan._replace(credential=None)
         authorization = yield from _telling(access, plan, told)
     response, at_home = yield from send(authorization)
-    wider = _wider(access, plan, response) if at_home else plan
+    wider = _wider(plan, response) if at_home else plan
     if wider != plan:
         _forget_token(access, plan)
         plan = wider
@@ -261,7 +261,7 @@ def _itself(credential: "Credential | None") -> str:
     return tokens.basic(credential.user, credential.password) if credential is not None else ""
 
 
-def _wider(access: "Access", plan: Plan, response: Response) -> Plan:
+def _wider(plan: Plan, response: Response) -> Plan:
     """`plan` with the scopes that a 401 asks for; `plan` itself if it asks for nothing that we would ask for."""
     if response.status != status.UNAUTHORIZED or plan.realm is None:
         return plan

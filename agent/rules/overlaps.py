@@ -16,7 +16,7 @@ class Patterns:
     __slots__ = ("_root",)
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Patterns without complaint alone."""
+        """`patterns` are valid: `matching` has no complaint about them."""
         self._root = _Node({}, "")
         for pattern in sorted(patterns):
             node = self._root
@@ -31,9 +31,9 @@ class Patterns:
         while pending and not found:
             left, right = pending.pop()
             for a, below_a in left.below.items():
-                if a == _REST:
+                if a == _REST:  # matches whatever the other goes on with
                     found += ((below_a.first(), each) for each in right.past())
-                elif a == _ANY:
+                elif a == _ANY:  # matches any one segment of the other
                     pending += ((below_a, below_b) for b, below_b in right.below.items() if b not in ("", _REST))
                 else:
                     pending += ((below_a, right.below[b]) for b in (a, _ANY) if b in right.below and (a or b == a))
@@ -45,24 +45,24 @@ class Patterns:
 
 
 class Crowd:
-    """The patterns of many sets, which come and go: whether another set shares a repository with any of them.
+    """Many sets of patterns, which come and go, as one tree: whether another set shares a repository with any of them.
 
-    However many they are, that takes about as many steps as the other set has segments; at most as many as there are
-    pairs of beginnings that agree, where `*` stands for much.
+    That takes about as many steps as the other set has segments, however many sets are here.  With many `*` it takes
+    more: one step for each pair of prefixes that agree.
     """
 
     __slots__ = ("_root",)
 
     def __init__(self) -> None:
-        """Nobody is here."""
+        """No set is here."""
         self._root = _Place()
 
     def add(self, patterns: Patterns) -> None:
-        """Let a set come."""
+        """Add a set."""
         self._root.count(patterns._root, 1)
 
     def remove(self, patterns: Patterns) -> None:
-        """Let a set go that came."""
+        """Remove a set that was added."""
         self._root.count(patterns._root, -1)
 
     def shares(self, patterns: Patterns) -> bool:
@@ -93,7 +93,10 @@ class _Place:
         self.ends = 0
 
     def count(self, node: "_Node", by: int) -> None:
-        """Count a set's patterns in, or out; a pattern has at most as many segments as a repository's name."""
+        """Add the patterns below `node` (`by` 1), or remove them (`by` -1).
+
+        The recursion is bounded: a pattern has no more segments than a repository's name may have.
+        """
         for segment, below in node.below.items():
             place = self.below.setdefault(segment, _Place())
             place.passing += by

@@ -1,9 +1,9 @@
 """Certificate chains of signatures: structure, certificate rules, validity.
 
-What is said of a chain's bytes alone is the same each time: a process that lives long says it once (`REMEMBERED`).
-
 Notary Project signature specification, "Certificate Requirements".  Whether anybody trusts the chain is another
 question (`agent.trust.truststore`).  The numbers in comments are those of the list in `check_chain`.
+
+What depends on the bytes of a chain alone, and not on the time, is cached for the daemon's sake (`REMEMBERED`).
 """
 
 from datetime import datetime
@@ -28,7 +28,7 @@ MAX_CHAIN_SIZE = 64 * 1024
 """Largest chain taken, in bytes of DER: anybody can attach one, and reading it costs time."""
 
 REMEMBERED = 64
-"""Chains that were read, and found to be sound, and are not looked at again: a cluster has few signers."""
+"""Most chains in each cache, of those read and of those found to be sound: a cluster has few signers."""
 
 _UNDERSTOOD = frozenset(
     {
@@ -43,6 +43,13 @@ _ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 
 WEAK_HASHES = (hashes.MD5, hashes.SHA1)
+_OTHER_USAGES = (
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+)  # beside digitalSignature
 _FORBIDDEN_PURPOSES = {
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "any",
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -102,7 +109,7 @@ def check_chain(chain: Sequence[x509.Certificate], *, timestamping: bool = False
 
 @lru_cache(maxsize=REMEMBERED)
 def _check(chain: tuple[x509.Certificate, ...], timestamping: bool, anchored: bool) -> None:
-    """What is raised is not remembered."""
+    """The rules of `check_chain`, cached; what is raised is not."""
     try:
         for certificate in chain:
             _check_form(certificate)
@@ -280,6 +287,3 @@ def _check_purpose(chain: Sequence[x509.Certificate], *, timestamping: bool) -> 
         if i == 0 and wanted not in given or given and not {wanted, _ANY}.intersection(given):
             who, name = subject_of(certificate), "timeStamping" if timestamping else "codeSigning"
             raise ChainInvalid(f"certificate {who}: is not for {name}; expected that extended key usage")
-
-
-_OTHER_USAGES = ("key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign")

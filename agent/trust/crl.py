@@ -1,7 +1,7 @@
 """Certificate revocation lists: what one says of one certificate, with its delta list if there is one.
 
-RFC 5280, sections 5 and 6.3, without indirect lists.  Pure: lists come in as bytes.  What is said of a list's bytes
-alone is the same each time: a process that lives long says it once (`REMEMBERED`).
+RFC 5280, sections 5 and 6.3, without indirect lists.  Pure: lists come in as bytes.  Whether a list is signed depends
+on its bytes alone, and not on the time: that is cached for the daemon's sake (`REMEMBERED`).
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ MAX_LIST = 16 * 1024 * 1024
 """Largest list taken, in bytes: about 400,000 revoked certificates."""
 
 REMEMBERED = 4
-"""Lists that were read, and found to be signed, and are not looked at again: one of 16 MiB takes most of a second."""
+"""Most lists in the cache of those that are signed: to check one of 16 MiB takes most of a second."""
 
 _UNDERSTOOD = frozenset({ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.DELTA_CRL_INDICATOR})
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
@@ -63,7 +63,7 @@ def read_delta(
     if indicator is None or number is None or base.number is None:
         raise Unusable("holds no delta list where one should be")
     if number < base.number or indicator.value.crl_number > base.number:
-        raise Unusable("holds a delta list that does not fit to the complete one")
+        raise Unusable("holds a delta list that does not fit the complete one")
     return RevocationList(found, number, ())
 
 
@@ -116,7 +116,7 @@ def _read(
 
 @lru_cache(maxsize=REMEMBERED)
 def _signed(content: bytes, issuer: x509.Certificate) -> x509.CertificateRevocationList:
-    """The list, which its issuer signed.  What is raised is not remembered."""
+    """The list, if its issuer signed it; cached.  Raises `Unusable`, which is not cached."""
     found = x509.load_der_x509_crl(content)
     if found.issuer != issuer.subject:
         raise Unusable("holds a list by another issuer")

@@ -5,7 +5,6 @@ an editor's backup, a folder, a dangling link.  An empty or missing folder lets 
 `max_verifiers` are skipped, and pulls go on.
 """
 
-import posixpath
 import re
 from enum import Enum
 from typing import NamedTuple
@@ -107,8 +106,3 @@ def _stray(entry: Entry) -> str:
     if _TEMPORARY.fullmatch(entry.name):
         return "a temporary file or a backup, and containerd runs it"
     return ""
-
-
-def is_inside(path: str, folder: str) -> bool:
-    """Whether a path is in a folder, both absolute."""
-    return posixpath.normpath(path).startswith(posixpath.normpath(folder).rstrip("/") + "/")

@@ -14,7 +14,6 @@ from agent.wiring.version import Version
 
 DEFAULT_BIN_DIR = "/opt/containerd/image-verifier/bin"
 DEFAULT_MAX_VERIFIERS = 10
-DEFAULT_SECONDS = 10.0
 DEFAULT_DOWNLOADS = 3
 LISTED_CONFIG_PATH = "/etc/containerd/certs.d:/etc/docker/certs.d"
 """Default of `config_path` from containerd 2.2 on."""

@@ -30,7 +30,6 @@ INSTEAD = {
 }
 """What to use on other runtimes, by their names."""
 
-_NONCE = re.compile(r"[0-9a-f]{32}\Z")
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _NOT_FOUND = 5
 _REFUSED = re.compile(
@@ -144,11 +143,6 @@ class Known(NamedTuple):
 
 NOTHING_KNOWN = Known()
 NOT_PROVED = Proof(State.UNKNOWN, Reason.NOT_PROVED, "no canary was pulled yet")
-
-
-def is_nonce(text: str) -> bool:
-    """Whether `text` can be a canary's nonce."""
-    return _NONCE.match(text) is not None
 
 
 def unsupported(name: str, version: str) -> Proof | None:

@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from agent.adapters.budget import LEAST, MIB, USUAL, divided, is_too_low, limit_here
-from agent.adapters.policy_worker import COPIED, FEW, LABOUR_MEMORY, MEMORY
+from agent.adapters.budget import LOWEST_LIMIT, MIB, USUAL, divided, is_too_low, limit_here
+from agent.adapters.policy_worker import COPY_MEMORY, LABOUR_MEMORY, MEMORY, SMALL_MEMORY
 from agent.asking import MAX_TOLD, as_content, read_in
 from agent.formats.attestation import MAX_SIZE, MAX_TOTAL, AttestationFormat
 from agent.formats.sbom import MAX_SIZE as MAX_SBOM
@@ -16,7 +16,7 @@ from agent.wiring import unit
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("mib", [LEAST // MIB, 200, 256, 384, 512, 1024, 65536])
+@pytest.mark.parametrize("mib", [LOWEST_LIMIT // MIB, 200, 256, 384, 512, 1024, 65536])
 def test_shares_are_together_below_the_limit(mib: int) -> None:
     shares = divided(mib * MIB)
     assert shares.total < mib * MIB
@@ -31,8 +31,8 @@ def test_limit_that_is_too_low_is_known_as_such(mib: int) -> None:
 
 def test_most_of_everything_finds_room_alone() -> None:
     shares = divided(USUAL)
-    assert shares.working >= max(MEMORY, LABOUR_MEMORY) + COPIED
-    assert shares.working >= 3 * (FEW + COPIED), "policies side by side"
+    assert shares.working >= max(MEMORY, LABOUR_MEMORY) + COPY_MEMORY
+    assert shares.working >= 3 * (SMALL_MEMORY + COPY_MEMORY), "policies side by side"
     assert shares.working >= read_in(max(MAX_PAGE_SIZE, MAX_SIZE))
     assert shares.content > as_content([MAX_SIZE] * (MAX_TOTAL // MAX_SIZE), AttestationFormat.tells)
     assert shares.content > as_content([MAX_SBOM], 0)

@@ -47,7 +47,7 @@ def server() -> Iterator[ForkServer]:
 
 def worker(server: ForkServer, **bounds: float) -> ForkedWorker:
     """What has its work done there."""
-    return ForkedWorker(done=server.done, **{"seconds": AMPLE, **bounds})  # type: ignore[arg-type]
+    return ForkedWorker(run_job=server.run_job, **{"seconds": AMPLE, **bounds})  # type: ignore[arg-type]
 
 
 def is_parent(pid: int) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from agent.adapters import jobform
-from agent.adapters.policy_worker import marked, said
+from agent.adapters.policy_worker import encode_content, encode_decision
 from agent.codec import instances
 from agent.errors import Code
 from agent.formats import sbom_steps, vulnerability_steps
@@ -42,7 +42,7 @@ def there_and_back(work: Work) -> Work:
 
 def reading(check: Callable[[], Appraisal]) -> Work:
     """The reading of some content, as formats and doors make it."""
-    return partial(marked, partial(examined, check))
+    return partial(encode_content, partial(examined, check))
 
 
 def policy(last: int) -> Work:
@@ -53,7 +53,9 @@ def policy(last: int) -> Work:
     report = Report("image", (Artifact("image", DIGEST, "a/b", (good, bad)),))
     text = "package ratify.policy\nvalid { input.verifierReports[_].verifierReports[_].extensions.x[999].a == 0 }\n"
     settings = {"compiled": compile_policy(text), "name": "p.rego"}
-    return partial(said, partial(evaluated, "regopolicy", settings, report, inconclusive_passes=False, now=NOW))
+    return partial(
+        encode_decision, partial(evaluated, "regopolicy", settings, report, inconclusive_passes=False, now=NOW)
+    )
 
 
 SBOM = reading(partial(sbom_steps.check, spdx(), {"disallowedLicenses": ["GPL-2.0-only"], "disallowedPackages": []}))
@@ -85,10 +87,10 @@ def test_work_of_every_kind_says_there_what_it_says_here(name: str) -> None:
     "work",
     [
         lambda: b"",
-        partial(said, lambda: True),
+        partial(encode_decision, lambda: True),
         partial(json.dumps, 1),
-        partial(marked, partial(examined, io.BytesIO)),  # type: ignore[arg-type]
-        partial(marked, io.BytesIO()),  # type: ignore[arg-type]
+        partial(encode_content, partial(examined, io.BytesIO)),  # type: ignore[arg-type]
+        partial(encode_content, io.BytesIO()),  # type: ignore[arg-type]
     ],
 )
 def test_nothing_else_can_be_written(work: Work) -> None:

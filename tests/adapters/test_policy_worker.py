@@ -175,7 +175,7 @@ def test_evaluation_ends_itself_whatever_was_done_with_its_alarm_before(monkeypa
     try:
         job = policy_worker.Job("x", 0.2, 48 * 1024 * 1024, 100)
         with pytest.raises(PolicyFault, match="took more than 0.2 s"):
-            policy_worker.copied(job, partial(policy_worker.said, asleep))
+            policy_worker.run_in_copy(job, partial(policy_worker.encode_decision, asleep))
     finally:
         signal.signal(signal.SIGALRM, before)
 

@@ -17,7 +17,7 @@ from agent.config.discovery import ACTIVE, LABEL
 from agent.model.address import Address
 from agent.model.reference import Reference
 from agent.modes import watch
-from agent.modes.installing import READY_SECONDS
+from agent.modes.world import READY_SECONDS
 from tests import permissions, workload
 from tests.commands import Done, run
 

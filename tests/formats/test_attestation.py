@@ -20,7 +20,7 @@ from agent.formats.attestation import LAYERS_TYPE, MAX_SIZE, MAX_TOTAL, Attestat
 from agent.formats.attestation_options import PREDICATE_TYPES
 from agent.formats.cosign import BUNDLE_TYPE
 from agent.formats.cosign_bundle import PREDICATE_TYPE
-from agent.formats.cosign_steps import MAX_SIGNATURES, MAX_TOLD
+from agent.formats.cosign_steps import MAX_PREDICATES_SIZE, MAX_SIGNATURES
 from agent.formats.cosign_vouchers import CERTIFICATE, LOG_ENTRY, TIMESTAMP
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -221,15 +221,15 @@ def test_layer_that_nobody_answers_for_is_not_known() -> None:
 
 @pytest.mark.parametrize("make", [bundle, envelope])
 def test_predicate_that_is_large_is_left_out_of_the_report_and_passes(make: Making) -> None:
-    outcome = found(make(attestation(SUBJECT, predicate={"packages": ["x" * 100] * (MAX_TOLD // 100)})))
+    outcome = found(make(attestation(SUBJECT, predicate={"packages": ["x" * 100] * (MAX_PREDICATES_SIZE // 100)})))
     assert told(outcome) == PASSED
     (one,) = cast("list[dict[str, str]]", outcome.extensions["attestations"])
     assert "predicate" not in one
-    assert one["predicateLeftOut"].endswith(f" bytes, with room for {MAX_TOLD}")
+    assert one["predicateLeftOut"].endswith(f" bytes, with room for {MAX_PREDICATES_SIZE}")
 
 
 def test_every_good_layer_is_told_with_who_signed_it_as_far_as_there_is_room() -> None:
-    large = envelope(attestation(SUBJECT, predicate="x" * (MAX_TOLD // 2)))
+    large = envelope(attestation(SUBJECT, predicate="x" * (MAX_PREDICATES_SIZE // 2)))
     one, two = envelope(attestation(SUBJECT, predicate=1)), envelope(attestation(SUBJECT, predicate=2), ("P-384", 0))
     strange = envelope(attestation(SUBJECT, predicate=3), ("P-256", 1))
     twice = envelope(attestation(SUBJECT, predicate=4), ("P-256", 0), ("P-384", 0))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agent.errors import Code, Malformed
-from agent.formats.contents import MAX_TOLD, Unsupported
+from agent.formats.contents import MAX_VIOLATIONS, Unsupported
 from agent.formats.sbom import MAX_SIZE, TAGGED_TYPE, SbomFormat
 from agent.model.descriptor import Descriptor
 from agent.model.digest import Digest
@@ -112,7 +112,7 @@ def test_what_is_told_of_violations_is_bounded_and_printable() -> None:
     assert found.message.endswith("and 497 more")
     told = found.extensions["licenseViolations"]
     assert isinstance(told, list)
-    assert len(told) == MAX_TOLD
+    assert len(told) == MAX_VIOLATIONS
     assert all(len(each["Name"]) <= 256 for each in told)
 
 

@@ -90,7 +90,7 @@ def test_acceptance_names_the_generation_and_only_what_changed_is_told(world: Wo
 def test_a_daemon_that_begins_anew_says_nothing_anew(world: World) -> None:
     world.put("platform", platform())
     world.publish()
-    world.publisher._told(world.publisher._in_force or InForce())
+    world.publisher._note_trust(world.publisher._in_force or InForce())
     again = World(world.given.root)
     again.given = world.given
     again.publisher = world.given.publisher()

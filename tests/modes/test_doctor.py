@@ -18,7 +18,7 @@ from agent.adapters.containerd import Asked
 from agent.adapters.hostfiles import HostFiles
 from agent.adapters.snapshots import SnapshotStore
 from agent.errors import Cause
-from agent.modes import doctor, hostrecord, place
+from agent.modes import hostrecord, node_findings, place
 from agent.rules.rule import Default, Enforcement
 from agent.rules.ruleset import RuleSet
 from agent.wiring import findings, planning, proof
@@ -255,13 +255,13 @@ def test_configuration_that_others_could_write_or_that_is_damaged_is_told(host: 
 @pytest.mark.parametrize("what", ["_LEAST_FREE", "_LEAST_FILES"])
 def test_disk_that_is_nearly_full_is_told_once(host: Host, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     assert "disk.full" not in host.ids("warning")
-    monkeypatch.setattr(doctor, what, 1 << 60)
+    monkeypatch.setattr(node_findings, what, 1 << 60)
     assert host.ids("warning").count("disk.full") == 1
-    assert [each.id for each in doctor._of_disks("not-there")] == ["disk.full"]
+    assert [each.id for each in node_findings.of_disks("not-there")] == ["disk.full"]
 
 
 def test_clock_before_the_release_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "RELEASED", "2999-01-01")
+    monkeypatch.setattr(node_findings, "RELEASED", "2999-01-01")
     assert host.ids() == ["clock.implausible"]
     assert host.run()[0] == 12
 
@@ -274,14 +274,14 @@ def test_program_that_others_could_change_is_told_where_it_is_called(monkeypatch
     for unsafe, got in ((lambda path: "", []), (lambda path: f"{path}: x", [f"{OURS.target}: x"]),
                         (gone, [f"{OURS.target}: No such file or directory"])):  # fmt: skip
         monkeypatch.setattr(place, "unsafe", unsafe)
-        found = [*doctor._of_program(node)]
+        found = [*node_findings.of_program(node)]
         assert [each.got for each in found] == got
         assert {each.id for each in found} <= {"program.permissions"}
 
 
 def test_dump_that_failed_is_told_and_one_that_nobody_asked_for_is_not() -> None:
     for trouble, expected in (("it ended with 1", ["configuration.no-dump"]), ("not asked: no root", []), ("", [])):
-        found = [each.id for each in doctor._of_process(containerd.Told(simple("version = 3\n"), trouble))]
+        found = [each.id for each in node_findings.of_process(containerd.Told(simple("version = 3\n"), trouble))]
         assert found == ["containerd.not-running", *expected]
 
 
@@ -447,7 +447,8 @@ def test_program_that_was_replaced_under_the_process_is_told(host: Host, monkeyp
 def test_document_names_every_finding_and_no_other() -> None:
     text = (pathlib.Path(__file__).parents[2] / "docs/doctor.md").read_text()
     named = set(re.findall(r"`([a-z-]+\.[a-zA-Z_.-]+)`", text.partition("## Findings")[2].partition("\n## ")[0]))
-    sources = "".join(pathlib.Path(str(module.__file__)).read_text() for module in (findings, doctor, hostrecord))
+    modules = (findings, node_findings, hostrecord)
+    sources = "".join(pathlib.Path(str(module.__file__)).read_text() for module in modules)
     told = set(re.findall(r'Finding\(\s*"([a-zA-Z.-]+)"', sources))
     told |= {f"pull-path.{each.name}" for each in TRIGGERS} | {f"proof.{each.value}" for each in proof.State}
     told |= {f"snapshot.{cause.value}" for cause in (Cause.CONFIGURATION_MISSING, Cause.CONFIGURATION_INVALID)}
