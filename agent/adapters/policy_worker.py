@@ -68,7 +68,7 @@ MAX_DEPTH = 5_000
 
 _YES, _NO, _FAULT, _TOO_LITTLE = b"+", b"-", b"!", b"m"
 _MAX_MESSAGE = 4096
-_GRACE = 0.2  # seconds after its time until a worker ends itself: the parent is to be first, as it says why
+_LATE = 0.2  # seconds after its time until a worker ends itself: the parent is to be first, as it says why
 
 
 def longest(within: float | None) -> float:
@@ -252,7 +252,7 @@ def run_bounded(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
         if os.getpriority(os.PRIO_PROCESS, 0) < 0:  # the daemon goes before others, what images bring does not
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         seconds = int(job.seconds) + 1
-        signal.setitimer(signal.ITIMER_REAL, job.seconds + _GRACE)  # ends it even if whoever waits is gone
+        signal.setitimer(signal.ITIMER_REAL, job.seconds + _LATE)  # ends it even if whoever waits is gone
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         mapped, data = _mapped()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + job.memory,) * 2)
