@@ -72,7 +72,7 @@ _LEAST = 0.5  # seconds that a job has in any case: what is usual takes a tenth 
 
 _YES, _NO, _FAULT, _TOO_LITTLE = b"+", b"-", b"!", b"m"
 _MAX_MESSAGE = 4096
-_GRACE = 0.2  # seconds after its time until a worker ends itself: the parent is to be first, as it says why
+_LATE = 0.2  # seconds after its time until a worker ends itself: the parent is to be first, as it says why
 
 
 def longest(within: float | None) -> float:
@@ -272,7 +272,7 @@ def run_bounded(job: Job, work: Callable[[], bytes], descriptor: int) -> bytes:
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         seconds = int(job.seconds) + 1
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whatever this process did with it, or was told to
-        signal.setitimer(signal.ITIMER_REAL, job.seconds + _GRACE)  # ends it even if whoever waits is gone
+        signal.setitimer(signal.ITIMER_REAL, job.seconds + _LATE)  # ends it even if whoever waits is gone
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
         mapped, data = _mapped()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + job.memory,) * 2)

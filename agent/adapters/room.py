@@ -23,6 +23,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import NamedTuple
 
 import anyio
 
@@ -51,6 +52,13 @@ _OF_ONE_REGISTRY = 3 / 4
 """Part of a share that the images of one registry may hold together."""
 
 
+class _Request(NamedTuple):
+    """A number of bytes that a verification waits for; `granted` is set once they are held."""
+
+    amount: int
+    granted: anyio.Event
+
+
 class Account:
     """One share: a number of bytes, and a queue for each repository that waits for some of them."""
 
@@ -58,9 +66,9 @@ class Account:
         """All `size` bytes are free."""
         self.size = size
         self.held = 0
-        self._of_one = int(size * _OF_ONE_REGISTRY)
-        self._of: Counter[str] = Counter()
-        self._waiting: dict[str, deque[tuple[int, anyio.Event]]] = {}
+        self._most_of_one = int(size * _OF_ONE_REGISTRY)
+        self._of: Counter[str] = Counter()  # bytes held by the images of each registry
+        self._waiting: dict[str, deque[_Request]] = {}
 
     @property
     def waiting(self) -> int:
@@ -75,19 +83,19 @@ class Account:
         """
         if amount > self.size:
             raise NoRoom(f"content: got {amount} bytes of memory to hold; expected at most {self.size}")
-        waiter = amount, anyio.Event()
-        self._waiting.setdefault(owner, deque()).append(waiter)
+        request = _Request(amount, anyio.Event())
+        self._waiting.setdefault(owner, deque()).append(request)
         self._next()
-        if waiter[1].is_set():
+        if request.granted.is_set():
             return
         try:
             with anyio.move_on_after(max(seconds, 0.0)):
-                await waiter[1].wait()
+                await request.granted.wait()
         except BaseException:
-            self._leave(owner, waiter)
+            self._leave(owner, request)
             raise
-        if not waiter[1].is_set():
-            self._leave(owner, waiter)
+        if not request.granted.is_set():
+            self._leave(owner, request)
             raise Crowded
 
     def give(self, amount: int, owner: str) -> None:
@@ -99,13 +107,13 @@ class Account:
             del self._of[registry]
         self._next()
 
-    def _leave(self, owner: str, waiter: tuple[int, anyio.Event]) -> None:
-        """Leave the queue; bytes that came in the same moment are given back."""
-        if waiter[1].is_set():
-            self.give(waiter[0], owner)
+    def _leave(self, owner: str, request: _Request) -> None:
+        """Wait no longer for a request; if it was granted in the same moment, give the bytes back."""
+        if request.granted.is_set():
+            self.give(request.amount, owner)
             return
         queue = self._waiting[owner]
-        queue.remove(waiter)
+        queue.remove(request)
         if not queue:
             del self._waiting[owner]
         self._next()
@@ -114,10 +122,10 @@ class Account:
         """Serve the queues, one repository after the other, as long as there is room."""
         while (owner := self._whose_turn()) is not None:
             queue = self._waiting.pop(owner)
-            amount, event = queue.popleft()
-            self.held += amount
-            self._of[registry_of(owner)] += amount
-            event.set()
+            request = queue.popleft()
+            self.held += request.amount
+            self._of[registry_of(owner)] += request.amount
+            request.granted.set()
             if queue:
                 self._waiting[owner] = queue  # behind the others
 
@@ -128,8 +136,8 @@ class Account:
         """
         full = set[str]()
         for owner, queue in self._waiting.items():
-            registry, amount = registry_of(owner), queue[0][0]
-            if self._of[registry] and self._of[registry] + amount > self._of_one:
+            registry, amount = registry_of(owner), queue[0].amount
+            if self._of[registry] and self._of[registry] + amount > self._most_of_one:
                 full.add(registry)  # its smaller requests must not overtake this one, either
             if registry in full:
                 continue

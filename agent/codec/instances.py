@@ -1,10 +1,11 @@
-"""JSON documents under a JSON Schema: whether a document has the form that the schema asks for.
+"""JSON Schema: whether a JSON document is valid under a schema.
 
-Drafts 3 to 2020-12, by the jsonschema library.  The schema is the operator's, and is looked through when it is
-published, so that its author hears of what is wrong with it: that takes seconds if it is large (`work`), and is done
-where it can be ended.  The document is anybody's, and may take the library any time (a regular expression, a list of
-unique items): `check` is run there too.  `format` says nothing, as the standard has it; regular expressions are
-Python's.
+Drafts 3 to 2020-12, by the jsonschema library.  The schema is the operator's.  It is checked when it is published, so
+that its author hears of what is wrong with it; that takes seconds if it is large (`work`).  The document is anybody's,
+and may take the library any time, by a regular expression or a list of unique items.  So `look_through` and `check` are
+both run in a process that can be killed.
+
+`format` is an annotation, and checks nothing: the standard's default.  Regular expressions are Python's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,46 +25,46 @@ MAX_SIZE = 4 * 1024 * 1024
 """Largest document taken, in bytes."""
 
 MAX_VALUES = 50_000
-"""Most JSON values of a document, about: each takes the library some 20 microseconds."""
+"""Most JSON values of a document, roughly: each takes the library some 20 microseconds."""
 
 MAX_SCHEMA = 512 * 1024
 """Largest schema taken, in bytes; SARIF's has 110 KiB."""
 
 MAX_SCHEMA_VALUES = 20_000
-"""Most JSON values of a schema, about: a few seconds of work.  SARIF's has 4,000."""
+"""Most JSON values of a schema, roughly: a few seconds of work.  SARIF's has 4,000."""
 
 MAX_SLOW_SCHEMA_VALUES = 4_000
-"""The same from draft 2019-09 on, of which the library takes ten times as long."""
+"""The same for drafts from 2019-09 on, for which the library takes three to ten times as long."""
 
-SLOW = MAX_SCHEMA_VALUES // MAX_SLOW_SCHEMA_VALUES
-"""How many values of another draft one from 2019-09 on counts for, as work."""
+_SLOW_DRAFTS_FACTOR = MAX_SCHEMA_VALUES // MAX_SLOW_SCHEMA_VALUES
+"""For how many values of an older draft one value of a newer draft counts, as work."""
 
 MAX_MIXED = 128
-"""Most elements of a list in a schema that are not all texts: each is compared with each other one."""
+"""Most elements of a list in a schema, unless all are texts: each is compared with every other one."""
 
-_SLOW = "://json-schema.org/draft/"  # where they are named; before it was draft-07
+_SLOW_DRAFTS = "://json-schema.org/draft/"  # in the names of drafts from 2019-09 on; older ones have draft-07
 
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_LONGEST = 120
+_LONGEST = 120  # characters of others' texts in a message
 
 Schema = Mapping[str, Any]
 
 
 class FormDiffers(Malformed):
-    """A document that has not the form that its schema asks for."""
+    """A document is not valid under its schema."""
 
     code = Code.CONTENT_REFUSED
 
 
 def schema(content: bytes, where: str) -> Schema:
-    """A schema of a known draft and in bounds, as far as can be seen at once.  Raises `Malformed`, naming `where`."""
+    """Decode a schema; check its draft and its bounds, and no more.  Raises `Malformed`, naming `where`."""
     value = strictjson.decode(content, where, limit=MAX_SCHEMA, most=MAX_SCHEMA_VALUES)
     if not isinstance(value, dict):
         raise Malformed(f"{where}: got {type(value).__name__}; expected an object, a JSON Schema")
     dialect = _dialect(value)
     if _kind(dialect) is None:
         raise Malformed(f"{where}: $schema: got {ascii(dialect)[:80]}; expected a draft of JSON Schema, 3 to 2020-12")
-    if _SLOW in str(dialect):
+    if _SLOW_DRAFTS in str(dialect):
         strictjson.decode(content, where, limit=MAX_SCHEMA, most=MAX_SLOW_SCHEMA_VALUES)
     if _most_mixed(value) > MAX_MIXED:
         raise LimitExceeded(f"{where}: got a list of many things; expected at most {MAX_MIXED}, or texts alone")
@@ -71,12 +72,12 @@ def schema(content: bytes, where: str) -> Schema:
 
 
 def work(given: Schema) -> int:
-    """How much it is to look through what `schema` has returned, in values: 20,000 take a second, or two."""
-    return _values(given) * (SLOW if _SLOW in str(_dialect(given)) else 1)
+    """How much work `look_through` of this schema is, in JSON values: 20,000 take one or two seconds."""
+    return _values(given) * (_SLOW_DRAFTS_FACTOR if _SLOW_DRAFTS in str(_dialect(given)) else 1)
 
 
 def look_through(given: Schema, where: str) -> None:
-    """Check that what `schema` has returned can be used, with all that it refers to in it.  Raises `Malformed`."""
+    """Check a schema that `schema` has returned: valid in its draft, every reference within it.  Raises `Malformed`."""
     try:
         _look_through(given, where)
     except Malformed:
@@ -131,7 +132,7 @@ def _most_mixed(value: object) -> int:
 
 
 def check(content: bytes, given: object, where: str) -> None:
-    """Check a document under what `schema` has returned.  Raises `Malformed` or `FormDiffers`."""
+    """Check a document under a schema that `schema` has returned.  Raises `Malformed`, `FormDiffers`."""
     value = strictjson.decode(content, where, limit=MAX_SIZE, most=MAX_VALUES)
     under = cast("Schema", given)
     kind = validator_for(under, default=Draft202012Validator)

@@ -36,16 +36,16 @@ from agent.rules import precedence
 from agent.rules.precedence import Standing
 
 MOST_QUEUED = 10_000
-"""Images that wait to be verified for one reason; what comes then is dropped, and counted."""
+"""Most images that wait to be verified for one reason; any more are dropped, and counted."""
 
 MOST_OF_PODS = 500
-"""The same for pods: more than a node starts in a minute."""
+"""The same for images of pods: more than a node starts in a minute."""
 
 MOST_AGAIN = 1_000
-"""Images judged last that are judged again after a change."""
+"""Most images that are judged again after a change: those judged last."""
 
 WORKERS = 2
-"""Images at once."""
+"""Images that are verified at once."""
 
 
 class Why(str, Enum):
@@ -59,6 +59,8 @@ class Why(str, Enum):
 
 
 class _Task(NamedTuple):
+    """An image to be verified, and why."""
+
     why: Why
     image: str
 
@@ -67,14 +69,16 @@ class Ahead:
     """The queue of one daemon, and what works on it."""
 
     def __init__(self, door: WarmDoor, log: Log) -> None:
-        """Verifies by the door's means."""
+        """`door` is the daemon's: it verifies, and knows the node's state."""
         self._door = door
         self._log = log
         self._tasks: dict[Why, dict[str, None]] = {why: {} for why in Why}
         self._of_pods = 0
         self._filled = anyio.Event()
         self.dropped = 0
+        """Images that found no room in the queue."""
         self.done = 0
+        """Images that were dealt with, whatever came of it."""
         self.present: Counter[str] = Counter()
         """What became of images that were present: allowed, wouldDeny, denied, cannotTell."""
 

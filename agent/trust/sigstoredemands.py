@@ -63,7 +63,7 @@ class SigstoreDemands(NamedTuple):
         raise self._why(failures, now)
 
     def _why(self, failures: Sequence[Malformed], now: datetime) -> Malformed | Unavailable:
-        """What is wrong.  What no instance knows, an instance that has ended may have been too old to know."""
+        """What is wrong with a signature; "cannot tell" if an instance that has ended may be too old to know it."""
         nearest = _nearest(failures)
         if isinstance(nearest, keyless.Newer):
             for root in self.roots:
@@ -88,6 +88,6 @@ class SigstoreDemands(NamedTuple):
 
 
 def _nearest(failures: Sequence[Malformed]) -> Malformed:
-    """Of instances that a signature is not of: what the last one says, unless an earlier one knows the signer."""
+    """What the first instance says that knows the signature; if none does, what the first of all says."""
     known = [each for each in failures if not isinstance(each, keyless.Unknown)]
     return (known or list(failures))[0]
