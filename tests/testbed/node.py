@@ -94,6 +94,24 @@ class Running:
         self._process.stdin.write(f"{line}\n".encode())
         self._process.stdin.flush()
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep it from the processor meanwhile: nsenter stops itself when its child does, and both go on together."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            end = time.monotonic() + 30
+            while self._state() != "T":
+                assert time.monotonic() < end, "nsenter did not stop"
+                time.sleep(0.01)
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+            os.kill(self.pid, signal.SIGCONT)
+
+    def _state(self) -> str:
+        """What the kernel says of nsenter: one letter (proc(5), `stat`)."""
+        return pathlib.Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
     def stop(self, seconds: float = 30) -> int:
         """Ask it to end, wait, and say how it ended."""
         if self._process.stdin is not None:
