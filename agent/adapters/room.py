@@ -12,7 +12,8 @@ and within it:
   "cannot tell" for what others' hold.  The child does the work alone, in memory of its own.
 
 The event loop's time is shared, too: reading and checking what is large takes it a tenth of a second, in which nobody
-is told anything.  So one such `step` is made at a time, and between two of them whatever else is ready goes on.
+is told anything.  So one such `step` is made at a time, registry by registry, and between two of them whatever else is
+ready goes on.
 
 Used in one event loop; only `Allowance` is used by threads as well.
 """
@@ -168,7 +169,7 @@ class Rooms:
         self.content = Account(budget.content)
         self.told = Account(budget.told)
         self.unwritten = Allowance(budget.unwritten)
-        self._steps = anyio.Lock()
+        self._steps = Account(1)
 
     def as_json(self) -> dict[str, object]:
         """Bytes: the limit, and of each share how much there is and is held, and how many wait."""
@@ -176,10 +177,17 @@ class Rooms:
         told = {name: {"size": each.size, "held": each.held, "waiting": each.waiting} for name, each in shares.items()}
         return {"limit": self.budget.limit, **told}
 
-    async def step(self) -> None:
-        """Return once it is one's turn for a step that takes long, and whatever else is ready has gone on."""
-        async with self._steps:
+    async def step(self, repository: str) -> None:
+        """Return once it is one's turn for a step that takes long, and whatever else is ready has gone on.
+
+        Another registry's images are next but one, however many steps those of one have to make.
+        """
+        registry = _registry(repository)
+        await self._steps.take(1, registry, math.inf)
+        try:
             await anyio.sleep(0)
+        finally:
+            self._steps.give(1, registry)
 
     @asynccontextmanager
     async def of(self, repository: str, within: float = math.inf) -> AsyncIterator["RoomOfOne"]:
@@ -216,7 +224,7 @@ class RoomOfOne:
 
     async def step(self) -> None:
         """See `Rooms.step`."""
-        await self._rooms.step()
+        await self._rooms.step(self._owner)
 
     @asynccontextmanager
     async def holding(self, size: int) -> AsyncIterator[None]:
@@ -235,7 +243,7 @@ class RoomOfOne:
     async def working(self, size: int) -> AsyncIterator[None]:
         """See `ports.Room.working`."""
         async with self.worker(size):
-            await self._rooms.step()
+            await self.step()
             yield
 
     @asynccontextmanager
