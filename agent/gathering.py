@@ -131,22 +131,24 @@ class Gathering:
             excess = LimitExceeded(f"{listing.source}: got more than {MAX_NESTING} referrers in each other")
             return self._found([self._defect(self._subject, excess)], listing.gaps, listing.source)
         chosen, defect = self._choose(listing)
+        source, gaps = listing.source, listing.gaps
         self._trace.step(
             "list referrers" if self._ask.depth == 1 else f"list referrers of {self._subject}",
             ", ".join(self.wanted),
             "; ".join(
                 (
-                    f"{len(listing.descriptors)} by {listing.source}, {len(chosen)} to look at",
-                    *(f"{gap.cause.value}: {gap.message}" for gap in listing.gaps),
+                    f"{len(listing.descriptors)} by {source}, {len(chosen)} to look at",
+                    *(f"{gap.cause.value}: {gap.message}" for gap in gaps),
                 )
             ),
         )
+        del listing  # it may be long, and what refers to each of its referrers is listed before it is done with
 
         async def look(descriptor: Descriptor) -> _Look:
             """One referrer, unless patience has run out."""
             looked_at = MAX_NESTED - self._ask.left[0]
             if self._is_too_long(max(looked_at, self._ask.tried[0])):
-                text = f"{listing.source}: looked at {looked_at} referrers in {self._ask.patience:g} s"
+                text = f"{source}: looked at {looked_at} referrers in {self._ask.patience:g} s"
                 return self._defect(descriptor.digest, LimitExceeded(f"{text}; expected fewer"))
             return await self._look_at(descriptor)
 
@@ -161,7 +163,7 @@ class Gathering:
 
         results = await self._ports.concurrent.map(look, chosen, enough=enough)
         defects = [] if defect is None else [self._defect(self._subject, defect)]
-        return self._found([*results, *defects], listing.gaps, listing.source)
+        return self._found([*results, *defects], gaps, source)
 
     def _found(self, looks: Sequence[_Look], gaps: tuple[Gap, ...], source: str) -> Found:
         artifacts = sorted(

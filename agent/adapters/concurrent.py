@@ -3,6 +3,9 @@
 The results, and the error if there is one, are those of `inline.OneByOne`: they are taken in the items' order, and what
 lies behind the shortest run that is enough counts for nothing.  What it costs: of the items behind it, as many as run
 at once less one may have been asked for in vain.
+
+Work on an item may have items of its own.  They all count together: else a few levels of them would be hundreds at
+once, each with its connection and its memory.
 """
 
 from typing import Awaitable, Callable, Generic, Sequence
@@ -19,13 +22,13 @@ class SideBySide:
     """`ports.Concurrent` as a window of tasks that moves along the items."""
 
     def __init__(self, at_once: int = AT_ONCE, step: Callable[[], Awaitable[None]] | None = None) -> None:
-        """At most `at_once` items are worked on, the first that has no result yet among them.
+        """At most `at_once` items are worked on in all, of each `map` the first that has no result yet among them.
 
         `step` waits for one's turn in the midst of long work (`room.Rooms.step`).
         """
         if at_once < 1:
             raise ValueError(f"got {at_once} at once; expected at least 1")
-        self._at_once = at_once
+        self._more = at_once - 1  # beside the one that each `map` works on in place of whoever waits for it
         self._step = step or _checkpoint
 
     async def map(
@@ -39,19 +42,30 @@ class SideBySide:
         results: list[Result] = []
         works = [_Work(function, item) for item in items]
         failure: Exception | None = None
-        async with anyio.create_task_group() as group:
-            started = 0
-            try:
-                for i, work in enumerate(works):
-                    for each in works[started : i + self._at_once]:
-                        group.start_soon(each.run)
-                    started = max(started, i + self._at_once)
-                    results.append(await work.result())
-                    if enough(results):
-                        break
-            except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
-                failure = error
-            group.cancel_scope.cancel()
+        ahead = 0  # items that are worked on behind the first that has no result
+        try:
+            async with anyio.create_task_group() as group:
+                try:
+                    for i, work in enumerate(works):
+                        if ahead:
+                            ahead -= 1
+                            self._more += 1
+                        else:
+                            group.start_soon(work.run)
+                        for each in works[i + 1 + ahead :]:
+                            if not self._more:
+                                break
+                            ahead += 1
+                            self._more -= 1
+                            group.start_soon(each.run)
+                        results.append(await work.result())
+                        if enough(results):
+                            break
+                except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
+                    failure = error
+                group.cancel_scope.cancel()
+        finally:
+            self._more += ahead
         if failure is not None:
             raise failure
         return results

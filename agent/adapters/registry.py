@@ -97,5 +97,6 @@ class RegistryClient:
                     request = steps.throw(error)
                 else:
                     request = steps.send(response)
+                    del response  # nobody counts its memory any more, and the next one may be long in coming
         except StopIteration as finished:
             return finished.value  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ an `Account`.  The rules:
   its image: the child verifies it alone, in memory of its own.
 
 The event loop's time is shared as well.  Parsing large content blocks it for a tenth of a second.  So only one such
-`step` is made at a time, and other tasks run between two of them.
+`step` is made at a time, registry by registry, and other tasks run between two of them.
 
 To be used in one event loop; only `Allowance` may be used by threads.
 """
@@ -185,7 +185,7 @@ class Rooms:
         self.content = Account(budget.content)
         self.told = Account(budget.told)
         self.unwritten = Allowance(budget.unwritten)
-        self._steps = anyio.Lock()
+        self._steps = Account(1)
 
     def as_json(self) -> dict[str, object]:
         """Bytes: the limit, and of each share how much there is and is held, and how many wait."""
@@ -193,10 +193,17 @@ class Rooms:
         told = {name: {"size": each.size, "held": each.held, "waiting": each.waiting} for name, each in shares.items()}
         return {"limit": self.budget.limit, **told}
 
-    async def step(self) -> None:
-        """Return when the caller may block the event loop for a long step: one at a time, after other ready tasks."""
-        async with self._steps:
+    async def step(self, repository: str) -> None:
+        """Return when the caller may block the event loop for a long step: one at a time, after other ready tasks.
+
+        Another registry's images are next but one, however many steps those of one have to make.
+        """
+        registry = registry_of(repository)
+        await self._steps.take(1, registry, math.inf)
+        try:
             await anyio.sleep(0)
+        finally:
+            self._steps.give(1, registry)
 
     @asynccontextmanager
     async def of(self, repository: str, within: float = math.inf) -> AsyncIterator["RoomOfOne"]:
@@ -233,7 +240,7 @@ class RoomOfOne:
 
     async def step(self) -> None:
         """See `Rooms.step`."""
-        await self._rooms.step()
+        await self._rooms.step(self._owner)
 
     @asynccontextmanager
     async def holding(self, size: int) -> AsyncIterator[None]:
@@ -252,7 +259,7 @@ class RoomOfOne:
     async def working(self, size: int) -> AsyncIterator[None]:
         """See `ports.Room.working`."""
         async with self.worker(size):
-            await self._rooms.step()
+            await self.step()
             yield
 
     @asynccontextmanager

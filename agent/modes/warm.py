@@ -355,7 +355,7 @@ class WarmDoor:
             state.config,
             registry=registry,
             revocation=self._connections.revocation(deadline, room),
-            concurrent=SideBySide(step=self.rooms.step),
+            concurrent=SideBySide(step=room.step),
             policies=self._policies.within(_seconds(state), room, until),
             clock=SystemClock(),
             trace=NoTrace(),

@@ -130,6 +130,7 @@ def _ask_api(access: Access, subject: Digest, artifact_types: Sequence[str], fou
         if following is None:
             return _HAS_API
         url = _next_page(access, url, following, where)
+        del response  # it may be long, and the next one may be long in coming
     raise Malformed(f"{where}: got a page that follows itself; expected the list to end")
 
 

@@ -135,3 +135,27 @@ def test_pause_lets_others_go_on() -> None:
     anyio.run(both)
     assert sorted(turns) != turns
     run(OneByOne().pause())
+
+
+def test_items_of_items_count_together() -> None:
+    """However many levels of them there are, and whatever ends early: hundreds at once would be hundreds in memory."""
+    few, leaf = SideBySide(4), Job([(1, False)] * 8)
+
+    async def work(level: int) -> int:
+        if not level:
+            return await leaf(0)
+        await few.map(work, [level - 1] * 5, enough=stops_at(4))
+        if level == 2:
+            raise Malformed("as some do")
+        return level
+
+    async def main() -> None:
+        with pytest.raises(Malformed):
+            await few.map(work, [3] * 5, enough=stops_at(5))
+        assert leaf.most == 4
+        assert len(leaf.started) >= 16
+        leaf.most = 0
+        await few.map(leaf, range(8), enough=stops_at(8))
+        assert leaf.most == 4
+
+    anyio.run(main)

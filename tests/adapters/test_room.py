@@ -194,7 +194,7 @@ def test_long_steps_are_made_one_at_a_time_and_others_go_on_between_them() -> No
 
         async def signatures() -> None:
             for _ in range(3):
-                await SideBySide(step=shared.step).pause()
+                await SideBySide(step=RoomOfOne(shared, "a").step).pause()
                 events.append("step")
 
         async def reading() -> None:
@@ -217,6 +217,35 @@ def test_long_steps_are_made_one_at_a_time_and_others_go_on_between_them() -> No
     told = ran(work)
     assert told.count("s") == 30
     assert "ss" not in told
+
+
+def test_one_registrys_long_steps_leave_others_their_turn() -> None:
+    """However many of its images make them, of whatever repositories."""
+
+    async def work() -> list[int]:
+        shared, made, found = rooms(), 0, list[int]()
+
+        async def hostile(number: int) -> None:
+            nonlocal made
+            room = RoomOfOne(shared, f"hostile.example/{number}")
+            while len(found) < 4:
+                await SideBySide(step=room.step).pause()
+                made += 1
+
+        async def good() -> None:
+            room = RoomOfOne(shared, "good.example/app")
+            for _ in range(4):
+                before = made
+                await SideBySide(step=room.step).pause()
+                found.append(made - before)
+
+        async with anyio.create_task_group() as group:
+            for number in range(48):
+                group.start_soon(hostile, number)
+            group.start_soon(good)
+        return found
+
+    assert max(ran(work)) <= 3
 
 
 def test_what_was_told_is_held_until_the_image_is_judged() -> None:
