@@ -5,7 +5,7 @@ as long as both live, and the daemon writes to all of its own in a second.  The 
 the modules that workers need, does nothing, and so each of its copies costs what its bounds say (`policy_worker`).
 
 A job goes to the worker as `jobform` writes it, over a socket that is the job's alone; what comes back is bytes.  Where
-there is no server any more, or it can make no worker, the daemon is copied as before.
+there is no server any more, or it makes no worker, the daemon is copied as before.
 """
 
 import gc
@@ -41,12 +41,12 @@ _GONE = 2.0
 _BEFORE_THE_DAEMON = 500
 
 _LENGTH = struct.Struct(">Q")
-_NOBODY = b"-"  # what the server says in place of a worker; no length begins so
+_BEGUN = b"+"  # what a worker says before it knows of its work: without that, there was none
 _CHUNK = 64 * 1024
 
 
 class _NoWorker(Exception):
-    """The server could make none."""
+    """The server made none: it could not, or has ended."""
 
 
 class ForkServer:
@@ -110,7 +110,8 @@ class ForkServer:
 def _received(ours: socket.socket, most: int, end: float) -> bytes:
     """What the worker tells, empty if that is not whole.  Raises `TimeoutError`, `_NoWorker`."""
     said = bytearray()
-    while len(said) <= most + _LENGTH.size:
+    whole = len(_BEGUN) + _LENGTH.size + most
+    while len(said) <= whole:
         ours.settimeout(max(end - time.monotonic(), 0.001))
         try:
             part = ours.recv(_CHUNK)
@@ -119,10 +120,11 @@ def _received(ours: socket.socket, most: int, end: float) -> bytes:
         if not part:
             break
         said += part
-    if said == _NOBODY:
-        raise _NoWorker
-    if len(said) > most + _LENGTH.size:
+    if len(said) > whole:
         _wait_for_end(ours)
+    if not said.startswith(_BEGUN):
+        raise _NoWorker
+    del said[: len(_BEGUN)]
     if len(said) < _LENGTH.size or _LENGTH.unpack_from(said)[0] != len(said) - _LENGTH.size:
         return b""
     return bytes(said[_LENGTH.size :])
@@ -153,13 +155,10 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 break
-            with socket.socket(fileno=descriptors[0]) as its:
-                try:
-                    if os.fork() == 0:
-                        _work(its, functions)
-                except OSError:  # no process is left: nothing that content has done
-                    with suppress(OSError):
-                        its.sendall(_NOBODY)
+            # Where there can be no worker, whoever waits hears that nobody is there.
+            with socket.socket(fileno=descriptors[0]) as its, suppress(OSError):
+                if os.fork() == 0:
+                    _work(its, functions)
     finally:
         os._exit(0)
 
@@ -167,6 +166,7 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
 def _work(its: socket.socket, functions: Collection[str]) -> None:
     """A worker's whole life.  Does not return."""
     try:
+        its.sendall(_BEGUN)
         with its.makefile("rb") as stream:
             job = Job(*json.loads(stream.readline()))
             told = worked(job, lambda: jobform.read(stream, functions)(), its.fileno())

@@ -182,6 +182,21 @@ def test_where_there_can_be_no_worker_this_process_is_copied(monkeypatch: pytest
     started.close()
 
 
+def test_work_that_no_worker_has_begun_when_the_server_ends_is_done_by_a_copy_of_this_process() -> None:
+    started = ForkServer.start(FUNCTIONS)
+    os.kill(started.pid, signal.SIGSTOP)
+
+    def end() -> None:
+        time.sleep(0.3)  # by then, the work waits for it
+        os.kill(started.pid, signal.SIGKILL)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    assert run(worker(started).run(partial(is_parent, os.getpid()))) is True
+    ending.join()
+    started.close()
+
+
 def test_server_ends_with_whoever_started_it() -> None:
     reading, writing = os.pipe()
     pid = os.fork()
