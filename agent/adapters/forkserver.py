@@ -5,7 +5,7 @@ while both live, and the daemon writes to all of its pages within a second.  The
 workers need, and does nothing.  So each of its copies takes no more than its bounds say (`policy_worker`).
 
 A job is written to its worker over a socket of its own, in the form of `jobform`; what comes back is bytes.  If the
-server has ended or can make no worker, or a job has no such form, a copy of the daemon does the job
+server has ended or makes no worker, or a job has no such form, a copy of the daemon does the job
 (`policy_worker.run_in_copy`).
 """
 
@@ -43,12 +43,12 @@ _BEFORE_THE_DAEMON = 500
 """Thousandths of all memory (`policy_worker.be_killed_first`): behind the workers, which say 1000."""
 
 _LENGTH = struct.Struct(">Q")
-_NOBODY = b"-"  # what the server says in place of a worker; no length begins so
+_BEGUN = b"+"  # what a worker says before it knows of its work: without that, there was none
 _CHUNK = 64 * 1024
 
 
 class _NoWorker(Exception):
-    """The server could make none."""
+    """The server made none: it could not, or has ended."""
 
 
 class ForkServer:
@@ -67,6 +67,7 @@ class ForkServer:
         `functions` are those that its workers may be told to call, as "module:name".
         """
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        gc.collect()  # else the copy would end what belongs to threads that it does not have
         pid = os.fork()
         if pid == 0:
             ours.close()
@@ -109,21 +110,23 @@ class ForkServer:
 def _received(ours: socket.socket, most: int, end: float) -> bytes:
     """What the worker tells, empty if that is not whole.  Raises `TimeoutError`, `_NoWorker`."""
     said = bytearray()
-    while len(said) <= most + _LENGTH.size:
+    whole = len(_BEGUN) + _LENGTH.size + most
+    while len(said) <= whole:
         ours.settimeout(max(end - time.monotonic(), 0.001))
         try:
             part = ours.recv(_CHUNK)
         except ConnectionResetError:
             part = b""
-        if not part and not said and time.monotonic() >= end:  # it ended itself before we had the processor again
+        if not part and len(said) <= len(_BEGUN) and time.monotonic() >= end:  # it ended itself, and we looked late
             raise TimeoutError
         if not part:
             break
         said += part
-    if said == _NOBODY:
-        raise _NoWorker
-    if len(said) > most + _LENGTH.size:
+    if len(said) > whole:
         _wait_for_end(ours)
+    if not said.startswith(_BEGUN):
+        raise _NoWorker
+    del said[: len(_BEGUN)]
     if len(said) < _LENGTH.size or _LENGTH.unpack_from(said)[0] != len(said) - _LENGTH.size:
         return b""
     return bytes(said[_LENGTH.size :])
@@ -154,13 +157,10 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
             _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not descriptors:
                 break
-            with socket.socket(fileno=descriptors[0]) as its:
-                try:
-                    if os.fork() == 0:
-                        _work(its, functions)
-                except OSError:  # no process is left: nothing that content has done
-                    with suppress(OSError):
-                        its.sendall(_NOBODY)
+            # Where there can be no worker, whoever waits hears that nobody is there.
+            with socket.socket(fileno=descriptors[0]) as its, suppress(OSError):
+                if os.fork() == 0:
+                    _work(its, functions)
     finally:
         os._exit(0)
 
@@ -168,6 +168,7 @@ def _serve(control: socket.socket, functions: Collection[str]) -> None:
 def _work(its: socket.socket, functions: Collection[str]) -> None:
     """A worker's whole life.  Does not return."""
     try:
+        its.sendall(_BEGUN)
         with its.makefile("rb") as stream:
             job = Job(*json.loads(stream.readline()))
             told = run_bounded(job, lambda: jobform.read(stream, functions)(), its.fileno())

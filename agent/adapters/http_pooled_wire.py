@@ -37,6 +37,7 @@ MAX_INTERIM = 16
 ERRORS_OF_AIOHTTP = (aiohttp.ClientError, http_exceptions.HttpProcessingError)
 
 _SLICE = 64 * 1024
+_SLICE_OF_HEAD = 8 * 1024
 
 
 class Attempt:
@@ -51,6 +52,8 @@ class Attempt:
         self.endpoints = endpoints
         self.deadline = deadline
         self.budget = http_rules.HEADER_BUDGET + READ_AHEAD + request.limit
+        self.head = http_rules.MAX_HEAD
+        self.in_head = True
         self.interim = 0
         self.reused = False
         self.answered = False
@@ -128,17 +131,23 @@ class BoundedHandler(ResponseHandler):
         if not data:  # aiohttp's way to go on after a pause
             super().data_received(data)
             return
-        for start in range(0, len(data), _SLICE):
-            attempt, part = self._attempt, data[start : start + _SLICE]
+        start = 0
+        while start < len(data):
+            attempt = self._attempt
             if attempt is None:
                 self.abort()
                 return
+            part = data[start : start + (_SLICE_OF_HEAD if attempt.in_head else _SLICE)]
+            start += len(part)
             attempt.answered = True
             attempt.budget -= len(part)
             if attempt.budget < 0:
                 self._refuse(attempt, http_rules.over_budget())
+            elif attempt.in_head and attempt.head < 0:
+                self._refuse(attempt, http_rules.head_too_long())
             if attempt.defect is not None:
                 return
+            attempt.head -= len(part)
             super().data_received(part)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
@@ -154,6 +163,7 @@ class BoundedHandler(ResponseHandler):
                 self._refuse(attempt, LimitExceeded(f"response: got more than {MAX_INTERIM} interim responses"))
                 return
         else:
+            attempt.in_head = False
             payload.on_eof(self._end)
         super().feed_data(data, size)
 

@@ -14,6 +14,12 @@ from agent.registry.messages import Request
 HEADER_BUDGET = 256 * 1024
 """Raw bytes of a response besides its body: status lines, headers, chunk framing, trailers, one buffer read ahead."""
 
+MAX_HEAD = 64 * 1024
+"""Raw bytes of a response up to its body, about: status lines and headers, of interim responses too.
+
+Real ones have a few KiB.  They are held several times over while a body comes, or does not.
+"""
+
 Headers = Sequence[tuple[str, str]]
 
 _DIED = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, IncompleteRead)  # RemoteDisconnected is a reset
@@ -78,6 +84,11 @@ def too_long(limit: int, what: str) -> LimitExceeded:
 def over_budget() -> LimitExceeded:
     """The error for a response that has more around its body than we take."""
     return LimitExceeded(f"response: got more than {HEADER_BUDGET} bytes besides the body")
+
+
+def head_too_long() -> LimitExceeded:
+    """The error for a response whose body does not begin soon."""
+    return LimitExceeded(f"response: got more than {MAX_HEAD} bytes of headers")
 
 
 def too_many_headers(what: str) -> LimitExceeded:

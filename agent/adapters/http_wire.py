@@ -52,6 +52,7 @@ class Wire:
         """Whether a byte came in answer to the last message."""
         self._deadline = deadline
         self._budget = 0
+        self._in_head = True
         self._ended = False
 
     def exchange(self, message: bytes, limit: int, what: str) -> tuple[Response, bool]:
@@ -59,9 +60,10 @@ class Wire:
 
         Raises `LimitExceeded`, `Malformed`, and whatever sockets and `http.client` raise.
         """
-        self._budget = http_rules.HEADER_BUDGET + limit
+        self._budget, self._in_head = http_rules.MAX_HEAD + _BUFFER, True
         self._send(message)
         response = self._response()
+        self._budget, self._in_head = http_rules.HEADER_BUDGET + limit, False
         with response:
             headers = _headers(response, what)
             keep = not response.will_close
@@ -81,7 +83,7 @@ class Wire:
 
     def tunnel(self, head: bytes) -> int:
         """Send a CONNECT and return the proxy's status.  After 200 the socket is the other end's."""
-        self._budget = http_rules.HEADER_BUDGET
+        self._budget, self._in_head = http_rules.MAX_HEAD + _BUFFER, True
         self._send(head)
         response = self._response(method="CONNECT")
         response.close()
@@ -111,7 +113,7 @@ class Wire:
     def receive(self, buffer: memoryview) -> int:
         """Read some bytes.  Raises `LimitExceeded` if the response is more than its budget."""
         if self._budget <= 0:
-            raise http_rules.over_budget()
+            raise http_rules.head_too_long() if self._in_head else http_rules.over_budget()
         self.socket.settimeout(self._deadline.remaining())
         count = self.socket.recv_into(buffer)
         self._budget -= count

@@ -148,18 +148,30 @@ def test_worker_that_does_not_end_ends_itself_and_is_gone_when_that_is_told(
     assert all(_memory(child) == 0 for child in _children(server.pid))
 
 
-def test_worker_that_ended_itself_before_anybody_looked_was_too_slow() -> None:
-    for ago, said in ((1.0, b""), (-AMPLE, b""), (1.0, b"half")):
-        ours, its = socket.socketpair()
-        with ours:
-            with its:
-                its.sendall(said)
-            end = time.monotonic() - ago
-            if said or ago < 0:
-                assert forkserver._received(ours, 100, end) == b""
-            else:
-                with pytest.raises(TimeoutError):
-                    forkserver._received(ours, 100, end)
+@pytest.mark.parametrize(
+    ("ago", "said", "expected"),
+    [
+        (1.0, b"", TimeoutError),
+        (1.0, forkserver._BEGUN, TimeoutError),
+        (1.0, forkserver._BEGUN + b"half", b""),
+        (-AMPLE, b"", forkserver._NoWorker),
+        (-AMPLE, forkserver._BEGUN, b""),
+    ],
+    ids=["none began in time", "it took too long", "half of an answer", "there is none", "it ended early"],
+)
+def test_what_a_worker_left_unsaid_is_told_apart_however_late_anybody_looks(
+    ago: float, said: bytes, expected: bytes | type[Exception]
+) -> None:
+    ours, its = socket.socketpair()
+    with ours:
+        with its:
+            its.sendall(said)
+        end = time.monotonic() - ago
+        if isinstance(expected, bytes):
+            assert forkserver._received(ours, 100, end) == expected
+        else:
+            with pytest.raises(expected):
+                forkserver._received(ours, 100, end)
 
 
 @pytest.mark.parametrize("size", [MAX_ANSWER - 1, MAX_ANSWER + 1])
@@ -207,6 +219,21 @@ def test_where_there_can_be_no_worker_this_process_is_copied(monkeypatch: pytest
     started = ForkServer.start(FUNCTIONS)
     assert run(worker(started).labour(partial(length, b"x" * size), [3.0])) == b"%d" % size
     assert run(worker(started).run(partial(is_parent, here))) is True
+    started.close()
+
+
+def test_work_that_no_worker_has_begun_when_the_server_ends_is_done_by_a_copy_of_this_process() -> None:
+    started = ForkServer.start(FUNCTIONS)
+    os.kill(started.pid, signal.SIGSTOP)
+
+    def end() -> None:
+        time.sleep(0.3)  # by then, the work waits for it
+        os.kill(started.pid, signal.SIGKILL)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    assert run(worker(started).run(partial(is_parent, os.getpid()))) is True
+    ending.join()
     started.close()
 
 

@@ -246,6 +246,7 @@ def test_09_gzip_bomb(registry: RegistrySimulator, image: Descriptor, bench: Ben
         (does.raw("no header at all", "Content-Length: 9", body=b"signature"), Malformed),
         (does.raw(*[f"X-{number}: x" for number in range(200)]), LimitExceeded),
         (does.raw("X-Long: " + "x" * 70_000), LimitExceeded),
+        (does.raw(*["X: " + "x" * 30_000] * 5, "Content-Length: 9", body=b"signature"), LimitExceeded),
         (does.not_http, Unavailable),
         (does.hang_up, Unavailable),
     ],
@@ -285,6 +286,13 @@ def test_09_good_framing_still_works(registry: RegistrySimulator, bench: Bench) 
 
 
 # 10: JSON, see also tests/registry
+
+
+def test_09_head_may_be_long(registry: RegistrySimulator, bench: Bench) -> None:
+    """But not so long that many of them at once would be in nobody's account: see what is refused above."""
+    blob = registry.push_blob(PATH, b"signature")
+    registry.misbehave("blob", does.raw("X: " + "x" * 48_000, "Content-Length: 9", body=b"signature"))
+    assert bench.blob(blob) == b"signature"
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"manifests":[],"manifests":[1]}', b'{"a":' + b"1" * 10**6 + b"}"])
