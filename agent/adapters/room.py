@@ -5,8 +5,9 @@ an `Account`.  The rules:
 
 - *Small content is free.*  A verification with an ordinary signature never waits, whatever large content others hold.
 - *All or nothing.*  A verification gets all the bytes that it asks for, or waits.  What is larger than the whole share
-  fails at once (`NoRoom`), as at any other limit of content.  Whoever holds working room waits for nothing else, so
-  that it always comes free: no deadlock.
+  fails at once (`NoRoom`), as at any other limit of content; if the share is only too small because the daemon's limit
+  is below the usual one, the child has to verify the image (`Crowded`).  Whoever holds working room waits for nothing
+  else, so that it always comes free: no deadlock.
 - *In turn.*  Repositories are served in turn.  A large request is not overtaken by smaller ones.  The images of one
   registry hold at most `_OF_ONE_REGISTRY` of a share, unless it is one single request.
 - *Nobody pays for others.*  A verification that has waited as long as it may ends as `Crowded`.  That says nothing of
@@ -28,7 +29,7 @@ from typing import NamedTuple
 import anyio
 
 from agent.adapters.allowance import Allowance
-from agent.adapters.budget import Budget
+from agent.adapters.budget import USUAL, Budget, divided
 from agent.adapters.turns import Crowded, registry_of
 from agent.asking import read_in
 from agent.errors import NoRoom
@@ -62,9 +63,10 @@ class _Request(NamedTuple):
 class Account:
     """One share: a number of bytes, and a queue for each repository that waits for some of them."""
 
-    def __init__(self, size: int) -> None:
-        """All `size` bytes are free."""
+    def __init__(self, size: int, usual: int = 0) -> None:
+        """All `size` bytes are free; `usual` is how many the share has under the usual limit."""
         self.size = size
+        self._usual = usual
         self.held = 0
         self._most_of_one = int(size * _OF_ONE_REGISTRY)
         self._of: Counter[str] = Counter()  # bytes held by the images of each registry
@@ -79,8 +81,10 @@ class Account:
         """Wait until `amount` bytes are free, at most `seconds`, and hold them; `give` gives them back.
 
         `owner` is the repository (`HOST/PATH`) whose turn it has to be.  Raises `NoRoom` if the whole share is smaller,
-        `Crowded` if the time is over.
+        `Crowded` if the time is over, or only a limit below the usual one makes the share too small.
         """
+        if self.size < amount <= self._usual:
+            raise Crowded
         if amount > self.size:
             raise NoRoom(f"content: got {amount} bytes of memory to hold; expected at most {self.size}")
         request = _Request(amount, anyio.Event())
@@ -181,9 +185,10 @@ class Rooms:
     def __init__(self, budget: Budget) -> None:
         """Made in the event loop."""
         self.budget = budget
-        self.working = Account(budget.working)
-        self.content = Account(budget.content)
-        self.told = Account(budget.told)
+        usual = divided(USUAL)
+        self.working = Account(budget.working, usual.working)
+        self.content = Account(budget.content, usual.content)
+        self.told = Account(budget.told, usual.told)
         self.unwritten = Allowance(budget.unwritten)
         self._steps = Account(1)
 

@@ -19,7 +19,7 @@ from agent.rules.rule import PolicySettings, Rule
 FORMAT_VERSION = 8
 """Version of the form.  A reader refuses any other."""
 
-GROUND_VERSION = 2
+GROUND_VERSION = 3
 """Raised when verification itself changes so that earlier verdicts no longer count."""
 
 MAX_SIZE = 8 * 1024 * 1024

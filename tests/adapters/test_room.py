@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from agent.adapters.allowance import Allowance
-from agent.adapters.budget import MIB, USUAL, divided
+from agent.adapters.budget import LOWEST_LIMIT, MIB, USUAL, divided
 from agent.adapters.concurrent import SideBySide
 from agent.adapters.room import FREE, FREE_TOLD, WAITING, Account, RoomOfOne, Rooms
 from agent.adapters.turns import Crowded
@@ -125,6 +125,19 @@ def test_what_finds_no_room_even_alone_is_contents_own_limit() -> None:
             async with RoomOfOne(shared, "a").holding(shared.content.size + 1):
                 raise AssertionError
         assert isinstance(raised.value, LimitExceeded)
+
+    ran(work)
+
+
+def test_what_would_fit_in_the_usual_memory_is_left_to_the_child_where_there_is_less() -> None:
+    async def work() -> None:
+        usual, shared = rooms(), Rooms(divided(LOWEST_LIMIT))
+        for size, problem in ((usual.content.size, Crowded), (usual.content.size + 1, NoRoom)):
+            assert size > shared.content.size
+            with pytest.raises(problem):
+                async with RoomOfOne(shared, "a").holding(size):
+                    raise AssertionError
+        assert (shared.content.held, shared.content.waiting) == (0, 0)
 
     ran(work)
 

@@ -60,7 +60,7 @@ _FORMS: Edits = {
     ],
     "agent/config/canonical.py": [
         ("\nFORMAT_VERSION = 8\n", "\nFORMAT_VERSION = 9\n"),
-        ("\nGROUND_VERSION = 2\n", "\nGROUND_VERSION = 3\n"),
+        ("\nGROUND_VERSION = 3\n", "\nGROUND_VERSION = 4\n"),
         ("version != FORMAT_VERSION or", f"version not in {_BOTH} or"),
     ],
     "agent/config/glassform.py": [
@@ -84,7 +84,7 @@ _FORMS: Edits = {
         ('SCHEMA_VERSION = "1"', 'SCHEMA_VERSION = "2"'),
     ],
 }
-_GROUND: Edits = {"agent/config/canonical.py": [("\nGROUND_VERSION = 2\n", "\nGROUND_VERSION = 3\n")]}
+_GROUND: Edits = {"agent/config/canonical.py": [("\nGROUND_VERSION = 3\n", "\nGROUND_VERSION = 4\n")]}
 _EDITS: Mapping[str, Edits] = {NEXT: {**_NUMBER, **_GROUND}, STEPPED: _FORMS}
 
 
