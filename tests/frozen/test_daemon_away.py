@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -475,24 +476,33 @@ def test_daemon_that_can_write_nothing_answers_all_the_same(setting: Setting, al
 
 
 def test_fifty_children_for_twenty_images_are_twenty_verifications(setting: Setting) -> None:
-    images = []
-    for number in range(20):
-        repository = f"many/{number}"
-        image = setting.registry.push_image(repository, "1", salt=repository)
-        attach_signature(setting.registry, repository, image, envelope(setting.trusted, image))
-        images.append((f"{setting.registry.host}/{repository}:1", image))
-    setting.program.forget()
+    rounds = itertools.count()
 
-    def one(number: int) -> Done:
-        name, image = images[number % len(images)]
-        words = plugin_words(name, str(image.digest))
-        return run([str(setting.program.path), *words], stdin=descriptor(str(image.digest), image.size))
-
-    with Daemon(setting.program):
-        before = Counter(setting.registry.counts)
+    def asked() -> tuple[list[Done], Counter[str], list[str]]:
+        """Have fifty children ask for new images; their answers, what the registry was asked, and who answered."""
+        images = [signed(setting, f"many/{next(rounds)}-{number}") for number in range(20)]
+        before, told = Counter(setting.registry.counts), len(doors_so_far(setting))
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
-            answers = list(pool.map(one, range(50)))
-        asked = setting.registry.counts - before
+            answers = list(pool.map(lambda number: pulled(setting, *images[number % 20]), range(50)))
+        return answers, setting.registry.counts - before, doors(setting)[told:]
+
+    setting.program.forget()
+    with Daemon(setting.program) as daemon:
+        answers, requests, by = daemon.unhindered(asked, heard=lambda found: "plugin" not in found[2])
     assert {(each.code, each.out) for each in answers} == {(0, answers[0].out)}
-    assert asked == {"referrers": 20, "manifest": 20, "blob": 20}
-    assert len(doors(setting)) == 50
+    assert requests == {"referrers": 20, "manifest": 20, "blob": 20}
+    assert len(by) == 50
+    assert set(by) <= {"daemon", "answer"}, "the daemon, or what it has answered already"
+
+
+def signed(setting: Setting, repository: str) -> tuple[str, Descriptor]:
+    """A new image that is signed: its name, and what that leads to."""
+    image = setting.registry.push_image(repository, "1", salt=repository)
+    attach_signature(setting.registry, repository, image, envelope(setting.trusted, image))
+    return f"{setting.registry.host}/{repository}:1", image
+
+
+def pulled(setting: Setting, name: str, image: Descriptor) -> Done:
+    """What a child says of an image."""
+    words = plugin_words(name, str(image.digest))
+    return run([str(setting.program.path), *words], stdin=descriptor(str(image.digest), image.size))
